@@ -1,0 +1,92 @@
+"""dualib: the Information Bottleneck and the dual Information Bottleneck, solved to certified optimality.
+
+Every public name is loaded at its first use, so that ``import dualib`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dualib import closed_forms, datasets, information
+    from dualib.annealing import anneal, onset
+    from dualib.certificate import Certificate, certify
+    from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
+    from dualib.joint import JointDistribution
+    from dualib.results import Curve, Event, Solution, Status
+    from dualib.solver import solve
+    from dualib.storage import load
+    from dualib.tables import read_table
+    from dualib.warnings import CacheWarning, ConvergenceWarning, DualibWarning
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "JointDistribution": "joint",
+    "Distortion": "distortions",
+    "IB": "distortions",
+    "DualIB": "distortions",
+    "Bregman": "distortions",
+    "Alpha": "distortions",
+    "RateDistortion": "distortions",
+    "local_critical_beta": "distortions",
+    "solve": "solver",
+    "certify": "certificate",
+    "Certificate": "certificate",
+    "anneal": "annealing",
+    "onset": "annealing",
+    "Solution": "results",
+    "Curve": "results",
+    "Event": "results",
+    "Status": "results",
+    "load": "storage",
+    "read_table": "tables",
+    "DualibWarning": "warnings",
+    "ConvergenceWarning": "warnings",
+    "CacheWarning": "warnings",
+}
+_MODULES = ("closed_forms", "datasets", "information", "plotting")
+
+__all__ = [
+    "IB",
+    "Alpha",
+    "Bregman",
+    "CacheWarning",
+    "Certificate",
+    "ConvergenceWarning",
+    "Curve",
+    "Distortion",
+    "DualIB",
+    "DualibWarning",
+    "Event",
+    "JointDistribution",
+    "RateDistortion",
+    "Solution",
+    "Status",
+    "anneal",
+    "certify",
+    "closed_forms",
+    "datasets",
+    "information",
+    "load",
+    "local_critical_beta",
+    "onset",
+    "read_table",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"dualib.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"dualib.{name}")
+    else:
+        raise AttributeError(f"module 'dualib' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

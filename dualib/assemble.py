@@ -1,0 +1,85 @@
+"""From the end of a solve on the reduced problem to the public `Solution`: sources put back, quantities computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.distortions import Array
+from dualib.information import mutual_information
+from dualib.local import slowest_rate
+from dualib.optimise import Outcome
+from dualib.problem import Atoms, Problem, expected_distortion
+from dualib.results import Solution, Status
+
+
+def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
+    """The solution of the whole joint distribution: encoder of every x, its marginal and its centroids."""
+    state, joint = outcome.state, problem.joint
+    encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
+    weights = joint.px @ encoder
+    atoms = Atoms(weights, state.new.means, state.atoms.face)
+    rate = _rate(joint.px, encoder, weights)
+    distortion = expected_distortion(problem, atoms, state.posterior)
+    objective = rate + state.beta * distortion
+    decoder = problem.decoder(atoms)
+    rho = slowest_rate(problem, state)
+    bound = state.residual / (1.0 - rho) if rho < 1.0 else (0.0 if state.residual == 0.0 else np.inf)
+    gap = max(0.0, outcome.gap + objective - state.objective) if np.isfinite(outcome.gap) else np.inf
+    pty = encoder.T @ (joint.pxy if not joint.is_sparse else joint.pxy.toarray())
+    return Solution(
+        joint=joint,
+        distortion=problem.distortion,
+        beta=state.beta,
+        encoder=encoder,
+        weights=weights,
+        means=atoms.means,
+        decoder=decoder,
+        objective=objective,
+        rate=rate,
+        relevance=max(0.0, mutual_information(pty / pty.sum())),
+        expected_distortion=distortion,
+        decoder_information=max(0.0, _decoder_information(weights, decoder)),
+        gap=gap,
+        certificate=outcome.certificate,
+        status=status,
+        n_iter=outcome.n_iter,
+        residual=state.residual,
+        error_bound=bound,
+        rho=rho,
+        stability=_stability(problem, state.atoms, state.beta, state.posterior),
+    )
+
+
+def full_encoder(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:
+    """p(t|x) (n_x, n_t) of every original source; one of probability 0 is encoded by its conditional.
+
+    Where no cluster is at a finite distance from such a source its row is p(t), the answer that claims nothing about it.
+    """
+    live = problem.row_of >= 0
+    encoder = np.tile(atoms.weights, (len(problem.row_of), 1))
+    encoder[live] = posterior.T[problem.row_of[live]]
+    dead = np.flatnonzero(~live)
+    if len(dead):
+        terms = problem.log_terms_of(atoms, beta, problem.full_features[dead], problem.full_py_x[dead]).T
+        terms += np.log(atoms.weights)
+        top = terms.max(axis=1)
+        near = np.isfinite(top)
+        encoder[dead[near]] = np.exp(terms[near] - top[near, None])
+    return encoder / encoder.sum(axis=1, keepdims=True)
+
+
+def _rate(px: Array, encoder: Array, weights: Array) -> float:
+    ratio = np.divide(encoder, weights, out=np.ones_like(encoder), where=encoder > 0.0)
+    return max(0.0, float(np.sum(px[:, None] * encoder * np.log(ratio))))
+
+
+def _decoder_information(weights: Array, decoder: Array) -> float:
+    claimed = weights[:, None] * decoder
+    return mutual_information(claimed / claimed.sum())
+
+
+def _stability(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:
+    if problem.distortion.fixed_atoms:
+        return np.zeros(len(atoms))
+    members = posterior * problem.px
+    return beta * problem.stability(atoms, members / members.sum(axis=1, keepdims=True))

@@ -1,0 +1,59 @@
+"""The duality gap at a state of the solver: exact or proved where that is to be had, else searched for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from dualib.distortions import IB, Array, DualIB
+from dualib.problem import Atoms, Problem, Sweep, join
+from dualib.search import Maxima, log_c
+
+PROVABLE_N_Y = 4
+_MAX_CELLS = 400_000
+Kind = Literal["rigorous", "multistart"]
+
+
+def judge(problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: bool = True) -> tuple[float, Kind, Maxima]:
+    """The gap, its kind, and the maxima it rests on: exact or proved where that is to be had, else from the search."""
+    gap = max(0.0, maxima.best)
+    if problem.distortion.fixed_atoms:
+        return gap, "rigorous", maxima
+    if not prove or problem.joint.n_y > PROVABLE_N_Y or not isinstance(problem.distortion, (IB, DualIB)):
+        return gap, "multistart", maxima
+    return _prove(problem, state, maxima, tol)
+
+
+def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
+    """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
+    from dualib.bounds import prove
+
+    log_a = np.log(problem.px) - state.log_z
+    lower = max(0.0, maxima.best)
+    result = prove(
+        log_a + state.beta * problem.a,  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
+        problem.py_x,
+        state.beta,
+        "ib" if isinstance(problem.distortion, IB) else "dualib",
+        tol=0.5 * tol,
+        lower=lower,
+        max_cells=_MAX_CELLS,
+        points=problem.decoder(state.atoms),
+    )
+    if result.best_value > lower + 0.25 * tol:
+        point = _ascend(problem, state.beta, log_a, result.best_point)
+        value = log_c(problem, state.beta, log_a, point)[0]
+        maxima = Maxima(join(point, maxima.points), np.concatenate([value, maxima.log_c]))
+        lower = max(lower, float(value[0]))
+    if not result.proved:
+        return lower, "multistart", maxima
+    return max(lower, result.upper), "rigorous", maxima
+
+
+def _ascend(problem: Problem, beta: float, log_a: Array, point: Array) -> Atoms:
+    """The atom one ascent step from a decoder (n_y,), which gives it a face that sweeps keep."""
+    means = point if isinstance(problem.distortion, IB) else np.log(np.where(point > 0.0, point, 1.0))
+    start = Atoms(np.zeros(1), means[None, :], None if problem.support is None else point[None, :] > 0.0)
+    members = log_c(problem, beta, log_a, start)[1]
+    return problem.atoms_from_members(members, np.zeros(1))

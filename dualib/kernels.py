@@ -1,0 +1,126 @@
+"""The compiled inner loops. They know arrays, never a distortion.
+
+Arrays over pairs are laid out ``(n_t, n_x)``, clusters first: maxima and sums over the clusters then run along
+contiguous memory and vectorise without reordering any sum, so results do not depend on the compiler's mood. The
+exponential is written out for the same reason (a call of the library's, one scalar at a time, costs eight times as much).
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from dualib.jit import kernel
+
+_LOG2E = 1.4426950408889634
+_LN2_HI = 6.93147180369123816490e-01  # ln 2 split in two (Cody and Waite), so that k * _LN2_HI is exact
+_LN2_LO = 1.90821492927058770002e-10
+_ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left in the low bits
+_LOWEST = -708.0  # exp below this is taken as exactly 0
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _exp_row(values, work):  # type: ignore[no-untyped-def]
+    """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
+    bits = work.view(np.int64)
+    n = values.shape[0]
+    for i in range(n):
+        x = max(values[i], _LOWEST)
+        work[i] = x * _LOG2E + _ROUND
+    for i in range(n):
+        x = max(values[i], _LOWEST)
+        k = work[i] - _ROUND
+        r = (x - k * _LN2_HI) - k * _LN2_LO
+        # Taylor's polynomial of degree 13: its remainder on |r| <= ln(2)/2 is below 5e-18
+        s = 1.0 / 6227020800.0
+        s = s * r + 1.0 / 479001600.0
+        s = s * r + 1.0 / 39916800.0
+        s = s * r + 1.0 / 3628800.0
+        s = s * r + 1.0 / 362880.0
+        s = s * r + 1.0 / 40320.0
+        s = s * r + 1.0 / 5040.0
+        s = s * r + 1.0 / 720.0
+        s = s * r + 1.0 / 120.0
+        s = s * r + 1.0 / 24.0
+        s = s * r + 1.0 / 6.0
+        s = s * r + 0.5
+        s = (s * r + 1.0) * r + 1.0
+        values[i] = s if values[i] >= _LOWEST else 0.0
+    for i in range(n):
+        bits[i] = (bits[i] + 1023) << 52  # the low bits hold k: make of them the double 2**k
+    for i in range(n):
+        values[i] *= work[i]
+
+
+@kernel("void(float64[:, ::1], float64[::1], float64[::1])")
+def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
+    """Softmax over the clusters, in place, and its normaliser.
+
+    Parameters
+    ----------
+    log_terms : (n_t, n_x)
+        ``log w_t - beta d(x, t)``; becomes p(t|x). A column that is -inf throughout gives zeros and log_z -inf.
+    log_z : (n_x,)
+        Receives ``log sum_t w_t exp(-beta d(x, t))``.
+    work : (n_x,)
+        Scratch.
+    """
+    n_t, n_x = log_terms.shape
+    top = np.empty(n_x)
+    for i in range(n_x):
+        top[i] = -np.inf
+        log_z[i] = 0.0
+    for t in range(n_t):
+        row = log_terms[t]
+        for i in range(n_x):
+            top[i] = max(top[i], row[i])
+    for i in range(n_x):
+        top[i] = max(top[i], -1e300)  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
+    for t in range(n_t):
+        row = log_terms[t]
+        for i in range(n_x):
+            row[i] -= top[i]
+        _exp_row(row, work)
+        for i in range(n_x):
+            log_z[i] += row[i]
+    for i in range(n_x):
+        work[i] = 1.0 / log_z[i] if log_z[i] > 0.0 else 0.0
+        log_z[i] = top[i] + np.log(log_z[i])
+    for t in range(n_t):
+        row = log_terms[t]
+        for i in range(n_x):
+            row[i] *= work[i]
+
+
+@kernel("void(float64[:, ::1], float64[::1], float64[::1], float64[::1])")
+def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-def]
+    """Softmax over the sources: log c(s) of section "certificate" and the weights of its ascent step, for many points s.
+
+    Parameters
+    ----------
+    log_terms : (m, n_x)
+        ``-beta d(x, s)``; becomes the weights over x, rows summing to 1 (or 0 where c(s) = 0).
+    log_a : (n_x,)
+        ``log p(x) - log Z(x)``.
+    log_c : (m,)
+        Receives ``log sum_x a_x exp(-beta d(x, s))``.
+    work : (n_x,)
+        Scratch.
+    """
+    m, n_x = log_terms.shape
+    for j in range(m):
+        row = log_terms[j]
+        top = -1e300
+        for i in range(n_x):
+            row[i] += log_a[i]
+            top = max(top, row[i])
+        for i in range(n_x):
+            row[i] -= top
+        _exp_row(row, work)
+        total = 0.0
+        for i in range(n_x):
+            total += row[i]
+        log_c[j] = top + np.log(total) if total > 0.0 else -np.inf
+        scale = 1.0 / total if total > 0.0 else 0.0
+        for i in range(n_x):
+            row[i] *= scale

@@ -1,0 +1,363 @@
+"""Local optimisation on a given set of atoms: guarded Anderson acceleration and Newton's method on (w, M) jointly.
+
+Every accepted state is the result of a plain sweep, so its means are true means of its encoder, and the objective never
+rises: an accelerated proposal is followed by a sweep and dropped if the objective is higher than before.
+
+Newton's method works on the symmetric form of the linearised sweep. With S = L / Z, p(t|x) = w_t S, q = p(x) S and the
+factor R_t R_t^T = J(M_t), scale the unknowns as ``omega_t = dw_t / sqrt(w_t)`` and ``zeta_t = sqrt(beta w_t) R_t^T dM_t``.
+Then the Hessian of the objective at a stationary point is
+
+    H = B^T B + blockdiag( 0, c_t - Y_t^T Y_t ),   B[x, t] = sqrt(p(t|x)) [ sqrt(q), Y_t ],   Y_t = sqrt(beta q) (U - M_t) R_t
+
+a sweep is the step -gradient, its Jacobian is I - H (self-adjoint in these variables), so that the linear rate of
+Blahut-Arimoto is ``rho = 1 - lambda_min(H)``, and Newton's step is ``-H^-1 gradient``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+from dualib.distortions import Array
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
+
+NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
+_DENSE_LIMIT = 700  # ... by a dense factorisation; above it by conjugate gradients
+_NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
+_RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
+_MERGE = 1e-9  # squared natural distance below which two atoms are one
+_DEPTH = 5
+
+
+@dataclass(frozen=True)
+class Local:
+    """A local solution: the last sweep, the sweeps spent, and 1 - lambda_min(H) where it was computed (else inf)."""
+
+    state: Sweep
+    n_iter: int
+    rho: float
+
+
+def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter: int) -> Local:
+    """Lower the objective to a stationary point, residual <= tol, or stop after max_iter sweeps or where nothing moves."""
+    state = sweep(problem, beta, tidy(problem, beta, atoms))
+    history = _Anderson(_DEPTH)
+    damping, n_iter, stalled = 0.0, 1, 0
+    while state.residual > tol and n_iter < max_iter and stalled < 20:
+        before = state
+        proposal = None
+        if _size(state.atoms, problem) <= NEWTON_LIMIT and n_iter >= 3 and state.residual < 1.0:
+            proposal = newton_step(problem, state, damping)
+            damping_next = damping * 10.0 if damping else 1e-3
+        elif _size(state.atoms, problem) > NEWTON_LIMIT:
+            proposal = history.propose(state)
+        accepted = None
+        if proposal is not None:
+            accepted = _guarded(problem, beta, state, proposal)
+            n_iter += 2
+            if accepted is None:
+                damping = min(damping_next, 1.0) if _size(state.atoms, problem) <= NEWTON_LIMIT else damping
+                history.clear()
+            else:
+                damping = damping * 0.1 if damping > 1e-7 else 0.0
+        if accepted is None:
+            accepted = sweep(problem, beta, tidy(problem, beta, state.new, merge=n_iter % 10 == 0))
+            n_iter += 1
+        state = accepted
+        progress = before.objective - state.objective > 1e-15 * (1.0 + abs(state.objective))
+        stalled = 0 if progress or state.residual < 0.5 * before.residual else stalled + 1
+    return Local(state, n_iter, np.inf)
+
+
+def _guarded(problem: Problem, beta: float, state: Sweep, proposal: Atoms) -> Sweep | None:
+    """The sweep after the proposal, or None where the objective would rise."""
+    trial = sweep(problem, beta, proposal)
+    if not np.isfinite(trial.objective) or not np.isfinite(trial.new.means).all():
+        return None
+    result = sweep(problem, beta, tidy(problem, beta, trial.new, merge=True))
+    return result if result.objective <= state.objective + _RISE * (1.0 + abs(state.objective)) else None
+
+
+def tidy(problem: Problem, beta: float, atoms: Atoms, *, merge: bool = True, floor: float = 1e-14) -> Atoms:
+    """Drop atoms without weight and merge equal ones; the weights are normalised."""
+    atoms = atoms.pick(atoms.weights > floor * atoms.weights.max())
+    if merge and len(atoms) > 1 and not problem.distortion.fixed_atoms:
+        atoms = merge_atoms(problem, beta, atoms, _MERGE)
+    return atoms.normalised()
+
+
+def merge_atoms(problem: Problem, beta: float, atoms: Atoms, radius: float) -> Atoms:
+    """Merge atoms whose squared natural distance is below `radius` into their weighted mean, heaviest first."""
+    close = distance_matrix(problem, beta, atoms, atoms) < radius
+    np.fill_diagonal(close, False)
+    if not close.any():
+        return atoms
+    owner = np.arange(len(atoms))
+    free = np.ones(len(atoms), dtype=bool)
+    for t in np.argsort(-atoms.weights, kind="stable"):
+        if free[t]:
+            members = close[t] & free
+            owner[members] = t
+            free[members] = False
+            free[t] = False
+    heads, index = np.unique(owner, return_inverse=True)
+    weights = np.bincount(index, atoms.weights)
+    means = np.zeros((len(heads), atoms.means.shape[1]))
+    np.add.at(means, index, atoms.weights[:, None] * atoms.means)
+    return Atoms(weights, means / weights[:, None], None if atoms.face is None else atoms.face[heads])
+
+
+def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:
+    """Merge neighbours that one stable atom would replace: closest pairs first, squared natural distance below `radius`.
+
+    Two atoms around one optimal atom approach each other only sublinearly, by sweeps and by Newton alike, for the Hessian
+    tends to a singular one. Pooling their members tells at once: where the pooled atom is stable, one atom is enough there. The
+    objective may rise a little; the search that follows puts back what was merged wrongly.
+    """
+    atoms = state.new
+    if len(atoms) < 2 or problem.distortion.fixed_atoms:
+        return atoms
+    pairs = state.posterior * problem.px
+    means, face = atoms.means.copy(), atoms.face
+    distance = distance_matrix(problem, state.beta, atoms, atoms)
+    np.fill_diagonal(distance, np.inf)
+    alive = np.ones(len(atoms), dtype=bool)
+    while True:
+        i, j = np.unravel_index(np.argmin(distance), distance.shape)
+        if not distance[i, j] < radius:
+            break
+        pooled = pairs[i] + pairs[j]
+        weight = pooled.sum()
+        merged = Atoms(np.ones(1), (pooled @ problem.U)[None, :] / weight, None if face is None else face[[i]])
+        if state.beta * problem.stability(merged, pooled[None, :] / weight)[0] >= 1.0:
+            distance[i, j] = distance[j, i] = np.inf
+            continue
+        pairs[i], means[i], alive[j] = pooled, merged.means[0], False
+        distance[j], distance[:, j] = np.inf, np.inf
+        row = distance_matrix(problem, state.beta, merged, Atoms(atoms.weights, means, face))[0]
+        row[~alive] = np.inf
+        row[i] = np.inf
+        distance[i], distance[:, i] = row, row
+    return Atoms(pairs.sum(axis=1), means, face).pick(alive).normalised()
+
+
+def _size(atoms: Atoms, problem: Problem) -> int:
+    return len(atoms) * (1 if problem.distortion.fixed_atoms else 1 + problem.U.shape[1])
+
+
+class Curvature:
+    """Scaled gradient and Hessian at a sweep, in the variables of the module's docstring; k = 0 for fixed atoms.
+
+    Attributes
+    ----------
+    gradient : (n_t, 1 + k)
+    rows : (n_t, n, 1 + k)
+        ``A_t = [ sqrt(q), Y_t ]``; B is these, times sqrt(p(t|x)), side by side.
+    """
+
+    def __init__(self, problem: Problem, state: Sweep) -> None:
+        atoms = state.atoms
+        self.c = state.c
+        self.q = state.posterior * problem.px / atoms.weights[:, None]
+        self.root_post = np.sqrt(state.posterior)
+        self.rows = np.sqrt(self.q)[:, :, None]
+        if not problem.distortion.fixed_atoms:
+            lifted = problem.whitened(atoms) * np.sqrt(state.beta * self.q)[:, :, None]
+            self.rows = np.concatenate([self.rows, _compress(lifted)], axis=2)
+        root_w = np.sqrt(atoms.weights)
+        self.gradient: Array = -root_w[:, None] * np.matmul(self.rows.transpose(0, 2, 1), np.sqrt(self.q)[:, :, None])[:, :, 0]
+        self.gradient[:, 0] += root_w
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns N."""
+        return self.gradient.size
+
+    def along(self, step: Array) -> tuple[Array, Array]:
+        """``Y_t zeta_t`` (n_t, n), and ``B step`` (n,)."""
+        inner = np.matmul(self.rows, step[:, :, None])[:, :, 0]
+        total = np.sum(self.root_post * inner, axis=0)
+        inner -= self.rows[:, :, 0] * step[:, :1]
+        return inner, total
+
+    def apply(self, step: Array) -> Array:
+        """H step, (n_t, 1 + k)."""
+        inner, total = self.along(step)
+        result = np.matmul(self.rows.transpose(0, 2, 1), (self.root_post * total - inner)[:, :, None])[:, :, 0]
+        result[:, 0] += np.sum(self.rows[:, :, 0] * inner, axis=1)  # E has no part in the weights
+        result[:, 1:] += self.c[:, None] * step[:, 1:]
+        return result
+
+    def dense(self) -> Array:
+        """H as a matrix (N, N)."""
+        n_t, n, width = self.rows.shape
+        coupling = (self.root_post[:, :, None] * self.rows).transpose(1, 0, 2).reshape(n, n_t * width)
+        hessian = coupling.T @ coupling
+        blocks = self._own_blocks()
+        for t in range(n_t):
+            own = slice(t * width, (t + 1) * width)
+            hessian[own, own] += blocks[t]
+        return hessian
+
+    def _own_blocks(self) -> Array:
+        """E_t, (n_t, 1 + k, 1 + k)."""
+        width = self.rows.shape[2]
+        blocks = np.zeros((len(self.rows), width, width))
+        inner = self.rows[:, :, 1:]
+        blocks[:, 1:, 1:] = -np.matmul(inner.transpose(0, 2, 1), inner)
+        index = np.arange(1, width)
+        blocks[:, index, index] += self.c[:, None]
+        return blocks
+
+    def preconditioner(self) -> Array:
+        """Inverses of the diagonal blocks of H, made positive definite, (n_t, 1 + k, 1 + k)."""
+        weighted = self.root_post[:, :, None] * self.rows
+        blocks = self._own_blocks() + np.matmul(weighted.transpose(0, 2, 1), weighted)
+        values, vectors = np.linalg.eigh(blocks)
+        values = np.maximum(np.abs(values), 1e-8)
+        return np.matmul(vectors / values[:, None, :], vectors.transpose(0, 2, 1))
+
+
+def _compress(rows: Array) -> Array:
+    """Y_t (n_t, n, k) in the basis of its right singular vectors, those below _NEGLIGIBLE left out, (n_t, n, r).
+
+    A cluster has few members and they differ in few directions, so r is far below k; in the directions left out H is the
+    identity to rounding, and Newton's step there is a sweep's.
+    """
+    n_t, n, k = rows.shape
+    if k <= 2:
+        return rows
+    parts = []
+    for t in range(n_t):
+        energy = np.einsum("xk,xk->x", rows[t], rows[t])
+        live = np.flatnonzero(energy > 1e-3 * _NEGLIGIBLE / n)
+        own = rows[t, live]
+        if len(live) <= k:
+            values, left = np.linalg.eigh(own @ own.T)
+            keep = values > _NEGLIGIBLE
+            parts.append((live, left[:, keep] * np.sqrt(values[keep])))
+        else:
+            values, right = np.linalg.eigh(own.T @ own)
+            parts.append((live, own @ right[:, values > _NEGLIGIBLE]))
+    compressed = np.zeros((n_t, n, max(part.shape[1] for _, part in parts)))
+    for t, (live, part) in enumerate(parts):
+        compressed[t, live, : part.shape[1]] = part
+    return compressed
+
+
+def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
+    """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped."""
+    curvature = Curvature(problem, state)
+    if curvature.size <= _DENSE_LIMIT:
+        step, damping = _solve_dense(curvature, damping)
+    else:
+        step = _solve_cg(curvature, damping, relative=min(0.1, state.residual))
+    if step is None:
+        return None
+    atoms = state.atoms
+    root_w = np.sqrt(atoms.weights)
+    longest = np.max(np.sqrt(np.sum(step[:, 1:] ** 2, axis=1)) / root_w)
+    shrink = min(1.0, 1.0 / longest) if longest > 0.0 else 1.0
+    weights = atoms.weights + shrink * root_w * step[:, 0]
+    means = atoms.means
+    if not problem.distortion.fixed_atoms:
+        means = means + shrink * _mean_step(problem, state, step, curvature, damping)
+    keep = weights > 1e-3 * np.minimum(atoms.weights, 1e-9)
+    return Atoms(weights, means, atoms.face).pick(keep).normalised() if keep.any() else None
+
+
+def _solve_dense(curvature: Curvature, damping: float) -> tuple[Array | None, float]:
+    """Newton's direction with the least damping, from the given one up, that makes the system positive definite."""
+    hessian = curvature.dense()
+    for _ in range(8):
+        try:
+            shifted = hessian.copy()
+            shifted[np.diag_indices(len(shifted))] += damping + 1e-15
+            factor = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
+            return -cho_solve(factor, curvature.gradient.ravel()).reshape(curvature.gradient.shape), damping
+        except LinAlgError:
+            damping = 10.0 * damping if damping else 1e-6
+    return None, damping
+
+
+def _solve_cg(curvature: Curvature, damping: float, relative: float, max_iter: int = 200) -> Array:
+    """Newton's direction by preconditioned conjugate gradients, cut short at negative curvature (Steihaug 1983)."""
+    inverse = curvature.preconditioner()
+    x = np.zeros_like(curvature.gradient)
+    r = -curvature.gradient
+    z = np.matmul(inverse, r[:, :, None])[:, :, 0]
+    p, rz = z, float(np.sum(r * z))
+    goal = relative * np.sqrt(np.sum(r * r))
+    for _ in range(max_iter):
+        hp = curvature.apply(p) + damping * p
+        bend = float(np.sum(p * hp))
+        if bend <= 1e-14 * float(np.sum(p * p)):
+            return x if x.any() else r  # negative curvature at once: the step of a plain sweep
+        alpha = rz / bend
+        x = x + alpha * p
+        r = r - alpha * hp
+        if np.sqrt(np.sum(r * r)) <= goal:
+            break
+        z = np.matmul(inverse, r[:, :, None])[:, :, 0]
+        rz, old = float(np.sum(r * z)), rz
+        p = z + (rz / old) * p
+    return x
+
+
+def _mean_step(problem: Problem, state: Sweep, step: Array, curvature: Curvature, damping: float) -> Array:
+    """dM_t (n_t, k) from the scaled step, as a combination of U[x] - M_t: R_t need not be invertible.
+
+    The block of the system for zeta_t reads ``(c_t + damping) zeta_t = -gradient + Y_t^T (Y_t zeta_t) - (B^T B step)_t``,
+    and each term on the right is a combination of the vectors ``R_t^T (U[x] - M_t)``.
+    """
+    inner, total = curvature.along(step)
+    root_w = np.sqrt(state.atoms.weights)[:, None]
+    weight = curvature.q + np.sqrt(curvature.q) * (inner - curvature.root_post * total) / root_w
+    weight /= (state.c + damping)[:, None]
+    return weight @ problem.U - weight.sum(axis=1, keepdims=True) * state.atoms.means
+
+
+def slowest_rate(problem: Problem, state: Sweep) -> float:
+    """rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT."""
+    if _size(state.atoms, problem) > NEWTON_LIMIT:
+        return np.inf
+    values = eigh(Curvature(problem, state).dense(), eigvals_only=True, subset_by_index=[0, 0], check_finite=False)
+    return float(1.0 - values[0])
+
+
+class _Anderson:
+    """Anderson acceleration of the sweep on (log w, M), for the present set of atoms."""
+
+    def __init__(self, depth: int) -> None:
+        self._points: deque[Array] = deque(maxlen=depth + 1)
+        self._steps: deque[Array] = deque(maxlen=depth + 1)
+
+    def clear(self) -> None:
+        self._points.clear()
+        self._steps.clear()
+
+    def propose(self, state: Sweep) -> Atoms | None:
+        """The extrapolated atoms; None while the history is too short or where the extrapolation is unusable."""
+        old, new = state.atoms, state.new
+        if (new.weights <= 0.0).any():
+            return None
+        point = np.concatenate([np.log(old.weights), old.means.ravel()])
+        step = np.concatenate([np.log(new.weights), new.means.ravel()]) - point
+        if self._points and len(self._points[-1]) != len(point):
+            self.clear()
+        self._points.append(point)
+        self._steps.append(step)
+        if len(self._points) < 2:
+            return None
+        points, steps = np.array(self._points), np.array(self._steps)
+        scale = np.concatenate([np.sqrt(old.weights), np.repeat(np.sqrt(old.weights), old.means.shape[1])])
+        mixing, *_ = np.linalg.lstsq((np.diff(steps, axis=0) * scale).T, step * scale, rcond=1e-10)
+        mixed = point + step - mixing @ (np.diff(points, axis=0) + np.diff(steps, axis=0))
+        log_w = mixed[: len(old)]
+        if not np.isfinite(mixed).all() or log_w.max() > 50.0:
+            return None
+        weights = np.exp(log_w - log_w.max())
+        return Atoms(np.maximum(weights, 1e-300), mixed[len(old) :].reshape(old.means.shape), old.face).normalised()

@@ -1,0 +1,190 @@
+"""The global loop on the reduced problem, and the places to start it from.
+
+Weights by a convex step, weights and decoders jointly by `local.polish`, then `search.search` for points where the gradient
+function exceeds 1; they become atoms, and so on until none is left. Adding a point always lowers the objective and the problem
+over measures is convex, so this cannot end in a local optimum that the search sees through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import as_probability_rows
+from dualib.distortions import Array
+from dualib.gap import Kind, judge
+from dualib.local import coalesce, polish, tidy
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
+from dualib.search import Maxima, reweight, search
+
+MAX_ROUNDS = 40
+_NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a solve on the reduced problem.
+
+    Attributes
+    ----------
+    state : Sweep
+        Sorted by falling weight.
+    gap : float
+        Bound on log max c, nats; inf where nothing was certified.
+    certificate : "rigorous", "multistart" or None
+    maxima : Maxima
+        What the last search found: starts for a neighbouring beta.
+    n_iter : int
+        Sweeps spent.
+    """
+
+    state: Sweep
+    gap: float
+    certificate: Kind | None
+    maxima: Maxima
+    n_iter: int
+
+
+def initial_atoms(problem: Problem) -> Atoms:
+    """The identity start together with the one-cluster start, where that is feasible."""
+    if problem.distortion.fixed_atoms:
+        return identity_atoms(problem)
+    return join(identity_atoms(problem), trivial_atoms(problem)).normalised()
+
+
+def random_atoms(problem: Problem, size: int, rng: np.random.Generator) -> Atoms:
+    """`size` atoms at random sources, drawn without replacement by p(x), each softened by a little of everything."""
+    if problem.distortion.fixed_atoms:
+        chosen = rng.choice(problem.U.shape[1], min(size, problem.U.shape[1]), replace=False)
+        return Atoms(np.full(len(chosen), 1.0 / len(chosen)), np.eye(problem.U.shape[1])[chosen], None)
+    chosen = rng.choice(problem.n, size, replace=False, p=problem.px)
+    labels = rng.permutation(np.concatenate([np.arange(size), rng.integers(0, size, problem.n - size)]))
+    members = np.zeros((size, problem.n))
+    members[labels, np.arange(problem.n)] = problem.px
+    members /= members.sum(axis=1, keepdims=True)
+    members = 0.5 * members
+    members[np.arange(size), chosen] += 0.5
+    return problem.atoms_from_members(members).normalised()
+
+
+def atoms_of_encoder(problem: Problem, encoder: npt.ArrayLike, name: str = "encoder") -> Atoms:
+    """Weights and centroids of an encoder (n_x, n_t); clusters without weight are left out.
+
+    Raises
+    ------
+    ValueError
+        A wrong shape, rows that are no distributions, or a cluster whose members share no support (dual IB).
+    """
+    rows = as_probability_rows(name, encoder)
+    if len(rows) != problem.joint.n_x:
+        raise ValueError(f"{name} must have one row for each of the {problem.joint.n_x} x, got shape {rows.shape}")
+    live = problem.row_of >= 0
+    pairs = np.zeros((problem.n, rows.shape[1]))
+    np.add.at(pairs, problem.row_of[live], problem.joint.px[live, None] * rows[live])
+    weights = pairs.sum(axis=0)
+    members = (pairs[:, weights > 0.0] / weights[weights > 0.0]).T
+    if problem.distortion.fixed_atoms:
+        return _atoms_of_columns(problem, rows, weights, name)
+    atoms = problem.atoms_from_members(np.ascontiguousarray(members), weights[weights > 0.0])
+    if len(atoms) < len(members):
+        raise ValueError(f"{name}: a cluster joins conditionals without a common support, so its distortion is infinite")
+    return atoms.normalised()
+
+
+def _atoms_of_columns(problem: Problem, rows: Array, weights: Array, name: str) -> Atoms:
+    if rows.shape[1] != problem.U.shape[1]:
+        raise ValueError(f"{name} must have one column for each of the {problem.U.shape[1]} reproductions, got {rows.shape}")
+    return Atoms(weights, np.eye(len(weights)), None).pick(weights > 0.0).normalised()
+
+
+def optimise(
+    problem: Problem,
+    beta: float,
+    start: Atoms,
+    *,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+    effort: float = 1.0,
+    extra: Atoms | None = None,
+    prove: bool = True,
+    warm: bool = False,
+) -> Outcome:
+    """From any start to the global optimum on the reduced problem; `extra` are points to try, `warm` skips the coarse phase."""
+    residual_tol = max(1e-2 * tol, 1e-13)
+    atoms = start
+    if not np.isfinite(sweep(problem, beta, atoms).objective):
+        atoms = join(atoms, initial_atoms(problem))
+    if extra is not None and len(extra):
+        atoms = join(atoms, extra)
+    if not warm or len(atoms) > len(start):
+        atoms = reweight(problem, beta, atoms, warm=3 if warm else 30)
+    best: Outcome | None = None
+    spent = 0
+    for round_ in range(MAX_ROUNDS):
+        if round_ < 2 and not warm:
+            atoms, steps = _coarse(problem, beta, atoms, 5 if round_ == 0 else 1)
+            spent += steps
+        local = polish(problem, beta, atoms, tol=residual_tol, max_iter=max(max_iter - spent, 1))
+        spent += local.n_iter
+        state = local.state
+        maxima = search(problem, beta, state.atoms, state.posterior, state.log_z, rng, effort=effort, extra=extra)
+        gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
+        if best is None or state.objective - gap * 1e-3 <= best.state.objective - best.gap * 1e-3:
+            best = Outcome(state, gap, certificate, maxima, spent)
+        if gap <= tol or spent >= max_iter:
+            break
+        violating = found.points.pick(found.log_c > min(0.5 * tol, 0.1 * found.best))
+        if not len(violating):
+            break
+        atoms = reweight(problem, beta, join(state.atoms, violating), warm=3)
+    assert best is not None
+    return Outcome(_sorted(problem, best.state), best.gap, best.certificate, best.maxima, spent)
+
+
+def _coarse(problem: Problem, beta: float, atoms: Atoms, sweeps: int) -> tuple[Atoms, int]:
+    for _ in range(sweeps):
+        state = sweep(problem, beta, tidy(problem, beta, atoms))
+        atoms = state.new
+    return coalesce(problem, state), sweeps
+
+
+def _sorted(problem: Problem, state: Sweep) -> Sweep:
+    """The same state, its clusters by falling weight."""
+    order = np.argsort(-state.atoms.weights, kind="stable")
+    return state if (np.diff(order) == 1).all() else sweep(problem, state.beta, state.atoms.pick(order))
+
+
+def best_local(problem: Problem, beta: float, starts: list[Atoms], tol: float, max_iter: int) -> Outcome:
+    """The best local optimum from the starts, not certified."""
+    runs = [polish(problem, beta, start, tol=max(1e-2 * tol, 1e-13), max_iter=max_iter) for start in starts]
+    best = min(runs, key=lambda run: run.state.objective)
+    if not np.isfinite(best.state.objective):
+        raise ValueError("no feasible clustering from init: some x is infinitely far from every cluster")
+    return Outcome(_sorted(problem, best.state), np.inf, None, _NO_POINTS, sum(run.n_iter for run in runs))
+
+
+def merged_down(problem: Problem, state: Sweep, n_clusters: int) -> list[Atoms]:
+    """The atoms merged pair by pair, closest by weighted natural distance first, down to `n_clusters`; [] if infeasible."""
+    pairs, atoms = state.posterior * problem.px, state.atoms
+    if problem.distortion.fixed_atoms:
+        return [atoms.pick(np.argsort(-atoms.weights)[:n_clusters]).normalised()]
+    while len(pairs) > n_clusters:
+        weights = pairs.sum(axis=1)
+        atoms = problem.atoms_from_members(pairs / weights[:, None], weights)
+        cost = distance_matrix(problem, state.beta, atoms, atoms)
+        cost[~np.isfinite(cost)] = 1e300
+        cost *= weights[:, None] * weights[None, :] / (weights[:, None] + weights[None, :])
+        np.fill_diagonal(cost, np.inf)
+        for flat in np.argsort(cost, axis=None, kind="stable")[: len(pairs) * (len(pairs) - 1)]:
+            i, j = np.unravel_index(flat, cost.shape)
+            pooled = np.concatenate([np.delete(pairs, [i, j], axis=0), (pairs[i] + pairs[j])[None, :]])
+            if len(problem.atoms_from_members(pooled[-1:] / pooled[-1].sum())):
+                break
+        else:
+            return []
+        pairs = pooled
+    weights = pairs.sum(axis=1)
+    return [problem.atoms_from_members(pairs / weights[:, None], weights).normalised()]

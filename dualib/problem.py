@@ -1,0 +1,268 @@
+"""The reduced problem that the solver works on, its clusters ("atoms"), and one sweep.
+
+Sources of probability 0 are left out and sources with equal features are merged, both exactly and both undone in the answer.
+Pairs are laid out (n_t, n_x) here, clusters first; the public results have the usual (n_x, n_t).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dualib import kernels
+from dualib.distortions import Array, Distortion, Mask
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Clusters: weights w (n_t,), mean features M (n_t, k), and the face (n_t, n_y) where each decoder may be positive.
+
+    ``face`` is None where zeros of p(y|x) need no care. It never changes along sweeps: the sources allowed on a face have
+    that face as the union (IB) or the intersection (dual IB) of their supports.
+    """
+
+    weights: Array
+    means: Array
+    face: Mask | None
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def pick(self, index: np.ndarray) -> Atoms:
+        """The atoms of an index array or mask, weights as they are."""
+        return Atoms(self.weights[index], self.means[index], None if self.face is None else self.face[index])
+
+    def normalised(self) -> Atoms:
+        """The same atoms with weights summing to 1."""
+        return Atoms(self.weights / self.weights.sum(), self.means, self.face)
+
+
+def join(first: Atoms, second: Atoms) -> Atoms:
+    """Both lists of atoms, one after the other."""
+    face = None if first.face is None or second.face is None else np.concatenate([first.face, second.face])
+    return Atoms(
+        np.concatenate([first.weights, second.weights]), np.concatenate([first.means, second.means]), face
+    )
+
+
+class Problem:
+    """A joint distribution seen through a distortion: p(x), features, offsets, supports.
+
+    Attributes
+    ----------
+    px : (n,)
+        Probabilities of the distinct live sources, summing to 1.
+    U : (n, k), UT : (k, n), a : (n,)
+        Their features and offsets.
+    py_x : (n, n_y)
+        Their conditionals.
+    support : (n, n_y) bool or None
+        Where p(y|x) > 0; None where no zero matters.
+    row_of : (n_x,) int
+        The reduced source of each original one; -1 where p(x) = 0.
+    """
+
+    def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
+        self.joint = joint
+        self.distortion = distortion
+        py_x = joint.py_x if not joint.is_sparse else joint.py_x.toarray()
+        self.full_py_x: Array = py_x
+        features, offset = distortion.lift(py_x)
+        if not (np.isfinite(features).all() and np.isfinite(offset).all()):
+            raise ValueError(f"distortion {distortion!r}: lift returned values that are not finite")
+        self.full_features: Array = features
+        self.full_offset: Array = offset
+        support = None if distortion.support is None else py_x > 0.0
+        first, self.row_of = _distinct_rows(joint.px, features, offset, support)
+        self.px: Array = np.bincount(self.row_of[self.row_of >= 0], joint.px[self.row_of >= 0], minlength=len(first))
+        self.px /= self.px.sum()
+        self.py_x: Array = np.ascontiguousarray(py_x[first])
+        self.U: Array = np.ascontiguousarray(features[first])
+        self.UT: Array = np.ascontiguousarray(self.U.T)
+        self.a: Array = offset[first]
+        self.constant: float = float(self.px @ self.a)
+        self.support: Mask | None = None if support is None or support[first].all() else support[first]
+        self._support_f = None if self.support is None else self.support.astype(np.float64)
+
+    @property
+    def n(self) -> int:
+        """Number of distinct live sources."""
+        return len(self.px)
+
+    def allowed(self, face: Mask | None, support: Array | None = None) -> Mask:
+        """Pairs (n_t, n) of finite distortion: the face covers the support of x (IB), or lies inside it (dual IB)."""
+        support = self._support_f if support is None else support
+        if face is None or support is None:
+            return np.ones((1 if face is None else len(face), self.n if support is None else len(support)), dtype=bool)
+        if self.distortion.support == "cover":
+            return ((~face).astype(np.float64) @ support.T) == 0.0
+        return (face.astype(np.float64) @ (1.0 - support).T) == 0.0
+
+    def log_terms(self, atoms: Atoms, beta: float) -> Array:
+        """``-beta (d(x, t) - a(x))``, (n_t, n); -inf exactly where the distortion is infinite."""
+        return self._terms(atoms, beta, self.UT, None)
+
+    def log_terms_of(self, atoms: Atoms, beta: float, features: Array, py_x: Array) -> Array:
+        """The same for any sources, given their features (m, k) and conditionals (m, n_y)."""
+        support = None if self.distortion.support is None or atoms.face is None else (py_x > 0.0).astype(np.float64)
+        return self._terms(atoms, beta, np.ascontiguousarray(features.T), support)
+
+    def _terms(self, atoms: Atoms, beta: float, features_t: Array, support: Array | None) -> Array:
+        v, b = self.link(atoms)
+        terms = (beta * v) @ features_t
+        terms -= beta * b[:, None]
+        if atoms.face is not None:
+            terms[~self.allowed(atoms.face, support)] = -np.inf
+        return terms
+
+    def _on_face(self, atoms: Atoms) -> tuple[Any, ...]:
+        """Arguments of the distortion's functions: a face only for a distortion that asks for one."""
+        return (atoms.means,) if self.distortion.support is None else (atoms.means, atoms.face)
+
+    def link(self, atoms: Atoms) -> tuple[Array, Array]:
+        """V (n_t, k) and b (n_t,)."""
+        return self.distortion.link(*self._on_face(atoms))
+
+    def decoder(self, atoms: Atoms) -> Array:
+        """The decoder p(y|t), (n_t, n_y)."""
+        return self.distortion.decoder(*self._on_face(atoms))
+
+    def jacobian(self, atoms: Atoms) -> Array:
+        """J = dV/dM, (n_t, k, k)."""
+        return self.distortion.link_jacobian(*self._on_face(atoms))
+
+    def whitened(self, atoms: Atoms, index: np.ndarray | slice = slice(None)) -> Array:
+        """Rows ``(U[x] - M_t) R_t``, (n_t, n, k), with R R^T = J: their squared length is the local metric of d."""
+        return self.distortion.whiten(self.U[None, index] - atoms.means[:, None, :], *self._on_face(atoms))
+
+    def stability(self, atoms: Atoms, members: Array) -> Array:
+        """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1."""
+        result = np.zeros(len(atoms))
+        for t, weights in enumerate(members):
+            live = np.flatnonzero(weights > 1e-14 * weights.max())
+            rows = self.whitened(atoms.pick(np.array([t])), live)[0] * np.sqrt(weights[live])[:, None]
+            result[t] = np.linalg.eigvalsh(rows.T @ rows if rows.shape[1] <= len(live) else rows @ rows.T)[-1]
+        return np.maximum(result, 0.0)
+
+    def atoms_from_members(self, members: Array, weights: Array | None = None) -> Atoms:
+        """Atoms at the centroids of the rows of `members` (m, n), rows summing to 1; infeasible rows are left out."""
+        weights = np.full(len(members), 1.0 / len(members)) if weights is None else weights
+        means = members @ self.U
+        if self._support_f is None:
+            return Atoms(weights, means, None)
+        live = (members > 0.0).astype(np.float64)
+        if self.distortion.support == "cover":
+            return Atoms(weights, means, live @ self._support_f > 0.0)
+        face = live @ (1.0 - self._support_f) == 0.0
+        feasible = face.any(axis=1)
+        return Atoms(weights[feasible], means[feasible], face[feasible])
+
+
+def _distinct_rows(px: Array, features: Array, offset: Array, support: Mask | None) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the first of each set of equal live rows, and for each row its set (-1: p(x) = 0)."""
+    columns = [features, offset[:, None]] + ([] if support is None else [support.astype(np.float64)])
+    keys = np.ascontiguousarray(np.concatenate(columns, axis=1)) + 0.0  # + 0.0: -0.0 and 0.0 are one value
+    row_of = np.full(len(px), -1)
+    seen: dict[bytes, int] = {}
+    first = []
+    for x in np.flatnonzero(px > 0.0):
+        row_of[x] = seen.setdefault(keys[x].tobytes(), len(seen))
+        if len(seen) > len(first):
+            first.append(x)
+    return np.array(first), row_of
+
+
+def identity_atoms(problem: Problem) -> Atoms:
+    """One atom per distinct source, at its own conditional: the start that is feasible for every distortion."""
+    if problem.distortion.fixed_atoms:
+        n_columns = problem.U.shape[1]
+        return Atoms(np.full(n_columns, 1.0 / n_columns), np.eye(n_columns), None)
+    return problem.atoms_from_members(np.eye(problem.n), problem.px.copy())
+
+
+def trivial_atoms(problem: Problem) -> Atoms:
+    """The one cluster of all sources; no atom at all where that is infeasible (dual IB, no common support)."""
+    if problem.distortion.fixed_atoms:
+        best = np.argmin(-(problem.px @ problem.U))
+        return Atoms(np.ones(1), np.eye(problem.U.shape[1])[[best]], None)
+    return problem.atoms_from_members(problem.px[None, :], np.ones(1))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One evaluation at `atoms`: the objective there, the encoder, and where a sweep would go.
+
+    Attributes
+    ----------
+    objective : float
+        G(w, r) in nats; inf where some source is infinitely far from every atom.
+    posterior : (n_t, n)
+        p(t|x).
+    log_z : (n,)
+        log Z(x), offsets a(x) left out as in the posterior.
+    c : (n_t,)
+        The gradient function on the atoms, 1 at a stationary point: the new weight over the old.
+    new : Atoms
+        The atoms after the sweep.
+    residual : float
+        max over clusters of ``|c - 1|`` and of the natural length ``sqrt(beta <M' - M, J (M' - M)>)`` of the mean's move.
+    """
+
+    atoms: Atoms
+    beta: float
+    objective: float
+    posterior: Array
+    log_z: Array
+    c: Array
+    new: Atoms
+    residual: float
+
+
+def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
+    """Evaluate the objective at `atoms` and make one Blahut-Arimoto step; all weights must be positive."""
+    terms = problem.log_terms(atoms, beta)
+    terms += np.log(atoms.weights)[:, None]
+    log_z, work = np.empty(problem.n), np.empty(problem.n)
+    kernels.posterior(terms, log_z, work)
+    finite = np.isfinite(log_z).all()
+    objective = float(beta * problem.constant - problem.px @ log_z) if finite else np.inf
+    pairs = terms * problem.px
+    weights = pairs.sum(axis=1)
+    live = weights > 0.0
+    means = atoms.means.copy()
+    if not problem.distortion.fixed_atoms:
+        means[live] = (pairs[live] @ problem.U) / weights[live, None]
+    new = Atoms(weights, means, atoms.face)
+    c = weights / atoms.weights
+    residual = float(max(np.max(np.abs(c - 1.0)), np.sqrt(np.max(natural_distance(problem, beta, atoms, new)))))
+    return Sweep(atoms, beta, objective, terms, log_z, c, new, residual if finite else np.inf)
+
+
+def natural_distance(problem: Problem, beta: float, first: Atoms, second: Atoms) -> Array:
+    """``beta <M2 - M1, V2 - V1>``, about ``beta <dM, J dM>``, pair by pair (n_t,): twice the fall of log L over the step."""
+    v1, v2 = problem.link(first)[0], problem.link(second)[0]
+    return beta * np.maximum(np.sum((second.means - first.means) * (v2 - v1), axis=1), 0.0)
+
+
+def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) -> Array:
+    """`natural_distance` of every pair (m1, m2); inf between different faces."""
+    v1, v2 = problem.link(first)[0], problem.link(second)[0]
+    own1, own2 = np.sum(first.means * v1, axis=1), np.sum(second.means * v2, axis=1)
+    distance = beta * (own1[:, None] + own2[None, :] - first.means @ v2.T - v1 @ second.means.T)
+    np.maximum(distance, 0.0, out=distance)
+    if first.face is not None and second.face is not None:
+        differ = first.face.astype(np.float64) @ (~second.face).T + (~first.face).astype(np.float64) @ second.face.T
+        distance[differ > 0.0] = np.inf
+    return distance
+
+
+def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> float:
+    """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d."""
+    minus_d = problem.log_terms(atoms, 1.0)
+    pairs = posterior * problem.px
+    return float(problem.constant - np.sum(pairs[pairs > 0.0] * minus_d[pairs > 0.0]))

@@ -1,0 +1,451 @@
+"""What a solve or a path over beta returns: `Status`, `Solution`, `Event`, `Curve`.
+
+All are immutable: their arrays are read-only. Information is in nats unless ``unit="bits"`` is asked for.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas
+    import xarray
+    from matplotlib.axes import Axes
+
+    from dualib.distortions import Distortion
+    from dualib.joint import JointDistribution
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Unit = Literal["nats", "bits"]
+
+_INFORMATION = ("objective", "lower_bound", "rate", "relevance", "decoder_information", "gap")
+_KL_DISTORTIONS = ("ib", "dualib", "dualexpib")  # whose expected distortion is an information, in nats
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is the message for a person, with advice."""
+
+    CONVERGED = "converged: the residual and the certified gap are within the tolerance"
+    MAX_ITER = (
+        "stopped at max_iter before the residual fell below tol: raise max_iter, loosen tol, or start from a "
+        "neighbouring beta (anneal)"
+    )
+    GAP_OPEN = (
+        "stationary, but a gap above tol to the global optimum is left: raise max_iter, give another init or "
+        "random_state, or anneal down from a higher beta; the gap stated is the bound that holds"
+    )
+    CAPPED = (
+        "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: what the "
+        "cap costs"
+    )
+    NOT_CERTIFIED = "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"
+
+
+class _Result:
+    """What a Solution and a Curve have in common."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to `path` as one .npz file without pickle; `dualib.load` reads it back."""
+        from dualib.storage import save
+
+        save(self, path)
+
+    def plot_clusters(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The encoder as a labelled map; see `dualib.plotting.plot_clusters`."""
+        from dualib.plotting import plot_clusters
+
+        return plot_clusters(cast("Solution | Curve", self), ax=ax, **options)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(_Result):
+    """One solution of ``min I(X;T) + beta E d`` at one beta; all fields are given by keyword and checked.
+
+    Attributes
+    ----------
+    joint, distortion, beta : JointDistribution, Distortion, float
+        The problem that was solved.
+    encoder, weights : ndarray, shapes (n_x, n_t) and (n_t,)
+        p(t|x), rows summing to 1, and p(t).
+    means : ndarray, shape (n_t, k)
+        Mean feature vector of each cluster, which the distortion's `link` takes.
+    decoder : ndarray, shape (n_t, n_y)
+        p(y|t) of the distortion, rows summing to 1; for a rate-distortion matrix (n_t, n_columns), the column chosen.
+    objective, rate, relevance : float
+        I(X;T) + beta E d, I(X;T), and I(T;Y) of the true joint p(t, y); nats.
+    expected_distortion : float
+        E d, in the unit of the distortion: nats for the IB and the dual IB.
+    decoder_information : float
+        The information I(T;Y') that the decoder itself claims, nats.
+    gap : float
+        Bound on the distance of the objective from the global optimum, nats; inf where nothing was certified.
+    certificate : {"rigorous", "multistart", None}
+        ``"rigorous"``: the gap is proved; ``"multistart"``: searched for, nothing larger found; None: not certified.
+    status, n_iter, residual : Status, int, float
+        How it ended, after how many sweeps, and how far one more would move.
+    error_bound, rho : float
+        Distance from the fixed point, ``residual / (1 - rho)``, and the linear rate of sweeps there; inf where unknown.
+    stability : ndarray, shape (n_t,)
+        beta * lambda_max of each cluster: it splits where this reaches 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not fit together, values that are not finite, rows that do not sum to 1.
+    """
+
+    joint: JointDistribution
+    distortion: Distortion
+    beta: float
+    encoder: Array
+    weights: Array
+    means: Array
+    decoder: Array
+    objective: float
+    rate: float
+    relevance: float
+    expected_distortion: float
+    decoder_information: float
+    gap: float
+    certificate: Literal["rigorous", "multistart"] | None
+    status: Status
+    n_iter: int
+    residual: float
+    error_bound: float
+    rho: float
+    stability: Array
+
+    def __post_init__(self) -> None:
+        for name in _SOLUTION_ARRAYS:
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
+        for name in SOLUTION_FLOATS:
+            object.__setattr__(self, name, float(getattr(self, name)))
+        _check_solution(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name in _SOLUTION_ARRAYS:  # numpy's pickles come back writeable
+            getattr(self, name).flags.writeable = False
+
+    @property
+    def n_x(self) -> int:
+        """Number of source states."""
+        return int(self.encoder.shape[0])
+
+    @property
+    def n_y(self) -> int:
+        """Number of states of Y in the joint distribution."""
+        return int(self.joint.n_y)
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.weights)
+
+    @property
+    def effective_clusters(self) -> float:
+        """``exp(H(T))``: how many equally likely clusters would carry the same entropy."""
+        w = self.weights[self.weights > 0.0]
+        return float(np.exp(-np.sum(w * np.log(w))))
+
+    @property
+    def converged(self) -> bool:
+        """True where what was asked for was reached: stationary within `tol`, and certified unless capped or not asked."""
+        return self.status not in (Status.MAX_ITER, Status.GAP_OPEN)
+
+    @property
+    def lower_bound(self) -> float:
+        """``objective - gap``, nats: no encoder and decoder can be below it (as sure as the certificate is)."""
+        return self.objective - self.gap
+
+    def encode(self, py_x: npt.ArrayLike) -> Array:
+        """p(t|x), (m, n_t), of sources seen in training or not, from their conditionals p(y|x), (m, n_y)."""
+        from dualib.prediction import encode
+
+        return encode(self, py_x)
+
+    def predict_proba(self, py_x: npt.ArrayLike | None = None) -> Array:
+        """``sum_t p(t|x) p(y|t)``, (m, n_y), for sources of conditionals `py_x` (m, n_y); None: those of training."""
+        prediction = (self.encoder if py_x is None else self.encode(py_x)) @ self.decoder
+        return np.asarray(prediction / prediction.sum(axis=1, keepdims=True))
+
+    def summary(self, unit: Unit = "nats") -> dict[str, Any]:
+        """Every scalar of the solution, by name, information in `unit` ("nats" or "bits").
+
+        The expected distortion is converted where it is an information (IB, dual IB), and otherwise left in the unit of
+        its distortion.
+        """
+        factor = unit_factor(unit)
+        result: dict[str, Any] = {"distortion": self.distortion.name, "beta": self.beta}
+        result.update({name: getattr(self, name) * factor for name in _INFORMATION})
+        result["expected_distortion"] = self.expected_distortion * distortion_factor(self.distortion, unit)
+        result.update({name: getattr(self, name) for name in ("n_clusters", "effective_clusters", "certificate")})
+        result.update({"status": self.status.name, "n_iter": self.n_iter, "residual": self.residual})
+        result.update({"error_bound": self.error_bound, "rho": self.rho, "unit": unit})
+        return result
+
+    def __repr__(self) -> str:
+        total = self.joint.mutual_information
+        certified = "not certified" if self.certificate is None else f"gap {self.gap:.1e} ({self.certificate})"
+        clusters = f"{_count(self.n_clusters, 'cluster')} (effective {self.effective_clusters:.2f})"
+        return (
+            f"Solution({self.distortion.name}, beta={self.beta:.6g}): {self.n_x} x {self.n_y} into {clusters}\n"
+            f"  rate I(X;T)       {self.rate:.6g} nats\n"
+            f"  relevance I(T;Y)  {self.relevance:.6g} nats of I(X;Y) = {total:.6g}\n"
+            f"  distortion E d    {self.expected_distortion:.6g}\n"
+            f"  objective         {self.objective:.10g} nats, {certified}\n"
+            f"  {self.status.name}, {_count(self.n_iter, 'sweep')}, residual {self.residual:.1e}"
+        )
+
+
+_SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
+_MAY_BE_INFINITE = ("gap", "error_bound", "rho", "residual")
+SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A beta at which the support of the optimal solution changes, named for rising beta.
+
+    Attributes
+    ----------
+    kind : {"appearance", "split", "jump"}
+        A cluster is born away from all others with weight 0; one divides; a whole segment of solutions is optimal.
+    beta, interval : float, (float, float)
+        Where it is, and the betas between which it lies.
+    before, after, multiplicity : int
+        Numbers of clusters just below and above `beta`; how many events coincide there (symmetric problems).
+    located, precision : bool, float
+        Found by root finding, or only bracketed by the grid; relative width of the bracket, by default of `interval`.
+    """
+
+    kind: Literal["appearance", "split", "jump"]
+    beta: float
+    interval: tuple[float, float]
+    before: int
+    after: int
+    multiplicity: int = 1
+    located: bool = False
+    precision: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.kind not in EVENT_KINDS:
+            raise ValueError(f"kind must be one of {', '.join(EVENT_KINDS)}, got {self.kind!r}")
+        low, high = (float(end) for end in self.interval)
+        if not (math.isfinite(high) and 0.0 < low <= self.beta <= high):
+            raise ValueError(f"interval must be positive, finite and hold beta = {self.beta!r}, got {self.interval!r}")
+        object.__setattr__(self, "beta", float(self.beta))
+        object.__setattr__(self, "interval", (low, high))
+        if math.isinf(self.precision):
+            object.__setattr__(self, "precision", (high - low) / self.beta)
+
+
+EVENT_KINDS = ("appearance", "split", "jump")
+
+
+class Curve(_Result):
+    """Solutions of one problem along beta, ascending, with the events between them.
+
+    ``curve[i]`` is a Solution; ``curve[a:b]`` is a shorter curve, with the events inside its range of beta.
+
+    Parameters
+    ----------
+    solutions : sequence of Solution
+        In any order of beta, all of one joint distribution and one distortion.
+    events : sequence of Event
+    onset : float, optional
+        The beta at which learning begins (see `dualib.onset`).
+
+    Attributes
+    ----------
+    beta, rate, relevance, objective, expected_distortion, decoder_information, gap, lower_bound : ndarray, shape (n,)
+        As in `Solution`, one entry per beta; nats; read-only. So is `n_clusters`, of integers.
+
+    Raises
+    ------
+    ValueError
+        No solutions, a beta given twice, or solutions of different problems.
+    """
+
+    beta: Array
+    rate: Array
+    relevance: Array
+    objective: Array
+    expected_distortion: Array
+    decoder_information: Array
+    gap: Array
+    lower_bound: Array
+    n_clusters: IntArray
+    onset: float | None
+    events: tuple[Event, ...]
+    solutions: tuple[Solution, ...]
+    joint: JointDistribution
+    distortion: Distortion
+
+    def __init__(self, solutions: Sequence[Solution], events: Sequence[Event] = (), onset: float | None = None) -> None:
+        ordered = tuple(sorted(solutions, key=lambda solution: solution.beta))
+        _check_one_problem(ordered)
+        columns: dict[str, Any] = {name: _frozen([getattr(s, name) for s in ordered]) for name in CURVE_COLUMNS}
+        columns["n_clusters"] = _frozen([s.n_clusters for s in ordered], np.int64)
+        columns["events"] = tuple(sorted(events, key=lambda event: event.beta))
+        columns["onset"] = None if onset is None else float(onset)
+        columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion)
+        self.__dict__.update(columns)
+
+    def __setattr__(self, name: str, *value: object) -> NoReturn:
+        raise AttributeError(f"a Curve is immutable: cannot set or delete {name!r}")
+
+    __delattr__ = __setattr__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Curve, (self.solutions, self.events, self.onset))
+
+    def __len__(self) -> int:
+        return len(self.solutions)
+
+    def __iter__(self) -> Iterator[Solution]:
+        return iter(self.solutions)
+
+    @overload
+    def __getitem__(self, index: int) -> Solution: ...
+    @overload
+    def __getitem__(self, index: slice) -> Curve: ...
+    def __getitem__(self, index: int | slice) -> Solution | Curve:
+        if not isinstance(index, slice):
+            return self.solutions[index]
+        part = self.solutions[index]
+        if not part:
+            raise ValueError(f"index {index} picks no solution out of {len(self)}")
+        low, high = min(s.beta for s in part), max(s.beta for s in part)
+        return Curve(part, [event for event in self.events if low <= event.beta <= high], self.onset)
+
+    def nearest(self, beta: float) -> Solution:
+        """The solution whose beta is nearest to `beta` in ratio."""
+        if isinstance(beta, bool) or not 0.0 < beta < math.inf:
+            raise ValueError(f"beta must be a positive finite number, got {beta!r}")
+        return self.solutions[int(np.argmin(np.abs(np.log(self.beta / beta))))]
+
+    def to_dataframe(self, unit: Unit = "nats") -> pandas.DataFrame:
+        """One row per beta with every scalar of `Solution.summary`; needs ``pip install "dualib[pandas]"``."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
+        return pd.DataFrame([s.summary(unit) for s in self])
+
+    def to_xarray(self, unit: Unit = "nats") -> xarray.Dataset:
+        """Scalars by beta; weights, encoder, decoder by (beta, t, x, y), 0 beyond `n_clusters`; extra "xarray"."""
+        from dualib.storage import curve_to_xarray
+
+        return curve_to_xarray(self, unit)
+
+    def plot_information_plane(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Relevance against rate; see `dualib.plotting.plot_information_plane`."""
+        from dualib.plotting import plot_information_plane
+
+        return plot_information_plane(self, ax=ax, **options)
+
+    def plot_bifurcations(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The tree of clusters over beta; see `dualib.plotting.plot_bifurcations`."""
+        from dualib.plotting import plot_bifurcations
+
+        return plot_bifurcations(self, ax=ax, **options)
+
+    def __repr__(self) -> str:
+        kinds = Counter(str(event.kind) for event in self.events)
+        events = ", ".join(_count(kinds[kind], kind) for kind in EVENT_KINDS if kinds[kind]) or "none recorded"
+        worst = int(np.argmax(self.gap))
+        onset = "" if self.onset is None else f"; onset at beta = {self.onset:.6g}"
+        certified = f"{sum(s.certificate == 'rigorous' for s in self)} rigorous"
+        return (
+            f"Curve({self.distortion.name}, {self.joint.n_x} x {self.joint.n_y}): {_count(len(self), 'beta')} "
+            f"from {self.beta[0]:.6g} to {self.beta[-1]:.6g}{onset}\n"
+            f"  rate I(X;T)       {self.rate[0]:.6g} to {self.rate[-1]:.6g} nats\n"
+            f"  relevance I(T;Y)  {self.relevance[0]:.6g} to {self.relevance[-1]:.6g} nats "
+            f"of I(X;Y) = {self.joint.mutual_information:.6g}\n"
+            f"  clusters          {self.n_clusters[0]} to {self.n_clusters[-1]}; events: {events}\n"
+            f"  largest gap       {self.gap[worst]:.1e} nats at beta = {self.beta[worst]:.6g}; {certified}\n"
+            f"  converged         {sum(s.converged for s in self)} of {len(self)}"
+        )
+
+
+CURVE_COLUMNS = (
+    *("beta", "rate", "relevance", "objective", "expected_distortion"),
+    *("decoder_information", "gap", "lower_bound"),
+)
+
+
+def unit_factor(unit: str) -> float:
+    """What to multiply nats by to have `unit`: 1 for "nats", 1/ln 2 for "bits"; ValueError for another."""
+    if unit not in ("nats", "bits"):
+        raise ValueError(f"unit must be 'nats' or 'bits', got {unit!r}")
+    return 1.0 if unit == "nats" else 1.0 / math.log(2.0)
+
+
+def distortion_factor(distortion: Distortion, unit: str) -> float:
+    """`unit_factor` where the expected distortion is an information, else 1."""
+    return unit_factor(unit) if distortion.name in _KL_DISTORTIONS else 1.0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
+    """A read-only copy in C order: a caller's own array stays its own."""
+    array = np.array(values, dtype=dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
+def _check_solution(solution: Solution) -> None:
+    """Shapes, ranges and sums; without these a wrong file or a slip of a solver would show up far from its cause."""
+    n_x, n_t = solution.joint.n_x, solution.weights.shape[0] if solution.weights.ndim == 1 else 0
+    if n_t == 0:
+        raise ValueError(f"weights must have shape (n_t,) with n_t >= 1, got {solution.weights.shape}")
+    wanted = {"encoder": (n_x, n_t), "stability": (n_t,), "means": (n_t, None), "decoder": (n_t, None)}
+    for name, shape in wanted.items():
+        found = getattr(solution, name).shape
+        if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
+            raise ValueError(f"{name} must have shape {shape}, got {found}")
+    for name in ("encoder", "weights", "decoder"):
+        values = getattr(solution, name)
+        if not (np.all(values >= 0.0) and np.all(np.abs(values.sum(axis=-1) - 1.0) <= 1e-6)):
+            raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
+    if not np.isfinite(solution.means).all() or np.isnan(solution.stability).any():
+        raise ValueError("means must be finite and stability must not be NaN")
+    for name in SOLUTION_FLOATS:
+        value = getattr(solution, name)
+        if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
+            raise ValueError(f"{name} must be finite, got {value!r}")
+    if solution.beta <= 0.0 or solution.gap < 0.0:
+        raise ValueError(f"beta must be > 0 and gap >= 0, got beta = {solution.beta!r}, gap = {solution.gap!r}")
+    if solution.certificate not in ("rigorous", "multistart", None):
+        raise ValueError(f"certificate must be 'rigorous', 'multistart' or None, got {solution.certificate!r}")
+    if not isinstance(solution.status, Status):
+        raise TypeError(f"status must be a Status, got {solution.status!r}")
+
+
+def _check_one_problem(solutions: Sequence[Solution]) -> None:
+    if not solutions:
+        raise ValueError("solutions must hold at least one Solution, got none")
+    first = solutions[0]
+    for below, above in itertools.pairwise(solutions):
+        if below.beta == above.beta:
+            raise ValueError(f"solutions must have distinct beta, got {above.beta!r} twice")
+        if above.joint is not first.joint and above.joint != first.joint:
+            raise ValueError(f"solutions must share one joint distribution, got another at beta = {above.beta!r}")
+        if above.distortion is not first.distortion and above.distortion != first.distortion:
+            raise ValueError(f"solutions must share one distortion, got {first.distortion!r} and {above.distortion!r}")

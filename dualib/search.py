@@ -1,0 +1,246 @@
+"""Global steps: the convex problem of the weights alone, and the search for points where c(s) exceeds 1.
+
+``c(s) = sum_x p(x) exp(-beta d(x, s)) / Z(x)`` is the gradient function of the objective over measures on the simplex
+(Lindsay 1983): a point with c > 1 is a cluster that would lower the objective, and ``log max c`` is the duality gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from dualib import kernels
+from dualib.distortions import Array
+from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
+
+_PAIRS_PER_SOURCE = 2
+_NEAR = 1e-3  # squared natural distance within which a stable atom swallows a candidate
+
+
+@dataclass(frozen=True)
+class Maxima:
+    """Points found by the search (weights all 0) and the value log c at each, best first."""
+
+    points: Atoms
+    log_c: Array
+
+    @property
+    def best(self) -> float:
+        """The largest log c found; -inf where no point was kept."""
+        return float(self.log_c[0]) if len(self.log_c) else -np.inf
+
+
+def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, newton: int = 6, tol: float = 1e-9) -> Atoms:
+    """Minimise the objective over the weights alone, the points fixed: a convex problem.
+
+    A few plain (EM) steps, then Newton steps on the simplex: for ``h(w) = -sum_x p log (L w)_x + (sum w)^2 / 2``, whose
+    minimum over w >= 0 has sum 1, the quadratic model at w is ``|sqrt(p) (S w' - 2)|^2 / 2 + (sum w')^2 / 2`` with S = L / Z:
+    a non-negative least-squares problem (Wang 2007), with a line search. Atoms of weight 0 are dropped.
+    """
+    terms = problem.log_terms(atoms, beta)
+    top = terms.max(axis=0)
+    likelihood = np.exp(terms - top)
+    w = np.maximum(atoms.weights, 0.1 / len(atoms))
+    w = w / w.sum()
+    for _ in range(warm):
+        w = w * (likelihood @ (problem.px / (w @ likelihood)))
+    keep = w > 1e-12
+    likelihood, atoms, w = likelihood[keep], atoms.pick(keep), w[keep] / w[keep].sum()
+    root = np.sqrt(problem.px)
+    value = -problem.px @ np.log(w @ likelihood)
+    for _ in range(newton):
+        s = likelihood / (w @ likelihood)
+        c = s @ problem.px
+        if c.max() < 1.0 + tol and np.abs(c - 1.0)[w > 0.0].max() < tol:
+            break
+        target = _simplex_newton(s, root)
+        if target is None:
+            break
+        w, value, moved = _line_search(problem.px, likelihood, w, target, value)
+        if not moved:
+            break
+    keep = w > 0.0
+    return Atoms(w, atoms.means, atoms.face).pick(keep).normalised()
+
+
+def _simplex_newton(s: Array, root: Array) -> Array | None:
+    system = np.concatenate([(s * root).T, np.ones((1, len(s)))])
+    try:
+        target, _ = nnls(system, np.concatenate([2.0 * root, [0.0]]))
+    except RuntimeError:  # its iteration cap: the EM steps made stand, and the caller's polish goes on from them
+        return None
+    total = target.sum()
+    return target / total if total > 0.0 and np.isfinite(total) else None
+
+
+def _line_search(px: Array, likelihood: Array, w: Array, target: Array, value: float) -> tuple[Array, float, bool]:
+    for step in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
+        trial = (1.0 - step) * w + step * target
+        z = trial @ likelihood
+        if (z > 0.0).all():
+            new = -px @ np.log(z)
+            if new < value:
+                return trial, float(new), True
+    return w, value, False
+
+
+def starting_members(problem: Problem, atoms_posterior: Array, rng: np.random.Generator, effort: float = 1.0) -> Array:
+    """Membership rows (m, n) of the points from which the search starts.
+
+    Every source; every atom; centroids of pairs, of random subsets and of everything, their number growing with n; and
+    each source softened by a little of everything, which frees the supports where p(y|x) has zeros.
+    """
+    n = problem.n
+    rows = [np.eye(n), problem.px[None, :]]
+    members = atoms_posterior * problem.px
+    rows.append(members / members.sum(axis=1, keepdims=True))
+    if n > 1:
+        pairs = np.triu_indices(n, 1)
+        n_pairs = min(len(pairs[0]), int(effort * max(_PAIRS_PER_SOURCE * n, 16)))
+        chosen = rng.choice(len(pairs[0]), n_pairs, replace=False) if n_pairs < len(pairs[0]) else np.arange(n_pairs)
+        first, second = pairs[0][chosen], pairs[1][chosen]
+        pair_rows = np.zeros((n_pairs, n))
+        share = problem.px[first] / (problem.px[first] + problem.px[second])
+        pair_rows[np.arange(n_pairs), first] = share
+        pair_rows[np.arange(n_pairs), second] = 1.0 - share
+        subset = (rng.random((int(effort * max(n, 16)), n)) < rng.uniform(0.05, 0.8, (int(effort * max(n, 16)), 1))) * problem.px
+        subset = subset[subset.sum(axis=1) > 0.0]
+        rows += [pair_rows, subset / subset.sum(axis=1, keepdims=True)]
+    if problem.support is not None:
+        rows.append(0.98 * np.eye(n) + 0.02 * problem.px)
+    return np.concatenate(rows)
+
+
+def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
+    """log c at each point (m,), and the weights over the sources of its ascent step (m, n)."""
+    terms = problem.log_terms(points, beta)
+    values, work = np.empty(len(points)), np.empty(problem.n)
+    kernels.responsibility(terms, log_a, values, work)
+    return values, terms
+
+
+def search(
+    problem: Problem,
+    beta: float,
+    atoms: Atoms,
+    posterior: Array,
+    log_z: Array,
+    rng: np.random.Generator,
+    *,
+    effort: float = 1.0,
+    extra: Atoms | None = None,
+) -> Maxima:
+    """Local maxima of log c away from the atoms, and the values on the atoms themselves, best first.
+
+    Ascent steps (centroid under the weights of `log_c`, which never lower c) from many starts; candidates that come close to
+    an atom, or to a better candidate, are dropped on the way; the rest is finished by Newton's method.
+    """
+    log_a = np.log(problem.px) - log_z
+    if problem.distortion.fixed_atoms:
+        columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
+        return _sorted(columns, log_c(problem, beta, log_a, columns)[0])
+    members = posterior * problem.px
+    members /= members.sum(axis=1, keepdims=True)
+    rates = beta * problem.stability(atoms, members)
+    points = problem.atoms_from_members(starting_members(problem, posterior, rng, effort))
+    for more in (extra, _unstable_directions(problem, beta, atoms, members, rates)):
+        if more is not None and len(more):
+            points = join(points, more)
+    points = Atoms(np.zeros(len(points)), points.means, points.face)
+    radius = np.where(rates < 0.9, _NEAR, 1e-7)
+    for round_ in range(6):
+        for _ in range(2):
+            values, terms = log_c(problem, beta, log_a, points)
+            points = _alive(points, values, terms @ problem.U)
+        points, values = _prune(problem, beta, log_a, points, atoms, radius, 1e-4)
+        if round_ >= 2 and len(points) <= 8:
+            break
+    points = _finish(problem, beta, log_a, points, atoms, radius)
+    everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
+    return _sorted(everything, log_c(problem, beta, log_a, everything)[0])
+
+
+def _alive(points: Atoms, values: Array, means: Array) -> Atoms:
+    alive = np.isfinite(values)
+    return Atoms(points.weights, means, points.face).pick(alive)
+
+
+def _sorted(points: Atoms, values: Array) -> Maxima:
+    order = np.argsort(-values, kind="stable")
+    return Maxima(points.pick(order), values[order])
+
+
+def _unstable_directions(problem: Problem, beta: float, atoms: Atoms, members: Array, rates: Array) -> Atoms | None:
+    """Two starts beside each atom that is unstable, or nearly so, along its softest direction in the members' weights."""
+    rows = []
+    for t in np.flatnonzero(rates > 0.9):
+        scaled = np.sqrt(members[t])[:, None] * problem.whitened(atoms.pick(np.array([t])))[0]
+        direction = np.linalg.svd(scaled, full_matrices=False)[0][:, 0]
+        tilt = direction / np.sqrt(np.maximum(members[t], 1e-300))
+        tilt = np.where(members[t] > 1e-12, tilt, 0.0)
+        largest = np.max(np.abs(tilt))
+        if largest > 0.0:
+            for sign in (0.3, -0.3):
+                row = members[t] * (1.0 + sign * tilt / largest)
+                rows.append(row / row.sum())
+    return problem.atoms_from_members(np.array(rows)) if rows else None
+
+
+def _prune(
+    problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array, apart: float
+) -> tuple[Atoms, Array]:
+    """Drop candidates that lie on an atom, or on a better candidate; the rest sorted by log c."""
+    if not len(points):
+        return points, np.empty(0)
+    near = (distance_matrix(problem, beta, points, atoms) < radius).any(axis=1)
+    points = points.pick(~near)
+    values = log_c(problem, beta, log_a, points)[0]
+    order = np.argsort(-values, kind="stable")
+    points, values = points.pick(order), values[order]
+    close = distance_matrix(problem, beta, points, points) < apart if len(points) <= 2000 else np.zeros((0, 0), dtype=bool)
+    keep = np.ones(len(points), dtype=bool)
+    for j in range(len(close)):
+        if keep[j]:
+            later = close[j]
+            later[: j + 1] = False
+            keep[later] = False
+    return points.pick(keep), values[keep]
+
+
+def _finish(
+    problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array
+) -> Atoms:
+    """Bring the best candidates to their maxima by guarded Newton steps; those that fall onto an atom are dropped."""
+    points = points.pick(np.arange(min(len(points), 64)))
+    for _ in range(12):
+        if not len(points):
+            break
+        _, q = log_c(problem, beta, log_a, points)
+        plain = Atoms(points.weights, q @ problem.U, points.face)
+        if np.max(natural_distance(problem, beta, points, plain)) < 1e-18:
+            break
+        plain_values, _ = log_c(problem, beta, log_a, plain)
+        proposal = Atoms(points.weights, _newton_means(problem, beta, points, q, plain.means), points.face)
+        # one ascent step brings the proposal, which may have left the domain, back to a true mean
+        proposal = Atoms(points.weights, log_c(problem, beta, log_a, proposal)[1] @ problem.U, points.face)
+        better = log_c(problem, beta, log_a, proposal)[0] >= plain_values
+        points = Atoms(points.weights, np.where(better[:, None], proposal.means, plain.means), points.face)
+        points = _prune(problem, beta, log_a, points, atoms, radius, 1e-8)[0]
+    return points
+
+
+def _newton_means(problem: Problem, beta: float, points: Atoms, q: Array, plain: Array) -> Array:
+    """Newton's step for the stationary points of log c: (I - beta Cov_q(U) J)^-1 (mean under q - M), point by point."""
+    jacobian = problem.jacobian(points)
+    means = np.empty_like(plain)
+    for j in range(len(points)):
+        centred = problem.U - points.means[j]
+        system = np.eye(len(centred.T)) - beta * ((centred * q[j][:, None]).T @ centred) @ jacobian[j]
+        try:
+            means[j] = points.means[j] + np.linalg.solve(system, plain[j] - points.means[j])
+        except np.linalg.LinAlgError:
+            means[j] = plain[j]
+    usable = np.isfinite(means).all(axis=1)
+    return np.where(usable[:, None], means, plain)

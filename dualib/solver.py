@@ -1,0 +1,185 @@
+"""`solve`: the optimal encoder at one beta, with the certified distance to the global optimum."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import validate_beta
+from dualib.assemble import assemble
+from dualib.distortions import Distortion, as_distortion
+from dualib.optimise import Outcome, atoms_of_encoder, best_local, initial_atoms, merged_down, optimise, random_atoms
+from dualib.problem import Atoms, Problem, sweep
+from dualib.results import Status
+from dualib.warnings import ConvergenceWarning
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+    from dualib.results import Solution
+
+
+def solve(
+    joint: JointDistribution,
+    beta: float,
+    distortion: str | Distortion = "ib",
+    *,
+    tol: float = 1e-9,
+    n_clusters: int | None = None,
+    init: npt.ArrayLike | Literal["random"] | None = None,
+    n_restarts: int = 10,
+    max_iter: int = 20_000,
+    certify: bool = True,
+    random_state: int | np.random.Generator | None = None,
+) -> Solution:
+    """Minimise ``I(X;T) + beta E d(x, t)`` and certify how far the answer is from the global minimum.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+        p(x, y), (n_x, n_y).
+    beta : float
+        Trade-off, > 0.
+    distortion : "ib", "dualib" or Distortion
+        KL(p(y|x) || p(y|t)) (Tishby, Pereira and Bialek 1999), KL(p(y|t) || p(y|x)) (Piran, Shwartz-Ziv and Tishby 2020), or
+        any other of the form in `dualib.distortions`.
+    tol : float
+        Wanted gap to the global optimum, nats; the residual of the self-consistent equations is brought well below it.
+    n_clusters : int, optional
+        Cap on the number of clusters: the best of `n_restarts` seeded restarts and of the uncapped optimum, merged down.
+        The gap is then to the optimum without a cap: what the cap costs.
+    init : array (n_x, n_t), "random", optional
+        Encoder to start from. The default is the identity, one cluster per source. With ``certify=True`` the search goes on
+        from there to the global optimum; with ``certify=False`` the answer is the local optimum reached.
+    n_restarts : int
+        Restarts for `n_clusters` and for ``init="random"``.
+    max_iter : int
+        Cap on the number of sweeps.
+    certify : bool
+        Search for a better optimum, and bound the distance to the best. Without it the gap is inf.
+    random_state : int, Generator or None
+        Seed of the search's random starts; None is a fixed seed, so that results repeat.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad argument, named with its value; no feasible clustering.
+
+    Warns
+    -----
+    ConvergenceWarning
+        `tol` was not reached; the solution states its true residual and gap.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> solution = dualib.solve(dualib.datasets.toy(), beta=8.0)
+    >>> solution.n_clusters, round(solution.relevance, 6)
+    (2, 0.074305)
+    """
+    beta = validate_beta(beta)
+    _check_options(tol, n_clusters, n_restarts, max_iter)
+    problem = Problem(joint, as_distortion(distortion))
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    starts = _starts(problem, init, n_clusters, n_restarts, rng)
+    outcome = None
+    if certify or (init is None and n_clusters is not None):
+        outcome = optimise(problem, beta, _best_start(problem, beta, starts), tol=tol, max_iter=max_iter, rng=rng)
+    if n_clusters is not None and (outcome is None or len(outcome.state.atoms) > n_clusters):
+        outcome = _capped(problem, beta, n_clusters, starts, outcome if certify else None, tol, max_iter, outcome)
+        return _finish(problem, outcome, tol, capped=True)
+    if outcome is None:
+        outcome = best_local(problem, beta, starts, tol, max_iter)
+    return _finish(problem, outcome, tol, certified=certify)
+
+
+def _check_options(tol: Any, n_clusters: Any, n_restarts: Any, max_iter: Any) -> None:
+    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
+        raise ValueError(f"tol must be a positive number, got {tol!r}")
+    for name, value in (("n_clusters", n_clusters), ("n_restarts", n_restarts), ("max_iter", max_iter)):
+        if value is None and name == "n_clusters":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
+
+
+def _starts(problem: Problem, init: Any, n_clusters: int | None, n_restarts: int, rng: np.random.Generator) -> list[Atoms]:
+    """The list of starts: the identity with the one cluster, the encoder given, or random encoders."""
+    random = isinstance(init, str)
+    if random and init != "random":
+        raise ValueError(f"init must be an encoder (n_x, n_t), 'random' or None, got {init!r}")
+    starts = [] if random else [initial_atoms(problem) if init is None else atoms_of_encoder(problem, init, "init")]
+    if random or n_clusters is not None:
+        size = problem.n if n_clusters is None else min(n_clusters, problem.n)
+        starts += [random_atoms(problem, size, rng) for _ in range(n_restarts)]
+    return starts
+
+
+def _best_start(problem: Problem, beta: float, starts: list[Atoms]) -> Atoms:
+    """The start of lowest objective; the identity start is added where the best is infeasible."""
+    if len(starts) == 1:
+        return starts[0]
+    values = [sweep(problem, beta, start).objective for start in starts]
+    best = int(np.argmin(values))
+    return starts[best] if np.isfinite(values[best]) else initial_atoms(problem)
+
+
+def _capped(
+    problem: Problem,
+    beta: float,
+    n_clusters: int,
+    starts: list[Atoms],
+    certified: Outcome | None,
+    tol: float,
+    max_iter: int,
+    full: Outcome | None,
+) -> Outcome:
+    """The best local optimum with at most `n_clusters` atoms; its gap is to the certified optimum without the cap."""
+    candidates = [start for start in starts if len(start) <= n_clusters]
+    if full is not None:
+        candidates += merged_down(problem, full.state, n_clusters)
+    candidates = [start for start in candidates if np.isfinite(sweep(problem, beta, start).objective)]
+    if not candidates:
+        raise ValueError(f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint")
+    local = best_local(problem, beta, candidates, tol, max_iter)
+    if certified is None:
+        return local
+    gap = max(0.0, local.state.objective - (certified.state.objective - certified.gap))
+    return Outcome(local.state, gap, certified.certificate, certified.maxima, local.n_iter + certified.n_iter)
+
+
+def _finish(problem: Problem, outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Solution:
+    """The public solution, and the warning where the tolerance was missed."""
+    solution = assemble(problem, outcome, status_of(outcome, tol, certified=certified, capped=capped))
+    warn_unless_converged(solution, tol, stacklevel=4)
+    return solution
+
+
+def status_of(outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Status:
+    """What the residual and the gap say of an outcome."""
+    if outcome.state.residual > max(tol, 1e-11):
+        return Status.MAX_ITER
+    if capped:
+        return Status.CAPPED
+    if not certified:
+        return Status.NOT_CERTIFIED
+    return Status.CONVERGED if outcome.gap <= tol else Status.GAP_OPEN
+
+
+def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:
+    """ConvergenceWarning with beta, gap and remedy where the solution missed `tol`."""
+    if solution.status in (Status.MAX_ITER, Status.GAP_OPEN):
+        warnings.warn(
+            f"beta={solution.beta:g}: residual {solution.residual:.1e}, gap {solution.gap:.1e} nats, tol {tol:g}; "
+            f"{solution.status.value}",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )

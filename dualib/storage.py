@@ -1,0 +1,264 @@
+"""Results on disk: one .npz file, no pickle, versioned, written whole or not at all.
+
+Layout, version 1. ``header``: JSON, as bytes: the format, version, labels, distortion and all that is no number array.
+``scalars`` (n_solutions, n_fields): the float fields of the solutions, named in the header. Arrays with one row per
+cluster (``encoder``, transposed, ``weights``, ``means``, ``decoder``, ``stability``) are concatenated over the solutions:
+solution i has the rows ``offsets[i]:offsets[i + 1]``. ``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dualib.results import (
+    CURVE_COLUMNS,
+    SOLUTION_FLOATS,
+    Curve,
+    Event,
+    Solution,
+    Status,
+    distortion_factor,
+    unit_factor,
+)
+
+if TYPE_CHECKING:
+    import xarray
+
+    from dualib.distortions import Distortion
+    from dualib.joint import JointDistribution
+
+VERSION = 1
+_FORMATS = {"dualib-curve": Curve, "dualib-solution": Solution}
+_RAGGED = ("encoder", "weights", "means", "decoder", "stability")
+# What reading bytes that are no such file can raise, from zip, zlib, numpy and from rebuilding the objects.
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError),
+    *(OverflowError, NotImplementedError, RuntimeError),
+)
+
+
+def save(result: object, path: str | os.PathLike[str]) -> None:
+    """Write a Curve or a Solution to `path`, exactly as named; a file there is replaced once the new one is complete.
+
+    Parameters
+    ----------
+    result : Curve or Solution
+    path : path-like
+        A name ending in .npz is customary; nothing is appended.
+
+    Raises
+    ------
+    TypeError
+        `result` is neither, or its distortion cannot be saved (it defines no ``to_config``).
+    OSError
+        The file cannot be written; a file already there is untouched.
+    """
+    if isinstance(result, Curve):
+        name, solutions = "dualib-curve", result.solutions
+        onset = [] if result.onset is None else [result.onset]
+        events = [dataclasses.asdict(event) for event in result.events]
+    elif isinstance(result, Solution):
+        name, solutions, onset, events = "dualib-solution", (result,), [], []
+    else:
+        raise TypeError(f"result must be a Curve or a Solution, got {type(result).__name__}")
+    header: dict[str, Any] = {"format": name, "version": VERSION, "events": events}
+    arrays: dict[str, Any] = {"onset": np.array(onset, dtype=np.float64)}
+    _pack_distortion(solutions[0].distortion, header, arrays)
+    _pack_joint(solutions[0].joint, header, arrays)
+    _pack_solutions(solutions, header, arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
+    _write_atomically(os.fspath(path), arrays)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read back what `save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Curve or Solution
+        Equal to the one saved, number for number.
+
+    Raises
+    ------
+    OSError
+        The file is missing or cannot be read.
+    ValueError
+        The file is not one that dualib wrote, is damaged, or was written by a later version.
+    """
+    name = os.fspath(path)
+    with open(name, "rb") as file:
+        try:
+            arrays = _read_arrays(file)
+            header = _read_header(arrays)
+            return _rebuild(header, arrays)
+        except _UNREADABLE as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+            raise ValueError(f"path: {name!r} is not a readable dualib result: {reason}") from error
+
+
+def _read_arrays(file: Any) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is not an .npz file (or is cut short)")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    if "header" not in arrays:
+        raise ValueError(f"it is another .npz file, with entries {sorted(arrays)[:8]}")
+    if arrays["header"].dtype != np.uint8:
+        raise ValueError(f"its header has type {arrays['header'].dtype}")
+    header = json.loads(arrays["header"].tobytes().decode("ascii"))
+    if not isinstance(header, dict) or header.get("format") not in _FORMATS:
+        raise ValueError("its header names no dualib format")
+    if header.get("version") != VERSION:
+        raise ValueError(f"it has format version {header.get('version')!r}, and this dualib reads version {VERSION}")
+    return header
+
+
+def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Curve | Solution:
+    joint, distortion = _unpack_joint(header, arrays), _unpack_distortion(header, arrays)
+    solutions = _unpack_solutions(header, arrays, joint, distortion)
+    if header["format"] == "dualib-solution":
+        if len(solutions) != 1:
+            raise ValueError(f"a solution file holds one solution, this one {len(solutions)}")
+        return solutions[0]
+    onset = arrays["onset"]
+    if onset.shape not in ((0,), (1,)) or np.isnan(onset).any():
+        raise ValueError(f"onset must be one number or none, got {onset!r}")
+    events = [Event(**{**event, "interval": tuple(event["interval"])}) for event in header["events"]]
+    return Curve(solutions, events, float(onset[0]) if len(onset) else None)
+
+
+def _pack_distortion(distortion: Distortion, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Arrays of the configuration become entries of their own; the rest goes into the header."""
+    try:
+        config = distortion.to_config()
+        header["distortion"] = {key: value for key, value in config.items() if not isinstance(value, np.ndarray)}
+        json.dumps(header["distortion"])
+    except (TypeError, AttributeError) as error:
+        raise TypeError(f"distortion {distortion!r} cannot be saved: {error}") from error
+    arrays.update({f"distortion.{key}": value for key, value in config.items() if isinstance(value, np.ndarray)})
+
+
+def _unpack_distortion(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Distortion:
+    from dualib.distortions import from_config
+
+    prefix = "distortion."
+    given = {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
+    return from_config({**header["distortion"], **given})
+
+
+def _pack_solutions(solutions: Sequence[Solution], header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    header["scalars"] = list(SOLUTION_FLOATS)
+    header["certificate"] = [s.certificate for s in solutions]
+    header["status"] = [s.status.name for s in solutions]
+    header["n_iter"] = [int(s.n_iter) for s in solutions]
+    arrays["scalars"] = np.array([[getattr(s, name) for name in SOLUTION_FLOATS] for s in solutions])
+    arrays["offsets"] = np.cumsum([0] + [s.n_clusters for s in solutions], dtype=np.int64)
+    for name in _RAGGED:
+        rows = [getattr(s, name).T if name == "encoder" else getattr(s, name) for s in solutions]
+        arrays[name] = np.concatenate(rows)
+
+
+def _unpack_solutions(
+    header: dict[str, Any], arrays: Mapping[str, np.ndarray], joint: JointDistribution, distortion: Distortion
+) -> list[Solution]:
+    offsets, scalars = arrays["offsets"], arrays["scalars"]
+    n = len(offsets) - 1
+    if offsets.dtype.kind != "i" or offsets.ndim != 1 or n < 1 or offsets[0] != 0 or np.any(np.diff(offsets) < 1):
+        raise ValueError("offsets do not rise from 0")
+    if scalars.shape != (n, len(header["scalars"])) or set(header["scalars"]) != set(SOLUTION_FLOATS):
+        raise ValueError(f"scalars has shape {scalars.shape} and names {header['scalars']}")
+    for name in _RAGGED:
+        if arrays[name].dtype != np.float64 or len(arrays[name]) != offsets[-1]:
+            raise ValueError(f"{name} must be float64 with {offsets[-1]} rows, got shape {arrays[name].shape}")
+    if any(len(header[name]) != n for name in ("certificate", "status", "n_iter")):
+        raise ValueError(f"the header describes another number of solutions than {n}")
+    solutions = []
+    for i in range(n):
+        rows = slice(offsets[i], offsets[i + 1])
+        fields: dict[str, Any] = {name: arrays[name][rows] for name in _RAGGED}
+        fields["encoder"] = fields["encoder"].T
+        fields.update(zip(header["scalars"], scalars[i], strict=True))
+        fields.update(certificate=header["certificate"][i], n_iter=int(header["n_iter"][i]))
+        solutions.append(Solution(joint=joint, distortion=distortion, status=Status[header["status"][i]], **fields))
+    return solutions
+
+
+def _pack_joint(joint: JointDistribution, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    header["x_labels"], header["y_labels"] = list(joint.x_labels), list(joint.y_labels)
+    for name, matrix in (("pxy", joint.pxy), ("py_x", joint.py_x)):
+        if joint.is_sparse:
+            header["shape"] = list(joint.pxy.shape)
+            arrays.update({f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")})
+        else:
+            arrays[name] = matrix
+
+
+def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> JointDistribution:
+    from dualib.joint import JointDistribution
+
+    return JointDistribution(arrays["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
+
+
+def _write_atomically(path: str, arrays: Mapping[str, Any]) -> None:
+    """Into a temporary file beside the target, synced, then renamed over it: the target is the old file or the new."""
+    path = os.path.realpath(path)
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:  # not tempfile: its mode 0600 would stay on the result
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def curve_to_xarray(curve: Curve, unit: str) -> xarray.Dataset:
+    """`Curve.to_xarray`: scalars by beta, and the arrays by (beta, t, x, y) with 0 where a beta has fewer clusters."""
+    try:
+        import xarray as xr
+    except ImportError as error:
+        raise ImportError('to_xarray needs xarray: pip install "dualib[xarray]"') from error
+    factor, of_distortion = unit_factor(unit), distortion_factor(curve.distortion, unit)
+    data: dict[str, Any] = {"n_clusters": ("beta", curve.n_clusters)}
+    for name in CURVE_COLUMNS[1:]:
+        scale = of_distortion if name == "expected_distortion" else factor
+        data[name] = ("beta", getattr(curve, name) * scale, {"unit": unit})
+    of_y = curve[0].decoder.shape[1] == curve.joint.n_y and not curve.distortion.fixed_atoms
+    last = "y" if of_y else "column"
+    dims = {"weights": ("beta", "t"), "encoder": ("beta", "x", "t"), "decoder": ("beta", "t", last)}
+    for name, axes in dims.items():
+        data[name] = (axes, _padded([getattr(s, name) for s in curve], axes.index("t") - 1))
+    coords: dict[str, Any] = {"beta": curve.beta, "x": list(curve.joint.x_labels)}
+    if of_y:
+        coords["y"] = list(curve.joint.y_labels)
+    return xr.Dataset(data, coords=coords, attrs={"distortion": curve.distortion.name})
+
+
+def _padded(arrays: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Stack arrays that differ in length along `axis` only, zeros at the end."""
+    shape = list(arrays[0].shape)
+    shape[axis] = max(array.shape[axis] for array in arrays)
+    stacked = np.zeros((len(arrays), *shape))
+    for target, array in zip(stacked, arrays, strict=True):
+        target[tuple(slice(length) for length in array.shape)] = array
+    return stacked
