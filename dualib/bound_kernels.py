@@ -9,9 +9,11 @@ per vertex. Kernels return status codes and never raise.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dualib.distortions import Array
 from dualib.jit import kernel
+
+Array = npt.NDArray[np.float64]
 
 _EPS = 2.220446049250313e-16
 _LOOSE = 4.0  # natural squared edge length below which the quadratic bound around the cell's own point is tried
@@ -19,6 +21,13 @@ _REACH = 40.0  # natural squared distance up to which the nearest centre is trie
 _APART = 1.0  # natural squared distance from the nearest centre from which on a climb looks for a new one
 _LENGTH = 0.1  # weight of natural length against the chord's error when an edge is chosen
 _STACK = 2048
+
+
+@kernel("void(float64[::1], float64[::1])")
+def _copy(source: Array, target: Array) -> None:
+    """Copy as much as both hold: array assignment costs a second of compile time at every place where it is written."""
+    for i in range(min(len(source), len(target))):
+        target[i] = source[i]
 
 
 @kernel("float64(float64)")
@@ -99,6 +108,7 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
     for v in range(k):
         lam[v] = 1.0 / k
     best, before, step = np.inf, -np.inf, 0.0
+    work[3, 0] = np.inf
     for sweep in range(14):
         for y in range(k):
             z = 0.0
@@ -127,6 +137,8 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
                 part = tangent[y] * cell[v, y]
                 g -= part
                 extent += abs(part)
+            if not abs(g) < 1e290:
+                return best
             slope[v] = g
             value += lam[v] * g
             bound, low = max(bound, g), min(low, g)
@@ -150,65 +162,6 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
         for v in range(k):
             lam[v] /= norm
     return best
-
-
-@kernel("float64(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64, float64[:, ::1], float64[:, ::1])")
-def quadratic_bound(
-    weight: Array, beta: float, kind: int, centre: Array, log_q: Array, value: float, cell: Array, work: Array
-) -> float:
-    """Bound of log c on the cell by a quadratic around a centre (its record, log q_x and log c), rounding error included."""
-    n, k = weight.shape
-    gram, offset, linear = work[:k], work[k : 2 * k], work[2 * k]
-    z, curve = work[2 * k + 1], work[2 * k + 2]
-    lean = 0.0
-    for y in range(k):  # gradient of log c, moved along the direction that cells do not have
-        if kind == 1:
-            curve[y] = centre[k + y] - beta * centre[2 * k + y] ** 2
-        else:
-            curve[y] = centre[k + y] - beta * np.log(centre[y])
-            lean += centre[y] * curve[y]
-    rough = 0.0
-    for v in range(k):
-        linear[v], extent = 0.0, 0.0
-        for y in range(k):
-            offset[v, y] = cell[v, y] - centre[y]
-            linear[v] += (curve[y] - lean) * offset[v, y]
-            extent += (abs(centre[k + y]) + abs(curve[y]) + abs(lean)) * abs(offset[v, y])
-        rough = max(rough, extent)
-        for w in range(k):
-            gram[v, w] = 0.0
-    for x in range(n):
-        high = -np.inf
-        for v in range(k):
-            z[v] = 0.0
-            for y in range(k):
-                z[v] += (weight[x, y] - centre[k + y]) * offset[v, y]
-            high = max(high, z[v])
-        if log_q[x] + high > 600.0:
-            return np.inf
-        if log_q[x] + max(high, 0.0) < -80.0 and high < 1e6:  # below exp(-80) high^2 each
-            continue
-        if high > 1.0:
-            factor = np.exp(log_q[x] + high) / high / high
-        else:
-            factor = np.exp(log_q[x]) * _phi(high)
-        for v in range(k):
-            for w in range(v + 1):
-                gram[v, w] += factor * z[v] * z[w]
-    scale = 0.0
-    for v in range(k):
-        scale = max(scale, gram[v, v])
-    scale += _curvature(beta, kind, centre, offset, gram, curve)
-    slack = _EPS * (4 * n + 200) * scale
-    bound = -np.inf
-    steepest = -np.inf
-    for v in range(k):
-        steepest = max(steepest, linear[v])
-        for w in range(v + 1):
-            bound = max(bound, 0.5 * (linear[v] + linear[w]) + gram[v, w])
-    if steepest < bound and _negative(gram, slack):
-        bound = steepest
-    return value + bound + 3.0 * slack + centre[3 * k + 1] + _EPS * (n + 2 * k + 8) * (rough + abs(value) + beta)
 
 
 @kernel("float64(float64, int64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1])")
@@ -268,6 +221,68 @@ def _negative(gram: Array, slack: float) -> bool:
             return False
         gram[v, v] = np.sqrt(total)
     return True
+
+
+@kernel("float64(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64, float64[:, ::1], float64[:, ::1])")
+def quadratic_bound(
+    weight: Array, beta: float, kind: int, centre: Array, log_q: Array, value: float, cell: Array, work: Array
+) -> float:
+    """Bound of log c on the cell by a quadratic around a centre (its record, log q_x and log c), rounding error included."""
+    n, k = weight.shape
+    gram, offset, linear = work[:k], work[k : 2 * k], work[2 * k]
+    z, curve = work[2 * k + 1], work[2 * k + 2]
+    lean = 0.0
+    for y in range(k):  # gradient of log c, moved along the direction that cells do not have
+        if kind == 1:
+            curve[y] = centre[k + y] - beta * centre[2 * k + y] ** 2
+        else:
+            curve[y] = centre[k + y] - beta * np.log(centre[y])
+            lean += centre[y] * curve[y]
+    rough = 0.0
+    for v in range(k):
+        linear[v], extent = 0.0, 0.0
+        for y in range(k):
+            offset[v, y] = cell[v, y] - centre[y]
+            linear[v] += (curve[y] - lean) * offset[v, y]
+            extent += (abs(centre[k + y]) + abs(curve[y]) + abs(lean)) * abs(offset[v, y])
+        rough = max(rough, extent)
+        for w in range(k):
+            gram[v, w] = 0.0
+    for x in range(n):
+        high = -np.inf
+        for v in range(k):
+            z[v] = 0.0
+            for y in range(k):
+                z[v] += (weight[x, y] - centre[k + y]) * offset[v, y]
+            high = max(high, z[v])
+        if log_q[x] + high > 600.0:
+            return np.inf
+        if log_q[x] + max(high, 0.0) < -80.0 and high < 1e6:  # below exp(-80) high^2 each
+            continue
+        if high > 1.0:
+            factor = np.exp(log_q[x] + high) / high / high
+        else:
+            factor = np.exp(log_q[x]) * _phi(high)
+        for v in range(k):
+            for w in range(v + 1):
+                gram[v, w] += factor * z[v] * z[w]
+    scale = 0.0
+    for v in range(k):
+        scale = max(scale, gram[v, v])
+    scale += _curvature(beta, kind, centre, offset, gram, curve)
+    slack = _EPS * (4 * n + 200) * scale
+    bound = -np.inf
+    steepest = -np.inf
+    for v in range(k):
+        steepest = max(steepest, linear[v])
+        for w in range(v + 1):
+            entry = 0.5 * (linear[v] + linear[w]) + gram[v, w]
+            if not abs(entry) < 1e290:
+                return np.inf
+            bound = max(bound, entry)
+    if steepest < bound and _negative(gram, slack):
+        bound = steepest
+    return value + bound + 3.0 * slack + centre[3 * k + 1] + _EPS * (n + 2 * k + 8) * (rough + abs(value) + beta)
 
 
 @kernel("boolean(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])")
@@ -364,12 +379,12 @@ def polish(
     last = work[weight.shape[1] + 1]
     value = evaluate(alpha, size, weight, beta, kind, record, log_q)
     for _ in range(40):
-        last[:] = record
+        _copy(record, last)
         new = -np.inf
         if _newton(weight, beta, kind, record, log_q, work):
             new = evaluate(alpha, size, weight, beta, kind, record, log_q)
         if not new >= value:
-            record[:] = last
+            _copy(last, record)
             _centroid(beta, kind, record)
             new = evaluate(alpha, size, weight, beta, kind, record, log_q)
         gain = new - value
@@ -481,7 +496,7 @@ def branch_and_bound(
     """
     n, k = weight.shape
     width = 3 * k + 2
-    stack, bounds = np.empty((_STACK, k, width)), np.full(_STACK, np.inf)
+    stack, bounds = np.empty((_STACK, k, width)), np.empty(_STACK)
     cell, work, scratch = np.empty((k, width)), np.empty((4, k)), np.empty((2 * k + 3, k))
     climb, point, middle, longest = np.empty((k + 2, width)), np.empty(2 * k), np.empty(width), np.empty(1)
     capacity = len(starts) + 64
@@ -489,16 +504,20 @@ def branch_and_bound(
     n_centres, top, cells, climbs = 0, 0, 0, 0
     best, upper = -np.inf, -np.inf
     for i in range(len(starts)):
-        centres[n_centres, :k] = starts[i]
+        _copy(starts[i], centres[n_centres])
         values[n_centres] = polish(alpha, size, weight, beta, kind, centres[n_centres], centre_q[n_centres], climb)
         if values[n_centres] > best:
             best = values[n_centres]
-            out[3:] = centres[n_centres, :k]
+            _copy(centres[n_centres], out[3:])
         n_centres += 1
     for i in range(len(roots)):
         for v in range(k):
-            stack[top, v, :k] = roots[i, v]
-            evaluate(alpha, size, weight, beta, kind, stack[top, v], centre_q[capacity])
+            _copy(roots[i, v], stack[top, v])
+            value = evaluate(alpha, size, weight, beta, kind, stack[top, v], centre_q[capacity])
+            if value > best:
+                best = value
+                _copy(stack[top, v], out[3:])
+        bounds[top] = np.inf
         top += 1
     status = 0
     while top > 0:
@@ -506,7 +525,8 @@ def branch_and_bound(
             status = 1
             break
         top -= 1
-        cell[:, :] = stack[top]
+        for v in range(k):
+            _copy(stack[top, v], cell[v])
         cells += 1
         if in_slab(cell, slabs, ratios):
             continue
@@ -524,18 +544,18 @@ def branch_and_bound(
             bound = min(bound, other)
         if bound > limit and longest[0] < _LOOSE and n_centres < capacity:
             new = centres[n_centres]
-            new[:k] = point[:k]
+            _copy(point[:k], new)
             value = evaluate(alpha, size, weight, beta, kind, new, centre_q[n_centres])
             other = quadratic_bound(weight, beta, kind, new, centre_q[n_centres], value, cell, scratch)
             bound = min(bound, other)
             if value > best + 0.1 * tol or (bound > limit and distance > _APART and climbs < 16 + cells // 16):
                 climbs += 1
                 value = polish(alpha, size, weight, beta, kind, new, centre_q[n_centres], climb)
-                point[:k] = new[:k]
+                _copy(new, point[:k])
                 near = _nearest(centres, n_centres, point, kind)
                 values[n_centres] = value
                 if value > best:
-                    out[3:] = new[:k]
+                    _copy(new, out[3:])
                     best = value
                 if near < 0 or 4.0 * beta * point[k] > 1e-6 or value > values[near] + 0.1 * tol:
                     n_centres += 1
@@ -543,19 +563,18 @@ def branch_and_bound(
             upper = max(upper, bound)
             continue
         if top + 2 > _STACK or not _midpoint(cell, edge, middle):
-            stack[top] = cell
-            bounds[top] = min(bound, bounds[top])
+            bounds[top] = min(bound, bounds[top])  # the stack still holds the cell
             top += 1
             status = 2
             break
         value = evaluate(alpha, size, weight, beta, kind, middle, centre_q[capacity])
         if value > best:
             best = value
-            out[3:] = middle[:k]
+            _copy(middle, out[3:])
         inherited = min(bound, bounds[top])
         for child in range(2):
-            stack[top] = cell
-            stack[top, edge // k if child == 0 else edge % k] = middle
+            for v in range(k):
+                _copy(middle if v == (edge // k if child == 0 else edge % k) else cell[v], stack[top, v])
             bounds[top] = inherited
             top += 1
     for i in range(top):

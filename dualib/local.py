@@ -25,7 +25,7 @@ from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
 
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
-_DENSE_LIMIT = 700  # ... by a dense factorisation; above it by conjugate gradients
+_DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
 _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
@@ -163,13 +163,15 @@ class Curvature:
         self.c = state.c
         self.q = state.posterior * problem.px / atoms.weights[:, None]
         self.root_post = np.sqrt(state.posterior)
-        self.rows = np.sqrt(self.q)[:, :, None]
+        root_q, root_w = np.sqrt(self.q), np.sqrt(atoms.weights)[:, None]
+        self.rows = root_q[:, :, None]
+        self.gradient: Array = root_w * (1.0 - np.sum(self.q, axis=1, keepdims=True))
         if not problem.distortion.fixed_atoms:
-            lifted = problem.whitened(atoms) * np.sqrt(state.beta * self.q)[:, :, None]
-            self.rows = np.concatenate([self.rows, _compress(lifted)], axis=2)
-        root_w = np.sqrt(atoms.weights)
-        self.gradient: Array = -root_w[:, None] * np.matmul(self.rows.transpose(0, 2, 1), np.sqrt(self.q)[:, :, None])[:, :, 0]
-        self.gradient[:, 0] += root_w
+            lifted = problem.whitened(atoms) * (np.sqrt(state.beta) * root_q)[:, :, None]
+            pull = np.matmul(root_q[:, None, :], lifted)[:, 0, :]
+            lifted, pull = _compress(lifted, pull)
+            self.rows = np.concatenate([self.rows, lifted], axis=2)
+            self.gradient = np.concatenate([self.gradient, -root_w * pull], axis=1)
 
     @property
     def size(self) -> int:
@@ -221,15 +223,15 @@ class Curvature:
         return np.matmul(vectors / values[:, None, :], vectors.transpose(0, 2, 1))
 
 
-def _compress(rows: Array) -> Array:
-    """Y_t (n_t, n, k) in the basis of its right singular vectors, those below _NEGLIGIBLE left out, (n_t, n, r).
+def _compress(rows: Array, pull: Array) -> tuple[Array, Array]:
+    """Y_t (n_t, n, k), and a vector of its row space (n_t, k), in the basis of its leading right singular vectors.
 
-    A cluster has few members and they differ in few directions, so r is far below k; in the directions left out H is the
-    identity to rounding, and Newton's step there is a sweep's.
+    A cluster has few members and they differ in few directions, so the number kept, r, is far below k; in the directions left
+    out H is the identity to _NEGLIGIBLE, and Newton's step there is a sweep's.
     """
     n_t, n, k = rows.shape
     if k <= 2:
-        return rows
+        return rows, pull
     parts = []
     for t in range(n_t):
         energy = np.einsum("xk,xk->x", rows[t], rows[t])
@@ -238,14 +240,17 @@ def _compress(rows: Array) -> Array:
         if len(live) <= k:
             values, left = np.linalg.eigh(own @ own.T)
             keep = values > _NEGLIGIBLE
-            parts.append((live, left[:, keep] * np.sqrt(values[keep])))
+            basis = own.T @ (left[:, keep] / np.sqrt(values[keep]))
         else:
             values, right = np.linalg.eigh(own.T @ own)
-            parts.append((live, own @ right[:, values > _NEGLIGIBLE]))
-    compressed = np.zeros((n_t, n, max(part.shape[1] for _, part in parts)))
-    for t, (live, part) in enumerate(parts):
+            basis = right[:, values > _NEGLIGIBLE]
+        parts.append((live, own @ basis, pull[t] @ basis))
+    width = max(part.shape[1] for _, part, _ in parts)
+    compressed, projected = np.zeros((n_t, n, width)), np.zeros((n_t, width))
+    for t, (live, part, own_pull) in enumerate(parts):
         compressed[t, live, : part.shape[1]] = part
-    return compressed
+        projected[t, : part.shape[1]] = own_pull
+    return compressed, projected
 
 
 def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:

@@ -54,6 +54,11 @@ def initial_atoms(problem: Problem) -> Atoms:
     return join(identity_atoms(problem), trivial_atoms(problem)).normalised()
 
 
+def feasible(problem: Problem, atoms: Atoms) -> bool:
+    """Whether every source is at a finite distance from some atom."""
+    return len(atoms) > 0 and bool(problem.allowed(atoms.face).any(axis=0).all())
+
+
 def random_atoms(problem: Problem, size: int, rng: np.random.Generator) -> Atoms:
     """`size` atoms at random sources, drawn without replacement by p(x), each softened by a little of everything."""
     if problem.distortion.fixed_atoms:
@@ -66,7 +71,7 @@ def random_atoms(problem: Problem, size: int, rng: np.random.Generator) -> Atoms
     members /= members.sum(axis=1, keepdims=True)
     members = 0.5 * members
     members[np.arange(size), chosen] += 0.5
-    return problem.atoms_from_members(members).normalised()
+    return problem.atoms_from_members(members)
 
 
 def atoms_of_encoder(problem: Problem, encoder: npt.ArrayLike, name: str = "encoder") -> Atoms:
@@ -115,7 +120,7 @@ def optimise(
     """From any start to the global optimum on the reduced problem; `extra` are points to try, `warm` skips the coarse phase."""
     residual_tol = max(1e-2 * tol, 1e-13)
     atoms = start
-    if not np.isfinite(sweep(problem, beta, atoms).objective):
+    if not feasible(problem, atoms):
         atoms = join(atoms, initial_atoms(problem))
     if extra is not None and len(extra):
         atoms = join(atoms, extra)
@@ -132,7 +137,7 @@ def optimise(
         state = local.state
         maxima = search(problem, beta, state.atoms, state.posterior, state.log_z, rng, effort=effort, extra=extra)
         gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
-        if best is None or state.objective - gap * 1e-3 <= best.state.objective - best.gap * 1e-3:
+        if best is None or _better(state.objective, gap, best):
             best = Outcome(state, gap, certificate, maxima, spent)
         if gap <= tol or spent >= max_iter:
             break
@@ -142,6 +147,12 @@ def optimise(
         atoms = reweight(problem, beta, join(state.atoms, violating), warm=3)
     assert best is not None
     return Outcome(_sorted(problem, best.state), best.gap, best.certificate, best.maxima, spent)
+
+
+def _better(objective: float, gap: float, best: Outcome) -> bool:
+    """Lower, or as low to rounding with a smaller gap."""
+    difference = objective - best.state.objective
+    return difference < -1e-12 or (difference <= 1e-12 and gap <= best.gap)
 
 
 def _coarse(problem: Problem, beta: float, atoms: Atoms, sweeps: int) -> tuple[Atoms, int]:
@@ -159,10 +170,11 @@ def _sorted(problem: Problem, state: Sweep) -> Sweep:
 
 def best_local(problem: Problem, beta: float, starts: list[Atoms], tol: float, max_iter: int) -> Outcome:
     """The best local optimum from the starts, not certified."""
+    starts = [start.normalised() for start in starts if feasible(problem, start)]
+    if not starts:
+        raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
     runs = [polish(problem, beta, start, tol=max(1e-2 * tol, 1e-13), max_iter=max_iter) for start in starts]
     best = min(runs, key=lambda run: run.state.objective)
-    if not np.isfinite(best.state.objective):
-        raise ValueError("no feasible clustering from init: some x is infinitely far from every cluster")
     return Outcome(_sorted(problem, best.state), np.inf, None, _NO_POINTS, sum(run.n_iter for run in runs))
 
 

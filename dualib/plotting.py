@@ -58,8 +58,9 @@ def plot_information_plane(
     labelled = _labelled(curves)
     factor = unit_factor(unit)
     ax = _new_axes((6.4, 4.4)) if ax is None else ax
-    for (label, curve), colour in zip(labelled.items(), itertools.cycle(PALETTE), strict=False):
-        _draw_curve(ax, curve, label, colour, factor, mark_events)
+    for number, (label, curve) in enumerate(labelled.items()):
+        style = {"color": PALETTE[number % len(PALETTE)], "lw": max(1.2, 3.2 - 1.6 * number)}  # the last lies on top
+        _draw_curve(ax, curve, label, style, factor, mark_events)
     most = factor * max(curve.joint.mutual_information for curve in labelled.values())
     right = 1.04 * factor * max(float(curve.rate.max()) for curve in labelled.values())
     right, top = right or 1.0, 1.14 * most or 1.0
@@ -67,8 +68,8 @@ def plot_information_plane(
         _draw_bounds(ax, {factor * curve.joint.mutual_information for curve in labelled.values()}, unit, right, top)
     ax.set(xlim=(-0.02 * right, right), ylim=(-0.03 * top, top))
     ax.set(xlabel=f"rate  I(X;T)  [{unit}]", ylabel=f"relevance  I(T;Y)  [{unit}]")
-    kinds = {event.kind for curve in labelled.values() for event in curve.events} if mark_events else set()
-    ax.legend(handles=[*_curve_handles(ax), *_event_handles(kinds)], loc="lower right", frameon=False)
+    handles = ax.get_legend_handles_labels()[0] + _event_handles(labelled.values() if mark_events else ())
+    ax.legend(handles=handles, loc="lower right", frameon=False)
     return ax
 
 
@@ -84,7 +85,7 @@ def plot_bifurcations(
     """The tree of clusters: a decoder coordinate p(y|t) of each against beta, line width in proportion to p(t).
 
     Lines are linked from each beta to the next by nearest decoder and encoder, and branch where a cluster splits. A
-    cluster that is born away from the others is tied to the nearest by a dotted line. Colours follow the main branches.
+    cluster born away from the others is tied to the nearest by a dotted line. Colours follow the main branches.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def plot_bifurcations(
     _draw_tree(ax, curve, column, _link(curve))
     low, high = curve.beta[0], curve.beta[-1]
     _log_beta_axis(ax, low, high if high > low else 1.01 * low)
-    ax.set(xlabel="beta", ylabel=f"decoder  p(y = {_decoder_labels(curve)[column]} | t)")
+    ax.set(xlabel="beta", ylabel=f"decoder  p({_column_name(curve, column)} | t)")
     if mark_events:
         for event in curve.events:
             ax.axvline(event.beta, color=GREY, lw=0.5, alpha=0.5, zorder=0.5)
@@ -116,9 +117,9 @@ def plot_bifurcations(
     if label_clusters and curve.n_clusters[-1] <= 40:
         _name_leaves(ax, curve[-1], column)
     if legend:
-        kinds = {event.kind for event in curve.events} if mark_events else set()
+        handles = _width_handles() + _event_handles([curve] if mark_events else ())
         place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.02), "borderaxespad": 0.0}
-        ax.legend(handles=[*_width_handles(), *_event_handles(kinds)], ncols=6, frameon=False, fontsize=8, **place)
+        ax.legend(handles=handles, ncols=6, frameon=False, fontsize=8, **place)
     return ax
 
 
@@ -147,8 +148,7 @@ def plot_bifurcation_grid(curve: Curve, y_indices: Iterable[int] | None = None, 
         plot_bifurcations(curve, ax=ax, y_index=y, label_clusters=False, legend=False)
         ax.set_xlabel("beta" if place + columns >= len(chosen) else "")
         ax.xaxis.set_tick_params(labelbottom=place + columns >= len(chosen))
-    kinds = {event.kind for event in curve.events}
-    handles = [*_width_handles(), *_event_handles(kinds)]
+    handles = _width_handles() + _event_handles([curve])
     figure.legend(handles=handles, loc="outside upper left" if _has_outside() else "upper left", ncols=6, frameon=False)
     return np.asarray(axes)
 
@@ -161,7 +161,7 @@ def plot_clusters(
     Parameters
     ----------
     result : Solution or Curve
-        Of a curve, the solution nearest to `beta`; by default that at the largest beta with <= sqrt(n_x) clusters.
+        Of a curve, the solution nearest to `beta`; by default where exp H(T) is about sqrt(n_x).
     ax : Axes, optional
     beta : float, optional
         Only with a Curve.
@@ -187,7 +187,7 @@ def plot_clusters_grid(curve: Curve, betas: Iterable[float] | None = None) -> np
     ----------
     curve : Curve
     betas : iterable of float, optional
-        The nearest solutions are drawn; by default three, with about 2, sqrt(n_x) and 2 sqrt(n_x) clusters.
+        The nearest solutions are drawn; by default three, where exp H(T) is about 3, sqrt(n_x), 2 sqrt(n_x).
 
     Returns
     -------
@@ -196,7 +196,9 @@ def plot_clusters_grid(curve: Curve, betas: Iterable[float] | None = None) -> np
     import matplotlib.pyplot as plt
 
     root = math.sqrt(curve.joint.n_x)
-    solutions = [_coarse(curve, n) for n in (2.0, root, 2.0 * root)] if betas is None else [*map(curve.nearest, betas)]
+    if betas is None:
+        betas = sorted({_coarse(curve, clusters).beta for clusters in (3.0, root, 2.0 * root)})
+    solutions = [curve.nearest(beta) for beta in betas]
     if not solutions:
         raise ValueError("betas must hold at least one beta, got none")
     sizes = [_map_size(solution) for solution in solutions]
@@ -208,9 +210,10 @@ def plot_clusters_grid(curve: Curve, betas: Iterable[float] | None = None) -> np
         layout="constrained",
         gridspec_kw={"width_ratios": widths},
     )
-    for ax, solution in zip(axes[0], solutions, strict=True):
-        image = _draw_map(ax, solution)
-    figure.colorbar(image, ax=axes[0, -1], label="p(t|x)", shrink=0.6, ticks=[0.0, 0.5, 1.0])
+    images = [_draw_map(ax, solution) for ax, solution in zip(axes[0], solutions, strict=True)]
+    for ax in axes[0, 1:]:
+        ax.set_ylabel("")
+    figure.colorbar(images[-1], ax=axes[0, -1], label="p(t|x)", shrink=0.6, ticks=[0.0, 0.5, 1.0])
     return np.asarray(axes[0])
 
 
@@ -228,35 +231,36 @@ def _has_outside() -> bool:
 
 
 def _labelled(curves: Curve | Sequence[Curve] | Mapping[str, Curve]) -> dict[str, Curve]:
-    if isinstance(curves, Mapping):
-        labelled = dict(curves)
-    else:
-        labelled = {}
-        for curve in [curves] if isinstance(curves, Curve) else curves:
-            name = NAMES.get(getattr(getattr(curve, "distortion", None), "name", ""), "") or _name_of(curve)
-            taken = sum(label.split(" #")[0] == name for label in labelled)
-            labelled[f"{name} #{taken + 1}" if taken else name] = curve
-    if not labelled or not all(isinstance(curve, Curve) for curve in labelled.values()):
+    """The curves by label; those of one distortion are numbered."""
+    found = list(curves.values()) if isinstance(curves, Mapping) else [curves] if isinstance(curves, Curve) else curves
+    if not isinstance(found, Sequence) or not found or not all(isinstance(curve, Curve) for curve in found):
         raise TypeError(f"curves must be a Curve, a sequence of them or a mapping of label to Curve, got {curves!r}")
+    if isinstance(curves, Mapping):
+        return dict(curves)
+    labelled: dict[str, Curve] = {}
+    for curve in found:
+        name = _name(curve)
+        taken = sum(label.split(" #")[0] == name for label in labelled)
+        labelled[f"{name} #{taken + 1}" if taken else name] = curve
     return labelled
 
 
-def _name_of(curve: Any) -> str:
-    return repr(curve.distortion) if isinstance(curve, Curve) else type(curve).__name__
+def _name(result: Curve | Solution) -> str:
+    return NAMES.get(result.distortion.name, repr(result.distortion))
 
 
-def _draw_curve(ax: Axes, curve: Curve, label: str, colour: str, factor: float, mark_events: bool) -> None:
+def _draw_curve(ax: Axes, curve: Curve, label: str, line: dict[str, Any], factor: float, mark_events: bool) -> None:
     rate, relevance = factor * curve.rate, factor * curve.relevance
     jumps = sorted({_interval(curve, e.beta) for e in curve.events if e.kind == "jump"}) if len(curve) > 1 else []
     for start, stop in itertools.pairwise([-1, *jumps, len(curve) - 1]):
         part = slice(start + 1, stop + 1)
-        ax.plot(rate[part], relevance[part], color=colour, lw=1.8, label=label if start < 0 else "_", zorder=3)
+        ax.plot(rate[part], relevance[part], label=label if start < 0 else "_", zorder=3, **line)
     for k in jumps:
-        ax.plot(rate[k : k + 2], relevance[k : k + 2], color=colour, lw=1.2, ls=(0, (4, 2)), zorder=3)
+        ax.plot(rate[k : k + 2], relevance[k : k + 2], ls=(0, (3, 1)), zorder=3, **line)
     if len(curve) == 1:
-        ax.plot(rate, relevance, ".", color=colour, zorder=3)
+        ax.plot(rate, relevance, ".", color=line["color"], zorder=3)
     for event in curve.events if mark_events else ():
-        style: dict[str, Any] = {"ms": 4.5, "mfc": "white", "mec": colour, "mew": 1.0, "zorder": 4}
+        style: dict[str, Any] = {"ms": 4.5, "mfc": "white", "mec": line["color"], "mew": 1.0, "zorder": 4}
         if event.kind == "jump" and len(curve) > 1:
             k = _interval(curve, event.beta)
             ax.plot(rate[k : k + 2], relevance[k : k + 2], MARKERS["jump"], **style)
@@ -266,7 +270,7 @@ def _draw_curve(ax: Axes, curve: Curve, label: str, colour: str, factor: float, 
 
 
 def _interval(curve: Curve, beta: float) -> int:
-    """The k of the interval (beta_k, beta_k+1) that holds `beta`; on a grid point, the side where the rate moves more."""
+    """The k of the interval (beta_k, beta_k+1) with `beta`; at a grid point, the side where the rate moves more."""
     left = int(np.clip(np.searchsorted(curve.beta, beta) - 1, 0, len(curve) - 2))
     if left + 1 < len(curve) - 1 and curve.beta[left + 1] == beta:
         step = np.abs(np.diff(curve.rate[left : left + 3]))
@@ -276,7 +280,9 @@ def _interval(curve: Curve, beta: float) -> int:
 
 def _draw_bounds(ax: Axes, bounds: set[float], unit: str, right: float, top: float) -> None:
     ax.plot([0.0, min(right, top)], [0.0, min(right, top)], color=GREY, lw=1.0, ls=":", zorder=1)
-    ax.fill_between([0.0, top, max(right, top)], [0.0, top, top], top, color=GREY, alpha=0.12, lw=0, zorder=0)
+    highest = max(bounds)
+    corners = [0.0, highest, max(right, highest)]
+    ax.fill_between(corners, [0.0, highest, highest], top, color=GREY, alpha=0.12, lw=0, zorder=0)
     style: dict[str, Any] = {"color": INK, "fontsize": 8}
     for bound in sorted(bounds):
         ax.axhline(bound, color=INK, lw=1.0, ls="--", zorder=1)
@@ -285,13 +291,10 @@ def _draw_bounds(ax: Axes, bounds: set[float], unit: str, right: float, top: flo
     ax.annotate("I(T;Y) = I(X;T)", (at, at), xytext=(7, -7), textcoords="offset points", ha="left", va="top", **style)
 
 
-def _curve_handles(ax: Axes) -> list[Any]:
-    return ax.get_legend_handles_labels()[0]
-
-
-def _event_handles(kinds: set[str]) -> list[Any]:
+def _event_handles(curves: Iterable[Curve]) -> list[Any]:
     from matplotlib.lines import Line2D
 
+    kinds = {event.kind for curve in curves for event in curve.events}
     style: dict[str, Any] = {"ls": "", "mfc": "white", "mec": INK, "ms": 4.5}
     return [Line2D([], [], marker=MARKERS[kind], label=kind, **style) for kind in EVENT_KINDS if kind in kinds]
 
@@ -315,11 +318,10 @@ def _log_beta_axis(ax: Axes, low: float, high: float) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _decoder_labels(curve: Curve) -> tuple[str, ...]:
-    """Names of the columns of the decoder: those of y, or numbers for the columns of a rate-distortion matrix."""
-    width = curve[0].decoder.shape[1]
-    fixed = getattr(curve.distortion, "fixed_atoms", False) or width != curve.joint.n_y
-    return tuple(map(str, range(width))) if fixed else tuple(map(_plain, curve.joint.y_labels))
+def _column_name(curve: Curve, column: int) -> str:
+    """What a column of the decoder stands for: a value of y, or a column of a rate-distortion matrix."""
+    fixed = curve.distortion.fixed_atoms or curve[0].decoder.shape[1] != curve.joint.n_y
+    return f"column {column}" if fixed else f"y = {_plain(curve.joint.y_labels[column])}"
 
 
 def _checked_column(curve: Curve, y_index: int) -> int:
@@ -383,19 +385,28 @@ def _draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
     from matplotlib.collections import LineCollection
 
     colours = _branch_colours(curve, links)
-    lines: list[tuple[float, Any, str]] = []
+    strokes: list[tuple[float, str, list[tuple[float, float]]]] = []  # width, colour, points
+    open_strokes: dict[int, int] = {}  # cluster at the current beta -> its stroke
     ties = []
     for i, (parent, born) in enumerate(links):
         below, above = curve[i], curve[i + 1]
+        going_on, open_strokes = open_strokes, {}
         for t in range(above.n_clusters):
-            ends = [(below.beta, below.decoder[parent[t], y]), (above.beta, above.decoder[t, y])]
+            start, end = (below.beta, below.decoder[parent[t], y]), (above.beta, above.decoder[t, y])
             if born[t]:
-                ties.append(ends)
-            else:
-                lines.append((max(LEAST_WIDTH, FULL_WIDTH * above.weights[t]), ends, colours[i + 1][t]))
-    lines.sort(key=lambda line: -line[0])  # thin lines on top of thick ones
-    width, segments, colour = zip(*lines, strict=True) if lines else ((), (), ())
-    ax.add_collection(LineCollection(segments, linewidths=width, colors=colour, capstyle="round", zorder=2))
+                ties.append([start, end])
+                continue
+            # Steps of equal width are one stroke, for pieces drawn over each other leave scalloped edges.
+            look = (round(max(LEAST_WIDTH, FULL_WIDTH * above.weights[t]), 1), colours[i + 1][t])
+            stroke = going_on.pop(parent[t], -1)
+            if stroke < 0 or strokes[stroke][:2] != look:
+                strokes.append((*look, [start]))
+                stroke = len(strokes) - 1
+            strokes[stroke][2].append(end)
+            open_strokes[t] = stroke
+    strokes.sort(key=lambda stroke: -stroke[0])  # thin lines on top of thick ones
+    width, colour, points = zip(*strokes, strict=True) if strokes else ((), (), ())
+    ax.add_collection(LineCollection(points, linewidths=width, colors=colour, capstyle="round", zorder=2))
     ax.add_collection(LineCollection(ties, linewidths=0.8, colors=GREY, linestyles=":", zorder=1.5))
     last = curve[-1]
     sizes = np.maximum(LEAST_WIDTH, FULL_WIDTH * last.weights) ** 2
@@ -405,23 +416,31 @@ def _draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
 
 
 def _name_leaves(ax: Axes, solution: Solution, y: int) -> None:
-    """Members of each cluster at the right end, pushed apart until none overlap, tied to their line by a leader."""
-    members = np.argmax(solution.encoder, axis=1)
-    order = np.argsort(solution.decoder[:, y], kind="stable")
+    """Name the clusters at the right end by their members; texts are pushed apart and tied to their lines."""
     low, high = ax.get_ylim()
+    order = np.argsort(solution.decoder[:, y], kind="stable")
     at = (solution.decoder[order, y] - low) / (high - low)
-    spread = _spread(at, min(0.042, 1.0 / max(len(at), 1)))
-    for t, true, place in zip(order, at, spread, strict=True):
-        inside = [x for x in np.argsort(-solution.encoder[:, t], kind="stable") if members[x] == t]
-        names = [_plain(solution.joint.x_labels[x]) for x in inside if solution.joint.px[x] > 0.0]
-        text = " ".join(names[:6]) + (" ..." if len(names) > 6 else "")
-        axes: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "axes fraction"}
-        arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate(text, (1.008, true), (1.045, place), va="center", fontsize=7, arrowprops=arrow, **axes)
+    groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 0.004) + 1)  # closer: one line, one text
+    height = 72.0 * ax.get_window_extent().height / ax.figure.dpi  # points
+    anchors = np.array([at[group].mean() for group in groups])
+    places = _spread(anchors, min(8.5 / height, 1.0 / len(groups)))
+    arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 0}
+    style: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "fontsize": 7, "arrowprops": arrow}
+    for group, anchor, place in zip(groups, anchors, places, strict=True):
+        text = ", ".join(filter(None, (_member_names(solution, t) for t in order[group])))
+        ax.annotate(text, (1.008, anchor), (1.045, place), textcoords="axes fraction", **style)
+
+
+def _member_names(solution: Solution, t: int, most: int = 5) -> str:
+    """The sources that belong to cluster t more than to any other, the surest first."""
+    live = (np.argmax(solution.encoder, axis=1) == t) & (solution.joint.px > 0.0)
+    inside = [x for x in np.argsort(-solution.encoder[:, t], kind="stable") if live[x]]
+    names = [_plain(solution.joint.x_labels[x]) for x in inside[:most]] + ["\u2026"] * (len(inside) > most)
+    return " ".join(names)
 
 
 def _spread(at: Array, space: float) -> Array:
-    """The nearest ascending places to `at` (ascending) that are at least `space` apart: isotonic regression."""
+    """The nearest places in [0, 1] to `at` (ascending) that are at least `space` apart: bounded isotonic regression."""
     steps = space * np.arange(len(at))
     blocks: list[list[float]] = []  # mean, size
     for value in at - steps:
@@ -429,8 +448,8 @@ def _spread(at: Array, space: float) -> Array:
         while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
             mean, size = blocks.pop()
             blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * size) / (blocks[-1][1] + size), blocks[-1][1] + size]
-    level = np.concatenate([np.full(int(size), mean) for mean, size in blocks]) if blocks else np.zeros(0)
-    return level + steps
+    level = np.concatenate([np.full(int(size), mean) for mean, size in blocks])
+    return np.clip(level, 0.0, max(0.0, 1.0 - steps[-1])) + steps
 
 
 def _plain(label: str) -> str:
@@ -438,10 +457,10 @@ def _plain(label: str) -> str:
     return (label if len(label) <= 14 else label[:13] + "\u2026").replace("$", r"\$")
 
 
-def _coarse(curve: Curve, most: float) -> Solution:
-    """The solution at the largest beta with at most `most` clusters; else the one with fewest."""
-    fits = np.flatnonzero(curve.n_clusters <= max(most, curve.n_clusters.min()))
-    return curve[int(fits[-1])]
+def _coarse(curve: Curve, clusters: float) -> Solution:
+    """The solution whose effective number of clusters, exp H(T), is nearest in ratio to `clusters`."""
+    effective = np.array([s.effective_clusters for s in curve])
+    return curve[int(np.argmin(np.abs(np.log(effective / clusters))))]
 
 
 def _chosen(result: Solution | Curve, beta: float | None) -> Solution:
@@ -477,13 +496,13 @@ def _draw_map(ax: Axes, solution: Solution) -> Any:
         ax.set_yticks([])
         ax.set_ylabel(f"x  ({solution.n_x} states, sorted by cluster)")
     if solution.n_clusters <= 40:
-        weights = [f"{weight:.2f}" for weight in solution.weights[clusters]]
+        weights = [f"{weight:.2f}" if weight >= 0.005 else "<.01" for weight in solution.weights[clusters]]
         ax.set_xticks(range(solution.n_clusters), weights, rotation=90, fontsize=8.0)
     else:
         ax.set_xticks([])
     ax.tick_params(length=0)
     ax.set_xlabel("cluster t, with p(t)")
-    ax.set_title(f"beta = {solution.beta:.4g}", fontsize=10)
+    ax.set_title(f"{_name(solution)}, beta = {solution.beta:.4g}", fontsize=10)
     return image
 
 

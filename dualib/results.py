@@ -47,10 +47,12 @@ class Status(enum.Enum):
         "random_state, or anneal down from a higher beta; the gap stated is the bound that holds"
     )
     CAPPED = (
-        "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: what the "
-        "cap costs"
+        "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: "
+        "what the cap costs"
     )
-    NOT_CERTIFIED = "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"
+    NOT_CERTIFIED = (
+        "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"
+    )
 
 
 class _Result:
@@ -162,7 +164,7 @@ class Solution(_Result):
 
     @property
     def converged(self) -> bool:
-        """True where what was asked for was reached: stationary within `tol`, and certified unless capped or not asked."""
+        """True where what was asked for was reached: stationary to `tol`, and certified unless capped or not asked."""
         return self.status not in (Status.MAX_ITER, Status.GAP_OPEN)
 
     @property

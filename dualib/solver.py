@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dualib._validation import validate_beta
 from dualib.assemble import assemble
 from dualib.distortions import Distortion, as_distortion
-from dualib.optimise import Outcome, atoms_of_encoder, best_local, initial_atoms, merged_down, optimise, random_atoms
+from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
 from dualib.warnings import ConvergenceWarning
@@ -124,12 +124,11 @@ def _starts(problem: Problem, init: Any, n_clusters: int | None, n_restarts: int
 
 
 def _best_start(problem: Problem, beta: float, starts: list[Atoms]) -> Atoms:
-    """The start of lowest objective; the identity start is added where the best is infeasible."""
-    if len(starts) == 1:
-        return starts[0]
-    values = [sweep(problem, beta, start).objective for start in starts]
-    best = int(np.argmin(values))
-    return starts[best] if np.isfinite(values[best]) else initial_atoms(problem)
+    """The feasible start of lowest objective; the identity start where none is feasible."""
+    candidates = [start.normalised() for start in starts if feasible(problem, start)]
+    if len(candidates) < 2:
+        return candidates[0] if candidates else initial_atoms(problem)
+    return min(candidates, key=lambda start: sweep(problem, beta, start).objective)
 
 
 def _capped(
@@ -146,8 +145,7 @@ def _capped(
     candidates = [start for start in starts if len(start) <= n_clusters]
     if full is not None:
         candidates += merged_down(problem, full.state, n_clusters)
-    candidates = [start for start in candidates if np.isfinite(sweep(problem, beta, start).objective)]
-    if not candidates:
+    if not any(feasible(problem, start) for start in candidates):
         raise ValueError(f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint")
     local = best_local(problem, beta, candidates, tol, max_iter)
     if certified is None:

@@ -2,7 +2,7 @@
 
 Layout, version 1. ``header``: JSON, as bytes: the format, version, labels, distortion and all that is no number array.
 ``scalars`` (n_solutions, n_fields): the float fields of the solutions, named in the header. Arrays with one row per
-cluster (``encoder``, transposed, ``weights``, ``means``, ``decoder``, ``stability``) are concatenated over the solutions:
+cluster (``encoder``, transposed, ``weights``, ``means``, ``decoder``, ``stability``) are concatenated over solutions:
 solution i has the rows ``offsets[i]:offsets[i + 1]``. ``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
 """
 
@@ -201,19 +201,54 @@ def _unpack_solutions(
 
 
 def _pack_joint(joint: JointDistribution, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """All arrays, the derived ones too: normalising once more on loading would move last digits."""
     header["x_labels"], header["y_labels"] = list(joint.x_labels), list(joint.y_labels)
-    for name, matrix in (("pxy", joint.pxy), ("py_x", joint.py_x)):
+    header["mutual_information"] = joint.mutual_information
+    header["shape"] = [joint.n_x, joint.n_y]
+    arrays.update(px=joint.px, py=joint.py)
+    for name in ("pxy", "py_x"):
+        matrix = getattr(joint, name)
         if joint.is_sparse:
-            header["shape"] = list(joint.pxy.shape)
             arrays.update({f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")})
         else:
             arrays[name] = matrix
 
 
 def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> JointDistribution:
+    """Through the constructor, which validates, then with the arrays exactly as saved."""
     from dualib.joint import JointDistribution
 
-    return JointDistribution(arrays["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
+    saved = {name: _unpack_matrix(name, header, arrays) for name in ("pxy", "py_x")}
+    saved.update({name: arrays[name] for name in ("px", "py")})
+    joint = JointDistribution(saved["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
+    live = joint.px > 0.0
+    for name, value in saved.items():
+        given, computed = _dense(value), _dense(getattr(joint, name))
+        rows = live if name == "py_x" else slice(None)  # where p(x) = 0 the conditional is the user's own
+        if given.dtype != np.float64 or given.shape != computed.shape or not np.isfinite(given).all():
+            raise ValueError(f"{name} must be finite float64, shape {computed.shape}, got {given.dtype} {given.shape}")
+        if np.any(given < 0.0) or not np.allclose(given[rows], computed[rows], rtol=1e-9, atol=1e-12):
+            raise ValueError(f"{name} does not fit pxy")
+    information = float(header["mutual_information"])
+    if not abs(information - joint.mutual_information) <= 1e-9 * (1.0 + information):
+        raise ValueError(f"mutual_information does not fit pxy: {information!r}")
+    joint.__setstate__({**saved, "mutual_information": information})
+    return joint
+
+
+def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    if name in arrays:
+        return arrays[name]
+    from scipy import sparse
+
+    parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    matrix = sparse.csr_array(parts, shape=tuple(header["shape"]))
+    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
+    return matrix
+
+
+def _dense(matrix: Any) -> np.ndarray:
+    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
 def _write_atomically(path: str, arrays: Mapping[str, Any]) -> None:

@@ -1,0 +1,125 @@
+"""Checks of arguments, each error naming the argument and the offending value."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+SUM_TOLERANCE = 1e-8  # how far, relative to 1, a sum of probabilities may be off before it is an error
+
+
+def validate_beta(beta: object, name: str = "beta") -> float:
+    """A finite real number > 0, as a float.
+
+    Raises
+    ------
+    TypeError
+        Not a real number (a bool, text, None, complex, an array).
+    ValueError
+        Zero, negative, NaN or infinite.
+    """
+    if isinstance(beta, (bool, np.bool_)) or not isinstance(beta, (numbers.Real, np.number)) or isinstance(beta, np.complexfloating):
+        raise TypeError(f"{name} must be a real number > 0, got {beta!r}")
+    value = float(beta)
+    if not math.isfinite(value) or value <= 0.0:
+        raise ValueError(f"{name} must be finite and > 0, got {beta!r}")
+    return value
+
+
+def as_float_array(name: str, array: Any, ndim: int) -> Array:
+    """A new C-contiguous float64 array of `ndim` dimensions, not empty, every value finite.
+
+    Raises
+    ------
+    TypeError
+        Complex, text, object or otherwise not numeric.
+    ValueError
+        Ragged, a wrong number of dimensions, empty, NaN or infinite.
+    """
+    try:
+        raw = np.asarray(array)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if raw.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {raw.dtype} (first value {_first(raw)})")
+    if raw.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension(s), got shape {raw.shape}")
+    if raw.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {raw.shape}")
+    values = np.array(raw, dtype=np.float64, order="C")
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise ValueError(f"{name} must be finite, got {_where(values, bad)}")
+    return values
+
+
+def as_non_negative(name: str, array: Any, ndim: int) -> Array:
+    """`as_float_array` whose values are all >= 0 and not all 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_float_array`; a negative value; nothing but zeros.
+    """
+    values = as_float_array(name, array, ndim)
+    if (values < 0.0).any():
+        raise ValueError(f"{name} must be non-negative, got {_where(values, values < 0.0)}")
+    if not values.any():
+        raise ValueError(f"{name} must not be all zero, got shape {values.shape} of zeros")
+    return values
+
+
+def as_distribution(name: str, array: Any, size: int | None = None) -> Array:
+    """A probability vector, summing to 1 within SUM_TOLERANCE and then renormalised.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_non_negative`; a wrong length; a sum that is not 1.
+    """
+    values = as_non_negative(name, array, 1)
+    if size is not None and len(values) != size:
+        raise ValueError(f"{name} must have length {size}, got {len(values)}")
+    total = values.sum()
+    if not abs(total - 1.0) <= SUM_TOLERANCE:
+        raise ValueError(f"{name} must sum to 1, got {total!r}")
+    return np.asarray(values / total)
+
+
+def as_probability_rows(name: str, array: Any, n_columns: int | None = None) -> Array:
+    """Rows (m, n), each a distribution within SUM_TOLERANCE and then renormalised.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_non_negative`; a wrong number of columns; a row that does not sum to 1, with its index.
+    """
+    values = as_non_negative(name, array, 2)
+    if n_columns is not None and values.shape[1] != n_columns:
+        raise ValueError(f"{name} must have {n_columns} columns, got shape {values.shape}")
+    totals = values.sum(axis=1)
+    wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
+    if len(wrong):
+        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {totals[wrong[0]]!r}")
+    return np.asarray(values / totals[:, None])
+
+
+def as_counts(name: str, array: Any) -> Array:
+    """`as_non_negative` in two dimensions, scaled so that its sum cannot overflow."""
+    values = as_non_negative(name, array, 2)
+    return np.asarray(values / values.max())
+
+
+def _first(raw: np.ndarray) -> str:
+    return repr(raw.flat[0]) if raw.size else "none"
+
+
+def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:
+    index = tuple(int(i) for i in np.argwhere(bad)[0])
+    return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}"

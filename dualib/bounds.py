@@ -1,0 +1,303 @@
+"""PLACEHOLDER"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib import bound_kernels as kernels
+from dualib.bound_kernels import Array
+
+MAX_N_Y = 4
+_DUAL, _IB = 0, 1
+_GRID = 4096.0  # the corners of the box are multiples of 1/4096, so that halving them stays exact in floating point
+
+
+@dataclass(frozen=True)
+class BoundResult:
+    """What branch and bound knows of the maximum of log c over the simplex over Y.
+
+    Attributes
+    ----------
+    upper : float
+        log c is nowhere larger, nats; rounding included. Holds whether or not `proved`; inf where nothing is known.
+    best_point : ndarray, shape (n_y,)
+        Where the largest log c was found.
+    best_value : float
+        log c there, nats.
+    n_cells : int
+        Cells looked at.
+    proved : bool
+        Whether every cell could be discarded, so that ``upper`` is within `tol` (and rounding) of ``max(lower, best_value)``.
+    """
+
+    upper: float
+    best_point: Array
+    best_value: float
+    n_cells: int
+    proved: bool
+
+
+def prove(
+    log_a: npt.ArrayLike,
+    py_x: npt.ArrayLike,
+    beta: float,
+    kind: Literal["ib", "dualib"],
+    *,
+    points: npt.ArrayLike | None = None,
+    tol: float = 1e-9,
+    lower: float = 0.0,
+    max_cells: int = 400_000,
+) -> BoundResult:
+    """Bound the maximum over the simplex of ``log c(s) = log sum_x a_x exp(-beta d(x, s))`` from above, rigorously.
+
+    Parameters
+    ----------
+    log_a : array_like, shape (n_x,)
+        ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
+    py_x : array_like, shape (n_x, n_y)
+        Conditionals p(y|x), at most 4 columns; zeros are exact.
+    beta : float
+        Trade-off, > 0.
+    kind : {"ib", "dualib"}
+        ``d(x, s) = KL(p_x || s)`` or ``KL(s || p_x)``.
+    points : array_like, shape (n_t, n_y), optional
+        Points near which log c has its highest local maxima, such as the decoders of a solution. They only save time.
+    tol : float
+        Cells whose bound is at most ``max(lower, largest log c found) + tol`` are discarded, nats.
+    lower : float
+        A value that the maximum is known to reach, nats; 0 at a solution, whose atoms have c = 1.
+    max_cells : int
+        Cells after which to give up; the result is then not `proved`, its `upper` still a bound.
+
+    Returns
+    -------
+    BoundResult
+
+    Raises
+    ------
+    ValueError
+        More than 4 columns, wrong shapes, negative or non-finite entries, or no finite `log_a`.
+    """
+    problem = _Search(*_checked(log_a, py_x, points), _positive("beta", beta), _positive("tol", tol), float(lower), max_cells)
+    if kind == "dualib":
+        problem.dual()
+    elif kind == "ib":
+        problem.ib()
+    else:
+        raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
+    return BoundResult(
+        max(problem.upper, problem.best, float(lower)), problem.point, problem.best, problem.cells, problem.proved
+    )
+
+
+def _positive(name: str, value: float) -> float:
+    number = float(value)
+    if not 0.0 < number < np.inf:
+        raise ValueError(f"{name} must be finite and > 0, not {value!r}")
+    return number
+
+
+def _checked(
+    log_a: npt.ArrayLike, py_x: npt.ArrayLike, points: npt.ArrayLike | None
+) -> tuple[Array, Array, Array]:
+    """The states with a_x > 0, their conditionals with rows summing to 1, and the points."""
+    a, rows = np.asarray(log_a, dtype=np.float64), np.asarray(py_x, dtype=np.float64)
+    if rows.ndim != 2 or not 1 <= rows.shape[1] <= MAX_N_Y:
+        raise ValueError(f"py_x must have shape (n_x, n_y) with n_y from 1 to {MAX_N_Y}, not {rows.shape}")
+    if a.shape != rows.shape[:1]:
+        raise ValueError(f"log_a must have shape ({len(rows)},), one entry per row of py_x, not {a.shape}")
+    if not (a < np.inf).all():
+        raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
+    live = a > -np.inf
+    if not live.any():
+        raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
+    starts = np.empty((0, rows.shape[1])) if points is None else np.asarray(points, dtype=np.float64)
+    if starts.ndim != 2 or starts.shape[1] != rows.shape[1]:
+        raise ValueError(f"points must have shape (n_t, {rows.shape[1]}), not {starts.shape}")
+    a, rows = a[live], rows[live]
+    for name, array in (("py_x", rows), ("points", starts)):
+        sums = array.sum(axis=1)
+        bad = ~((array >= 0.0).all(axis=1) & (sums > 0.0) & np.isfinite(sums))
+        if bad.any():
+            raise ValueError(f"{name} must have rows of non-negative numbers that do not all vanish: {array[bad][0]}")
+    return a, rows / rows.sum(axis=1, keepdims=True), starts / starts.sum(axis=1, keepdims=True)
+
+
+class _Search:
+    """The faces of one problem, and what has been found on those searched so far."""
+
+    def __init__(
+        self, log_a: Array, py_x: Array, points: Array, beta: float, tol: float, lower: float, max_cells: int
+    ) -> None:
+        self.log_a, self.py_x, self.points = log_a, py_x, points
+        self.beta, self.tol, self.lower, self.max_cells = beta, tol, lower, max_cells
+        self.n_y = py_x.shape[1]
+        self.support = _as_bits(py_x > 0.0)
+        self.upper, self.best, self.cells, self.proved = -np.inf, -np.inf, 0, True
+        self.point: Array = np.full(self.n_y, 1.0 / self.n_y)
+
+    def dual(self) -> None:
+        """Search every face that is the largest one for its set of states."""
+        closure: dict[int, list[int]] = {}
+        point_bits = _as_bits(self.points > 0.0)
+        owner = np.full(len(self.points), 0)
+        for face in range(1, 1 << self.n_y):
+            members = (self.support & face) == face
+            if members.any():
+                largest = int(np.bitwise_and.reduce(self.support[members]))
+                owner[point_bits == face] = largest
+                closure.setdefault(largest, []).append(face)
+        for face in closure:
+            members, columns = (self.support & face) == face, _columns(face, self.n_y)
+            log_p = np.log(self.py_x[np.ix_(members, columns)])
+            log_a = self.log_a[members]
+            starts = self.points[owner == face][:, columns]
+            self._run(
+                _DUAL, columns, log_a, np.abs(log_a), self.beta * log_p, np.eye(len(columns))[None], starts, [], 0.0
+            )
+
+    def ib(self) -> None:
+        """Search the face of all supports together, and those whose slabs it leaves out."""
+        self._faces: set[int] = set()
+        self._ib_face(int(np.bitwise_or.reduce(self.support)))
+
+    def _ib_face(self, face: int) -> None:
+        members = (self.support & ~face) == 0
+        face = int(np.bitwise_or.reduce(self.support[members]))
+        if face in self._faces:
+            return
+        self._faces.add(face)
+        slabs = []
+        for part in range(1, face):
+            if part & ~face == 0 and (inner := (self.support & ~part) == 0).any():
+                outer = members & ~inner
+                outside = self.py_x[outer][:, _columns(face & ~part, self.n_y)].sum(axis=1)
+                ratio = _slab(self.log_a[outer], outside, self.beta, self.lower)
+                if ratio > 0.0:
+                    slabs.append((face & ~part, ratio))
+                    self._ib_face(part)
+        p = self.py_x[members]
+        columns = _columns(face, self.n_y)
+        columns = np.append(np.delete(columns, pivot := int(np.argmax(p[:, columns].min(axis=0)))), columns[pivot])
+        p = p[:, columns]
+        negentropy = np.sum(p * np.log(np.where(p > 0.0, p, 1.0)), axis=1)
+        log_a = self.log_a[members]
+        longest = max(np.log(100.0 * self.beta * len(columns) / self.tol), 4.0)
+        low, high, loss = _ratio_box(p, longest, self.beta)
+        inside = (_as_bits(self.points > 0.0) & ~face) == 0
+        starts = np.log(np.maximum(self.points[inside][:, columns], np.exp(-longest)))
+        self._run(
+            _IB,
+            columns,
+            log_a - self.beta * negentropy,
+            np.abs(log_a) - self.beta * negentropy,
+            self.beta * p,
+            _kuhn(low, high),
+            starts - starts[:, -1:],
+            [(np.isin(columns, _columns(mask, self.n_y)).astype(np.float64), ratio) for mask, ratio in slabs],
+            loss,
+        )
+
+    def _run(
+        self,
+        kind: int,
+        columns: npt.NDArray[np.intp],
+        alpha: Array,
+        size: Array,
+        weight: Array,
+        roots: Array,
+        starts: Array,
+        slabs: list[tuple[Array, float]],
+        loss: float,
+    ) -> None:
+        """Branch and bound over the root cells of one face; `loss` is added to the bound."""
+        k = len(columns)
+        out = np.empty(3 + k)
+        status = kernels.branch_and_bound(
+            np.ascontiguousarray(alpha),
+            np.ascontiguousarray(size),
+            np.ascontiguousarray(weight),
+            self.beta,
+            kind,
+            np.ascontiguousarray(roots),
+            np.ascontiguousarray(starts),
+            np.array([mask for mask, _ in slabs]).reshape(len(slabs), k),
+            np.array([ratio for _, ratio in slabs]),
+            max(self.lower, self.best),
+            0.98 * self.tol,
+            self.max_cells - self.cells,
+            out,
+        )
+        self.upper = max(self.upper, float(out[0]) + loss)
+        self.cells += int(out[2])
+        self.proved = self.proved and status == 0
+        if out[1] > self.best:
+            self.best = float(out[1])
+            z = out[3:]
+            s = np.exp(z - z.max()) if kind == _IB else z
+            self.point = np.zeros(self.n_y)
+            self.point[columns] = s / s.sum()
+
+
+def _as_bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    return np.asarray(mask @ (1 << np.arange(mask.shape[1])), dtype=np.int64)
+
+
+def _columns(face: int, n_y: int) -> npt.NDArray[np.intp]:
+    return np.flatnonzero((face >> np.arange(n_y)) & 1)
+
+
+def _slab(log_a: Array, outside: Array, beta: float, lower: float) -> float:
+    """``eps / (1 - eps)`` for the widest slab {mass outside the face <= eps} that the face bounds; 0 where there is none.
+
+    `log_a` and `outside` (the mass of p_x outside the face) are of the states that are not on the face.
+    """
+    room = beta * outside.min() - 1.0
+    if beta <= 1.0 or room <= 1e-3:
+        return 0.0
+    eps = min(0.5, 0.999 * room / (beta - 1.0))
+    while eps > 1e-12:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rest = np.where(outside < 1.0, (1.0 - outside) * (np.log1p(-outside) - np.log1p(-eps)), 0.0)
+        divergence = outside * np.log(outside / eps) + rest
+        terms = np.exp(np.minimum(log_a - beta * divergence, 700.0)).sum()
+        if terms <= (1.0 - 1e-6) * np.exp(min(lower, 0.0)) * -np.expm1(beta * np.log1p(-eps)):
+            return float(eps / (1.0 - eps) * (1.0 - 1e-9))
+        eps *= 0.7
+    return 0.0
+
+
+def _ratio_box(p: Array, longest: float, beta: float) -> tuple[Array, Array, float]:
+    """Bounds (k - 1,) of ``log(s_y / s_k)`` that hold at the maximum, and what cutting them at +-longest may cost log c."""
+    low, high = np.empty(p.shape[1] - 1), np.empty(p.shape[1] - 1)
+    with np.errstate(divide="ignore"):
+        for y in range(len(low)):
+            rows = p[:, y] + p[:, -1] > 0.0
+            ratio = np.log(p[rows, y]) - np.log(p[rows, -1])
+            low[y], high[y] = ratio.min(), ratio.max()
+    cut = bool((low < -longest).any() or (high > longest).any())
+    if (high > longest).any():
+        low = np.minimum(low, 0.0)
+    low = np.maximum(low, -longest)
+    high = np.maximum(np.minimum(high, longest), low)
+    margin = 1e-12 * (1.0 + np.maximum(np.abs(low), np.abs(high))) * _GRID
+    loss = beta * np.log1p(p.shape[1] * np.exp(-longest)) if cut else 0.0
+    return np.floor(low * _GRID - margin) / _GRID, np.ceil(high * _GRID + margin) / _GRID, float(loss)
+
+
+def _kuhn(low: Array, high: Array) -> Array:
+    """The (k - 1)! simplices (m, k, k) of a box, its last coordinate 0 (Kuhn's triangulation)."""
+    k = len(low) + 1
+    cells = np.zeros((0, k, k)) if k > 1 else np.zeros((1, 1, 1))
+    for order in permutations(range(k - 1)) if k > 1 else ():
+        cell = np.zeros((1, k, k))
+        cell[0, :, :-1] = low
+        for i, y in enumerate(order):
+            cell[0, i + 1 :, y] = high[y]
+        cells = np.concatenate([cells, cell])
+    return cells

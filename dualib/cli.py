@@ -1,0 +1,334 @@
+"""The command line: ``dualib demo``, ``dualib solve``, ``dualib anneal``.
+
+Everything heavy is imported by the command that needs it, so that ``dualib --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+import dualib
+from dualib.warnings import DualibWarning
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+    from dualib.results import Curve, Solution
+    from dualib.tables import Table
+
+_TABLE_HELP = """\
+FILE is a table of counts or of probabilities, rows x and columns y; it is divided by its sum:
+  .csv, .tsv    with or without a header line and a column of labels (an empty
+                corner cell says that both are there)
+  .npy, .npz    one array, or one called counts or pxy
+  .npz, .mtx    sparse: scipy.sparse.save_npz, Matrix Market
+"""
+_MAIN_EPILOG = """\
+examples:
+  dualib demo                                    letters of English: tables and pictures in ./dualib-demo
+  dualib solve counts.csv --beta 5               the optimal clusters at one trade-off
+  dualib anneal counts.csv --distortion dualib   the whole path, as a table and pictures
+
+beta is the price of distortion against rate: the larger, the more clusters.
+'dualib COMMAND --help' explains each command. Information is in nats unless --unit bits is given.
+"""
+_SOLVE_EPILOG = (
+    _TABLE_HELP
+    + """
+examples:
+  dualib solve counts.csv --beta 5
+  dualib solve counts.csv --beta 5 --distortion dualib --smoothing 0.5
+  dualib solve counts.mtx --beta 20 --n-clusters 4 --unit bits
+  dualib solve counts.npy --beta 5 --json > solution.json
+  dualib solve counts.csv --beta 5 --save solution.npz      then: dualib.load("solution.npz")
+
+The gap is a bound on how far the objective is from the global optimum, "rigorous" where it is proved and
+"multistart" where a search found nothing better.
+"""
+)
+_ANNEAL_EPILOG = (
+    _TABLE_HELP
+    + """
+examples:
+  dualib anneal counts.csv
+  dualib anneal counts.csv --distortion dualib -o results
+  dualib anneal counts.csv --betas 1,2,4,8,16
+  dualib anneal counts.npz --beta-min 1 --beta-max 50 --unit bits --no-plots
+
+Without --betas the grid of beta is adaptive: it begins below the onset of learning, ends where all but a thousandth
+of I(X;Y) is kept, and is finest where the solution changes. Written into DIR, each name starting with that of the
+distortion: curve.csv (one row per beta), curve.npz (all encoders and decoders, for dualib.load), and the pictures
+information-plane.png, bifurcations.png and clusters.png.
+"""
+)
+_DEMO_EPILOG = """\
+example:
+  dualib demo -o letters
+
+Which letter follows which in English text (27 x 27: the alphabet and the space between words, shown as _) is
+clustered by the Information Bottleneck and by its dual, over the whole range of beta, in under half a minute.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; bad input costs one line on stderr, never a traceback.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        0, or 2 on bad input, or 130 when interrupted.
+
+    Raises
+    ------
+    SystemExit
+        From ``--help`` and ``--version`` (code 0) and from arguments that cannot be parsed (code 2).
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DualibWarning)
+        warnings.showwarning = _show_warning
+        try:
+            arguments.run(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (ValueError, OSError, MemoryError) as error:
+            print(f"dualib {arguments.command}: error: {_one_line(error)}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(f"dualib {arguments.command}: interrupted", file=sys.stderr)
+            return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    summary = "The Information Bottleneck and the dual Information Bottleneck, solved to certified optimality."
+    parser = _Parser(prog="dualib", description=summary, epilog=_MAIN_EPILOG, **layout)
+    parser.add_argument("--version", action="version", version=f"dualib {dualib.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    demo = "solve IB and dual IB on English letters; write tables and pictures"
+    command = commands.add_parser("demo", help=demo, description=_sentence(demo), epilog=_DEMO_EPILOG, **layout)
+    command.add_argument("-o", "--output", metavar="DIR", default="dualib-demo", help="folder to write (default: %(default)s)")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    command.set_defaults(run=_run_demo)
+
+    solve = "the optimal clusters of x at one beta, with their distance to the global optimum"
+    command = commands.add_parser("solve", help=solve, description=_sentence(solve), epilog=_SOLVE_EPILOG, **layout)
+    _add_problem(command)
+    command.add_argument("--beta", metavar="B", type=float, required=True, help="trade-off, > 0")
+    command.add_argument("--n-clusters", metavar="N", type=int, help="use at most N clusters (default: as many as are optimal)")
+    command.add_argument("--save", metavar="PATH", help="write the solution as .npz, for dualib.load")
+    command.add_argument("--json", action="store_true", help="print everything as JSON instead, encoder and decoder too")
+    command.set_defaults(run=_run_solve)
+
+    anneal = "the whole path over beta: a table, the saved curve and pictures"
+    command = commands.add_parser("anneal", help=anneal, description=_sentence(anneal), epilog=_ANNEAL_EPILOG, **layout)
+    _add_problem(command)
+    command.add_argument("-o", "--output", metavar="DIR", default="dualib-anneal", help="folder to write (default: %(default)s)")
+    command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these, separated by commas")
+    command.add_argument("--beta-min", metavar="B", type=float, help="where the adaptive grid begins")
+    command.add_argument("--beta-max", metavar="B", type=float, help="where the adaptive grid ends")
+    command.add_argument("--no-plots", action="store_true", help="write the table and the curve only")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    command.set_defaults(run=_run_anneal)
+    return parser
+
+
+def _add_problem(command: argparse.ArgumentParser) -> None:
+    """The arguments that `solve` and `anneal` share."""
+    command.add_argument("file", metavar="FILE", help="table of counts or probabilities, see below")
+    ib, dual = "ib: KL( p(y|x) || p(y|t) )", "dualib: KL( p(y|t) || p(y|x) )"
+    command.add_argument("--distortion", choices=("ib", "dualib"), default="ib", help=f"{ib}; {dual} (default: ib)")
+    smoothing = "added to every cell of the table first, in its unit: a pseudocount (default: 0, zeros are exact)"
+    command.add_argument("--smoothing", metavar="A", type=float, default=0.0, help=smoothing)
+    command.add_argument("--tol", metavar="T", type=float, default=1e-9, help="wanted gap in nats (default: %(default)s)")
+    command.add_argument("--unit", choices=("nats", "bits"), default="nats", help="of all that is printed (default: nats)")
+    command.add_argument("--seed", metavar="N", type=int, help="of the search (default: a fixed one, so results repeat)")
+
+
+def _run_demo(arguments: argparse.Namespace) -> None:
+    from dualib.demo import run_demo
+
+    run_demo(arguments.output, progress=not arguments.quiet)
+
+
+def _run_solve(arguments: argparse.Namespace) -> None:
+    from dualib.solver import solve
+
+    table, joint = _read(arguments)
+    if arguments.save is not None:
+        _check_folder(arguments.save)
+    solution = solve(
+        joint,
+        arguments.beta,
+        arguments.distortion,
+        tol=arguments.tol,
+        n_clusters=arguments.n_clusters,
+        random_state=_seed(arguments.seed),
+    )
+    if arguments.save is not None:
+        solution.save(arguments.save)
+    if arguments.json:
+        print(_as_json(solution, table, arguments))
+        return
+    print(_describe(arguments, table, joint))
+    print(_solution_text(solution, arguments.unit))
+    if arguments.save is not None:
+        print(f'\nsaved in {arguments.save}: dualib.load("{arguments.save}")')
+
+
+def _run_anneal(arguments: argparse.Namespace) -> None:
+    from dualib.annealing import anneal
+    from dualib.demo import curve_table, write_curve, write_pictures
+
+    table, joint = _read(arguments)
+    print(_describe(arguments, table, joint))
+    os.makedirs(arguments.output, exist_ok=True)
+    curve = anneal(
+        joint,
+        arguments.distortion,
+        arguments.betas,
+        beta_min=arguments.beta_min,
+        beta_max=arguments.beta_max,
+        tol=arguments.tol,
+        progress=not arguments.quiet,
+        random_state=_seed(arguments.seed),
+    )
+    stem = os.path.join(arguments.output, arguments.distortion)
+    files = write_curve(curve, stem, unit=arguments.unit)
+    if not arguments.no_plots:
+        files += write_pictures(curve, stem, unit=arguments.unit)
+    print(f"\n{curve_table([curve], unit=arguments.unit)}\n\nwritten:")
+    print("\n".join(f"  {name}" for name in files))
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Table, JointDistribution]:
+    from dualib.tables import load_table
+
+    table = load_table(arguments.file)
+    return table, table.to_joint(arguments.smoothing)
+
+
+def _describe(arguments: argparse.Namespace, table: Table, joint: JointDistribution) -> str:
+    """What was read, so that a file taken for what it is not is seen at once."""
+    from dualib.results import unit_factor
+
+    sparse = "sparse " if joint.is_sparse else ""
+    smoothing = f" + {arguments.smoothing:g} in every cell" if arguments.smoothing else ""
+    if table.kind == "conditionals":
+        smoothing += " (every row sums to 1: p(x) is uniform)"
+    information = joint.mutual_information * unit_factor(arguments.unit)
+    lines = [
+        f"{arguments.file}: {sparse}table of {table.kind}, {joint.n_x} x by {joint.n_y} y{smoothing}",
+        f"  x: {_listed(joint.x_labels)}",
+        f"  y: {_listed(joint.y_labels)}",
+        f"  I(X;Y) = {information:.6g} {arguments.unit}",
+    ]
+    return "\n".join(lines)
+
+
+def _solution_text(solution: Solution, unit: str) -> str:
+    """The numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
+    import numpy as np
+
+    summary = solution.summary(unit)  # type: ignore[arg-type]
+    certified = f", {solution.certificate}" if solution.certificate else ""
+    rows = [
+        ("objective", f"{summary['objective']:.8g}   gap {summary['gap']:.1e}{certified}"),
+        ("rate I(X;T)", f"{summary['rate']:.8g}"),
+        ("relevance I(T;Y)", f"{summary['relevance']:.8g}"),
+        ("distortion E d", f"{summary['expected_distortion']:.8g}"),
+        ("status", f"{solution.status.value}, {solution.n_iter} sweeps"),
+    ]
+    name = {"ib": "IB", "dualib": "dual IB"}[solution.distortion.name]
+    lines = ["", f"{name} at beta = {solution.beta:g}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
+    lines += ["", f"{solution.n_clusters} cluster{'s' * (solution.n_clusters != 1)}, with p(t) and members:"]
+    home = np.argmax(solution.encoder, axis=1)
+    for t in np.argsort(-solution.weights, kind="stable"):
+        members = np.flatnonzero((home == t) & (solution.joint.px > 0.0))
+        members = members[np.argsort(-solution.joint.px[members], kind="stable")]
+        lines.append(f"  {solution.weights[t]:.4f}  {_listed([solution.joint.x_labels[x] for x in members])}")
+    return "\n".join(lines)
+
+
+def _as_json(solution: Solution, table: Table, arguments: argparse.Namespace) -> str:
+    """All of a solution as JSON; a number that is infinite (not known) is null."""
+    import json
+
+    def finite(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    result: dict[str, Any] = {"file": arguments.file, "table": table.kind, "smoothing": arguments.smoothing}
+    result.update({key: finite(value) for key, value in solution.summary(arguments.unit).items()})
+    result.update(x_labels=list(solution.joint.x_labels), y_labels=list(solution.joint.y_labels))
+    result.update({name: getattr(solution, name).tolist() for name in ("weights", "encoder", "decoder")})
+    return json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    """Names on one line, the first `most` of them."""
+    more = f" ... ({len(names)} in all)" if len(names) > most else ""
+    return " ".join(name if name.strip() else repr(name) for name in names[:most]) + more or "(none)"
+
+
+def _check_folder(path: str) -> None:
+    """Refuse a place that cannot be written before the work, not after it."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f"--save: the folder {folder!r} does not exist")
+    if os.path.isdir(path):
+        raise ValueError(f"--save: {path!r} is a folder")
+
+
+def _seed(seed: int | None) -> int | None:
+    if seed is not None and seed < 0:
+        raise ValueError(f"--seed must be >= 0, got {seed}")
+    return seed
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.replace(",", " ").split()]
+
+
+_numbers.__name__ = "list of numbers"  # what argparse calls it when it complains
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"dualib: warning: {' '.join(str(message).split())}", file=sys.stderr)

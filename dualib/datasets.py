@@ -1,0 +1,172 @@
+"""Small joint distributions with known answers, and real counts that ship with the package."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import as_distribution
+from dualib.joint import JointDistribution
+
+Array = npt.NDArray[np.float64]
+
+__all__ = [
+    "Contexts",
+    "bernoulli",
+    "binary_symmetric",
+    "case_a",
+    "deterministic",
+    "erasure",
+    "gaussian",
+    "load_contexts",
+    "load_letters",
+    "symmetric",
+    "three_by_three",
+    "toy",
+]
+
+
+def load_letters(smoothing: float = 0.0) -> JointDistribution:
+    """Which letter follows which in English text: 27 x 27 counts (26 letters and the separator "_"), normalised.
+
+    Parameters
+    ----------
+    smoothing : float
+        Added to every count. Some pairs never occur, so without it the dual IB has infinite distortions (legal, and exact).
+    """
+    text = (resources.files("dualib") / "data" / "english-letters.csv").read_text(encoding="utf-8")
+    rows = list(csv.reader(io.StringIO(text)))
+    counts = np.array([row[1:] for row in rows[1:]], dtype=np.float64)
+    return JointDistribution.from_counts(
+        counts, smoothing, x_labels=[row[0] for row in rows[1:]], y_labels=rows[0][1:]
+    )
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Counts of the letter that follows each of 542 pairs of letters, in the two halves of a text.
+
+    Attributes
+    ----------
+    train_counts, test_counts : ndarray, shape (542, 27)
+    x_labels, y_labels : tuple of str
+    """
+
+    train_counts: npt.NDArray[np.int64]
+    test_counts: npt.NDArray[np.int64]
+    x_labels: tuple[str, ...]
+    y_labels: tuple[str, ...]
+
+    @property
+    def train(self) -> JointDistribution:
+        """The first half as a joint distribution, not smoothed."""
+        return JointDistribution.from_counts(self.train_counts, x_labels=self.x_labels, y_labels=self.y_labels)
+
+    @property
+    def test(self) -> JointDistribution:
+        """The second half as a joint distribution, not smoothed."""
+        return JointDistribution.from_counts(self.test_counts, x_labels=self.x_labels, y_labels=self.y_labels)
+
+
+def load_contexts() -> Contexts:
+    """Which letter follows each pair of letters in English text: 542 x 27 counts from each half of the text."""
+    data = (resources.files("dualib") / "data" / "english-contexts.npz").read_bytes()
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        train, test = arrays["train"], arrays["test"]
+        x_labels, y_labels = tuple(arrays["x_labels"].tolist()), tuple(arrays["y_labels"].tolist())
+    train.flags.writeable = test.flags.writeable = False
+    return Contexts(train, test, x_labels, y_labels)
+
+
+def toy() -> JointDistribution:
+    """The five-point toy: x on a line from -1 to 0.6, p(y|x) proportional to exp(-y x) with y = -1 or 1, p(x) uniform.
+
+    I(X;Y) = 0.1225974513 nats. Onsets of learning: IB 4.365028, dual IB 3.223708.
+    """
+    x = np.linspace(-1.0, 0.6, 5)
+    rows = np.exp(-np.outer(x, [-1.0, 1.0]))
+    return JointDistribution.from_conditionals(
+        rows / rows.sum(axis=1, keepdims=True), x_labels=[f"{value:g}" for value in x], y_labels=["-1", "1"]
+    )
+
+
+def binary_symmetric(e: float) -> JointDistribution:
+    """Binary symmetric channel with flip probability e in (0, 1), e != 1/2, x uniform; see `closed_forms.binary_symmetric`."""
+    e = _probability("e", e)
+    return JointDistribution.from_conditionals([[1.0 - e, e], [e, 1.0 - e]])
+
+
+def erasure(e: float) -> JointDistribution:
+    """Binary erasure channel with erasure probability e in (0, 1), x uniform; y = 0, 1 or erased; see `closed_forms.erasure`."""
+    e = _probability("e", e)
+    return JointDistribution.from_conditionals(
+        [[1.0 - e, 0.0, e], [0.0, 1.0 - e, e]], y_labels=["0", "1", "erased"]
+    )
+
+
+def symmetric(n: int, a: float) -> JointDistribution:
+    """Symmetric n-ary channel, p(y|x) = a [y = x] + (1 - a) / n, x uniform; a in (0, 1). Its onsets are of first order."""
+    a = _probability("a", a)
+    n = _count("n", n, 2)
+    return JointDistribution.from_conditionals(a * np.eye(n) + (1.0 - a) / n)
+
+
+def deterministic(classes: npt.ArrayLike) -> JointDistribution:
+    """Y = f(X), x uniform: `classes` (n_x,) are the values f(x), whole numbers from 0."""
+    labels = np.asarray(classes)
+    if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise ValueError(f"classes must be a one-dimensional array of whole numbers >= 0, got {classes!r}")
+    return JointDistribution.from_conditionals(np.eye(int(labels.max()) + 1)[labels])
+
+
+def bernoulli(p: float) -> JointDistribution:
+    """X = Y, 1 with probability p in (0, 1): the source for rate-distortion with a matrix such as Hamming's."""
+    p = _probability("p", p)
+    return JointDistribution.from_conditionals(np.eye(2), as_distribution("p", [1.0 - p, p]))
+
+
+def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
+    """A bivariate normal of correlation rho in (0, 1), on an n x n grid over `width` standard deviations to each side.
+
+    For fine, wide grids it tends to the Gaussian Information Bottleneck; see `closed_forms.gaussian_ib`.
+    """
+    rho = _probability("rho", rho)
+    n = _count("n", n, 2)
+    if isinstance(width, bool) or not isinstance(width, (int, float, np.floating)) or not 0.0 < width < np.inf:
+        raise ValueError(f"width must be a positive number, got {width!r}")
+    grid = np.linspace(-width, width, n)
+    log_rows = -((grid[None, :] - rho * grid[:, None]) ** 2) / (2.0 * (1.0 - rho**2))
+    rows = np.exp(log_rows - log_rows.max(axis=1, keepdims=True))
+    px = np.exp(-(grid**2) / 2.0)
+    labels = [f"{value:.3g}" for value in grid]
+    return JointDistribution.from_conditionals(rows / rows.sum(axis=1, keepdims=True), px / px.sum(), labels, labels)
+
+
+def case_a() -> JointDistribution:
+    """A random 5 x 2 problem whose dual IB learns at beta = 1.336, half the textbook critical beta of 2.608."""
+    rng = np.random.default_rng(0)
+    px = rng.dirichlet(3.0 * np.ones(5))
+    return JointDistribution.from_conditionals(rng.dirichlet(np.ones(2), 5), px)
+
+
+def three_by_three() -> JointDistribution:
+    """A 3 x 3 matrix published by Huang et al. for rate and relevance tables; x uniform, I(X;Y) = 0.4541057321 nats."""
+    columns = np.array([[0.90, 0.08, 0.40], [0.025, 0.82, 0.05], [0.075, 0.10, 0.55]])
+    return JointDistribution.from_conditionals(columns.T)
+
+
+def _probability(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0.0 < value < 1.0:
+        raise ValueError(f"{name} must be a number strictly between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def _count(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)

@@ -1,0 +1,202 @@
+"""Entropies, divergences and mutual information of discrete distributions, and estimates of them from counts.
+
+Natural logarithms (nats) unless ``unit="bits"``; ``0 log 0 = 0``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import as_distribution, as_non_negative
+
+Array = npt.NDArray[np.float64]
+Unit = Literal["nats", "bits"]
+
+
+def entropy(p: npt.ArrayLike, *, unit: Unit = "nats") -> float:
+    """H(p) = - sum p log p of a distribution (n,)."""
+    return _in(unit, _entropy(as_distribution("p", p)))
+
+
+def conditional_entropy(pxy: npt.ArrayLike, *, unit: Unit = "nats") -> float:
+    """H(Y|X) = H(X,Y) - H(X) of a joint distribution (n_x, n_y)."""
+    joint = _joint("pxy", pxy)
+    return _in(unit, max(0.0, _entropy(joint.ravel()) - _entropy(joint.sum(axis=1))))
+
+
+def kl_divergence(p: npt.ArrayLike, q: npt.ArrayLike, *, unit: Unit = "nats") -> float:
+    """KL(p || q) = sum p log(p / q) of two distributions (n,); inf where p > 0 = q."""
+    first = as_distribution("p", p)
+    second = as_distribution("q", q, len(first))
+    if (second[first > 0.0] == 0.0).any():
+        return np.inf
+    live = first > 0.0
+    return _in(unit, max(0.0, float(np.sum(first[live] * (np.log(first[live]) - np.log(second[live]))))))
+
+
+def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
+    """I(X;Y) = sum p(x,y) log( p(x,y) / (p(x) p(y)) ) of a joint distribution (n_x, n_y), dense or scipy.sparse."""
+    if hasattr(pxy, "tocoo"):
+        cells = pxy.tocoo()
+        values, rows, columns = np.asarray(cells.data, dtype=np.float64), cells.row, cells.col
+        px, py = np.asarray(pxy.sum(axis=1)).ravel(), np.asarray(pxy.sum(axis=0)).ravel()
+    else:
+        joint = _joint("pxy", pxy)
+        rows, columns = np.nonzero(joint)
+        values, px, py = joint[rows, columns], joint.sum(axis=1), joint.sum(axis=0)
+    live = values > 0.0
+    values, rows, columns = values[live], rows[live], columns[live]
+    terms = values * (np.log(values) - np.log(px[rows]) - np.log(py[columns]))
+    return _in(unit, max(0.0, float(np.sum(terms))))
+
+
+def jensen_shannon(
+    p: npt.ArrayLike, q: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, unit: Unit = "nats"
+) -> float:
+    """Jensen-Shannon divergence, H(w1 p + w2 q) - w1 H(p) - w2 H(q); weights (2,), by default one half each."""
+    first = as_distribution("p", p)
+    second = as_distribution("q", q, len(first))
+    w = np.array([0.5, 0.5]) if weights is None else as_distribution("weights", weights, 2)
+    mixed = _entropy(w[0] * first + w[1] * second)
+    return _in(unit, max(0.0, mixed - w[0] * _entropy(first) - w[1] * _entropy(second)))
+
+
+def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0.5) -> float:
+    """sum_y p^a q^(1-a) for an exponent a in [0, 1] (Chernoff 1952); 0^0 = 0 here, so only common support counts."""
+    first = as_distribution("p", p)
+    second = as_distribution("q", q, len(first))
+    if isinstance(exponent, bool) or not 0.0 <= exponent <= 1.0:
+        raise ValueError(f"exponent must be between 0 and 1, got {exponent!r}")
+    return float(np.exp(-_chernoff(first, second, float(exponent))))
+
+
+def chernoff_information(
+    p: npt.ArrayLike, q: npt.ArrayLike, *, unit: Unit = "nats", return_exponent: bool = False
+) -> float | tuple[float, float]:
+    """C(p, q) = - min over a in [0, 1] of log sum_y p^a q^(1-a): the best exponent of the error of telling p from q.
+
+    Parameters
+    ----------
+    p, q : array_like, shape (n,)
+    unit : "nats" or "bits"
+    return_exponent : bool
+        Also return the minimising a.
+
+    Returns
+    -------
+    float, or (float, float)
+        inf for disjoint supports (with a = 0.5 by convention).
+
+    Notes
+    -----
+    Chernoff (1952); Cover and Thomas, Elements of Information Theory, section 11.9.
+    """
+    from scipy.optimize import minimize_scalar
+
+    first = as_distribution("p", p)
+    second = as_distribution("q", q, len(first))
+    if not ((first > 0.0) & (second > 0.0)).any():
+        value, best = np.inf, 0.5
+    else:
+        found = minimize_scalar(
+            lambda a: -_chernoff(first, second, a), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-12}
+        )
+        candidates = [0.0, float(found.x), 1.0]
+        values = [_chernoff(first, second, a) for a in candidates]
+        index = int(np.argmax(values))
+        value, best = max(0.0, values[index]), candidates[index]
+    return (_in(unit, value), best) if return_exponent else _in(unit, value)
+
+
+def entropy_miller_madow(counts: npt.ArrayLike, *, unit: Unit = "nats") -> float:
+    """Entropy of the empirical distribution of counts (n,), plus (m - 1) / (2 N), m the number of states seen (Miller 1955)."""
+    values = as_non_negative("counts", counts, 1)
+    total = values.sum()
+    return _in(unit, _entropy(values / total) + (np.count_nonzero(values) - 1) / (2.0 * total))
+
+
+def mutual_information_miller_madow(counts: npt.ArrayLike, *, unit: Unit = "nats") -> float:
+    """I = H(X) + H(Y) - H(X,Y), each entropy with its Miller-Madow correction, from counts (n_x, n_y).
+
+    The plug-in value is biased upward by about (cells seen - rows seen - columns seen + 1) / (2 N), which this subtracts; it may
+    come out below 0.
+    """
+    table = as_non_negative("counts", counts, 2)
+    parts = [entropy_miller_madow(part) for part in (table.sum(axis=1), table.sum(axis=0), table.ravel())]
+    return _in(unit, parts[0] + parts[1] - parts[2])
+
+
+def mutual_information_shuffled(
+    counts: npt.ArrayLike,
+    *,
+    n_shuffles: int = 100,
+    random_state: int | np.random.Generator | None = None,
+    unit: Unit = "nats",
+) -> float:
+    """The plug-in I(X;Y) of counts (n_x, n_y) minus its mean over tables of the same margins with X and Y independent.
+
+    Parameters
+    ----------
+    counts : array_like of whole numbers, shape (n_x, n_y)
+    n_shuffles : int
+        Random tables, drawn by `scipy.stats.random_table`.
+    random_state : int, Generator or None
+        Seed; None is a fixed seed, so that results repeat.
+    unit : "nats" or "bits"
+
+    Returns
+    -------
+    float
+        May come out below 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Counts that are not whole, n_shuffles below 1.
+    """
+    table = as_non_negative("counts", counts, 2)
+    if (table != np.round(table)).any():
+        raise ValueError(f"counts must be whole numbers to be shuffled, got {float(table[table != np.round(table)][0])!r}")
+    if isinstance(n_shuffles, bool) or not isinstance(n_shuffles, (int, np.integer)):
+        raise TypeError(f"n_shuffles must be an integer, got {n_shuffles!r}")
+    if n_shuffles < 1:
+        raise ValueError(f"n_shuffles must be at least 1, got {n_shuffles!r}")
+    from scipy.stats import random_table
+
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    margins = random_table(table.sum(axis=1).astype(np.int64), table.sum(axis=0).astype(np.int64), seed=rng)
+    shuffled = np.mean([mutual_information(margins.rvs()) for _ in range(n_shuffles)])
+    return _in(unit, mutual_information(table) - float(shuffled))
+
+
+def _entropy(p: Array) -> float:
+    live = p[p > 0.0]
+    return max(0.0, float(-np.sum(live * np.log(live))))
+
+
+def _chernoff(p: Array, q: Array, a: float) -> float:
+    """- log sum p^a q^(1-a) over the common support."""
+    live = (p > 0.0) & (q > 0.0)
+    if not live.any():
+        return np.inf
+    log_terms = a * np.log(p[live]) + (1.0 - a) * np.log(q[live])
+    top = log_terms.max()
+    return float(-(top + np.log(np.sum(np.exp(log_terms - top)))))
+
+
+def _joint(name: str, pxy: npt.ArrayLike) -> Array:
+    """A table (n_x, n_y) scaled to sum to 1: probabilities or counts alike."""
+    table = as_non_negative(name, pxy, 2)
+    table = table / table.max()
+    return np.asarray(table / table.sum())
+
+
+def _in(unit: str, nats: float) -> float:
+    if unit not in ("nats", "bits"):
+        raise ValueError(f"unit must be 'nats' or 'bits', got {unit!r}")
+    return float(nats / np.log(2.0)) if unit == "bits" else float(nats)
+
+

@@ -1,0 +1,258 @@
+"""`JointDistribution`: p(x, y), validated once, with its marginals, conditionals and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import SUM_TOLERANCE, as_counts, as_distribution, as_non_negative, as_probability_rows
+from dualib.information import mutual_information
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+Array = npt.NDArray[np.float64]
+
+
+class JointDistribution:
+    """A joint distribution p(x, y) of two discrete variables; immutable.
+
+    Parameters
+    ----------
+    pxy : array_like or scipy.sparse matrix, shape (n_x, n_y)
+        Probabilities, non-negative, summing to 1 (within 1e-8; they are then renormalised). See `from_counts` for counts.
+    x_labels, y_labels : sequence of str, optional
+        Names of the states; by default "0", "1", ...
+
+    Attributes
+    ----------
+    pxy : ndarray (n_x, n_y), or CSR array where a sparse matrix was given
+    px : ndarray (n_x,)
+    py : ndarray (n_y,)
+    py_x : ndarray (n_x, n_y) or CSR
+        Conditionals p(y|x). A row of p(x) = 0 holds p(y), which claims nothing about x (`from_conditionals` keeps the row given).
+    n_x, n_y : int
+    mutual_information : float
+        I(X;Y), nats.
+    x_labels, y_labels : tuple of str
+    is_sparse : bool
+
+    Raises
+    ------
+    TypeError
+        Complex, text or object arrays.
+    ValueError
+        Negative, NaN or infinite values, a wrong shape, an empty or all-zero array, a sum that is not 1.
+    """
+
+    def __init__(
+        self,
+        pxy: Any,
+        x_labels: Sequence[object] | None = None,
+        y_labels: Sequence[object] | None = None,
+    ) -> None:
+        if _is_sparse(pxy):
+            matrix = _checked_csr("pxy", pxy)
+            _check_total(float(matrix.sum()))
+        else:
+            matrix = as_non_negative("pxy", pxy, 2)
+            _check_total(float(matrix.sum()))
+        self._set(matrix, None, x_labels, y_labels)
+
+    def _set(self, matrix: Any, py_x: Array | None, x_labels: Any, y_labels: Any) -> None:
+        self.is_sparse: bool = _is_sparse(matrix)
+        matrix = matrix / matrix.sum()
+        self.n_x, self.n_y = (int(size) for size in matrix.shape)
+        px = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+        py = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
+        self.pxy: Any = _freeze(matrix)
+        self.px: Array = _freeze(px / px.sum())
+        self.py: Array = _freeze(py / py.sum())
+        self.py_x: Any = _freeze(_conditionals(matrix, px, self.py) if py_x is None else py_x)
+        self.mutual_information: float = max(0.0, mutual_information(self.pxy))
+        self.x_labels: tuple[str, ...] = _labels("x_labels", x_labels, self.n_x)
+        self.y_labels: tuple[str, ...] = _labels("y_labels", y_labels, self.n_y)
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Any,
+        smoothing: float = 0.0,
+        x_labels: Sequence[object] | None = None,
+        y_labels: Sequence[object] | None = None,
+    ) -> JointDistribution:
+        """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the class; a negative or infinite `smoothing`.
+        """
+        amount = _smoothing(smoothing)
+        if _is_sparse(counts) and amount == 0.0:
+            matrix = _checked_csr("counts", counts)
+            matrix = matrix / matrix.data.max()
+        elif amount == 0.0:
+            matrix = as_counts("counts", counts)
+        else:
+            dense = counts.toarray() if _is_sparse(counts) else counts
+            matrix = as_counts("counts", as_non_negative("counts", dense, 2) + amount)
+        return cls(matrix / matrix.sum(), x_labels, y_labels)
+
+    @classmethod
+    def from_conditionals(
+        cls,
+        py_x: npt.ArrayLike,
+        px: npt.ArrayLike | None = None,
+        x_labels: Sequence[object] | None = None,
+        y_labels: Sequence[object] | None = None,
+    ) -> JointDistribution:
+        """p(x) p(y|x) from conditionals (n_x, n_y), rows summing to 1, and p(x) (n_x,), by default uniform.
+
+        The conditionals are kept as given, also where p(x) = 0.
+        """
+        rows = as_probability_rows("py_x", py_x)
+        source = np.full(len(rows), 1.0 / len(rows)) if px is None else as_distribution("px", px, len(rows))
+        joint = cls.__new__(cls)
+        joint._set(source[:, None] * rows, rows, x_labels, y_labels)
+        object.__setattr__(joint, "px", _freeze(source))
+        return joint
+
+    @classmethod
+    def from_samples(
+        cls,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        smoothing: float = 0.0,
+        x_labels: Sequence[object] | None = None,
+        y_labels: Sequence[object] | None = None,
+    ) -> JointDistribution:
+        """Empirical joint of paired samples x, y (n,), numbers or text; the states are the sorted distinct values.
+
+        Raises
+        ------
+        ValueError
+            Empty, not one-dimensional, lengths that differ, NaN among the samples.
+        """
+        x_states, x_index = _states("x", x)
+        y_states, y_index = _states("y", y)
+        if len(x_index) != len(y_index):
+            raise ValueError(f"x and y must have the same length, got {len(x_index)} and {len(y_index)}")
+        counts = np.zeros((len(x_states), len(y_states)))
+        np.add.at(counts, (x_index, y_index), 1.0)
+        return cls.from_counts(
+            counts,
+            smoothing,
+            x_states.tolist() if x_labels is None else x_labels,
+            y_states.tolist() if y_labels is None else y_labels,
+        )
+
+    def to_dense(self) -> JointDistribution:
+        """The same distribution with dense arrays."""
+        if not self.is_sparse:
+            return self
+        return JointDistribution(self.pxy.toarray(), self.x_labels, self.y_labels)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__:
+            raise AttributeError(f"JointDistribution is immutable: cannot set {name!r}")
+        object.__setattr__(self, name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():  # numpy's pickles come back writeable
+            object.__setattr__(self, name, _freeze(value) if name in ("pxy", "px", "py", "py_x") else value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, JointDistribution):
+            return NotImplemented
+        mine, theirs = self.to_dense(), other.to_dense()
+        return (
+            (self.x_labels, self.y_labels) == (other.x_labels, other.y_labels)
+            and mine.pxy.shape == theirs.pxy.shape
+            and np.allclose(mine.pxy, theirs.pxy, rtol=1e-13, atol=0.0)  # dense and sparse sums differ by rounding
+            and np.allclose(mine.py_x, theirs.py_x, rtol=1e-13, atol=0.0)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        kind = "sparse, " if self.is_sparse else ""
+        return f"JointDistribution({self.n_x} x {self.n_y}, {kind}I(X;Y) = {self.mutual_information:.6g} nats)"
+
+
+def _is_sparse(matrix: Any) -> bool:
+    return hasattr(matrix, "tocsr") and hasattr(matrix, "toarray")
+
+
+def _checked_csr(name: str, matrix: Any) -> sparse.csr_array:
+    from scipy import sparse
+
+    csr = sparse.csr_array(matrix)
+    csr.sum_duplicates()
+    if 0 in csr.shape or csr.nnz == 0:
+        raise ValueError(f"{name} must not be empty or all zero, got shape {csr.shape} with {csr.nnz} stored values")
+    data = as_non_negative(name, csr.data, 1)
+    csr = sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
+    csr.eliminate_zeros()
+    return csr
+
+
+def _check_total(total: float) -> None:
+    if not abs(total - 1.0) <= SUM_TOLERANCE:
+        raise ValueError(f"pxy must sum to 1, got {total!r}; use JointDistribution.from_counts for counts")
+
+
+def _conditionals(matrix: Any, px: Array, py: Array) -> Any:
+    if _is_sparse(matrix):
+        scale = np.divide(1.0, px, out=np.zeros_like(px), where=px > 0.0)
+        rows = matrix.copy()
+        rows.data = rows.data * np.repeat(scale, np.diff(rows.indptr))
+        return rows
+    with np.errstate(over="ignore"):
+        rows = np.where(px[:, None] > 0.0, matrix / np.where(px > 0.0, px, 1.0)[:, None], py)
+    return rows / rows.sum(axis=1, keepdims=True)
+
+
+def _freeze(value: Any) -> Any:
+    if _is_sparse(value):
+        for part in (value.data, value.indices, value.indptr):
+            part.flags.writeable = False
+        return value
+    array = np.ascontiguousarray(value, dtype=np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def _labels(name: str, labels: Sequence[object] | None, size: int) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(str(i) for i in range(size))
+    if isinstance(labels, str):
+        raise TypeError(f"{name} must be a sequence of labels, got the text {labels!r}")
+    result = tuple(str(label) for label in labels)
+    if len(result) != size:
+        raise ValueError(f"{name} must have {size} labels, got {len(result)}")
+    return result
+
+
+def _smoothing(smoothing: object) -> float:
+    if isinstance(smoothing, (bool, np.bool_)) or not isinstance(smoothing, (int, float, np.integer, np.floating)):
+        raise TypeError(f"smoothing must be a number >= 0, got {smoothing!r}")
+    if not 0.0 <= float(smoothing) < np.inf:
+        raise ValueError(f"smoothing must be finite and >= 0, got {smoothing!r}")
+    return float(smoothing)
+
+
+def _states(name: str, samples: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(samples)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"{name} must be a non-empty one-dimensional array of samples, got shape {values.shape}")
+    if values.dtype.kind in "fc" and np.isnan(values).any():
+        raise ValueError(f"{name} must not contain NaN, got one at index {int(np.flatnonzero(np.isnan(values))[0])}")
+    try:
+        states, index = np.unique(values, return_inverse=True)
+    except TypeError:
+        raise TypeError(f"{name} must hold samples of one sortable kind, got {values[:3]!r}...") from None
+    return states, index.ravel()

@@ -1,0 +1,66 @@
+"""A progress line on stderr, without any dependency."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+
+class ProgressBar:
+    """One line that redraws itself on a terminal; elsewhere (a log, a pipe) a single line at the end.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps; may be raised later, as an adaptive grid grows.
+    label : str
+        What is being done.
+
+    Attributes
+    ----------
+    total, done : int
+        Steps announced and steps finished.
+    """
+
+    def __init__(self, total: int, label: str) -> None:
+        self.total, self.label, self.done = total, label, 0
+        self._stream = sys.stderr  # None where there is no console at all
+        self._live = self._stream is not None and self._stream.isatty()
+        self._start = time.monotonic()
+        self._drawn = -1.0
+        self._closed = False
+
+    def update(self, n: int = 1) -> None:
+        """Count `n` more steps as done; redraws at most ten times a second."""
+        self.done += n
+        elapsed = time.monotonic() - self._start
+        if self._live and not self._closed and elapsed - self._drawn >= 0.1:
+            self._drawn = elapsed
+            self._write(f"\r{self._text(elapsed)}\x1b[K")
+
+    def close(self) -> None:
+        """Draw the last state and end the line; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        text = self._text(time.monotonic() - self._start)
+        self._write(f"\r{text}\x1b[K\n" if self._live else f"{text}\n")
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _text(self, elapsed: float) -> str:
+        filled = round(20 * min(1.0, self.done / self.total)) if self.total > 0 else 0
+        bar = f"[{'#' * filled}{'.' * (20 - filled)}] " if self._live else ""
+        return f"{self.label:<10} {bar}{self.done} of {self.total}, {elapsed:.1f} s"
+
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
+            self._stream.write(text)
+            self._stream.flush()
