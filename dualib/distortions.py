@@ -66,7 +66,8 @@ class Distortion(ABC):
 
     def whiten(self, rows: Array, means: Array, face: Mask | None = None) -> Array:
         """Rows (n_t, n, k) times R_t, where R_t R_t^T = J: any factor serves; this one is an eigen-decomposition."""
-        values, vectors = np.linalg.eigh(self.link_jacobian(means, face))
+        jacobian = self.link_jacobian(means) if self.support is None else self.link_jacobian(means, face)
+        values, vectors = np.linalg.eigh(jacobian)
         return rows @ (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
 
     def to_config(self) -> dict[str, Any]:

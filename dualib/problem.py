@@ -70,7 +70,10 @@ class Problem:
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
         self.joint = joint
         self.distortion = distortion
-        py_x = joint.py_x if not joint.is_sparse else joint.py_x.toarray()
+        py_x = joint.py_x
+        if joint.is_sparse:
+            py_x = py_x.toarray()
+            py_x[joint.px == 0.0] = joint.py
         self.full_py_x: Array = py_x
         features, offset = distortion.lift(py_x)
         if not (np.isfinite(features).all() and np.isfinite(offset).all()):

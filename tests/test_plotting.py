@@ -1,5 +1,6 @@
 """Pictures: what is drawn where, on whose axes, with which words."""
 
+import itertools
 import subprocess
 import sys
 
@@ -151,6 +152,18 @@ def test_every_cluster_is_on_the_tree_and_every_piece_joins(ib):
     ends = {tuple(point) for segment in strokes(ax)[0] for point in segment[1:]}
     assert starts and all(tuple(start) in ends for start in starts)
     assert ax.get_xscale() == "log" and ax.get_xlabel() == "beta" and ax.get_ylabel() == "decoder  p(y = 1 | t)"
+
+
+def test_lines_go_on_with_the_same_cluster(ib):
+    segments = strokes(plotting.plot_bifurcations(ib, y_index=1))[0]
+    pieces = [piece for segment in segments for piece in itertools.pairwise(segment)]
+    for below, above in itertools.pairwise(ib):
+        if below.n_clusters != above.n_clusters:
+            continue
+        drawn = sorted((start[1], end[1]) for start, end in pieces if start[0] == below.beta)
+        # y has two values, so the clusters lie in a row, and none overtakes another
+        wanted = np.column_stack([np.sort(below.decoder[:, 1]), np.sort(above.decoder[:, 1])])
+        np.testing.assert_allclose(drawn, wanted, rtol=0, atol=1e-12)
 
 
 def test_widths_are_in_proportion_to_weights(ib):

@@ -1,0 +1,270 @@
+"""Every distortion under one list of tests, and the interface as a user meets it."""
+
+import copy
+import pickle
+
+import naive
+import numpy as np
+import pytest
+
+import dualib
+from dualib import JointDistribution
+from dualib.distortions import METHODS, as_distortion, check_distortion, from_config
+from dualib.problem import Atoms, Problem, expected_distortion, sweep
+
+N_X, N_Y, N_T = 7, 4, 5
+
+
+class KullbackLeibler(dualib.Distortion):
+    """The IB again, written as a user would write it."""
+
+    name = "kl"
+
+    def lift(self, py_x):
+        return py_x, np.sum(py_x * np.log(py_x), axis=1)
+
+    def link(self, means):
+        return np.log(means), np.zeros(len(means))
+
+    def decoder(self, means):
+        return means
+
+    def link_jacobian(self, means):
+        return np.eye(means.shape[1]) / means[:, :, None]
+
+
+MOVING = {
+    "ib": dualib.IB(),
+    "dualib": dualib.DualIB(),
+    "bregman": dualib.Bregman.squared_euclidean(),
+    "alpha 0.3": dualib.Alpha(0.3),
+    "alpha 0.8": dualib.Alpha(0.8),
+    "custom": KullbackLeibler(),
+}
+DIRECT = {
+    "ib": naive.kl,
+    "dualib": lambda p, r: naive.kl(r, p),
+    "bregman": lambda p, r: 0.5 * np.sum((p - r) ** 2),
+    "alpha 0.3": lambda p, r: (1 - np.sum(p**0.3 * r**0.7)) / 0.21,
+    "alpha 0.8": lambda p, r: (1 - np.sum(p**0.8 * r**0.2)) / 0.16,
+    "custom": naive.kl,
+}
+moving = pytest.mark.parametrize("name", MOVING)
+
+
+def make(name, seed=0):
+    """A problem with one source of probability 0, random atoms from random members."""
+    rng = np.random.default_rng(seed)
+    px, py_x = naive.random_problem(rng, N_X, N_Y)
+    px[2] = 0.0
+    problem = Problem(JointDistribution.from_conditionals(py_x, px / px.sum()), MOVING[name])
+    members = rng.dirichlet(np.ones(problem.n), N_T)
+    return problem, problem.atoms_from_members(members, rng.dirichlet(np.ones(N_T)))
+
+
+@moving
+def test_distances_are_those_of_the_definition(name):
+    problem, atoms = make(name)
+    decoder = problem.decoder(atoms)
+    np.testing.assert_allclose(decoder.sum(axis=1), 1.0, atol=1e-14)
+    direct = np.array([[DIRECT[name](p, r) for p in problem.py_x] for r in decoder])
+    np.testing.assert_allclose(problem.a - problem.log_terms(atoms, 1.0), direct, atol=1e-13)
+
+
+@moving
+def test_one_sweep_is_the_textbook_one(name):
+    problem, atoms = make(name)
+    beta = 3.0
+    d = np.array([[DIRECT[name](p, r) for r in problem.decoder(atoms)] for p in problem.py_x])
+    terms = atoms.weights * np.exp(-beta * d)
+    encoder = terms / terms.sum(axis=1, keepdims=True)
+    state = sweep(problem, beta, atoms)
+    np.testing.assert_allclose(state.posterior.T, encoder, atol=1e-14)
+    np.testing.assert_allclose(state.new.weights, problem.px @ encoder, atol=1e-14)
+    assert state.objective == pytest.approx(-problem.px @ np.log(terms.sum(axis=1)), abs=1e-13)
+
+
+@moving
+def test_the_centroid_is_the_minimiser(name):
+    problem, atoms = make(name)
+    state = sweep(problem, 3.0, atoms)
+    at_centroid = expected_distortion(problem, Atoms(state.new.weights, state.new.means, None), state.posterior)
+    rng = np.random.default_rng(1)
+    pairs = state.posterior * problem.px
+    best = problem.decoder(state.new)
+    for _ in range(30):
+        moved = best * np.exp(0.05 * rng.normal(size=best.shape))
+        moved /= moved.sum(axis=1, keepdims=True)
+        d = np.array([[DIRECT[name](p, r) for p in problem.py_x] for r in moved])
+        assert np.sum(pairs * d) >= at_centroid - 1e-13
+
+
+@moving
+def test_jacobian_and_centroid_condition(name):
+    rng = np.random.default_rng(4)
+    check_distortion(MOVING[name], rng.dirichlet(np.ones(N_Y), N_X))
+
+
+@moving
+def test_whitening_is_a_root_of_the_jacobian(name):
+    problem, atoms = make(name)
+    rows = problem.whitened(atoms)
+    difference = problem.U[None] - atoms.means[:, None, :]
+    jacobian = problem.distortion.link_jacobian(atoms.means)
+    expected = np.einsum("txk,tkl,tyl->txy", difference, jacobian, difference)
+    np.testing.assert_allclose(rows @ rows.transpose(0, 2, 1), expected, atol=1e-12)
+
+
+@moving
+def test_solutions_are_stationary_and_certified(name):
+    rng = np.random.default_rng(9)
+    px, py_x = naive.random_problem(rng, N_X, N_Y)
+    beta = 40.0 if name == "bregman" else 6.0
+    solution = dualib.solve(JointDistribution.from_conditionals(py_x, px), beta, MOVING[name])
+    assert solution.gap <= 1e-9
+    assert solution.residual <= 1e-9
+    assert solution.n_clusters > 1
+    d = np.array([[DIRECT[name](p, r) for r in solution.decoder] for p in py_x])
+    terms = solution.weights * np.exp(-beta * d)
+    np.testing.assert_allclose(solution.encoder, terms / terms.sum(axis=1, keepdims=True), atol=1e-9)
+
+
+def test_a_distortion_of_ones_own_gives_the_same_answer():
+    rng = np.random.default_rng(12)
+    joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(4), 8))
+    own, built_in = dualib.solve(joint, 7.0, KullbackLeibler()), dualib.solve(joint, 7.0, "ib")
+    assert own.objective == pytest.approx(built_in.objective, abs=1e-12)
+    np.testing.assert_allclose(own.encoder, built_in.encoder, atol=1e-8)
+    assert own.certificate == "multistart"
+
+
+def test_alpha_tends_to_the_ib_and_to_the_dual_ib():
+    rng = np.random.default_rng(13)
+    joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(3), 6))
+    for kind, alpha in (("ib", 1 - 1e-6), ("dualib", 1e-6)):
+        limit = dualib.solve(joint, 5.0, dualib.Alpha(alpha)).objective
+        assert limit == pytest.approx(dualib.solve(joint, 5.0, kind).objective, abs=1e-4)
+
+
+def test_zeros_in_the_alpha_divergence_and_in_squared_distance():
+    joint = JointDistribution.from_conditionals(np.eye(4))
+    for distortion in (dualib.Alpha(0.5), dualib.Bregman.squared_euclidean()):
+        solution = dualib.solve(joint, 20.0, distortion)
+        assert solution.gap <= 1e-9
+        assert np.isfinite(solution.encoder).all()
+
+
+def test_rate_distortion_is_blahut_arimoto():
+    rng = np.random.default_rng(6)
+    matrix, px = rng.random((6, 4)), rng.dirichlet(np.ones(6))
+    joint = JointDistribution.from_conditionals(np.eye(6), px)
+    beta = 5.0
+    weights = np.full(4, 0.25)
+    for _ in range(20000):
+        terms = weights * np.exp(-beta * matrix)
+        weights = px @ (terms / terms.sum(axis=1, keepdims=True))
+    solution = dualib.solve(joint, beta, dualib.RateDistortion(matrix))
+    terms = weights * np.exp(-beta * matrix)
+    assert solution.objective == pytest.approx(-px @ np.log(terms.sum(axis=1)), abs=1e-9)
+    assert solution.certificate == "rigorous"
+    assert solution.decoder.shape == (solution.n_clusters, 4)
+
+
+def test_rate_distortion_sources_without_probability_keep_their_rows():
+    rng = np.random.default_rng(7)
+    matrix = rng.random((5, 3))
+    px = np.array([0.3, 0.0, 0.3, 0.2, 0.2])
+    full = dualib.solve(JointDistribution.from_conditionals(np.eye(5), px), 4.0, dualib.RateDistortion(matrix))
+    live = px > 0
+    part = dualib.solve(
+        JointDistribution.from_conditionals(np.eye(4), px[live]), 4.0, dualib.RateDistortion(matrix[live])
+    )
+    np.testing.assert_allclose(full.encoder[live], part.encoder, atol=1e-12)
+    with pytest.raises(ValueError, match="matrix has 5 rows"):
+        dualib.solve(JointDistribution.from_conditionals(np.eye(4)), 4.0, dualib.RateDistortion(matrix))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_missing_method_is_named(method):
+    body = {key: value for key, value in vars(KullbackLeibler).items() if key in METHODS and key != method}
+    with pytest.raises(TypeError, match=method):
+        type("Partial", (dualib.Distortion,), body)()
+
+    class Duck:
+        pass
+
+    duck = Duck()
+    for other in METHODS:
+        if other != method:
+            setattr(duck, other, lambda *_: None)
+    with pytest.raises(TypeError, match=rf"lacks the method\(s\) {method}"):
+        as_distortion(duck)
+
+
+def test_check_distortion_finds_faults():
+    rng = np.random.default_rng(3)
+    py_x = rng.dirichlet(np.ones(4), 6)
+
+    class WrongJacobian(KullbackLeibler):
+        def link_jacobian(self, means):
+            return 2.0 * super().link_jacobian(means)
+
+    class WrongOffset(KullbackLeibler):
+        def link(self, means):
+            return np.log(means), np.sum(means**2, axis=1)
+
+    class WrongShape(KullbackLeibler):
+        def lift(self, py_x):
+            return py_x, np.zeros(len(py_x) + 1)
+
+    with pytest.raises(ValueError, match="link_jacobian is not the derivative"):
+        check_distortion(WrongJacobian(), py_x)
+    with pytest.raises(ValueError, match="gradient of b"):
+        check_distortion(WrongOffset(), py_x)
+    with pytest.raises(ValueError, match="lift must return shapes"):
+        check_distortion(WrongShape(), py_x)
+
+
+def test_a_lift_that_is_not_finite_is_refused():
+    joint = JointDistribution.from_conditionals(np.eye(3))
+    with pytest.raises(ValueError, match="lift returned values that are not finite"), np.errstate(all="ignore"):
+        dualib.solve(joint, 2.0, KullbackLeibler())
+
+
+@pytest.mark.parametrize(
+    "distortion",
+    [dualib.IB(), dualib.DualIB(), dualib.Alpha(0.4), dualib.Bregman.squared_euclidean(), dualib.RateDistortion(np.eye(3))],
+    ids=repr,
+)
+def test_config_round_trip_pickle_and_equality(distortion):
+    assert from_config(distortion.to_config()) == distortion or isinstance(distortion, dualib.Bregman)
+    assert repr(from_config(distortion.to_config())) == repr(distortion)
+    assert repr(pickle.loads(pickle.dumps(distortion))) == repr(distortion)
+    assert copy.deepcopy(distortion).name == distortion.name
+    assert distortion != dualib.Alpha(0.9)
+
+
+def test_what_cannot_be_saved_says_so():
+    with pytest.raises(TypeError, match="cannot be saved"):
+        KullbackLeibler().to_config()
+    with pytest.raises(TypeError, match="cannot be saved"):
+        dualib.Bregman(np.sum, np.sum, np.sum).to_config()
+    with pytest.raises(ValueError, match="no distortion named 'x'"):
+        from_config({"name": "x"})
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.5, 2.0, np.nan, "0.5", True])
+def test_bad_alpha(alpha):
+    with pytest.raises(ValueError, match="alpha"):
+        dualib.Alpha(alpha)
+
+
+@pytest.mark.parametrize("matrix", [[], [1.0], [[np.nan]], [["a"]], [[1j]]])
+def test_bad_matrix(matrix):
+    with pytest.raises((ValueError, TypeError), match="matrix"):
+        dualib.RateDistortion(matrix)
+
+
+def test_bad_bregman():
+    with pytest.raises(TypeError, match="gradient must be callable"):
+        dualib.Bregman(np.sum, 3, np.sum)
