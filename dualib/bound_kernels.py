@@ -16,8 +16,8 @@ from dualib.jit import kernel
 Array = npt.NDArray[np.float64]
 
 _EPS = 2.220446049250313e-16
-_LOOSE = 4.0  # natural squared edge length below which the quadratic bound around the cell's own point is tried
-_REACH = 40.0  # natural squared distance up to which the nearest centre is tried
+_LOOSE = 0.5  # natural squared edge length below which the quadratic bound around the cell's own point is tried
+_REACH = 8.0  # natural squared distance up to which the nearest centre is tried
 _APART = 1.0  # natural squared distance from the nearest centre from which on a climb looks for a new one
 _LENGTH = 0.1  # weight of natural length against the chord's error when an edge is chosen
 _STACK = 2048
@@ -101,7 +101,8 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
     """Bound of log c by the chord of Lambda over the cell; point (k,) becomes the maximiser so far.
 
     Mirror ascent on the barycentric coordinates; each iterate's tangent of the concave part gives a valid bound, and the
-    ascent ends as soon as one is below `limit` or the value itself is above. ``work[3, 0]`` is the bound with its rounding error.
+    ascent ends as soon as one is below `limit` or the value itself is above. ``work[3, 0]`` becomes the bound plus its
+    rounding error.
     """
     k = cell.shape[0]
     lam, slope, tangent = work[0], work[1], work[2]
@@ -204,28 +205,79 @@ def _curvature(beta: float, kind: int, centre: Array, offset: Array, gram: Array
     return largest
 
 
-@kernel("boolean(float64[:, ::1], float64)")
-def _negative(gram: Array, slack: float) -> bool:
-    """Whether ``slack I - gram`` has a Cholesky factor; the lower triangle of gram is overwritten by it."""
+@kernel("boolean(float64[:, ::1], float64[:, ::1], float64)")
+def _negative(gram: Array, factor: Array, slack: float) -> bool:
+    """Whether ``slack I - gram`` has a Cholesky factor (lower triangle of `factor`, which may be gram itself)."""
     k = gram.shape[0]
     for v in range(k):
         for w in range(v):
             total = -gram[v, w]
             for u in range(w):
-                total -= gram[v, u] * gram[w, u]
-            gram[v, w] = total / gram[w, w]
+                total -= factor[v, u] * factor[w, u]
+            factor[v, w] = total / factor[w, w]
         total = slack - gram[v, v]
         for u in range(v):
-            total -= gram[v, u] ** 2
+            total -= factor[v, u] ** 2
         if not total > 0.0:
             return False
-        gram[v, v] = np.sqrt(total)
+        factor[v, v] = np.sqrt(total)
     return True
 
 
-@kernel("float64(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64, float64[:, ::1], float64[:, ::1])")
+@kernel("float64(float64[:, ::1], float64[::1], float64, float64[::1], float64[::1])")
+def _concave_maximum(gram: Array, linear: Array, limit: float, lam: Array, slope: Array) -> float:
+    """Bound of ``linear . l + l' gram l`` over the simplex of l by its tangents along a mirror ascent, for a concave form."""
+    k = len(linear)
+    best, before, step = -np.inf, -np.inf, 0.0
+    for v in range(k):
+        lam[v] = 1.0 / k
+        best = max(best, linear[v])
+    for sweep in range(20):
+        if best <= limit:
+            break
+        square, value, high, low = 0.0, 0.0, -np.inf, np.inf
+        for v in range(k):
+            product = 0.0
+            for w in range(k):
+                product += gram[v, w] * lam[w]
+            slope[v] = linear[v] + 2.0 * product
+            square += lam[v] * product
+            value += lam[v] * linear[v]
+            high, low = max(high, slope[v]), min(low, slope[v])
+        value += square
+        best = min(best, high - square)
+        if value > limit or not high > low:
+            break
+        if sweep == 0:
+            step = 2.0 / (high - low)
+        elif value < before:
+            step *= 0.3
+        else:
+            step *= 1.3
+        before, norm = value, 0.0
+        for v in range(k):
+            lam[v] = max(lam[v], 1e-9) * np.exp(max(step * (slope[v] - high), -6.0))
+            norm += lam[v]
+        for v in range(k):
+            lam[v] /= norm
+    return best
+
+
+@kernel(
+    "float64(float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1], float64, float64[:, ::1],"
+    " float64, float64[:, ::1])"
+)
 def quadratic_bound(
-    weight: Array, beta: float, kind: int, centre: Array, log_q: Array, value: float, cell: Array, work: Array
+    size: Array,
+    weight: Array,
+    beta: float,
+    kind: int,
+    centre: Array,
+    log_q: Array,
+    value: float,
+    cell: Array,
+    limit: float,
+    work: Array,
 ) -> float:
     """Bound of log c on the cell by a quadratic around a centre (its record, log q_x and log c), rounding error included."""
     n, k = weight.shape
@@ -238,8 +290,9 @@ def quadratic_bound(
         else:
             curve[y] = centre[k + y] - beta * np.log(centre[y])
             lean += centre[y] * curve[y]
-    rough = 0.0
+    rough, mass, wobble, largest = 0.0, 0.0, 0.0, 0.0
     for v in range(k):
+        largest = max(largest, abs(centre[v]))
         linear[v], extent = 0.0, 0.0
         for y in range(k):
             offset[v, y] = cell[v, y] - centre[y]
@@ -248,7 +301,17 @@ def quadratic_bound(
         rough = max(rough, extent)
         for w in range(k):
             gram[v, w] = 0.0
+    for y in range(k):
+        curve[y] = 0.0
+        for v in range(k):
+            curve[y] = max(curve[y], abs(offset[v, y]))
     for x in range(n):
+        high = 0.0
+        if log_q[x] < -60.0:
+            for y in range(k):
+                high += abs(weight[x, y] - centre[k + y]) * curve[y]
+            if log_q[x] + high < -80.0 and high < 1e6:  # adds less than exp(-80) high^2
+                continue
         high = -np.inf
         for v in range(k):
             z[v] = 0.0
@@ -257,12 +320,14 @@ def quadratic_bound(
             high = max(high, z[v])
         if log_q[x] + high > 600.0:
             return np.inf
-        if log_q[x] + max(high, 0.0) < -80.0 and high < 1e6:  # below exp(-80) high^2 each
-            continue
         if high > 1.0:
-            factor = np.exp(log_q[x] + high) / high / high
+            tilted = np.exp(log_q[x] + high)
+            factor = tilted / high / high
         else:
-            factor = np.exp(log_q[x]) * _phi(high)
+            tilted = 3.0 * np.exp(log_q[x])
+            factor = tilted * _phi(high) / 3.0
+        mass += tilted  # q_x stays below `tilted` on the whole cell
+        wobble += tilted * (2.0 * size[x] + abs(log_q[x]))
         for v in range(k):
             for w in range(v + 1):
                 gram[v, w] += factor * z[v] * z[w]
@@ -272,17 +337,18 @@ def quadratic_bound(
     scale += _curvature(beta, kind, centre, offset, gram, curve)
     slack = _EPS * (4 * n + 200) * scale
     bound = -np.inf
-    steepest = -np.inf
     for v in range(k):
-        steepest = max(steepest, linear[v])
         for w in range(v + 1):
+            gram[w, v] = gram[v, w]
             entry = 0.5 * (linear[v] + linear[w]) + gram[v, w]
             if not abs(entry) < 1e290:
                 return np.inf
             bound = max(bound, entry)
-    if steepest < bound and _negative(gram, slack):
-        bound = steepest
-    return value + bound + 3.0 * slack + centre[3 * k + 1] + _EPS * (n + 2 * k + 8) * (rough + abs(value) + beta)
+    if value + bound > limit and _negative(gram, offset, slack):
+        bound = min(bound, _concave_maximum(gram, linear, limit - value, z, curve))
+    wobble += mass * (abs(centre[3 * k]) + (beta * largest if kind == 1 else 0.0))
+    rough = _EPS * (n + 2 * k + 8) * (rough + abs(value) + beta) * (1.0 + 2.0 * np.sqrt(scale * mass) + scale)
+    return value + bound + 3.0 * slack + centre[3 * k + 1] + rough + _EPS * (2 * k + 8) * wobble
 
 
 @kernel("boolean(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])")
@@ -324,7 +390,7 @@ def _newton(weight: Array, beta: float, kind: int, record: Array, log_q: Array, 
     for y in range(k):
         hessian[base, y] = hessian[y, base] = 0.0
     hessian[base, base], step[base] = -1.0, 0.0
-    if not _negative(hessian, 0.0):
+    if not _negative(hessian, hessian, 0.0):
         return False
     for y in range(k):
         for w in range(y):
@@ -434,7 +500,7 @@ def _edge_to_split(cell: Array, beta: float, longest: Array) -> int:
 
 @kernel("boolean(float64[:, ::1], int64, float64[::1])")
 def _midpoint(cell: Array, edge: int, record: Array) -> bool:
-    """The middle of an edge; False where it is not exact in floating point, so that the halves might leave a gap."""
+    """Put the middle of an edge into record; False where it is not exact in floating point, so that the halves might leave a gap."""
     k = cell.shape[0]
     v, w = edge // k, edge % k
     for y in range(k):
@@ -499,7 +565,7 @@ def branch_and_bound(
     stack, bounds = np.empty((_STACK, k, width)), np.empty(_STACK)
     cell, work, scratch = np.empty((k, width)), np.empty((4, k)), np.empty((2 * k + 3, k))
     climb, point, middle, longest = np.empty((k + 2, width)), np.empty(2 * k), np.empty(width), np.empty(1)
-    capacity = len(starts) + 64
+    capacity = len(starts) + 128
     centres, centre_q, values = np.empty((capacity + 1, width)), np.empty((capacity + 1, n)), np.empty(capacity + 1)
     n_centres, top, cells, climbs = 0, 0, 0, 0
     best, upper = -np.inf, -np.inf
@@ -540,13 +606,13 @@ def branch_and_bound(
         near = _nearest(centres, n_centres, point, kind)
         distance = 4.0 * beta * point[k]
         if near >= 0 and distance + longest[0] < _REACH:
-            other = quadratic_bound(weight, beta, kind, centres[near], centre_q[near], values[near], cell, scratch)
+            other = quadratic_bound(size, weight, beta, kind, centres[near], centre_q[near], values[near], cell, limit, scratch)
             bound = min(bound, other)
         if bound > limit and longest[0] < _LOOSE and n_centres < capacity:
             new = centres[n_centres]
             _copy(point[:k], new)
             value = evaluate(alpha, size, weight, beta, kind, new, centre_q[n_centres])
-            other = quadratic_bound(weight, beta, kind, new, centre_q[n_centres], value, cell, scratch)
+            other = quadratic_bound(size, weight, beta, kind, new, centre_q[n_centres], value, cell, limit, scratch)
             bound = min(bound, other)
             if value > best + 0.1 * tol or (bound > limit and distance > _APART and climbs < 16 + cells // 16):
                 climbs += 1

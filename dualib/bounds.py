@@ -83,6 +83,8 @@ def prove(
     ValueError
         More than 4 columns, wrong shapes, negative or non-finite entries, or no finite `log_a`.
     """
+    if not lower < np.inf:
+        raise ValueError(f"lower must be below infinity and not NaN: {lower!r}")
     problem = _Search(*_checked(log_a, py_x, points), _positive("beta", beta), _positive("tol", tol), float(lower), max_cells)
     if kind == "dualib":
         problem.dual()
@@ -91,7 +93,7 @@ def prove(
     else:
         raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
     return BoundResult(
-        max(problem.upper, problem.best, float(lower)), problem.point, problem.best, problem.cells, problem.proved
+        max(problem.upper, problem.best, problem.lower), problem.point, problem.best, problem.cells, problem.proved
     )
 
 
@@ -105,7 +107,7 @@ def _positive(name: str, value: float) -> float:
 def _checked(
     log_a: npt.ArrayLike, py_x: npt.ArrayLike, points: npt.ArrayLike | None
 ) -> tuple[Array, Array, Array]:
-    """The states with a_x > 0, their conditionals with rows summing to 1, and the points."""
+    """Return the states with a_x > 0, their conditionals with rows summing to 1, and the points."""
     a, rows = np.asarray(log_a, dtype=np.float64), np.asarray(py_x, dtype=np.float64)
     if rows.ndim != 2 or not 1 <= rows.shape[1] <= MAX_N_Y:
         raise ValueError(f"py_x must have shape (n_x, n_y) with n_y from 1 to {MAX_N_Y}, not {rows.shape}")
@@ -135,7 +137,8 @@ class _Search:
         self, log_a: Array, py_x: Array, points: Array, beta: float, tol: float, lower: float, max_cells: int
     ) -> None:
         self.log_a, self.py_x, self.points = log_a, py_x, points
-        self.beta, self.tol, self.lower, self.max_cells = beta, tol, lower, max_cells
+        self.beta, self.tol, self.max_cells = beta, tol, max_cells
+        self.lower = max(lower, float(log_a.max()))  # log c(p_x) >= log a_x, for d = 0 there
         self.n_y = py_x.shape[1]
         self.support = _as_bits(py_x > 0.0)
         self.upper, self.best, self.cells, self.proved = -np.inf, -np.inf, 0, True
@@ -265,8 +268,8 @@ def _slab(log_a: Array, outside: Array, beta: float, lower: float) -> float:
         with np.errstate(divide="ignore", invalid="ignore"):
             rest = np.where(outside < 1.0, (1.0 - outside) * (np.log1p(-outside) - np.log1p(-eps)), 0.0)
         divergence = outside * np.log(outside / eps) + rest
-        terms = np.exp(np.minimum(log_a - beta * divergence, 700.0)).sum()
-        if terms <= (1.0 - 1e-6) * np.exp(min(lower, 0.0)) * -np.expm1(beta * np.log1p(-eps)):
+        rest_of_c = np.logaddexp.reduce(log_a - beta * divergence)
+        if rest_of_c <= lower + np.log(-np.expm1(beta * np.log1p(-eps))) - 1e-6:
             return float(eps / (1.0 - eps) * (1.0 - 1e-9))
         eps *= 0.7
     return 0.0
@@ -291,7 +294,7 @@ def _ratio_box(p: Array, longest: float, beta: float) -> tuple[Array, Array, flo
 
 
 def _kuhn(low: Array, high: Array) -> Array:
-    """The (k - 1)! simplices (m, k, k) of a box, its last coordinate 0 (Kuhn's triangulation)."""
+    """Triangulate a box: (k - 1)! simplices (m, k, k), the last coordinate 0 (Kuhn's triangulation)."""
     k = len(low) + 1
     cells = np.zeros((0, k, k)) if k > 1 else np.zeros((1, 1, 1))
     for order in permutations(range(k - 1)) if k > 1 else ():

@@ -6,6 +6,7 @@ Everything heavy is imported by the command that needs it, so that ``dualib --he
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import sys
@@ -18,7 +19,7 @@ from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
-    from dualib.results import Curve, Solution
+    from dualib.results import Solution
     from dualib.tables import Table
 
 _TABLE_HELP = """\
@@ -61,9 +62,12 @@ examples:
   dualib anneal counts.npz --beta-min 1 --beta-max 50 --unit bits --no-plots
 
 Without --betas the grid of beta is adaptive: it begins below the onset of learning, ends where all but a thousandth
-of I(X;Y) is kept, and is finest where the solution changes. Written into DIR, each name starting with that of the
-distortion: curve.csv (one row per beta), curve.npz (all encoders and decoders, for dualib.load), and the pictures
-information-plane.png, bifurcations.png and clusters.png.
+of I(X;Y) is kept, and is finest where the solution changes. Written into DIR, for the distortion ib:
+  ib-curve.csv                one row per beta
+  ib-curve.npz                everything, encoders and decoders too, for dualib.load
+  ib-information-plane.png    relevance against rate
+  ib-bifurcations.png         the tree of clusters over beta; ...-by-y.png the same in other coordinates
+  ib-clusters.png             who is in which cluster, at three betas
 """
 )
 _DEMO_EPILOG = """\
@@ -93,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         From ``--help`` and ``--version`` (code 0) and from arguments that cannot be parsed (code 2).
     """
+    if argv is None:
+        _prepare_process()
     parser = _parser()
     arguments = parser.parse_args(argv)
     with warnings.catch_warnings():
@@ -110,6 +116,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"dualib {arguments.command}: interrupted", file=sys.stderr)
             return 130
     return 0
+
+
+def _prepare_process() -> None:
+    """Set up the process of a command: one thread for linear algebra, and output that no label can break.
+
+    The matrices are small: more threads gain nothing on free cores and, waiting for each other, cost a factor of
+    ten and more on busy ones. The variables are read when NumPy is first imported, which is later.
+    """
+    for library in ("OPENBLAS", "MKL", "OMP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -136,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("solve", help=solve, description=_sentence(solve), epilog=_SOLVE_EPILOG, **layout)
     _add_problem(command)
     command.add_argument("--beta", metavar="B", type=float, required=True, help="trade-off, > 0")
-    command.add_argument("--n-clusters", metavar="N", type=int, help="use at most N clusters (default: as many as are optimal)")
+    command.add_argument(
+        "--n-clusters", metavar="N", type=int, help="use at most N clusters (default: as many as are optimal)"
+    )
     command.add_argument("--save", metavar="PATH", help="write the solution as .npz, for dualib.load")
     command.add_argument("--json", action="store_true", help="print everything as JSON instead, encoder and decoder too")
     command.set_defaults(run=_run_solve)
@@ -144,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     anneal = "the whole path over beta: a table, the saved curve and pictures"
     command = commands.add_parser("anneal", help=anneal, description=_sentence(anneal), epilog=_ANNEAL_EPILOG, **layout)
     _add_problem(command)
-    command.add_argument("-o", "--output", metavar="DIR", default="dualib-anneal", help="folder to write (default: %(default)s)")
+    command.add_argument(
+        "-o", "--output", metavar="DIR", default="dualib-anneal", help="folder to write (default: %(default)s)"
+    )
     command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these, separated by commas")
     command.add_argument("--beta-min", metavar="B", type=float, help="where the adaptive grid begins")
     command.add_argument("--beta-max", metavar="B", type=float, help="where the adaptive grid ends")
@@ -155,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_problem(command: argparse.ArgumentParser) -> None:
-    """The arguments that `solve` and `anneal` share."""
+    """Add the arguments that `solve` and `anneal` share."""
     command.add_argument("file", metavar="FILE", help="table of counts or probabilities, see below")
     ib, dual = "ib: KL( p(y|x) || p(y|t) )", "dualib: KL( p(y|t) || p(y|x) )"
     command.add_argument("--distortion", choices=("ib", "dualib"), default="ib", help=f"{ib}; {dual} (default: ib)")
@@ -230,7 +252,7 @@ def _read(arguments: argparse.Namespace) -> tuple[Table, JointDistribution]:
 
 
 def _describe(arguments: argparse.Namespace, table: Table, joint: JointDistribution) -> str:
-    """What was read, so that a file taken for what it is not is seen at once."""
+    """Say what was read, so that a file taken for what it is not is seen at once."""
     from dualib.results import unit_factor
 
     sparse = "sparse " if joint.is_sparse else ""
@@ -248,7 +270,7 @@ def _describe(arguments: argparse.Namespace, table: Table, joint: JointDistribut
 
 
 def _solution_text(solution: Solution, unit: str) -> str:
-    """The numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
+    """Show the numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
     import numpy as np
 
     summary = solution.summary(unit)  # type: ignore[arg-type]
@@ -282,7 +304,7 @@ def _as_json(solution: Solution, table: Table, arguments: argparse.Namespace) ->
     result.update({key: finite(value) for key, value in solution.summary(arguments.unit).items()})
     result.update(x_labels=list(solution.joint.x_labels), y_labels=list(solution.joint.y_labels))
     result.update({name: getattr(solution, name).tolist() for name in ("weights", "encoder", "decoder")})
-    return json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(result, indent=1, allow_nan=False)
 
 
 def _listed(names: Sequence[str], most: int = 30) -> str:

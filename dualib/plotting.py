@@ -118,8 +118,7 @@ def plot_bifurcations(
         _name_leaves(ax, curve[-1], column)
     if legend:
         handles = _width_handles() + _event_handles([curve] if mark_events else ())
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.02), "borderaxespad": 0.0}
-        ax.legend(handles=handles, ncols=6, frameon=False, fontsize=8, **place)
+        ax.legend(handles=handles, loc="best", fontsize=8, framealpha=0.85)
     return ax
 
 
@@ -279,7 +278,8 @@ def _interval(curve: Curve, beta: float) -> int:
 
 
 def _draw_bounds(ax: Axes, bounds: set[float], unit: str, right: float, top: float) -> None:
-    ax.plot([0.0, min(right, top)], [0.0, min(right, top)], color=GREY, lw=1.0, ls=":", zorder=1)
+    diagonal = [0.0, min(right, top)]
+    ax.plot(diagonal, diagonal, color=GREY, lw=1.0, ls=":", zorder=1, label="I(T;Y) = I(X;T)")
     highest = max(bounds)
     corners = [0.0, highest, max(right, highest)]
     ax.fill_between(corners, [0.0, highest, highest], top, color=GREY, alpha=0.12, lw=0, zorder=0)
@@ -287,8 +287,6 @@ def _draw_bounds(ax: Axes, bounds: set[float], unit: str, right: float, top: flo
     for bound in sorted(bounds):
         ax.axhline(bound, color=INK, lw=1.0, ls="--", zorder=1)
         ax.text(0.985 * right, bound + 0.015 * top, f"I(X;Y) = {bound:.4g} {unit}", ha="right", va="bottom", **style)
-    at = 0.5 * min(right, top)
-    ax.annotate("I(T;Y) = I(X;T)", (at, at), xytext=(7, -7), textcoords="offset points", ha="left", va="top", **style)
 
 
 def _event_handles(curves: Iterable[Curve]) -> list[Any]:

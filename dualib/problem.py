@@ -117,8 +117,9 @@ class Problem:
 
     def _terms(self, atoms: Atoms, beta: float, features_t: Array, support: Array | None) -> Array:
         v, b = self.link(atoms)
-        terms = (beta * v) @ features_t
-        terms -= beta * b[:, None]
+        with np.errstate(all="ignore"):
+            terms = (beta * v) @ features_t
+            terms -= beta * b[:, None]
         if atoms.face is not None:
             terms[~self.allowed(atoms.face, support)] = -np.inf
         return terms
@@ -128,8 +129,9 @@ class Problem:
         return (atoms.means,) if self.distortion.support is None else (atoms.means, atoms.face)
 
     def link(self, atoms: Atoms) -> tuple[Array, Array]:
-        """V (n_t, k) and b (n_t,)."""
-        return self.distortion.link(*self._on_face(atoms))
+        """V (n_t, k) and b (n_t,); NaN, and no warning, where a trial step has left the domain of M (it is then refused)."""
+        with np.errstate(all="ignore"):
+            return self.distortion.link(*self._on_face(atoms))
 
     def decoder(self, atoms: Atoms) -> Array:
         """The decoder p(y|t), (n_t, n_y)."""

@@ -32,9 +32,7 @@ ENDINGS = (".csv", ".tsv", *_MAGIC)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WITH_COMMA = re.compile(r"[+-]?(\d*,\d+([eE][+-]?\d+)?|\d{1,3}(,\d{3})+(\.\d*)?)", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
-_MISSING = frozenset(
-    {"", "na", "n/a", "nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity", "null", "none", "-", "?"}
-)
+_MISSING = frozenset({"", "na", "n/a", "nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity", "null", "none", "-", "?"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +56,10 @@ class Table:
     kind: str
 
     def to_joint(self, smoothing: float = 0.0) -> JointDistribution:
-        """The table divided by its sum; `smoothing`, in the unit of the table, is first added to every cell."""
+        """Divide the table by its sum; `smoothing`, in the unit of the table, is first added to every cell."""
         from dualib.joint import JointDistribution
 
-        return JointDistribution.from_counts(
-            self.values, smoothing=smoothing, x_labels=self.x_labels, y_labels=self.y_labels
-        )
+        return JointDistribution.from_counts(self.values, smoothing=smoothing, x_labels=self.x_labels, y_labels=self.y_labels)
 
 
 def read_table(path: str | os.PathLike[str], *, smoothing: float = 0.0) -> JointDistribution:
@@ -111,7 +107,7 @@ def load_table(path: str | os.PathLike[str]) -> Table:
 
 
 def _kind(name: str, values: Any) -> str:
-    """What the numbers are; refuses those that no distribution can be made of."""
+    """Say what the numbers are; refuse those that no distribution can be made of."""
     entries = values if isinstance(values, np.ndarray) else values.data
     if not np.isfinite(entries).all():
         raise ValueError(f"path {name!r}: entries must be finite, got {float(entries[~np.isfinite(entries)][0])!r}")
@@ -175,7 +171,7 @@ def _read_mtx(file: IO[bytes]) -> Any:
 
 
 def _numeric(table: Any) -> Any:
-    """The table as float64, dense or CSR."""
+    """Return the table as float64, dense or CSR."""
     from scipy import sparse
 
     if not (isinstance(table, np.ndarray) or sparse.issparse(table)):
@@ -203,7 +199,7 @@ class _TextTable:
         self.delimiter = "\t" if ending == ".tsv" else self._delimiter()
 
     def parse(self) -> tuple[np.ndarray, tuple[str, ...] | None, tuple[str, ...] | None]:
-        """The numbers, the row labels and the column labels."""
+        """Return the numbers, the row labels and the column labels."""
         rows, lines = self._rows()
         short = _is_short_header(rows)
         if short:
@@ -233,7 +229,7 @@ class _TextTable:
         return text
 
     def _delimiter(self) -> str:
-        """The semicolon where all lines have equally many, outside of quotes, or no commas; else comma or tab."""
+        """Find the semicolon where all lines have equally many outside of quotes, or no commas; else comma or tab."""
         bare = [line for line in re.sub(r'"[^"]*"', "", self.text).splitlines() if line.strip()]
         counts = {line.count(";") for line in bare}
         if bare and ";" in bare[0] and (len(counts) == 1 or "," not in bare[0]):
@@ -280,16 +276,14 @@ class _TextTable:
             advice = "if this line is a header, empty its first cell"
             self._refuse(f"text ({odd[:40]!r}) mixed with numbers: {advice}", lines[0])
         if down == "mixed" or (_nature([corner]) == "number" and down == "text"):
-            odd = next(i for i, row in enumerate(rows) if _nature(row[:1]) == "text")
+            at = next(i for i, row in enumerate(rows) if i and _nature(row[:1]) == "text")
             advice = "if these are labels, put a header with an empty first cell above them"
-            self._refuse(f"text ({rows[odd][0][:40]!r}) mixed with numbers in the first column: {advice}", lines[odd])
+            self._refuse(f"text ({rows[at][0][:40]!r}) mixed with numbers in the first column: {advice}", lines[at])
         if _nature([corner]) == "number":
             return False, False
         if across != "text" and down != "text":  # text over numbers only: the name of a column of labels
             if across == down == "number" and not re.match(r"[^\W\d]", corner):
-                self._refuse(
-                    f"{corner[:40]!r} is not a finite number (the name of a column begins with a letter)", lines[0]
-                )
+                self._refuse(f"{corner[:40]!r} is not a finite number (the name of a column begins with a letter)", lines[0])
             return down is not None, across is not None
         self._refuse_if_running(rows, lines, across, down)
         return across == "text", down == "text"

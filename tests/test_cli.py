@@ -1,0 +1,291 @@
+"""The command line: what it prints and writes, its exit codes, and one clear line for each bad input."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import dualib
+from dualib import progress
+from dualib.cli import main
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(dualib.__file__).parents[1])}  # the package that is tested here
+TABLE = ",a,b,c\nu,5,3,1\nv,1,8,2\nw,0,1,9\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(TABLE, encoding="utf-8")
+    (tmp_path / "ragged.csv").write_text("1,2\n3,4\n5\n", encoding="utf-8")
+    (tmp_path / "text.npy").write_text("1,2\n3,4\n", encoding="utf-8")
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    return tmp_path
+
+
+def joint():
+    return dualib.JointDistribution.from_counts([[5, 3, 1], [1, 8, 2], [0, 1, 9]], x_labels=list("uvw"), y_labels=list("abc"))
+
+
+# --- solve ------------------------------------------------------------------------------------------------------------
+
+
+def test_solve_prints_what_it_read_and_what_it_found(capsys):
+    assert main(["solve", "t.csv", "--beta", "5"]) == 0
+    out, err = capsys.readouterr()
+    solution = dualib.solve(joint(), 5.0)
+    assert err == ""
+    assert "t.csv: table of counts, 3 x by 3 y\n  x: u v w\n  y: a b c\n" in out
+    assert f"relevance I(T;Y)  {solution.relevance:.8g}\n" in out
+    assert f"{solution.objective:.8g}   gap" in out
+    assert "rigorous" in out
+    assert f"{solution.n_clusters} clusters" in out
+    for x in range(3):
+        assert f"  {solution.weights[np.argmax(solution.encoder[x])]:.4f}  {'uvw'[x]}\n" in out
+
+
+def test_solve_in_bits_saves_and_takes_a_cap(capsys):
+    options = ["--distortion", "dualib", "--smoothing", "0.5", "--n-clusters", "2", "--unit", "bits", "--save", "s.npz"]
+    assert main(["solve", "t.csv", "--beta", "5", *options]) == 0
+    out = capsys.readouterr().out
+    saved = dualib.load("s.npz")
+    assert (saved.distortion.name, saved.beta, saved.n_clusters) == ("dualib", 5.0, 2)
+    assert saved.joint == dualib.JointDistribution.from_counts(
+        [[5, 3, 1], [1, 8, 2], [0, 1, 9]], smoothing=0.5, x_labels=list("uvw"), y_labels=list("abc")
+    )
+    assert "+ 0.5 in every cell" in out
+    assert "in bits" in out
+    assert f"rate I(X;T)       {saved.rate / np.log(2.0):.8g}\n" in out
+    assert 'dualib.load("s.npz")' in out
+
+
+def test_solve_prints_json(capsys):
+    assert main(["solve", "t.csv", "--beta", "5", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    solution = dualib.solve(joint(), 5.0)
+    assert (result["table"], result["x_labels"], result["y_labels"]) == ("counts", list("uvw"), list("abc"))
+    assert (result["beta"], result["unit"], result["status"]) == (5.0, "nats", "CONVERGED")
+    assert result["objective"] == solution.objective
+    np.testing.assert_array_equal(result["encoder"], solution.encoder)
+    np.testing.assert_array_equal(result["decoder"], solution.decoder)
+
+
+def test_solve_reads_each_kind_of_file(capsys):
+    counts = np.array([[5.0, 3.0, 1.0], [1.0, 8.0, 2.0], [0.0, 1.0, 9.0]])
+    np.save("t.npy", counts)
+    sparse.save_npz("t.npz", sparse.csr_array(counts))
+    results = []
+    for name in ("t.csv", "t.npy", "t.npz"):
+        assert main(["solve", name, "--beta", "5", "--json"]) == 0
+        results.append(json.loads(capsys.readouterr().out)["relevance"])
+    assert results[1] == results[0]
+    assert results[2] == pytest.approx(results[0], rel=1e-12)
+
+
+def test_conditionals_are_announced(folder, capsys):
+    (folder / "p.csv").write_text("0.5,0.5\n0.1,0.9\n", encoding="utf-8")
+    assert main(["solve", "p.csv", "--beta", "9"]) == 0
+    assert "table of conditionals, 2 x by 2 y (every row sums to 1: p(x) is uniform)" in capsys.readouterr().out
+
+
+def test_a_missed_tolerance_is_a_warning_of_one_line(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the command line shows dualib's warnings whatever the filters are
+        assert main(["solve", "t.csv", "--beta", "5", "--tol", "1e-300"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("dualib: warning: beta=5: ")
+    assert err.count("\n") == 1
+
+
+# --- anneal -----------------------------------------------------------------------------------------------------------
+
+
+def test_anneal_writes_the_curve_and_the_pictures(folder, capsys):
+    assert main(["anneal", "t.csv", "--distortion", "dualib", "-o", "out/here", "--betas", "1,2,4,8", "--unit", "bits"]) == 0
+    out, err = capsys.readouterr()
+    assert "4 of 4" in err
+    curve = dualib.load("out/here/dualib-curve.npz")
+    assert curve.beta.tolist() == [1.0, 2.0, 4.0, 8.0]
+    with open("out/here/dualib-curve.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    np.testing.assert_allclose([float(row["rate"]) for row in rows], curve.rate / np.log(2.0), rtol=1e-14)
+    assert {row["unit"] for row in rows} == {"bits"}
+    listed = [line.strip() for line in out.split("written:\n")[1].splitlines()]
+    assert sorted(listed) == sorted(os.path.join("out/here", name) for name in os.listdir("out/here"))
+    pictures = [name for name in listed if name.endswith(".png")]
+    assert len(pictures) == 4
+    for name in pictures:
+        assert (folder / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_anneal_takes_an_adaptive_grid_between_given_ends(capsys):
+    assert main(["anneal", "t.csv", "--beta-min", "2", "--beta-max", "3", "--no-plots", "-q"]) == 0
+    out, err = capsys.readouterr()
+    curve = dualib.load("dualib-anneal/ib-curve.npz")
+    assert err == ""
+    assert sorted(os.listdir("dualib-anneal")) == ["ib-curve.csv", "ib-curve.npz"]
+    assert (curve.beta[0], curve.beta[-1]) == pytest.approx((2.0, 3.0))
+    assert f"{curve.rate[-1]:8.4f} {curve.relevance[-1]:10.4f}" in out
+
+
+# --- help and version -------------------------------------------------------------------------------------------------
+
+
+def test_help_of_a_process_of_its_own():
+    run = subprocess.run(
+        [sys.executable, "-m", "dualib", "--help"], capture_output=True, text=True, timeout=60, env=ENVIRONMENT
+    )
+    assert run.returncode == 0
+    for word in ("demo", "solve", "anneal", "examples:", "dualib solve counts.csv --beta 5"):
+        assert word in run.stdout
+
+
+def test_help_needs_no_numpy():
+    code = "import sys, dualib.cli; dualib.cli._parser(); sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, env=ENVIRONMENT).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["demo", "solve", "anneal"])
+def test_each_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"  dualib {command} " in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"dualib {dualib.__version__}\n"
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+SOLVE, ANNEAL = "solve t.csv --beta 5", "anneal t.csv -q -o out"
+BAD = {
+    "": "dualib: error: the following arguments are required: COMMAND",
+    "frob": "argument COMMAND: invalid choice: 'frob'",
+    "solve t.csv": "dualib solve: error: .*required: --beta",
+    "solve t.csv --beta x": "argument --beta: invalid float value: 'x'",
+    "solve t.csv --beta 0": "beta must .*got 0.0",
+    "solve t.csv --beta -3": "beta must .*got -3.0",
+    "solve t.csv --beta nan": "beta must .*got nan",
+    "solve t.csv --beta inf": "beta must .*got inf",
+    "solve none.csv --beta 5": "none.csv: No such file or directory",
+    "solve ragged.csv --beta 5": "'ragged.csv', line 3: ragged",
+    "solve text.npy --beta 5": "'text.npy' is not a NumPy array",
+    "solve taken --beta 5": "path must end in one of .*'taken'",
+    f"{SOLVE} --distortion other": "argument --distortion: invalid choice: 'other'",
+    f"{SOLVE} --n-clusters 0": "n_clusters must be at least 1, got 0",
+    f"{SOLVE} --n-clusters 1.5": "argument --n-clusters: invalid int value: '1.5'",
+    f"{SOLVE} --tol 0": "tol must .*got 0.0",
+    f"{SOLVE} --tol nan": "tol must .*got nan",
+    f"{SOLVE} --smoothing -1": "smoothing must .*got -1.0",
+    f"{SOLVE} --smoothing nan": "smoothing must .*got nan",
+    f"{SOLVE} --seed -1": "--seed must be >= 0, got -1",
+    f"{SOLVE} --unit trits": "argument --unit: invalid choice: 'trits'",
+    f"{SOLVE} --save none/s.npz": "--save: the folder 'none' does not exist",
+    f"{SOLVE} --save .": "--save: '.' is a folder",
+    f"{SOLVE} --b 3": "unrecognized arguments: --b 3",
+    f"{ANNEAL} --betas 1,x": "argument --betas: invalid list of numbers value: '1,x'",
+    f"{ANNEAL} --betas ,": "betas must",
+    f"{ANNEAL} --betas 1,0": "betas must .*got 0.0",
+    f"{ANNEAL} --betas 1,nan": "betas must .*",
+    f"{ANNEAL} --betas 1,2 --beta-min 1": "betas .*beta_min",
+    f"{ANNEAL} --beta-min 5 --beta-max 2": "beta_min must be below beta_max, got 5.0 and 2.0",
+    f"{ANNEAL} --beta-min -1": "beta_min must .*got -1.0",
+    "anneal t.csv -q -o taken": "taken: File exists",
+    "demo -q -o taken": "taken: File exists",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, capsys):
+    try:
+        code = main(arguments.split())
+    except SystemExit as stop:
+        code = stop.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert err.count("\n") == 1
+    assert err.startswith("dualib")
+    assert re.search(BAD[arguments], err), err
+
+
+def test_an_interruption_is_code_130_without_a_traceback(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dualib.solver.solve", interrupted)
+    assert main(["solve", "t.csv", "--beta", "5"]) == 130
+    assert capsys.readouterr().err == "dualib solve: interrupted\n"
+
+
+def test_a_slip_of_our_own_is_not_hidden(monkeypatch):
+    def broken(*arguments, **options):
+        raise TypeError("a slip")
+
+    monkeypatch.setattr("dualib.solver.solve", broken)
+    with pytest.raises(TypeError, match="a slip"):
+        main(["solve", "t.csv", "--beta", "5"])
+
+
+def test_a_reader_that_leaves_early_is_no_error(folder):
+    command = [sys.executable, "-m", "dualib", "solve", "t.csv", "--beta", "5", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=120), err) == (0, b"")
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_redraws_one_line_on_a_terminal(monkeypatch):
+    clock = iter(0.06 * i for i in range(100))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.ProgressBar(4, "work") as bar:
+        for _ in range(4):
+            bar.update()
+    drawn = sys.stderr.getvalue()
+    assert drawn.endswith("[####################] 4 of 4, 0.3 s\x1b[K\n")
+    assert drawn.count("\n") == 1
+    assert drawn.count("\r") == 3  # step 1, step 3 as the second comes too soon, and the end
+    assert "work       [#####...............] 1 of 4" in drawn
+
+
+def test_progress_is_one_line_at_the_end_elsewhere(capsys):
+    bar = progress.ProgressBar(0, "work")
+    bar.total += 3
+    bar.update(2)
+    bar.update()
+    assert capsys.readouterr().err == ""
+    bar.close()
+    bar.close()
+    err = capsys.readouterr().err
+    assert err.startswith("work       3 of 3, ")
+    assert err.count("\n") == 1
+
+
+def test_progress_without_a_console_is_silent(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress.ProgressBar(1, "work") as bar:
+        bar.update()
+    assert bar.done == 1
