@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dualib.solver import solve
     from dualib.storage import load
     from dualib.tables import read_table
+    from dualib.targets import solve_at
     from dualib.warnings import CacheWarning, ConvergenceWarning, DualibWarning
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ _HOME = {
     "Certificate": "certificate",
     "anneal": "annealing",
     "onset": "annealing",
+    "solve_at": "targets",
     "Solution": "results",
     "Curve": "results",
     "Event": "results",
@@ -74,6 +76,7 @@ __all__ = [
     "onset",
     "read_table",
     "solve",
+    "solve_at",
 ]
 
 

@@ -24,7 +24,11 @@ def validate_beta(beta: object, name: str = "beta") -> float:
     ValueError
         Zero, negative, NaN or infinite.
     """
-    if isinstance(beta, (bool, np.bool_)) or not isinstance(beta, (numbers.Real, np.number)) or isinstance(beta, np.complexfloating):
+    if (
+        isinstance(beta, (bool, np.bool_))
+        or not isinstance(beta, (numbers.Real, np.number))
+        or isinstance(beta, np.complexfloating)
+    ):
         raise TypeError(f"{name} must be a real number > 0, got {beta!r}")
     value = float(beta)
     if not math.isfinite(value) or value <= 0.0:

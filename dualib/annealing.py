@@ -6,9 +6,10 @@ gradient function came close to 1: a cluster that is about to be born is then fo
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,13 +17,12 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 
 from dualib._validation import as_float_array, validate_beta
-from dualib.assemble import assemble
 from dualib.distortions import Array, Distortion, as_distortion, local_critical_beta
-from dualib.optimise import Outcome, initial_atoms, optimise
+from dualib.path import Path
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.results import Curve, Event, Solution
 from dualib.search import search
-from dualib.solver import status_of, warn_unless_converged
+from dualib.solver import check_options
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -32,7 +32,6 @@ _SATURATED = 1e-3  # the grid ends where all but this part of I(X;Y) is kept
 _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
-_NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 
 Progress = bool | Callable[[int, int], Any]
 
@@ -89,90 +88,55 @@ def anneal(
     """
     if direction not in ("down", "up"):
         raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
+    check_options(tol, max_iter=max_iter)
     problem = Problem(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    path = _Path(problem, tol, max_iter, rng, _reporter(progress))
+    path = Path(problem, tol, max_iter, rng)
+    report = _reporter(progress)
     first = onset_of(problem, rng)
     if betas is not None:
         if beta_min is not None or beta_max is not None:
             raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
-        path.solve_all(_checked_betas(betas), direction)
+        _solve_all(path, _checked_betas(betas), direction, report)
     else:
         low, high = _ends(path, first, beta_min, beta_max)
-        path.solve_all(np.geomspace(low, high, _COARSE_POINTS), direction)
-        path.refine()
-    path.report.close()
-    return path.curve(first)
+        _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report)
+        _refine(path, report)
+    report.close()
+    return _curve(path, first)
 
 
-class _Path:
-    """The points solved so far, by beta."""
+def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) -> None:
+    """Solve each beta not solved yet, in the given direction, each from the one before."""
+    wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
+    report.expect(len(wanted))
+    for start, beta in zip([None, *wanted], wanted, strict=False):
+        path.solve(beta, start)
+        report.step()
 
-    def __init__(self, problem: Problem, tol: float, max_iter: int, rng: np.random.Generator, report: Any) -> None:
-        self.problem, self.tol, self.max_iter, self.rng, self.report = problem, tol, max_iter, rng, report
-        self.outcomes: dict[float, Outcome] = {}
-        self.solutions: dict[float, Solution] = {}
 
-    def solve_all(self, betas: Iterable[float], direction: str = "down") -> None:
-        """Solve each beta not solved yet, in the given direction, each from the point solved last."""
-        wanted = sorted({float(beta) for beta in betas} - self.outcomes.keys(), reverse=direction == "down")
-        self.report.expect(len(wanted))
-        start: float | None = None
-        for beta in wanted:
-            self.solve(beta, start)
-            start = beta
-            self.report.step()
+def _refine(path: Path, report: _Silent) -> None:
+    """Add the geometric middle of intervals across which rate or relevance change too much, widest change first."""
+    while len(path.solutions) < _MOST_POINTS:
+        betas = sorted(path.solutions)
+        rate = np.array([path.solutions[beta].rate for beta in betas])
+        relevance = np.array([path.solutions[beta].relevance for beta in betas])
+        step = np.maximum(_relative_steps(rate), _relative_steps(relevance))
+        step[np.diff(np.log(betas)) < 1e-3] = 0.0  # a jump stays a jump however close the grid
+        wide = np.argsort(-step, kind="stable")[: _MOST_POINTS - len(betas)]
+        wide = wide[step[wide] > _LARGEST_STEP]
+        if not len(wide):
+            break
+        report.expect(len(wide))
+        for i in sorted(wide, reverse=True):
+            path.solve(math.sqrt(betas[i] * betas[i + 1]), betas[i + 1])
+            report.step()
 
-    def solve(self, beta: float, start: float | None = None) -> Solution:
-        """Solve one beta, from the outcome at beta `start` (None: from scratch)."""
-        if start is None:
-            outcome = self._optimise(beta, initial_atoms(self.problem), None, warm=False)
-        else:
-            near = self.outcomes[start]
-            born = near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)
-            outcome = self._optimise(beta, near.state.atoms, born, warm=True)
-            if outcome.gap > self.tol:
-                fresh = self._optimise(beta, initial_atoms(self.problem), outcome.state.atoms, warm=False)
-                outcome = min(outcome, fresh, key=lambda result: result.gap)
-        self.outcomes[beta] = outcome
-        status = status_of(outcome, self.tol)
-        self.solutions[beta] = assemble(self.problem, outcome, status)
-        warn_unless_converged(self.solutions[beta], self.tol)
-        return self.solutions[beta]
 
-    def _optimise(self, beta: float, start: Atoms, extra: Atoms | None, *, warm: bool) -> Outcome:
-        return optimise(
-            self.problem,
-            beta,
-            start,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            rng=self.rng,
-            extra=extra,
-            warm=warm,
-        )
-
-    def refine(self) -> None:
-        """Add the geometric middle of intervals across which rate or relevance change too much, widest change first."""
-        while len(self.solutions) < _MOST_POINTS:
-            betas = sorted(self.solutions)
-            rate = np.array([self.solutions[beta].rate for beta in betas])
-            relevance = np.array([self.solutions[beta].relevance for beta in betas])
-            step = np.maximum(_relative_steps(rate), _relative_steps(relevance))
-            step[np.diff(np.log(betas)) < 1e-3] = 0.0  # a jump stays a jump however close the grid
-            wide = np.argsort(-step, kind="stable")[: _MOST_POINTS - len(betas)]
-            wide = wide[step[wide] > _LARGEST_STEP]
-            if not len(wide):
-                break
-            self.report.expect(len(wide))
-            for i in sorted(wide, reverse=True):
-                self.solve(math.sqrt(betas[i] * betas[i + 1]), betas[i + 1])
-                self.report.step()
-
-    def curve(self, first: float) -> Curve:
-        """The public curve, with the events that the grid brackets."""
-        solutions = [self.solutions[beta] for beta in sorted(self.solutions)]
-        return Curve(solutions, events=bracketed_events(solutions), onset=first)
+def _curve(path: Path, first: float) -> Curve:
+    """The public curve, with the events that the grid brackets."""
+    solutions = [path.solutions[beta] for beta in sorted(path.solutions)]
+    return Curve(solutions, events=bracketed_events(solutions), onset=first)
 
 
 def _relative_steps(values: Array) -> Array:
@@ -187,7 +151,7 @@ def bracketed_events(solutions: list[Solution]) -> list[Event]:
     a split, one away from all an appearance.
     """
     events = []
-    for low, high in zip(solutions, solutions[1:], strict=False):
+    for low, high in itertools.pairwise(solutions):
         if low.n_clusters != high.n_clusters:
             beta = math.sqrt(low.beta * high.beta)
             events.append(
@@ -243,7 +207,9 @@ def onset_of(problem: Problem, rng: np.random.Generator) -> float:
     while np.isfinite(beta):
         state = sweep(problem, beta, trivial)
         maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
-        roots = [_root(problem, trivial, maxima.points.pick(np.array([j])), beta) for j in np.flatnonzero(maxima.log_c > 1e-15)]
+        roots = [
+            _root(problem, trivial, maxima.points.pick(np.array([j])), beta) for j in np.flatnonzero(maxima.log_c > 1e-15)
+        ]
         lower = min([root for root in roots if root < beta * (1.0 - 1e-12)], default=None)
         if lower is None:
             return beta
@@ -284,7 +250,7 @@ def _root(problem: Problem, trivial: Atoms, point: Atoms, beta: float) -> float:
     return float(brentq(log_c_at, low, beta, xtol=1e-14 * beta, rtol=1e-14)) if low < beta else beta
 
 
-def _ends(path: _Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
+def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
     """The ends of the adaptive grid: below the onset, and where the relevance saturates."""
     low = validate_beta(beta_min, "beta_min") if beta_min is not None else None
     high = validate_beta(beta_max, "beta_max") if beta_max is not None else None
@@ -298,7 +264,7 @@ def _ends(path: _Path, first: float, beta_min: float | None, beta_max: float | N
     return low, max(high, 1.25 * low)
 
 
-def _saturation(path: _Path, beta: float) -> float:
+def _saturation(path: Path, beta: float) -> float:
     """The first beta, by doubling, at which all but a thousandth of I(X;Y) is kept."""
     total = path.problem.joint.mutual_information
     while beta < _LARGEST_BETA:

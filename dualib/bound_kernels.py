@@ -435,9 +435,7 @@ def _centroid(beta: float, kind: int, record: Array) -> None:
             record[y] /= norm
 
 
-@kernel(
-    "float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])"
-)
+@kernel("float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])")
 def polish(
     alpha: Array, size: Array, weight: Array, beta: float, kind: int, record: Array, log_q: Array, work: Array
 ) -> float:
@@ -606,7 +604,9 @@ def branch_and_bound(
         near = _nearest(centres, n_centres, point, kind)
         distance = 4.0 * beta * point[k]
         if near >= 0 and distance + longest[0] < _REACH:
-            other = quadratic_bound(size, weight, beta, kind, centres[near], centre_q[near], values[near], cell, limit, scratch)
+            other = quadratic_bound(
+                size, weight, beta, kind, centres[near], centre_q[near], values[near], cell, limit, scratch
+            )
             bound = min(bound, other)
         if bound > limit and longest[0] < _LOOSE and n_centres < capacity:
             new = centres[n_centres]

@@ -23,9 +23,11 @@ from dualib.gap import Kind, judge
 from dualib.optimise import atoms_of_encoder, optimise
 from dualib.problem import Atoms, Problem, expected_distortion, sweep
 from dualib.search import search
+from dualib.solver import check_options
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -100,6 +102,7 @@ def certify(
     stationary, so the lower bound stated is the better of it and of the one from a full solve.
     """
     beta = validate_beta(beta)
+    check_options(tol)
     problem = Problem(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
     atoms = atoms_of_encoder(problem, encoder)

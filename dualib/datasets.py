@@ -42,9 +42,7 @@ def load_letters(smoothing: float = 0.0) -> JointDistribution:
     text = (resources.files("dualib") / "data" / "english-letters.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(io.StringIO(text)))
     counts = np.array([row[1:] for row in rows[1:]], dtype=np.float64)
-    return JointDistribution.from_counts(
-        counts, smoothing, x_labels=[row[0] for row in rows[1:]], y_labels=rows[0][1:]
-    )
+    return JointDistribution.from_counts(counts, smoothing, x_labels=[row[0] for row in rows[1:]], y_labels=rows[0][1:])
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,7 @@ def binary_symmetric(e: float) -> JointDistribution:
 def erasure(e: float) -> JointDistribution:
     """Binary erasure channel with erasure probability e in (0, 1), x uniform; y = 0, 1 or erased; see `closed_forms.erasure`."""
     e = _probability("e", e)
-    return JointDistribution.from_conditionals(
-        [[1.0 - e, 0.0, e], [0.0, 1.0 - e, e]], y_labels=["0", "1", "erased"]
-    )
+    return JointDistribution.from_conditionals([[1.0 - e, 0.0, e], [0.0, 1.0 - e, e]], y_labels=["0", "1", "erased"])
 
 
 def symmetric(n: int, a: float) -> JointDistribution:

@@ -353,7 +353,9 @@ def as_distortion(distortion: object) -> Distortion:
     if missing:
         raise TypeError(f"distortion {distortion!r} lacks the method(s) {', '.join(missing)}; see dualib.Distortion")
     if not isinstance(distortion, Distortion):
-        raise TypeError(f"distortion {distortion!r} has the methods but is no subclass of dualib.Distortion: derive it from it")
+        raise TypeError(
+            f"distortion {distortion!r} has the methods but is no subclass of dualib.Distortion: derive it from it"
+        )
     return distortion
 
 

@@ -53,9 +53,7 @@ def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
     return _in(unit, max(0.0, float(np.sum(terms))))
 
 
-def jensen_shannon(
-    p: npt.ArrayLike, q: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, unit: Unit = "nats"
-) -> float:
+def jensen_shannon(p: npt.ArrayLike, q: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, unit: Unit = "nats") -> float:
     """Jensen-Shannon divergence, H(w1 p + w2 q) - w1 H(p) - w2 H(q); weights (2,), by default one half each."""
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
@@ -198,5 +196,3 @@ def _in(unit: str, nats: float) -> float:
     if unit not in ("nats", "bits"):
         raise ValueError(f"unit must be 'nats' or 'bits', got {unit!r}")
     return float(nats / np.log(2.0)) if unit == "bits" else float(nats)
-
-

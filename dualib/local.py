@@ -30,6 +30,7 @@ _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may le
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
 _DEPTH = 5
+_PATIENCE = 30
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
     """Lower the objective to a stationary point, residual <= tol, or stop after max_iter sweeps or where nothing moves."""
     state = sweep(problem, beta, tidy(problem, beta, atoms))
     history = _Anderson(_DEPTH)
-    damping, n_iter, stalled = 0.0, 1, 0
-    while state.residual > tol and n_iter < max_iter and stalled < 20:
-        before = state
+    damping, n_iter = 0.0, 1
+    trail: deque[tuple[float, float]] = deque(maxlen=_PATIENCE)
+    while state.residual > tol and n_iter < max_iter and not _stalled(trail, state, tol):
+        trail.append((state.objective, state.residual))
         proposal = None
         if _size(state.atoms, problem) <= NEWTON_LIMIT and n_iter >= 3 and state.residual < 1.0:
             proposal = newton_step(problem, state, damping)
@@ -67,9 +69,15 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
             accepted = sweep(problem, beta, tidy(problem, beta, state.new, merge=n_iter % 10 == 0))
             n_iter += 1
         state = accepted
-        progress = before.objective - state.objective > 1e-15 * (1.0 + abs(state.objective))
-        stalled = 0 if progress or state.residual < 0.5 * before.residual else stalled + 1
     return Local(state, n_iter, np.inf)
+
+
+def _stalled(trail: deque[tuple[float, float]], state: Sweep, tol: float) -> bool:
+    """Whether neither objective nor residual has moved over the last steps: a flat valley, whose worth the search will judge."""
+    if len(trail) < _PATIENCE:
+        return False
+    objective, residual = trail[0]
+    return objective - state.objective < tol * (1.0 + abs(objective)) and state.residual > 0.5 * residual
 
 
 def _guarded(problem: Problem, beta: float, state: Sweep, proposal: Atoms) -> Sweep | None:
@@ -104,7 +112,7 @@ def merge_atoms(problem: Problem, beta: float, atoms: Atoms, radius: float) -> A
             free[members] = False
             free[t] = False
     heads, index = np.unique(owner, return_inverse=True)
-    weights = np.bincount(index, atoms.weights)
+    weights = np.asarray(np.bincount(index, atoms.weights), dtype=np.float64)
     means = np.zeros((len(heads), atoms.means.shape[1]))
     np.add.at(means, index, atoms.weights[:, None] * atoms.means)
     return Atoms(weights, means / weights[:, None], None if atoms.face is None else atoms.face[heads])
@@ -326,7 +334,7 @@ def _mean_step(problem: Problem, state: Sweep, step: Array, curvature: Curvature
 
 
 def slowest_rate(problem: Problem, state: Sweep) -> float:
-    """rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT."""
+    """Rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT."""
     if _size(state.atoms, problem) > NEWTON_LIMIT:
         return np.inf
     values = eigh(Curvature(problem, state).dense(), eigvals_only=True, subset_by_index=[0, 0], check_finite=False)

@@ -17,7 +17,7 @@ from dualib.distortions import Array
 from dualib.gap import Kind, judge
 from dualib.local import coalesce, polish, tidy
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
-from dualib.search import Maxima, reweight, search
+from dualib.search import Maxima, fewest_atoms, reweight, search
 
 MAX_ROUNDS = 40
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
@@ -146,7 +146,7 @@ def optimise(
             break
         atoms = reweight(problem, beta, join(state.atoms, violating), warm=3)
     assert best is not None
-    return Outcome(_sorted(problem, best.state), best.gap, best.certificate, best.maxima, spent)
+    return Outcome(_slim(problem, best.state), best.gap, best.certificate, best.maxima, spent)
 
 
 def _better(objective: float, gap: float, best: Outcome) -> bool:
@@ -162,7 +162,13 @@ def _coarse(problem: Problem, beta: float, atoms: Atoms, sweeps: int) -> tuple[A
     return coalesce(problem, state), sweeps
 
 
-def _sorted(problem: Problem, state: Sweep) -> Sweep:
+def _slim(problem: Problem, state: Sweep) -> Sweep:
+    """The same optimum on no more atoms than sources."""
+    fewer = fewest_atoms(problem, state.atoms, state.beta)
+    return sort_atoms(problem, state if fewer is state.atoms else sweep(problem, state.beta, fewer))
+
+
+def sort_atoms(problem: Problem, state: Sweep) -> Sweep:
     """The same state, its clusters by falling weight."""
     order = np.argsort(-state.atoms.weights, kind="stable")
     return state if (np.diff(order) == 1).all() else sweep(problem, state.beta, state.atoms.pick(order))
@@ -175,7 +181,7 @@ def best_local(problem: Problem, beta: float, starts: list[Atoms], tol: float, m
         raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
     runs = [polish(problem, beta, start, tol=max(1e-2 * tol, 1e-13), max_iter=max_iter) for start in starts]
     best = min(runs, key=lambda run: run.state.objective)
-    return Outcome(_sorted(problem, best.state), np.inf, None, _NO_POINTS, sum(run.n_iter for run in runs))
+    return Outcome(sort_atoms(problem, best.state), np.inf, None, _NO_POINTS, sum(run.n_iter for run in runs))
 
 
 def merged_down(problem: Problem, state: Sweep, n_clusters: int) -> list[Atoms]:

@@ -45,9 +45,7 @@ class Atoms:
 def join(first: Atoms, second: Atoms) -> Atoms:
     """Both lists of atoms, one after the other."""
     face = None if first.face is None or second.face is None else np.concatenate([first.face, second.face])
-    return Atoms(
-        np.concatenate([first.weights, second.weights]), np.concatenate([first.means, second.means]), face
-    )
+    return Atoms(np.concatenate([first.weights, second.weights]), np.concatenate([first.means, second.means]), face)
 
 
 class Problem:
@@ -82,8 +80,8 @@ class Problem:
         self.full_offset: Array = offset
         support = None if distortion.support is None else py_x > 0.0
         first, self.row_of = _distinct_rows(joint.px, features, offset, support)
-        self.px: Array = np.bincount(self.row_of[self.row_of >= 0], joint.px[self.row_of >= 0], minlength=len(first))
-        self.px /= self.px.sum()
+        merged = np.bincount(self.row_of[self.row_of >= 0], joint.px[self.row_of >= 0], minlength=len(first))
+        self.px: Array = np.asarray(merged / merged.sum(), dtype=np.float64)
         self.py_x: Array = np.ascontiguousarray(py_x[first])
         self.U: Array = np.ascontiguousarray(features[first])
         self.UT: Array = np.ascontiguousarray(self.U.T)
@@ -174,11 +172,11 @@ def _distinct_rows(px: Array, features: Array, offset: Array, support: Mask | No
     keys = np.ascontiguousarray(np.concatenate(columns, axis=1)) + 0.0  # + 0.0: -0.0 and 0.0 are one value
     row_of = np.full(len(px), -1)
     seen: dict[bytes, int] = {}
-    first = []
+    first: list[int] = []
     for x in np.flatnonzero(px > 0.0):
         row_of[x] = seen.setdefault(keys[x].tobytes(), len(seen))
         if len(seen) > len(first):
-            first.append(x)
+            first.append(int(x))
     return np.array(first), row_of
 
 

@@ -50,9 +50,7 @@ class Status(enum.Enum):
         "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: "
         "what the cap costs"
     )
-    NOT_CERTIFIED = (
-        "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"
-    )
+    NOT_CERTIFIED = "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"
 
 
 class _Result:

@@ -86,6 +86,33 @@ def _line_search(px: Array, likelihood: Array, w: Array, target: Array, value: f
     return w, value, False
 
 
+def fewest_atoms(problem: Problem, atoms: Atoms, beta: float, *, keep_rate: bool = False) -> Atoms:
+    """The same optimum on at most n atoms (n + 1 with `keep_rate`), by Caratheodory's theorem.
+
+    All weights with the same ``L w = Z`` have the same objective; non-negative least squares finds a basic one among them. On a
+    straight piece of the curve such weights differ in rate, which `keep_rate` holds fixed by one more equation.
+    """
+    limit = problem.n + (1 if keep_rate else 0)
+    if len(atoms) <= limit:
+        return atoms
+    terms = problem.log_terms(atoms, beta)
+    top = terms.max(axis=0)
+    likelihood = np.exp(terms - top)
+    s = likelihood / (atoms.weights @ likelihood)
+    system, right = s.T, np.ones(problem.n)
+    if keep_rate:
+        cost = np.where(s > 0.0, s * np.where(np.isfinite(terms), terms, 0.0), 0.0) @ problem.px
+        scale = max(float(np.max(np.abs(cost))), 1e-300)
+        system = np.concatenate([system, cost[None, :] / scale])
+        right = np.append(right, atoms.weights @ cost / scale)
+    try:
+        weights, misfit = nnls(system, right)
+    except RuntimeError:
+        return atoms
+    keep = weights > 0.0
+    return Atoms(weights, atoms.means, atoms.face).pick(keep).normalised() if misfit < 1e-9 and keep.any() else atoms
+
+
 def starting_members(problem: Problem, atoms_posterior: Array, rng: np.random.Generator, effort: float = 1.0) -> Array:
     """Membership rows (m, n) of the points from which the search starts.
 
@@ -105,7 +132,9 @@ def starting_members(problem: Problem, atoms_posterior: Array, rng: np.random.Ge
         share = problem.px[first] / (problem.px[first] + problem.px[second])
         pair_rows[np.arange(n_pairs), first] = share
         pair_rows[np.arange(n_pairs), second] = 1.0 - share
-        subset = (rng.random((int(effort * max(n, 16)), n)) < rng.uniform(0.05, 0.8, (int(effort * max(n, 16)), 1))) * problem.px
+        subset = (
+            rng.random((int(effort * max(n, 16)), n)) < rng.uniform(0.05, 0.8, (int(effort * max(n, 16)), 1))
+        ) * problem.px
         subset = subset[subset.sum(axis=1) > 0.0]
         rows += [pair_rows, subset / subset.sum(axis=1, keepdims=True)]
     if problem.support is not None:
@@ -114,7 +143,7 @@ def starting_members(problem: Problem, atoms_posterior: Array, rng: np.random.Ge
 
 
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
-    """log c at each point (m,), and the weights over the sources of its ascent step (m, n)."""
+    """Log c at each point (m,), and the weights over the sources of its ascent step (m, n)."""
     terms = problem.log_terms(points, beta)
     values, work = np.empty(len(points)), np.empty(problem.n)
     kernels.responsibility(terms, log_a, values, work)
@@ -194,7 +223,7 @@ def _prune(
     """Drop candidates that lie on an atom, or on a better candidate; the rest sorted by log c."""
     if not len(points):
         return points, np.empty(0)
-    near = (distance_matrix(problem, beta, points, atoms) < radius).any(axis=1)
+    near = np.asarray((distance_matrix(problem, beta, points, atoms) < radius).any(axis=1))
     points = points.pick(~near)
     values = log_c(problem, beta, log_a, points)[0]
     order = np.argsort(-values, kind="stable")
@@ -209,9 +238,7 @@ def _prune(
     return points.pick(keep), values[keep]
 
 
-def _finish(
-    problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array
-) -> Atoms:
+def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Bring the best candidates to their maxima by guarded Newton steps; those that fall onto an atom are dropped."""
     points = points.pick(np.arange(min(len(points), 64)))
     for _ in range(12):
@@ -242,5 +269,5 @@ def _newton_means(problem: Problem, beta: float, points: Atoms, q: Array, plain:
             means[j] = points.means[j] + np.linalg.solve(system, plain[j] - points.means[j])
         except np.linalg.LinAlgError:
             means[j] = plain[j]
-    usable = np.isfinite(means).all(axis=1)
+    usable = np.asarray(np.isfinite(means).all(axis=1))
     return np.where(usable[:, None], means, plain)

@@ -84,7 +84,7 @@ def solve(
     (2, 0.074305)
     """
     beta = validate_beta(beta)
-    _check_options(tol, n_clusters, n_restarts, max_iter)
+    check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     problem = Problem(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
     starts = _starts(problem, init, n_clusters, n_restarts, rng)
@@ -99,10 +99,11 @@ def solve(
     return _finish(problem, outcome, tol, certified=certify)
 
 
-def _check_options(tol: Any, n_clusters: Any, n_restarts: Any, max_iter: Any) -> None:
+def check_options(tol: Any, **counts: Any) -> None:
+    """A positive tolerance, and whole numbers of at least 1 (None where an option may be left out)."""
     if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
         raise ValueError(f"tol must be a positive number, got {tol!r}")
-    for name, value in (("n_clusters", n_clusters), ("n_restarts", n_restarts), ("max_iter", max_iter)):
+    for name, value in counts.items():
         if value is None and name == "n_clusters":
             continue
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):

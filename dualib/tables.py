@@ -6,6 +6,7 @@ Nothing is ever unpickled, and nothing is guessed: a table that can be read in t
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import os
 import re
@@ -167,7 +168,8 @@ def _array_labels(labels: np.ndarray) -> tuple[str, ...]:
 def _read_mtx(file: IO[bytes]) -> Any:
     from scipy.io import mmread
 
-    return _numeric(mmread(file))
+    modern = {"spmatrix": False} if "spmatrix" in inspect.signature(mmread).parameters else {}  # without: deprecated
+    return _numeric(mmread(file, **modern))
 
 
 def _numeric(table: Any) -> Any:

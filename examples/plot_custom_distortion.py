@@ -49,4 +49,5 @@ ax.figure.savefig("custom-distortion.png", dpi=110)
 plt.close(ax.figure)
 
 for name, curve in curves.items():
-    print(f"{name:16s} {len(curve)} betas, largest gap {curve.gap.max():.1e}, clusters {curve.n_clusters.min()} to {curve.n_clusters.max()}")
+    counts = f"clusters {curve.n_clusters.min()} to {curve.n_clusters.max()}"
+    print(f"{name:16s} {len(curve)} betas, largest gap {curve.gap.max():.1e}, {counts}")

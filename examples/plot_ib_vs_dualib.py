@@ -18,6 +18,6 @@ for ax, (name, title) in zip(axes[1:], (("ib", "IB"), ("dualib", "dual IB")), st
     ax.set_title(f"{title}: onset {curves[name].onset:.6f}, textbook critical beta {local:.6f}", fontsize=10, pad=12)
 figure.savefig("ib-vs-dualib.png", dpi=110)
 
-for name, curve in curves.items():
+for curve in curves.values():
     print(curve)
     print(f"  largest certified gap over the curve: {curve.gap.max():.1e} nats")

@@ -47,9 +47,7 @@ def sweep(kind, px, py_x, weights, decoder, beta):
     """One Blahut-Arimoto sweep: objective before it, then encoder, weights, decoder."""
     encoder, objective = encoder_of(kind, px, py_x, weights, decoder, beta)
     new_weights = px @ encoder
-    new_decoder = np.array(
-        [centroid(kind, px * encoder[:, t] / new_weights[t], py_x) for t in range(len(new_weights))]
-    )
+    new_decoder = np.array([centroid(kind, px * encoder[:, t] / new_weights[t], py_x) for t in range(len(new_weights))])
     return objective, encoder, new_weights, new_decoder
 
 

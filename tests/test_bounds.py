@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from dualib import bound_kernels
+from dualib import bound_kernels, bounds
 from dualib.bounds import BoundResult, prove
 
 KINDS = ["ib", "dualib"]
@@ -318,6 +318,33 @@ def test_both_bounds_of_a_cell_are_above_everything_in_it(kind, k):
             if radius < 1e-2 and beta < 10.0:
                 assert bound - true < 0.5
         assert true <= chord + 1e-11
+
+
+@pytest.mark.parametrize("beta", [1.6, 4.0, 30.0])
+def test_slabs_hold_nothing_above_their_face(beta):
+    rng = np.random.default_rng(4)
+    found = 0
+    for _ in range(60):
+        log_a, py_x = random_problem(rng, 6, 3, zeros=0.5)
+        face = np.array([True, True, False]) if rng.random() < 0.5 else np.array([True, False, False])
+        inner = (py_x[:, ~face] == 0.0).all(axis=1)
+        if inner.all() or not inner.any():
+            continue
+        level = float(rng.choice([0.0, log_a.max(), -3.0]))
+        ratio = bounds._slab(log_a[~inner], py_x[~inner][:, ~face].sum(axis=1), beta, level)
+        if ratio == 0.0:
+            continue
+        found += 1
+        eps = ratio / (1.0 + ratio) * np.concatenate([np.ones(300), rng.random(300), 10.0 ** rng.uniform(-6.0, 0.0, 300)])
+        s = np.empty((900, 3))
+        s[:, face] = (1.0 - eps)[:, None] * rng.dirichlet(np.full(face.sum(), 0.5), 900)
+        inside = s[:, face] / s[:, face].sum(axis=1, keepdims=True)
+        s[:, ~face] = eps[:, None] * rng.dirichlet(np.full((~face).sum(), 0.5), 900)
+        on_face = np.zeros_like(s)
+        on_face[:, face] = inside
+        c_face = many_log_c(log_a[inner], py_x[inner], beta, "ib", on_face)
+        assert (many_log_c(log_a, py_x, beta, "ib", s) <= np.maximum(c_face, level) + 1e-12).all()
+    assert found > 3
 
 
 def test_result_and_errors():

@@ -176,9 +176,7 @@ def test_rate_distortion_sources_without_probability_keep_their_rows():
     px = np.array([0.3, 0.0, 0.3, 0.2, 0.2])
     full = dualib.solve(JointDistribution.from_conditionals(np.eye(5), px), 4.0, dualib.RateDistortion(matrix))
     live = px > 0
-    part = dualib.solve(
-        JointDistribution.from_conditionals(np.eye(4), px[live]), 4.0, dualib.RateDistortion(matrix[live])
-    )
+    part = dualib.solve(JointDistribution.from_conditionals(np.eye(4), px[live]), 4.0, dualib.RateDistortion(matrix[live]))
     np.testing.assert_allclose(full.encoder[live], part.encoder, atol=1e-12)
     with pytest.raises(ValueError, match="matrix has 5 rows"):
         dualib.solve(JointDistribution.from_conditionals(np.eye(4)), 4.0, dualib.RateDistortion(matrix))

@@ -50,6 +50,9 @@ def lines_by_label(ax):
     return {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
 
 
+DIAGONAL = "I(T;Y) = I(X;T)"
+
+
 def legend_texts(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
@@ -60,7 +63,7 @@ def legend_texts(ax):
 def test_both_curves_lie_on_one_plane_with_units(ib, dual):
     ax = plotting.plot_information_plane([ib, dual])
     lines = lines_by_label(ax)
-    assert set(lines) == {"IB", "dual IB"}
+    assert set(lines) == {"IB", "dual IB", DIAGONAL}
     for label, curve in (("IB", ib), ("dual IB", dual)):
         np.testing.assert_array_equal(lines[label].get_xydata(), np.column_stack([curve.rate, curve.relevance]))
     assert ax.get_xlabel() == "rate  I(X;T)  [nats]" and ax.get_ylabel() == "relevance  I(T;Y)  [nats]"
@@ -87,8 +90,8 @@ def test_the_bounds(ib):
 
 
 def test_labels_of_ones_own_and_curves_of_one_name(ib, dual):
-    assert set(lines_by_label(plotting.plot_information_plane({"here": ib, "there": dual}))) == {"here", "there"}
-    assert set(lines_by_label(plotting.plot_information_plane([ib, ib[5:]]))) == {"IB", "IB #2"}
+    assert set(lines_by_label(plotting.plot_information_plane({"here": ib, "there": dual}))) == {"here", "there", DIAGONAL}
+    assert set(lines_by_label(plotting.plot_information_plane([ib, ib[5:]]))) == {"IB", "IB #2", DIAGONAL}
 
 
 def test_a_jump_is_a_dashed_segment_and_not_part_of_the_line(ib):

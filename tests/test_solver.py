@@ -82,11 +82,7 @@ def test_binary_symmetric_channel(kind, e, ratio):
     critical = 1 / (1 - 2 * e) ** 2 if kind == "ib" else 4 / length**2
     beta = ratio * critical
     solution = dualib.solve(dualib.datasets.binary_symmetric(e), beta, kind)
-    r = (
-        dualib_r(beta, length)
-        if kind == "dualib"
-        else ib_r(beta, e)
-    )
+    r = dualib_r(beta, length) if kind == "dualib" else ib_r(beta, e)
     assert solution.n_clusters == (2 if ratio > 1 else 1)
     assert solution.n_iter <= 50
     decoder = np.sort(solution.decoder[:, 0])
@@ -172,9 +168,7 @@ def test_the_answer_solves_the_self_consistent_equations(kind, size):
     px, py_x = naive.random_problem(rng, *size)
     beta = 6.0
     solution = dualib.solve(JointDistribution.from_conditionals(py_x, px), beta, kind)
-    objective, encoder, weights, decoder = naive.sweep(
-        kind, px, py_x, solution.weights, solution.decoder, beta
-    )
+    objective, encoder, weights, decoder = naive.sweep(kind, px, py_x, solution.weights, solution.decoder, beta)
     np.testing.assert_allclose(encoder, solution.encoder, atol=1e-9)
     np.testing.assert_allclose(weights, solution.weights, atol=1e-9)
     np.testing.assert_allclose(decoder, solution.decoder, atol=1e-8)

@@ -1,0 +1,179 @@
+"""`solve_at`: the optimum at a wanted rate, relevance or expected distortion instead of a beta."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq
+
+from dualib.annealing import onset_of
+from dualib.assemble import assemble
+from dualib.distortions import Distortion, as_distortion
+from dualib.gap import judge
+from dualib.local import tidy
+from dualib.optimise import Outcome, sort_atoms
+from dualib.path import Path
+from dualib.problem import Atoms, Problem, Sweep, join, sweep
+from dualib.search import fewest_atoms, search
+from dualib.solver import check_options, status_of, warn_unless_converged
+from dualib.warnings import ConvergenceWarning
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+    from dualib.results import Solution
+
+_EXACT = 1e-10  # how near, relative to the range of the quantity, a single beta must come before nothing is mixed
+_LARGEST_BETA = 1e5  # what is not reached by then is taken as out of range
+
+
+def solve_at(
+    joint: JointDistribution,
+    distortion: str | Distortion = "ib",
+    *,
+    rate: float | None = None,
+    relevance: float | None = None,
+    expected_distortion: float | None = None,
+    tol: float = 1e-9,
+    max_iter: int = 20_000,
+    random_state: int | np.random.Generator | None = None,
+) -> Solution:
+    """The optimal solution with a wanted rate, relevance or expected distortion; exactly one of the three is given.
+
+    Rate and relevance rise with beta and the expected distortion falls, so beta is found by bracketing, every solve certified. Where
+    the curve has a straight piece (a jump) no beta has the wanted value; its two ends are then mixed: with probability s use one,
+    else the other, independently of x, which is optimal too and has rate, relevance and distortion in between, linearly in s.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    distortion : "ib", "dualib" or Distortion
+    rate, relevance : float, optional
+        Wanted I(X;T) or I(T;Y), nats.
+    expected_distortion : float, optional
+        Wanted E d, in the unit of the distortion.
+    tol : float
+        Wanted gap, nats.
+    max_iter, random_state
+        As in `dualib.solve`.
+
+    Returns
+    -------
+    Solution
+        Its `beta` is the slope of the trade-off there.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Not exactly one target, or a value outside the open range that the problem can reach; the message states the range.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> solution = dualib.solve_at(dualib.datasets.erasure(0.3), rate=0.5)
+    >>> round(solution.rate, 9), round(solution.relevance, 9)  # on the straight piece, relevance = (1 - e) rate
+    (0.5, 0.35)
+    """
+    name, target = _one_target(rate=rate, relevance=relevance, expected_distortion=expected_distortion)
+    check_options(tol, max_iter=max_iter)
+    problem = Problem(joint, as_distortion(distortion))
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    path = Path(problem, tol, max_iter, rng, prove=False)
+    first = onset_of(problem, rng)
+    if not math.isfinite(first):
+        raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {target!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the betas tried on the way; the answer's own is raised
+        solution = _search(path, name, target, max(first, 1e-6))
+    warn_unless_converged(solution, tol)
+    return solution
+
+
+def _search(path: Path, name: str, target: float, first: float) -> Solution:
+    low, high = _bracket(path, name, target, first)
+    scale = abs(_value(path.solutions[high], name) - _value(path.solutions[low], name))
+
+    def excess(log_beta: float) -> float:
+        beta = math.exp(log_beta)
+        if beta not in path.solutions:
+            path.solve(beta, min(path.outcomes, key=lambda other: abs(math.log(other) - log_beta)))
+        difference = _value(path.solutions[beta], name) - target
+        return 0.0 if abs(difference) <= _EXACT * scale else difference
+
+    found = math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-12, rtol=1e-15, maxiter=200, disp=False))
+    best = min(path.solutions, key=lambda beta: (abs(_value(path.solutions[beta], name) - target), abs(beta - found)))
+    if abs(_value(path.solutions[best], name) - target) <= _EXACT * scale:
+        return _judged(path, best, path.outcomes[best].state)
+    return _mixed(path, name, target)
+
+
+def _one_target(**targets: float | None) -> tuple[str, float]:
+    given = {name: value for name, value in targets.items() if value is not None}
+    if len(given) != 1:
+        raise ValueError(f"give exactly one of rate, relevance and expected_distortion, got {sorted(given) or 'none'}")
+    name, value = given.popitem()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return name, float(value)
+
+
+def _value(solution: Solution, name: str) -> float:
+    return float(getattr(solution, name))
+
+
+def _bracket(path: Path, name: str, target: float, first: float) -> tuple[float, float]:
+    """Betas on both sides of the target, from just below the onset upward by doubling."""
+    sign = -1.0 if name == "expected_distortion" else 1.0
+    low = 0.9 * first
+    at_low = _value(path.solve(low), name)
+    high, latest = low, at_low
+    while high < _LARGEST_BETA:
+        if sign * (latest - target) >= 0.0 and high > low:
+            if sign * (at_low - target) > 0.0:
+                break
+            return low, high
+        start = high
+        high *= 2.0
+        latest = _value(path.solve(high, start), name)
+        if sign * (latest - target) < 0.0:
+            low, at_low = high, latest
+    ends = sorted([_value(path.solutions[min(path.solutions)], name), latest])
+    raise ValueError(f"{name} must be between {ends[0]:.10g} and {ends[1]:.10g}, the range of this problem, got {target!r}")
+
+
+def _mixed(path: Path, name: str, target: float) -> Solution:
+    """The two ends of the straight piece that holds the target, mixed in proportion."""
+    problem = path.problem
+    betas = sorted(path.solutions)
+    crossed = [
+        (one, other)
+        for one, other in itertools.pairwise(betas)
+        if (_value(path.solutions[one], name) > target) != (_value(path.solutions[other], name) > target)
+    ]
+    one, other = min(crossed, key=lambda ends: ends[1] / ends[0])
+    values = [_value(path.solutions[beta], name) for beta in (one, other)]
+    share = (target - values[1]) / (values[0] - values[1])
+    beta = math.sqrt(one * other)
+    parts = [path.outcomes[end].state.atoms for end in (one, other)]
+    atoms = join(_scaled(parts[0], share), _scaled(parts[1], 1.0 - share))
+    atoms = fewest_atoms(problem, tidy(problem, beta, atoms), beta, keep_rate=True)
+    state = sort_atoms(problem, sweep(problem, beta, atoms))
+    return _judged(path, beta, state)
+
+
+def _judged(path: Path, beta: float, state: Sweep) -> Solution:
+    """The public solution of a state, its gap proved where that is to be had."""
+    problem = path.problem
+    maxima = search(problem, beta, state.atoms, state.posterior, state.log_z, path.rng)
+    gap, certificate, found = judge(problem, state, maxima, path.tol)
+    outcome = Outcome(state, gap, certificate, found, sum(outcome.n_iter for outcome in path.outcomes.values()))
+    return assemble(problem, outcome, status_of(outcome, path.tol))
+
+
+def _scaled(atoms: Atoms, share: float) -> Atoms:
+    return Atoms(share * atoms.weights, atoms.means, atoms.face)
