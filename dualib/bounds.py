@@ -39,20 +39,20 @@ Second bound: a quadratic around a centre r (cells around atoms)
     maxima met on the way; small cells try their own best point too.
 
 Zeros, dual IB
-    On the relative interior of a face F (a set of y) exactly the states whose support contains F have a term. Let c_F be the sum of
-    these terms; it is continuous on the closed face, where c_F <= c. So ``max c = max over F of max c_F``; a face with the same states
-    as a larger one is covered by it, and on every face searched all log p are finite. There are at most 15.
+    On the relative interior of a face F (a set of y) exactly the states whose support contains F have a term. Let c_F be the
+    sum of these terms; it is continuous on the closed face, where c_F <= c. So ``max c = max over F of max c_F``; a face with
+    the same states as a larger one is covered by it, and on every face searched all log p are finite. There are at most 15.
 
 Zeros and boundaries, IB
     c is continuous and its maximum is a fixed point of the ascent, hence in the convex hull of the p_x, so that log(s_y / s_k)
-    lies between its extremes over x: a box, cut into (k - 1)! simplices. Where zeros make it infinite it is cut at +-L: raising
-    every s_y to exp(-L) times the largest coordinate raises every term, and normalising costs at most ``beta log(1 + k exp(-L))``,
-    which is added (1% of `tol`). Atoms on a face are touched at z = -infinity, where no bound is tight, so: let e be the mass of s
-    outside a face F, and pi_x that of p_x. Merging outcomes lowers KL, so states not on F have terms below
-    ``R_x = a_x exp(-beta kl(pi_x || e))`` (kl binary), and the others sum to ``(1 - e)^beta c_F`` at the normalised part of s on F. If
-    ``sum_x R_x <= exp(T) (1 - (1 - e)^beta)`` then ``c(s) <= max(max c_F, exp(T))``. The quotient of the two sides increases
-    with e while ``beta (pi_x - e) >= 1 - e`` for all x (and beta >= 1), so checking one e proves the slab of all smaller ones; F is
-    then searched by itself. T is what the maximum is known to reach.
+    lies between its extremes over x: a box, cut into (k - 1)! simplices. Where zeros make it infinite it is cut at +-L:
+    raising every s_y to exp(-L) times the largest coordinate raises every term, and normalising costs at most ``beta log(1 + k
+    exp(-L))``, which is added (1% of `tol`). Atoms on a face are touched at z = -infinity, where no bound is tight, so: let e
+    be the mass of s outside a face F, and pi_x that of p_x. Merging outcomes lowers KL, so states not on F have terms below
+    ``R_x = a_x exp(-beta kl(pi_x || e))`` (kl binary), and the others sum to ``(1 - e)^beta c_F`` at the normalised part of s
+    on F. If ``sum_x R_x <= exp(T) (1 - (1 - e)^beta)`` then ``c(s) <= max(max c_F, exp(T))``. The quotient of the two sides
+    increases with e while ``beta (pi_x - e) >= 1 - e`` for all x (and beta >= 1), so checking one e proves the slab of all
+    smaller ones; F is then searched by itself. T is what the maximum is known to reach.
 
 Rounding
     Every value used carries a bound of its error: ``eps`` times a small multiple of the magnitudes summed (k + 4 operations per exponent,
@@ -196,9 +196,11 @@ class _Search:
     def __init__(
         self, log_a: Array, py_x: Array, points: Array, beta: float, tol: float, lower: float, max_cells: int
     ) -> None:
-        self.log_a, self.py_x, self.points = log_a, py_x, points
+        self.log_a, self.py_x = log_a, py_x
         self.beta, self.tol, self.max_cells = beta, tol, max_cells
-        self.lower = max(lower, float(log_a.max()))  # log c(p_x) >= log a_x, for d = 0 there
+        largest = int(np.argmax(log_a))  # log c(p_x) >= log a_x, for d = 0 there
+        self.lower = max(lower, float(log_a[largest]))
+        self.points = np.concatenate([points, py_x[[largest]]])
         self.n_y = py_x.shape[1]
         self.support = _as_bits(py_x > 0.0)
         self.upper, self.best, self.cells, self.proved = -np.inf, -np.inf, 0, True

@@ -39,10 +39,8 @@ def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
                 with warnings.catch_warnings():
                     warnings.simplefilter("error", numba.NumbaWarning)
                     return numba.njit(signature, cache=True, **_OPTIONS)(function)
-            except numba.core.errors.NumbaError as error:
-                if not isinstance(error, Warning):
-                    raise
-                _disable_cache(error)
+            except numba.core.errors.NumbaError:
+                raise  # the kernel itself is at fault
             except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
                 _disable_cache(error)
         return numba.njit(signature, **_OPTIONS)(function)

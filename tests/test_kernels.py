@@ -1,0 +1,53 @@
+"""The compiled loops against NumPy."""
+
+import numpy as np
+import pytest
+
+from dualib import kernels
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 64), (17, 33)])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e3, 1e6])
+def test_posterior(shape, scale):
+    rng = np.random.default_rng(1)
+    terms = -scale * rng.exponential(size=shape)
+    terms[rng.random(shape) < 0.1] = -np.inf
+    terms[0] = np.maximum(terms[0], -scale)
+    top = terms.max(axis=0)
+    expected = np.exp(terms - top)
+    result, log_z = terms.copy(), np.empty(shape[1])
+    kernels.posterior(result, log_z, np.empty(shape[1]))
+    np.testing.assert_allclose(result, expected / expected.sum(axis=0), rtol=1e-14, atol=1e-300)
+    np.testing.assert_allclose(log_z, top + np.log(expected.sum(axis=0)), rtol=1e-14, atol=1e-14)
+    assert (result[np.isinf(terms)] == 0.0).all()
+
+
+def test_a_source_that_no_cluster_can_hold():
+    terms, log_z = np.full((2, 3), -np.inf), np.empty(3)
+    terms[:, 1:] = -1.0
+    kernels.posterior(terms, log_z, np.empty(3))
+    assert log_z[0] == -np.inf and np.isfinite(log_z[1:]).all()
+    np.testing.assert_array_equal(terms, [[0.0, 0.5, 0.5], [0.0, 0.5, 0.5]])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 9), (40, 7)])
+def test_responsibility(shape):
+    rng = np.random.default_rng(2)
+    terms, log_a = -10.0 * rng.exponential(size=shape), rng.normal(size=shape[1])
+    terms[0] = -np.inf
+    full = terms + log_a
+    result, log_c = terms.copy(), np.empty(shape[0])
+    kernels.responsibility(result, log_a, log_c, np.empty(shape[1]))
+    assert log_c[0] == -np.inf and (result[0] == 0.0).all()
+    np.testing.assert_allclose(log_c[1:], np.log(np.exp(full[1:]).sum(axis=1)), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(result[1:], np.exp(full[1:] - log_c[1:, None]), rtol=1e-13)
+
+
+def test_the_exponential_to_an_ulp_over_its_range():
+    values = np.concatenate([-np.geomspace(1e-300, 708.0, 20001), [0.0, -708.0]])
+    result = values.copy()
+    kernels._exp_row(result, np.empty(len(values)))
+    np.testing.assert_allclose(result, np.exp(values), rtol=4.5e-16)
+    tail = np.array([-708.0001, -1e6, -1e308, -np.inf])
+    kernels._exp_row(tail, np.empty(4))
+    np.testing.assert_array_equal(tail, 0.0)
