@@ -55,11 +55,11 @@ Zeros and boundaries, IB
     smaller ones; F is then searched by itself. T is what the maximum is known to reach.
 
 Rounding
-    Every value used carries a bound of its error: ``eps`` times a small multiple of the magnitudes summed (k + 4 operations per exponent,
-    weighted by the shares q, which on a cell are at most ``q_x exp(m_x)``; n_x for the sums). A cell is discarded by its computed
-    bound, and the error is added to what is reported as `upper`. Halving an edge is checked to be exact (the box's corners are
-    dyadic), so that cells leave no gaps. The inputs are taken as exact, rows of p normalised. numpy's and the C library's exp and
-    log are trusted to one or two units in the last place.
+    Every value used carries a bound of its error: ``eps`` times a small multiple of the magnitudes summed (k + 4 operations
+    per exponent, weighted by the shares q, which on a cell are at most ``q_x exp(m_x)``; n_x for the sums). A cell is
+    discarded by its computed bound, and the error is added to what is reported as `upper`. Halving an edge is checked to be
+    exact (the box's corners are dyadic), so that cells leave no gaps. The inputs are taken as exact, rows of p normalised.
+    numpy's and the C library's exp and log are trusted to one or two units in the last place.
 """
 
 from __future__ import annotations
