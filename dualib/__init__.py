@@ -9,10 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dualib import closed_forms, datasets, information
-    from dualib.annealing import anneal, onset
+    from dualib import closed_forms, datasets, exponents, information
+    from dualib.annealing import anneal
     from dualib.certificate import Certificate, certify
+    from dualib.critical import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
+    from dualib.exponential import ExponentialFamily
     from dualib.joint import JointDistribution
     from dualib.results import Curve, Event, Solution, Status
     from dualib.solver import solve
@@ -31,12 +33,13 @@ _HOME = {
     "Bregman": "distortions",
     "Alpha": "distortions",
     "RateDistortion": "distortions",
+    "ExponentialFamily": "exponential",
     "local_critical_beta": "distortions",
     "solve": "solver",
     "certify": "certificate",
     "Certificate": "certificate",
     "anneal": "annealing",
-    "onset": "annealing",
+    "onset": "critical",
     "solve_at": "targets",
     "Solution": "results",
     "Curve": "results",
@@ -48,7 +51,7 @@ _HOME = {
     "ConvergenceWarning": "warnings",
     "CacheWarning": "warnings",
 }
-_MODULES = ("closed_forms", "datasets", "information", "plotting")
+_MODULES = ("closed_forms", "datasets", "exponents", "information", "plotting")
 
 __all__ = [
     "IB",
@@ -62,6 +65,7 @@ __all__ = [
     "DualIB",
     "DualibWarning",
     "Event",
+    "ExponentialFamily",
     "JointDistribution",
     "RateDistortion",
     "Solution",
@@ -70,6 +74,7 @@ __all__ = [
     "certify",
     "closed_forms",
     "datasets",
+    "exponents",
     "information",
     "load",
     "local_critical_beta",

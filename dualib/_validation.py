@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Array = npt.NDArray[np.float64]
 
@@ -30,10 +33,39 @@ def validate_beta(beta: object, name: str = "beta") -> float:
         or isinstance(beta, np.complexfloating)
     ):
         raise TypeError(f"{name} must be a real number > 0, got {beta!r}")
-    value = float(beta)
+    try:
+        value = float(beta)
+    except OverflowError:  # a whole number beyond the largest float
+        value = math.inf
     if not math.isfinite(value) or value <= 0.0:
         raise ValueError(f"{name} must be finite and > 0, got {beta!r}")
     return value
+
+
+def validate_open_probability(name: str, value: object) -> float:
+    """A real number strictly between 0 and 1, as a float.
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)) or not 0.0 < value < 1.0:
+        raise ValueError(f"{name} must be a number strictly between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def validate_integer(name: str, value: object, least: int) -> int:
+    """A whole number of at least `least`, as an int.
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
 
 
 def as_float_array(name: str, array: Any, ndim: int) -> Array:
@@ -77,6 +109,34 @@ def as_non_negative(name: str, array: Any, ndim: int) -> Array:
     if not values.any():
         raise ValueError(f"{name} must not be all zero, got shape {values.shape} of zeros")
     return values
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether this is a scipy.sparse matrix or array."""
+    return hasattr(matrix, "tocsr") and hasattr(matrix, "toarray")
+
+
+def as_non_negative_csr(name: str, matrix: Any) -> sparse.csr_array:
+    """A new float64 CSR array (n_x, n_y) of a scipy.sparse matrix: duplicates summed, stored zeros dropped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_non_negative`.
+    """
+    from scipy import sparse
+
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimension(s), got shape {matrix.shape}")
+    csr = sparse.csr_array(matrix.astype(np.float64))  # a copy: the caller's is left alone, and small integers do not overflow
+    csr.sum_duplicates()
+    csr.eliminate_zeros()
+    if 0 in csr.shape or csr.nnz == 0:
+        raise ValueError(f"{name} must not be empty or all zero, got shape {csr.shape}")
+    as_non_negative(name, csr.data, 1)
+    return csr
 
 
 def as_distribution(name: str, array: Any, size: int | None = None) -> Array:

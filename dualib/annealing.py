@@ -1,27 +1,26 @@
-"""The path over beta: `anneal`, and the true onset of learning, `onset`.
+"""The path over beta: `anneal`.
 
-Every point is solved to certified optimality, warm-started from its neighbour and from the points where the neighbour's
-gradient function came close to 1: a cluster that is about to be born is then found where it will be born.
+Certified points first, each followed from its neighbour, downward by default; then between each two of them the events, located by
+`dualib.events`; then further points where the curve bends, or where the enclosure of the objective is wider than wanted.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from dualib._validation import as_float_array, validate_beta
-from dualib.distortions import Array, Distortion, as_distortion, local_critical_beta
-from dualib.path import Path
-from dualib.problem import Atoms, Problem, sweep, trivial_atoms
-from dualib.results import Curve, Event, Solution
-from dualib.search import search
+from dualib.critical import onset_of
+from dualib.distortions import Array, Distortion, as_distortion
+from dualib.enclosure import Enclosure
+from dualib.events import bracketed, events_between
+from dualib.path import Path, can_follow
+from dualib.problem import Problem
+from dualib.results import Curve, Event
 from dualib.solver import check_options
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ _SATURATED = 1e-3  # the grid ends where all but this part of I(X;Y) is kept
 _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
+_MOST_FOR_ENCLOSURE = 4_000
 
 Progress = bool | Callable[[int, int], Any]
 
@@ -44,6 +44,8 @@ def anneal(
     beta_min: float | None = None,
     beta_max: float | None = None,
     tol: float = 1e-9,
+    tol_curve: float | None = None,
+    events: bool = True,
     direction: Literal["down", "up"] = "down",
     max_iter: int = 20_000,
     progress: Progress = False,
@@ -62,6 +64,11 @@ def anneal(
         Ends of the adaptive grid, in place of the automatic ones.
     tol : float
         Wanted gap at every point, nats.
+    tol_curve : float, optional
+        Add points until the enclosure of the optimal objective (`Curve.objective_bounds`) is nowhere wider than this, nats.
+    events : bool
+        Locate every bifurcation between the points by root finding. False saves the time; the curve then has the events
+        that its own points bracket.
     direction : "down" or "up"
         From large beta to small (the default, the better one: clusters merge) or from small to large.
     max_iter : int
@@ -88,7 +95,10 @@ def anneal(
     """
     if direction not in ("down", "up"):
         raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
+    if not isinstance(events, (bool, np.bool_)):
+        raise TypeError(f"events must be a bool, got {events!r}")
     check_options(tol, max_iter=max_iter)
+    width = None if tol_curve is None else _checked_width(tol_curve, tol)
     problem = Problem(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, tol, max_iter, rng)
@@ -101,9 +111,13 @@ def anneal(
     else:
         low, high = _ends(path, first, beta_min, beta_max)
         _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report)
-        _refine(path, report)
+        _refine_shape(path, report)
+    if width is not None:
+        _refine_enclosure(path, width, report)
+    found = _all_events(path, report) if events else _grid_events(path)
     report.close()
-    return _curve(path, first)
+    path.warn()
+    return Curve([path.solution(beta) for beta in path.outcomes], events=found, onset=first)
 
 
 def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) -> None:
@@ -115,28 +129,39 @@ def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) 
         report.step()
 
 
-def _refine(path: Path, report: _Silent) -> None:
-    """Add the geometric middle of intervals across which rate or relevance change too much, widest change first."""
-    while len(path.solutions) < _MOST_POINTS:
-        betas = sorted(path.solutions)
-        rate = np.array([path.solutions[beta].rate for beta in betas])
-        relevance = np.array([path.solutions[beta].relevance for beta in betas])
+def _insert(path: Path, wanted: list[tuple[float, float]], report: _Silent) -> None:
+    """Solve the geometric middle of each interval, from its upper end."""
+    report.expect(len(wanted))
+    for low, high in sorted(wanted, reverse=True):
+        path.solve(math.sqrt(low * high), high)
+        report.step()
+
+
+def _refine_shape(path: Path, report: _Silent) -> None:
+    """Add the middle of intervals across which rate or relevance change too much, widest change first."""
+    while len(path.outcomes) < _MOST_POINTS:
+        betas = sorted(path.outcomes)
+        rate = np.array([path.solution(beta).rate for beta in betas])
+        relevance = np.array([path.solution(beta).relevance for beta in betas])
         step = np.maximum(_relative_steps(rate), _relative_steps(relevance))
-        step[np.diff(np.log(betas)) < 1e-3] = 0.0  # a jump stays a jump however close the grid
+        step[np.diff(np.log(betas)) < 1e-2] = 0.0  # a jump stays a jump however close the grid
         wide = np.argsort(-step, kind="stable")[: _MOST_POINTS - len(betas)]
         wide = wide[step[wide] > _LARGEST_STEP]
         if not len(wide):
             break
-        report.expect(len(wide))
-        for i in sorted(wide, reverse=True):
-            path.solve(math.sqrt(betas[i] * betas[i + 1]), betas[i + 1])
-            report.step()
+        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report)
 
 
-def _curve(path: Path, first: float) -> Curve:
-    """The public curve, with the events that the grid brackets."""
-    solutions = [path.solutions[beta] for beta in sorted(path.solutions)]
-    return Curve(solutions, events=bracketed_events(solutions), onset=first)
+def _refine_enclosure(path: Path, width: float, report: _Silent) -> None:
+    """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
+    while len(path.outcomes) < _MOST_FOR_ENCLOSURE:
+        betas = sorted(path.outcomes)
+        gaps = Enclosure.of([path.solution(beta) for beta in betas]).widths()
+        gaps[np.diff(np.log(betas)) < 1e-9] = 0.0
+        wide = np.flatnonzero(gaps > width)
+        if not len(wide):
+            break
+        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report)
 
 
 def _relative_steps(values: Array) -> Array:
@@ -144,110 +169,33 @@ def _relative_steps(values: Array) -> Array:
     return np.abs(np.diff(values)) / span if span > 0.0 else np.zeros(len(values) - 1)
 
 
-def bracketed_events(solutions: list[Solution]) -> list[Event]:
-    """Changes of the number of clusters between neighbouring points: bracketed by the grid, not located.
-
-    A new cluster close to a cluster of the neighbour (their decoders nearer than the new cluster is to any other) is called
-    a split, one away from all an appearance.
-    """
-    events = []
-    for low, high in itertools.pairwise(solutions):
-        if low.n_clusters != high.n_clusters:
-            beta = math.sqrt(low.beta * high.beta)
-            events.append(
-                Event(
-                    kind=_kind(low, high),
-                    beta=beta,
-                    interval=(low.beta, high.beta),
-                    before=low.n_clusters,
-                    after=high.n_clusters,
-                    located=False,
-                    precision=(high.beta - low.beta) / beta,
-                )
-            )
-    return events
+def _all_events(path: Path, report: _Silent) -> list[Event]:
+    """The events between all neighbouring points, from large beta to small; on large problems only bracketed."""
+    if not can_follow(path):
+        return _grid_events(path)
+    betas, found = sorted(path.outcomes), []
+    report.expect(len(betas) - 1)
+    for i in range(len(betas) - 1, 0, -1):
+        found += events_between(path, betas[i - 1], betas[i])
+        report.step()
+    for beta in set(path.outcomes) - set(betas):
+        path.discard(beta)
+    return sorted(found, key=lambda event: event.beta)
 
 
-def _kind(low: Solution, high: Solution) -> Literal["appearance", "split"]:
-    """A split where some cluster of `low` is an unstable one at the beta of `high`, else an appearance."""
-    return "split" if np.max(low.stability) * high.beta / low.beta >= 1.0 else "appearance"
+def _grid_events(path: Path) -> list[Event]:
+    """Changes of the number of clusters between neighbouring points: bracketed by the grid, not located."""
+    betas = sorted(path.outcomes)
+    counts = [len(path.outcomes[beta].state.atoms) for beta in betas]
+    return [bracketed(path, betas[i], betas[i + 1]) for i in range(len(betas) - 1) if counts[i] != counts[i + 1]]
 
 
-def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> float:
-    """The true onset of learning: the largest beta at which the one-cluster solution is globally optimal.
-
-    ``sup { beta : c(s) <= 1 for all s }`` at the one-cluster solution, a global test; `local_critical_beta` is an upper bound.
-
-    Parameters
-    ----------
-    joint : JointDistribution
-    distortion : "ib", "dualib" or Distortion
-
-    Returns
-    -------
-    float
-        0 where one cluster is infeasible (dual IB, no common support); inf where nothing can be learned (Y independent of X).
-
-    Notes
-    -----
-    For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
-    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), and search again. This is
-    Newton's method on the maximum over s; the searches decide, so the value is as sure as a multistart certificate.
-    """
-    problem = Problem(joint, as_distortion(distortion))
-    return onset_of(problem, np.random.default_rng(0))
-
-
-def onset_of(problem: Problem, rng: np.random.Generator) -> float:
-    """`onset` on the reduced problem."""
-    trivial = trivial_atoms(problem)
-    if not len(trivial) or not problem.allowed(trivial.face).all():
-        return 0.0
-    beta = _first_violation(problem, trivial, rng)
-    while np.isfinite(beta):
-        state = sweep(problem, beta, trivial)
-        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
-        roots = [
-            _root(problem, trivial, maxima.points.pick(np.array([j])), beta) for j in np.flatnonzero(maxima.log_c > 1e-15)
-        ]
-        lower = min([root for root in roots if root < beta * (1.0 - 1e-12)], default=None)
-        if lower is None:
-            return beta
-        beta = lower
-    return math.inf
-
-
-def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator) -> float:
-    """A beta at or above the onset: the local critical beta, or where that is infinite one found by doubling."""
-    if not problem.distortion.fixed_atoms:
-        local = local_critical_beta(problem.joint, problem.distortion)
-        if np.isfinite(local) and local < 1e12:
-            return local
-    beta = 1e-3
-    while beta < 1e12:
-        state = sweep(problem, beta, trivial)
-        if search(problem, beta, trivial, state.posterior, state.log_z, rng).best > 1e-12:
-            return beta
-        beta *= 2.0
-    return math.inf
-
-
-def _root(problem: Problem, trivial: Atoms, point: Atoms, beta: float) -> float:
-    """The beta at which ``log c(s)`` at the one-cluster solution crosses 0 for this s, below a beta where it is positive."""
-    d_point, d_trivial = -problem.log_terms(point, 1.0)[0], -problem.log_terms(trivial, 1.0)[0]
-    excess = d_point - d_trivial
-
-    def log_c_at(b: float) -> float:
-        exponent = np.log(problem.px) - b * excess
-        top = exponent.max()
-        return float(top + np.log(np.sum(np.exp(exponent - top))))
-
-    low = beta
-    while log_c_at(low) > 0.0:
-        low *= 0.5
-        if low < 1e-12 * beta:
-            return beta  # the point is the one cluster itself, to rounding
-    return float(brentq(log_c_at, low, beta, xtol=1e-14 * beta, rtol=1e-14)) if low < beta else beta
+def _checked_width(tol_curve: float, tol: float) -> float:
+    if isinstance(tol_curve, (bool, np.bool_)) or not isinstance(tol_curve, (int, float, np.integer, np.floating)):
+        raise TypeError(f"tol_curve must be a number, got {tol_curve!r}")
+    if not 10.0 * tol <= tol_curve < math.inf:
+        raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {tol_curve!r}")
+    return float(tol_curve)
 
 
 def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
@@ -268,14 +216,12 @@ def _saturation(path: Path, beta: float) -> float:
     """The first beta, by doubling, at which all but a thousandth of I(X;Y) is kept."""
     total = path.problem.joint.mutual_information
     while beta < _LARGEST_BETA:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            solution = path.solve(beta)
-        if solution.relevance >= (1.0 - _SATURATED) * total:
+        path.solve(beta)
+        relevance = path.solution(beta).relevance
+        path.discard(beta)
+        if relevance >= (1.0 - _SATURATED) * total:
             break
         beta *= 2.0
-    path.outcomes.clear()
-    path.solutions.clear()
     return min(beta, _LARGEST_BETA)
 
 

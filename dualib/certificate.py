@@ -103,6 +103,8 @@ def certify(
     """
     beta = validate_beta(beta)
     check_options(tol)
+    if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
+        raise ValueError(f"effort must be a positive number, got {effort!r}")
     problem = Problem(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
     atoms = atoms_of_encoder(problem, encoder)

@@ -5,12 +5,12 @@ Each function of beta returns a `Point`; roots of scalar equations are found to 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from dualib._validation import validate_beta
+from dualib._validation import validate_beta, validate_integer, validate_open_probability
 
 Kind = Literal["ib", "dualib"]
 
@@ -24,8 +24,14 @@ class Point(NamedTuple):
 
 
 def binary_symmetric_onset(e: float, kind: Kind = "ib") -> float:
-    """1 / (1 - 2e)^2 for the IB; 4 / L^2 with L = log((1 - e) / e) for the dual IB. A split, for both."""
-    return 1.0 / (1.0 - 2.0 * e) ** 2 if kind == "ib" else 4.0 / np.log((1.0 - e) / e) ** 2
+    """1 / (1 - 2e)^2 for the IB; 4 / L^2 with L = log((1 - e) / e) for the dual IB. A split, for both.
+
+    inf for e = 1/2, where nothing can be learned.
+    """
+    e, ib = validate_open_probability("e", e), _is_ib(kind)
+    if e == 0.5:
+        return np.inf
+    return 1.0 / (1.0 - 2.0 * e) ** 2 if ib else float(4.0 / np.log((1.0 - e) / e) ** 2)
 
 
 def binary_symmetric(e: float, beta: float, kind: Kind = "ib") -> Point:
@@ -34,19 +40,19 @@ def binary_symmetric(e: float, beta: float, kind: Kind = "ib") -> Point:
     With the flip probability a of the encoder, rate = ln 2 - h(a) and relevance = ln 2 - h(a(1-e) + (1-a)e) (Wyner and Ziv 1973,
     Mrs Gerber). For the dual IB u is the positive root of ``u = L tanh( beta tanh(u/2) L / 2 )``.
     """
-    beta = validate_beta(beta)
-    length = np.log((1.0 - e) / e)
+    beta, e = validate_beta(beta), validate_open_probability("e", e)
+    length = float(np.log((1.0 - e) / e))
     strength = _flip_strength(e, beta, kind, length)
     flip = _logistic(-strength)
     mixed = flip * (1.0 - e) + (1.0 - flip) * e
-    rate = np.log(2.0) - _h(flip)
-    relevance = np.log(2.0) - _h(mixed)
+    rate = float(np.log(2.0)) - _h(flip)
+    relevance = float(np.log(2.0)) - _h(mixed)
     if kind == "ib":
         return Point(rate + beta * (_h(mixed) - _h(e)), rate, relevance)
     # the geometric mean of the two conditionals with weights 1 - a, a: -log of its normaliser is the mean distortion
     log_same = (1.0 - flip) * np.log1p(-e) + flip * np.log(e)
     log_other = (1.0 - flip) * np.log(e) + flip * np.log1p(-e)
-    return Point(rate - beta * np.logaddexp(log_same, log_other), rate, relevance)
+    return Point(rate - beta * float(np.logaddexp(log_same, log_other)), rate, relevance)
 
 
 def _flip_strength(e: float, beta: float, kind: Kind, length: float) -> float:
@@ -70,14 +76,15 @@ def _flip_strength(e: float, beta: float, kind: Kind, length: float) -> float:
 
 def erasure_onset(e: float, kind: Kind = "ib") -> float:
     """1 / (1 - e) for the IB, ln 2 / (-ln e) for the dual IB: jumps."""
-    return 1.0 / (1.0 - e) if kind == "ib" else np.log(2.0) / -np.log(e)
+    e = validate_open_probability("e", e)
+    return 1.0 / (1.0 - e) if _is_ib(kind) else float(np.log(2.0) / -np.log(e))
 
 
 def erasure(e: float, beta: float, kind: Kind = "ib") -> Point:
     """The binary erasure channel: all or nothing, at the jump either end is optimal (the trivial one is returned)."""
-    beta = validate_beta(beta)
+    beta, e = validate_beta(beta), validate_open_probability("e", e)
     ln2 = float(np.log(2.0))
-    trivial = beta * (1.0 - e) * ln2 if kind == "ib" else -beta * float(np.log(e))
+    trivial = beta * (1.0 - e) * ln2 if _is_ib(kind) else -beta * float(np.log(e))
     if trivial <= ln2:
         return Point(trivial, 0.0, 0.0)
     return Point(ln2, ln2, (1.0 - e) * ln2)
@@ -86,7 +93,9 @@ def erasure(e: float, beta: float, kind: Kind = "ib") -> Point:
 def deterministic(entropy: float, beta: float, kind: Kind = "ib") -> Point:
     """Y = f(X) with H(Y) = `entropy`: the IB jumps at beta = 1; the dual IB keeps all at every beta."""
     beta = validate_beta(beta)
-    if kind == "ib" and beta <= 1.0:
+    if not 0.0 <= entropy < np.inf:
+        raise ValueError(f"entropy must be finite and >= 0, got {entropy!r}")
+    if _is_ib(kind) and beta <= 1.0:
         return Point(beta * entropy, 0.0, 0.0)
     return Point(entropy, entropy, entropy)
 
@@ -96,21 +105,22 @@ def gaussian_ib(rho: float, beta: float, kind: Kind = "ib") -> Point:
 
     Onset 1 / rho^2 for the IB, (1 - rho^2) / rho^2 for the dual IB. The objective is that of the continuous problem.
     """
-    beta = validate_beta(beta)
-    equivalent = beta if kind == "ib" else beta + 1.0
-    total = -0.5 * np.log1p(-(rho**2))
+    beta, rho, ib = validate_beta(beta), validate_open_probability("rho", rho), _is_ib(kind)
+    equivalent = beta if ib else beta + 1.0
+    total = -0.5 * float(np.log1p(-(rho**2)))
     if equivalent * rho**2 <= 1.0:
-        distortion = total if kind == "ib" else rho**2 / (2.0 * (1.0 - rho**2))
+        distortion = total if ib else rho**2 / (2.0 * (1.0 - rho**2))
         return Point(beta * distortion, 0.0, 0.0)
     rate = 0.5 * np.log((equivalent - 1.0) * rho**2 / (1.0 - rho**2))
     relevance = 0.5 * np.log((equivalent - 1.0) / (equivalent * (1.0 - rho**2)))
-    distortion = total - relevance if kind == "ib" else 1.0 / (2.0 * beta)
+    distortion = total - relevance if ib else 1.0 / (2.0 * beta)
     return Point(float(rate + beta * distortion), float(rate), float(relevance))
 
 
 def symmetric_local(n: int, a: float, kind: Kind = "ib") -> float:
     """Local critical beta of the symmetric n-ary channel: 1 / a^2, and n^2 / L^2 with L = log((1 + (n-1) a) / (1 - a))."""
-    return 1.0 / a**2 if kind == "ib" else n**2 / np.log((1.0 + (n - 1.0) * a) / (1.0 - a)) ** 2
+    n, a = validate_integer("n", n, 2), validate_open_probability("a", a)
+    return 1.0 / a**2 if _is_ib(kind) else float(n**2 / np.log((1.0 + (n - 1.0) * a) / (1.0 - a)) ** 2)
 
 
 def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
@@ -119,6 +129,7 @@ def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
     At the onset clusters lean towards one source each, p(x|t) = q_z with ``q_z = ((1 + (n-1) z), 1 - z, ..., 1 - z) / n``. IB:
     the ratio of what q_z tells of X to what it tells of Y; dual IB: the same with the mean exponent in place of the latter.
     """
+    local = symmetric_local(n, a, kind)  # the limit z -> 0; it checks the arguments
 
     def q(z: float) -> np.ndarray:
         return np.concatenate([[1.0 + (n - 1.0) * z], np.full(n - 1, 1.0 - z)]) / n
@@ -142,20 +153,33 @@ def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
     best = int(np.argmin([ratio(z) for z in grid]))
     bounds = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     found = minimize_scalar(ratio, bounds=bounds, method="bounded", options={"xatol": 1e-12})
-    return min(symmetric_local(n, a, kind), float(found.fun), ratio(1.0))
+    return min(local, float(found.fun), ratio(1.0))
 
 
 def bernoulli_hamming_onset(p: float) -> float:
     """ln((1 - p) / p) for p <= 1/2: below it one reproduction is best."""
+    _check_half(p)
     return float(np.log((1.0 - p) / p))
 
 
 def bernoulli_hamming(p: float, beta: float) -> Point:
     """Bernoulli(p), p <= 1/2, with Hamming distortion: R(D) = h(p) - h(D), D = 1 / (1 + e^beta) (relevance is of X itself)."""
     beta = validate_beta(beta)
+    _check_half(p)
     distortion = min(p, _logistic(-beta))
     rate = _h(p) - _h(distortion)
     return Point(rate + beta * distortion, rate, rate)
+
+
+def _is_ib(kind: str) -> bool:
+    if kind not in ("ib", "dualib"):
+        raise ValueError(f"kind must be 'ib' or 'dualib', got {kind!r}")
+    return kind == "ib"
+
+
+def _check_half(p: Any) -> None:
+    if validate_open_probability("p", p) > 0.5:
+        raise ValueError(f"p must be at most 1/2, got {p!r}")
 
 
 def _h(p: float) -> float:

@@ -10,7 +10,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution
+from dualib._validation import as_distribution, validate_integer, validate_open_probability
 from dualib.joint import JointDistribution
 
 Array = npt.NDArray[np.float64]
@@ -94,21 +94,21 @@ def toy() -> JointDistribution:
 
 
 def binary_symmetric(e: float) -> JointDistribution:
-    """Binary symmetric channel with flip probability e in (0, 1), e != 1/2, x uniform; see `closed_forms.binary_symmetric`."""
-    e = _probability("e", e)
+    """Binary symmetric channel with flip probability e in (0, 1), x uniform; see `closed_forms.binary_symmetric`."""
+    e = validate_open_probability("e", e)
     return JointDistribution.from_conditionals([[1.0 - e, e], [e, 1.0 - e]])
 
 
 def erasure(e: float) -> JointDistribution:
     """Binary erasure channel with erasure probability e in (0, 1), x uniform; y = 0, 1 or erased; see `closed_forms.erasure`."""
-    e = _probability("e", e)
+    e = validate_open_probability("e", e)
     return JointDistribution.from_conditionals([[1.0 - e, 0.0, e], [0.0, 1.0 - e, e]], y_labels=["0", "1", "erased"])
 
 
 def symmetric(n: int, a: float) -> JointDistribution:
     """Symmetric n-ary channel, p(y|x) = a [y = x] + (1 - a) / n, x uniform; a in (0, 1). Its onsets are of first order."""
-    a = _probability("a", a)
-    n = _count("n", n, 2)
+    a = validate_open_probability("a", a)
+    n = validate_integer("n", n, 2)
     return JointDistribution.from_conditionals(a * np.eye(n) + (1.0 - a) / n)
 
 
@@ -122,7 +122,7 @@ def deterministic(classes: npt.ArrayLike) -> JointDistribution:
 
 def bernoulli(p: float) -> JointDistribution:
     """X = Y, 1 with probability p in (0, 1): the source for rate-distortion with a matrix such as Hamming's."""
-    p = _probability("p", p)
+    p = validate_open_probability("p", p)
     return JointDistribution.from_conditionals(np.eye(2), as_distribution("p", [1.0 - p, p]))
 
 
@@ -131,8 +131,8 @@ def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
 
     For fine, wide grids it tends to the Gaussian Information Bottleneck; see `closed_forms.gaussian_ib`.
     """
-    rho = _probability("rho", rho)
-    n = _count("n", n, 2)
+    rho = validate_open_probability("rho", rho)
+    n = validate_integer("n", n, 2)
     if isinstance(width, bool) or not isinstance(width, (int, float, np.floating)) or not 0.0 < width < np.inf:
         raise ValueError(f"width must be a positive number, got {width!r}")
     grid = np.linspace(-width, width, n)
@@ -154,15 +154,3 @@ def three_by_three() -> JointDistribution:
     """A 3 x 3 matrix published by Huang et al. for rate and relevance tables; x uniform, I(X;Y) = 0.4541057321 nats."""
     columns = np.array([[0.90, 0.08, 0.40], [0.025, 0.82, 0.05], [0.075, 0.10, 0.55]])
     return JointDistribution.from_conditionals(columns.T)
-
-
-def _probability(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0.0 < value < 1.0:
-        raise ValueError(f"{name} must be a number strictly between 0 and 1, got {value!r}")
-    return float(value)
-
-
-def _count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return int(value)

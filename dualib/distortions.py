@@ -374,6 +374,10 @@ def from_config(config: dict[str, Any]) -> Distortion:
         return Alpha(config["alpha"])
     if name == "rate-distortion":
         return RateDistortion(config["matrix"])
+    if name == "dualexpib":
+        from dualib.exponential import ExponentialFamily
+
+        return ExponentialFamily.from_config(config)
     if name == "bregman" and config.get("label") == "squared-euclidean":
         return Bregman.squared_euclidean()
     raise ValueError(f"no distortion named {name!r} can be loaded")

@@ -15,12 +15,17 @@ _MAX_CELLS = 400_000
 Kind = Literal["rigorous", "multistart"]
 
 
+def provable(problem: Problem) -> bool:
+    """Whether branch and bound applies: the IB and the dual IB with few y."""
+    return problem.joint.n_y <= PROVABLE_N_Y and isinstance(problem.distortion, (IB, DualIB))
+
+
 def judge(problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: bool = True) -> tuple[float, Kind, Maxima]:
     """The gap, its kind, and the maxima it rests on: exact or proved where that is to be had, else from the search."""
     gap = max(0.0, maxima.best)
     if problem.distortion.fixed_atoms:
         return gap, "rigorous", maxima
-    if not prove or problem.joint.n_y > PROVABLE_N_Y or not isinstance(problem.distortion, (IB, DualIB)):
+    if not prove or not provable(problem):
         return gap, "multistart", maxima
     return _prove(problem, state, maxima, tol)
 

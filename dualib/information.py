@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, as_non_negative
+from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, is_sparse
 
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
@@ -32,17 +32,20 @@ def kl_divergence(p: npt.ArrayLike, q: npt.ArrayLike, *, unit: Unit = "nats") ->
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
     if (second[first > 0.0] == 0.0).any():
-        return np.inf
+        return _in(unit, np.inf)
     live = first > 0.0
     return _in(unit, max(0.0, float(np.sum(first[live] * (np.log(first[live]) - np.log(second[live]))))))
 
 
 def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
-    """I(X;Y) = sum p(x,y) log( p(x,y) / (p(x) p(y)) ) of a joint distribution (n_x, n_y), dense or scipy.sparse."""
-    if hasattr(pxy, "tocoo"):
-        cells = pxy.tocoo()
-        values, rows, columns = np.asarray(cells.data, dtype=np.float64), cells.row, cells.col
-        px, py = np.asarray(pxy.sum(axis=1)).ravel(), np.asarray(pxy.sum(axis=0)).ravel()
+    """I(X;Y) = sum p(x,y) log( p(x,y) / (p(x) p(y)) ) of a table (n_x, n_y) of probabilities or counts, dense or scipy.sparse."""
+    if is_sparse(pxy):
+        csr = as_non_negative_csr("pxy", pxy)
+        csr.data /= csr.data.max()
+        csr.data /= csr.data.sum()
+        cells = csr.tocoo()
+        values, rows, columns = cells.data, cells.row, cells.col
+        px, py = np.asarray(csr.sum(axis=1)).ravel(), np.asarray(csr.sum(axis=0)).ravel()
     else:
         joint = _joint("pxy", pxy)
         rows, columns = np.nonzero(joint)
@@ -66,7 +69,7 @@ def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0
     """sum_y p^a q^(1-a) for an exponent a in [0, 1] (Chernoff 1952); 0^0 = 0 here, so only common support counts."""
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
-    if isinstance(exponent, bool) or not 0.0 <= exponent <= 1.0:
+    if isinstance(exponent, bool) or not isinstance(exponent, (int, float, np.floating)) or not 0.0 <= exponent <= 1.0:
         raise ValueError(f"exponent must be between 0 and 1, got {exponent!r}")
     return float(np.exp(-_chernoff(first, second, float(exponent))))
 

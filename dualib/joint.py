@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import SUM_TOLERANCE, as_counts, as_distribution, as_non_negative, as_probability_rows
+from dualib._validation import (
+    SUM_TOLERANCE,
+    as_counts,
+    as_distribution,
+    as_non_negative,
+    as_non_negative_csr,
+    as_probability_rows,
+    is_sparse,
+)
 from dualib.information import mutual_information
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 Array = npt.NDArray[np.float64]
 
@@ -33,7 +38,8 @@ class JointDistribution:
     px : ndarray (n_x,)
     py : ndarray (n_y,)
     py_x : ndarray (n_x, n_y) or CSR
-        Conditionals p(y|x). A row of p(x) = 0 holds p(y), which claims nothing about x (`from_conditionals` keeps the row given).
+        Conditionals p(y|x). A row of p(x) = 0 holds p(y), which claims nothing about x, dense and sparse alike
+        (`from_conditionals` keeps the row given).
     n_x, n_y : int
     mutual_information : float
         I(X;Y), nats.
@@ -54,16 +60,12 @@ class JointDistribution:
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
     ) -> None:
-        if _is_sparse(pxy):
-            matrix = _checked_csr("pxy", pxy)
-            _check_total(float(matrix.sum()))
-        else:
-            matrix = as_non_negative("pxy", pxy, 2)
-            _check_total(float(matrix.sum()))
+        matrix = as_non_negative_csr("pxy", pxy) if is_sparse(pxy) else as_non_negative("pxy", pxy, 2)
+        _check_total(float(matrix.sum()))
         self._set(matrix, None, x_labels, y_labels)
 
     def _set(self, matrix: Any, py_x: Array | None, x_labels: Any, y_labels: Any) -> None:
-        self.is_sparse: bool = _is_sparse(matrix)
+        self.is_sparse: bool = is_sparse(matrix)
         matrix = matrix / matrix.sum()
         self.n_x, self.n_y = (int(size) for size in matrix.shape)
         px = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
@@ -84,7 +86,7 @@ class JointDistribution:
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
     ) -> JointDistribution:
-        """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell.
+        """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell (which makes them dense).
 
         Raises
         ------
@@ -92,13 +94,13 @@ class JointDistribution:
             As the class; a negative or infinite `smoothing`.
         """
         amount = _smoothing(smoothing)
-        if _is_sparse(counts) and amount == 0.0:
-            matrix = _checked_csr("counts", counts)
+        if is_sparse(counts) and amount == 0.0:
+            matrix = as_non_negative_csr("counts", counts)
             matrix = matrix / matrix.data.max()
         elif amount == 0.0:
             matrix = as_counts("counts", counts)
         else:
-            dense = counts.toarray() if _is_sparse(counts) else counts
+            dense = counts.toarray() if is_sparse(counts) else counts
             matrix = as_counts("counts", as_non_negative("counts", dense, 2) + amount)
         return cls(matrix / matrix.sum(), x_labels, y_labels)
 
@@ -183,41 +185,33 @@ class JointDistribution:
         return f"JointDistribution({self.n_x} x {self.n_y}, {kind}I(X;Y) = {self.mutual_information:.6g} nats)"
 
 
-def _is_sparse(matrix: Any) -> bool:
-    return hasattr(matrix, "tocsr") and hasattr(matrix, "toarray")
-
-
-def _checked_csr(name: str, matrix: Any) -> sparse.csr_array:
-    from scipy import sparse
-
-    csr = sparse.csr_array(matrix)
-    csr.sum_duplicates()
-    if 0 in csr.shape or csr.nnz == 0:
-        raise ValueError(f"{name} must not be empty or all zero, got shape {csr.shape} with {csr.nnz} stored values")
-    data = as_non_negative(name, csr.data, 1)
-    csr = sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
-    csr.eliminate_zeros()
-    return csr
-
-
 def _check_total(total: float) -> None:
     if not abs(total - 1.0) <= SUM_TOLERANCE:
         raise ValueError(f"pxy must sum to 1, got {total!r}; use JointDistribution.from_counts for counts")
 
 
 def _conditionals(matrix: Any, px: Array, py: Array) -> Any:
-    if _is_sparse(matrix):
-        scale = np.divide(1.0, px, out=np.zeros_like(px), where=px > 0.0)
+    if is_sparse(matrix):
         rows = matrix.copy()
-        rows.data = rows.data * np.repeat(scale, np.diff(rows.indptr))
-        return rows
+        rows.data = rows.data / np.repeat(px, np.diff(rows.indptr))  # a row of p(x) = 0 has nothing stored
+        return rows if (px > 0.0).all() else _with_rows(rows, px == 0.0, py)
     with np.errstate(over="ignore"):
         rows = np.where(px[:, None] > 0.0, matrix / np.where(px > 0.0, px, 1.0)[:, None], py)
     return rows / rows.sum(axis=1, keepdims=True)
 
 
+def _with_rows(rows: Any, dead: np.ndarray, py: Array) -> Any:
+    """The CSR `rows` with p(y) in those of `dead`, which are empty."""
+    from scipy import sparse
+
+    column = sparse.csr_array(dead[:, None].astype(np.float64))
+    filled = sparse.csr_array(rows + column @ sparse.csr_array(py[None, :]))
+    filled.sort_indices()
+    return filled
+
+
 def _freeze(value: Any) -> Any:
-    if _is_sparse(value):
+    if is_sparse(value):
         for part in (value.data, value.indices, value.indptr):
             part.flags.writeable = False
         return value

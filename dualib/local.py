@@ -26,6 +26,7 @@ from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
 
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
 _DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
+_INDEFINITE_LIMIT = 600  # ... by a dense factorisation that takes an indefinite Hessian, on branches
 _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
@@ -51,17 +52,17 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
     while state.residual > tol and n_iter < max_iter and not _stalled(trail, state, tol):
         trail.append((state.objective, state.residual))
         proposal = None
-        if _size(state.atoms, problem) <= NEWTON_LIMIT and n_iter >= 3 and state.residual < 1.0:
+        if size_of(state.atoms, problem) <= NEWTON_LIMIT and n_iter >= 3 and state.residual < 1.0:
             proposal = newton_step(problem, state, damping)
             damping_next = damping * 10.0 if damping else 1e-3
-        elif _size(state.atoms, problem) > NEWTON_LIMIT:
+        elif size_of(state.atoms, problem) > NEWTON_LIMIT:
             proposal = history.propose(state)
         accepted = None
         if proposal is not None:
             accepted = _guarded(problem, beta, state, proposal)
             n_iter += 2
             if accepted is None:
-                damping = min(damping_next, 1.0) if _size(state.atoms, problem) <= NEWTON_LIMIT else damping
+                damping = min(damping_next, 1.0) if size_of(state.atoms, problem) <= NEWTON_LIMIT else damping
                 history.clear()
             else:
                 damping = damping * 0.1 if damping > 1e-7 else 0.0
@@ -152,7 +153,8 @@ def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:
     return Atoms(pairs.sum(axis=1), means, face).pick(alive).normalised()
 
 
-def _size(atoms: Atoms, problem: Problem) -> int:
+def size_of(atoms: Atoms, problem: Problem) -> int:
+    """Number of unknowns of Newton's method on weights and means."""
     return len(atoms) * (1 if problem.distortion.fixed_atoms else 1 + problem.U.shape[1])
 
 
@@ -261,10 +263,15 @@ def _compress(rows: Array, pull: Array) -> tuple[Array, Array]:
     return compressed, projected
 
 
-def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
-    """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped."""
+def newton_step(problem: Problem, state: Sweep, damping: float, *, definite: bool = True) -> Atoms | None:
+    """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped.
+
+    With ``definite=False`` the step goes to the stationary point of the quadratic model whether or not that is a minimum.
+    """
     curvature = Curvature(problem, state)
-    if curvature.size <= _DENSE_LIMIT:
+    if not definite and curvature.size <= _INDEFINITE_LIMIT:
+        step = _solve_indefinite(curvature)
+    elif curvature.size <= _DENSE_LIMIT:
         step, damping = _solve_dense(curvature, damping)
     else:
         step = _solve_cg(curvature, damping, relative=min(0.1, state.residual))
@@ -294,6 +301,13 @@ def _solve_dense(curvature: Curvature, damping: float) -> tuple[Array | None, fl
         except LinAlgError:
             damping = 10.0 * damping if damping else 1e-6
     return None, damping
+
+
+def _solve_indefinite(curvature: Curvature) -> Array | None:
+    try:
+        return -np.linalg.solve(curvature.dense(), curvature.gradient.ravel()).reshape(curvature.gradient.shape)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _solve_cg(curvature: Curvature, damping: float, relative: float, max_iter: int = 200) -> Array:
@@ -335,7 +349,7 @@ def _mean_step(problem: Problem, state: Sweep, step: Array, curvature: Curvature
 
 def slowest_rate(problem: Problem, state: Sweep) -> float:
     """Rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT."""
-    if _size(state.atoms, problem) > NEWTON_LIMIT:
+    if size_of(state.atoms, problem) > NEWTON_LIMIT:
         return np.inf
     values = eigh(Curvature(problem, state).dense(), eigvals_only=True, subset_by_index=[0, 0], check_finite=False)
     return float(1.0 - values[0])

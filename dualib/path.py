@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dualib.assemble import assemble
-from dualib.optimise import Outcome, initial_atoms, optimise
-from dualib.problem import Atoms, Problem
+from dualib.branch import Branch, Loss, touching
+from dualib.gap import judge, provable
+from dualib.local import polish, size_of
+from dualib.optimise import Outcome, initial_atoms, optimise, sort_atoms
+from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.results import Solution
+from dualib.search import Maxima, reweight, search
 from dualib.solver import status_of, warn_unless_converged
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
+_FOLLOWED = 3_000  # unknowns up to which a branch is followed by Newton's method
+_FARTHEST = 0.7  # ... and how far, in log beta
+
+
+def can_follow(path: Path) -> bool:
+    """Whether every point so far is small enough for its branch to be followed by Newton's method."""
+    return all(size_of(outcome.state.atoms, path.problem) <= _FOLLOWED for outcome in path.outcomes.values())
 
 
 class Path:
@@ -19,34 +32,102 @@ class Path:
     def __init__(self, problem: Problem, tol: float, max_iter: int, rng: np.random.Generator, *, prove: bool = True) -> None:
         self.problem, self.tol, self.max_iter, self.rng, self.prove = problem, tol, max_iter, rng, prove
         self.outcomes: dict[float, Outcome] = {}
-        self.solutions: dict[float, Solution] = {}
+        self._solutions: dict[float, Solution] = {}
 
-    def solve(self, beta: float, start: float | None = None) -> Solution:
+    def solve(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch)."""
-        if start is None:
+        near = None if start is None else self.outcomes[start]
+        outcome = None if near is None else self._followed(beta, near)
+        if near is None:
             outcome = self._optimise(beta, initial_atoms(self.problem), None, warm=False)
-        else:
-            near = self.outcomes[start]
-            born = near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)
-            outcome = self._optimise(beta, near.state.atoms, born, warm=True)
-            if outcome.gap > self.tol:
-                fresh = self._optimise(beta, initial_atoms(self.problem), outcome.state.atoms, warm=False)
-                outcome = min(outcome, fresh, key=lambda result: result.gap)
+        elif outcome is None:
+            outcome = self._from_neighbour(beta, near)
+        assert outcome is not None
         self.outcomes[beta] = outcome
-        status = status_of(outcome, self.tol)
-        self.solutions[beta] = assemble(self.problem, outcome, status)
-        warn_unless_converged(self.solutions[beta], self.tol)
-        return self.solutions[beta]
+        return outcome
+
+    def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
+        """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
+        start = loss.grown(self.problem)
+        if loss.is_jump(self.problem):
+            start = reweight(self.problem, beta, start)
+        grown = polish(self.problem, beta, start, tol=1e-13, max_iter=500)
+        outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter)
+        if outcome.gap > self.tol or outcome.state.residual > self.tol:
+            outcome = self._repaired(self._optimise(beta, grown.state.atoms, outcome.maxima.points, warm=True))
+        self.outcomes[beta] = outcome
+        return outcome
+
+    def discard(self, beta: float) -> None:
+        """Forget a point that was solved on the way only."""
+        self.outcomes.pop(beta, None)
+        self._solutions.pop(beta, None)
+
+    def solution(self, beta: float) -> Solution:
+        """The public solution of a point, made at its first use."""
+        if beta not in self._solutions:
+            outcome = self.outcomes[beta]
+            sorted_outcome = Outcome(
+                sort_atoms(self.problem, outcome.state), outcome.gap, outcome.certificate, outcome.maxima, outcome.n_iter
+            )
+            self._solutions[beta] = assemble(self.problem, sorted_outcome, status_of(outcome, self.tol))
+        return self._solutions[beta]
+
+    def solution_of(self, state: Sweep, hints: Atoms) -> Solution:
+        """The public solution of any state, certified."""
+        outcome = self._certified(sort_atoms(self.problem, state), hints, 1)
+        return assemble(self.problem, outcome, status_of(outcome, self.tol))
+
+    def warn(self) -> None:
+        """A ConvergenceWarning for each point that missed the tolerance."""
+        for beta in sorted(self.outcomes):
+            warn_unless_converged(self.solution(beta), self.tol, stacklevel=3)
+
+    def _followed(self, beta: float, near: Outcome) -> Outcome | None:
+        """Along the branch of a neighbour, where that is smooth and stays optimal."""
+        if size_of(near.state.atoms, self.problem) > _FOLLOWED or abs(math.log(beta / near.state.beta)) > _FARTHEST:
+            return None
+        branch = Branch(self.problem, near.state)
+        state = branch.at(beta, smallest=0.05)
+        if state is None:
+            return None
+        outcome = self._certified(state, near.maxima.points, 3 * len(branch.states))
+        if outcome.gap <= self.tol:
+            return outcome
+        repaired = self._optimise(beta, state.atoms, outcome.maxima.points.pick(outcome.maxima.log_c > 0.0), warm=True)
+        return repaired if repaired.gap <= self.tol else None
+
+    def _certified(self, state: Sweep, hints: Atoms, n_iter: int) -> Outcome:
+        """A stationary state with its gap; where the gap can be proved, the hints alone are enough of a search."""
+        if self.prove and provable(self.problem):
+            hints = join(Atoms(np.zeros(len(hints)), hints.means, hints.face), self._sources)
+            points, values = touching(self.problem, state, hints)
+            order = np.argsort(-values, kind="stable")
+            maxima = Maxima(points.pick(order), values[order])
+        else:
+            maxima = search(
+                self.problem, state.beta, state.atoms, state.posterior, state.log_z, self.rng, extra=hints if len(hints) else None
+            )
+        gap, certificate, found = judge(self.problem, state, maxima, self.tol, prove=self.prove and maxima.best <= self.tol)
+        return Outcome(state, gap, certificate, found, n_iter)
+
+    @property
+    def _sources(self) -> Atoms:
+        """Every source as a point of the simplex."""
+        return self.problem.atoms_from_members(np.eye(self.problem.n), np.zeros(self.problem.n))
+
+    def _from_neighbour(self, beta: float, near: Outcome) -> Outcome:
+        born = near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)
+        return self._repaired(self._optimise(beta, near.state.atoms, born, warm=True))
+
+    def _repaired(self, outcome: Outcome) -> Outcome:
+        """The outcome, or where its gap is open the better one of it and of a solve from scratch."""
+        if outcome.gap <= self.tol:
+            return outcome
+        beta = outcome.state.beta
+        fresh = self._optimise(beta, initial_atoms(self.problem), outcome.state.atoms, warm=False)
+        return min(outcome, fresh, key=lambda result: result.gap)
 
     def _optimise(self, beta: float, start: Atoms, extra: Atoms | None, *, warm: bool) -> Outcome:
-        return optimise(
-            self.problem,
-            beta,
-            start,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            rng=self.rng,
-            extra=extra,
-            warm=warm,
-            prove=self.prove,
-        )
+        options = {"tol": self.tol, "max_iter": self.max_iter, "rng": self.rng, "prove": self.prove}
+        return optimise(self.problem, beta, start, extra=extra, warm=warm, **options)

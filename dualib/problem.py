@@ -6,16 +6,16 @@ Pairs are laid out (n_t, n_x) here, clusters first; the public results have the 
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dualib import kernels
 from dualib.distortions import Array, Distortion, Mask
-
-if TYPE_CHECKING:
-    from dualib.joint import JointDistribution
+from dualib.joint import JointDistribution
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Problem:
     """
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
+        if not isinstance(joint, JointDistribution):
+            raise TypeError(f"joint must be a JointDistribution, got {type(joint).__name__}: write JointDistribution(pxy)")
         self.joint = joint
         self.distortion = distortion
         py_x = joint.py_x
@@ -73,8 +75,9 @@ class Problem:
             py_x = py_x.toarray()
             py_x[joint.px == 0.0] = joint.py
         self.full_py_x: Array = py_x
-        features, offset = distortion.lift(py_x)
-        if not (np.isfinite(features).all() and np.isfinite(offset).all()):
+        live = joint.px > 0.0
+        features, offset = _lifted(distortion, py_x, live)
+        if not (np.isfinite(features[live]).all() and np.isfinite(offset[live]).all()):
             raise ValueError(f"distortion {distortion!r}: lift returned values that are not finite")
         self.full_features: Array = features
         self.full_offset: Array = offset
@@ -89,6 +92,7 @@ class Problem:
         self.constant: float = float(self.px @ self.a)
         self.support: Mask | None = None if support is None or support[first].all() else support[first]
         self._support_f = None if self.support is None else self.support.astype(np.float64)
+        self._links: deque[tuple[Atoms, tuple[Array, Array]]] = deque(maxlen=2)
 
     @property
     def n(self) -> int:
@@ -127,9 +131,17 @@ class Problem:
         return (atoms.means,) if self.distortion.support is None else (atoms.means, atoms.face)
 
     def link(self, atoms: Atoms) -> tuple[Array, Array]:
-        """V (n_t, k) and b (n_t,); NaN, and no warning, where a trial step has left the domain of M (it is then refused)."""
+        """V (n_t, k) and b (n_t,); NaN, and no warning, where a trial step has left the domain of M (it is then refused).
+
+        The last two are kept: a sweep needs them at both its ends, and the next one starts where it ended.
+        """
+        for known, result in self._links:
+            if known is atoms:  # the object, not its arrays: these may be a caller's, who writes into them
+                return result
         with np.errstate(all="ignore"):
-            return self.distortion.link(*self._on_face(atoms))
+            result = self.distortion.link(*self._on_face(atoms))
+        self._links.append((atoms, result))
+        return result
 
     def decoder(self, atoms: Atoms) -> Array:
         """The decoder p(y|t), (n_t, n_y)."""
@@ -164,6 +176,19 @@ class Problem:
         face = live @ (1.0 - self._support_f) == 0.0
         feasible = face.any(axis=1)
         return Atoms(weights[feasible], means[feasible], face[feasible])
+
+
+def _lifted(distortion: Distortion, py_x: Array, live: Mask) -> tuple[Array, Array]:
+    """Features and offsets of all sources; NaN for one of probability 0 whose row, of no account, the distortion refuses."""
+    if distortion.fixed_atoms or live.all():
+        return distortion.lift(py_x)
+    some, some_offset = distortion.lift(py_x[live])
+    features, offset = np.full((len(py_x), some.shape[1]), np.nan), np.full(len(py_x), np.nan)
+    features[live], offset[live] = some, some_offset
+    for x in np.flatnonzero(~live):
+        with contextlib.suppress(ValueError), np.errstate(all="ignore"):
+            features[[x]], offset[[x]] = distortion.lift(py_x[[x]])
+    return features, offset
 
 
 def _distinct_rows(px: Array, features: Array, offset: Array, support: Mask | None) -> tuple[np.ndarray, np.ndarray]:
@@ -234,12 +259,13 @@ def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     kernels.posterior(terms, log_z, work)
     finite = np.isfinite(log_z).all()
     objective = float(beta * problem.constant - problem.px @ log_z) if finite else np.inf
-    pairs = terms * problem.px
-    weights = pairs.sum(axis=1)
+    weights = terms @ problem.px
     live = weights > 0.0
     means = atoms.means.copy()
     if not problem.distortion.fixed_atoms:
-        means[live] = (pairs[live] @ problem.U) / weights[live, None]
+        few = problem.U.shape[1] < len(atoms)  # p(x) goes onto whichever factor is smaller
+        moments = terms @ (problem.px[:, None] * problem.U) if few else (terms * problem.px) @ problem.U
+        means[live] = moments[live] / weights[live, None]
     new = Atoms(weights, means, atoms.face)
     c = weights / atoms.weights
     residual = float(max(np.max(np.abs(c - 1.0)), np.sqrt(np.max(natural_distance(problem, beta, atoms, new)))))

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Unit = Literal["nats", "bits"]
+EventKind = Literal["appearance", "split", "jump"]
 
 _INFORMATION = ("objective", "lower_bound", "rate", "relevance", "decoder_information", "gap")
 _KL_DISTORTIONS = ("ib", "dualib", "dualexpib")  # whose expected distortion is an information, in nats
@@ -222,16 +223,20 @@ class Event:
     Attributes
     ----------
     kind : {"appearance", "split", "jump"}
-        A cluster is born away from all others with weight 0; one divides; a whole segment of solutions is optimal.
+        A cluster is born away from all others with weight 0 (or, where `after` is the smaller number, dies there); one divides;
+        a whole segment of solutions is optimal, from `below` to `above`.
     beta, interval : float, (float, float)
         Where it is, and the betas between which it lies.
     before, after, multiplicity : int
         Numbers of clusters just below and above `beta`; how many events coincide there (symmetric problems).
     located, precision : bool, float
         Found by root finding, or only bracketed by the grid; relative width of the bracket, by default of `interval`.
+    below, above : Solution, optional
+        The solution at the event, continued from below and from above. Both are at `beta` itself for a jump; otherwise a new cluster
+        has weight 0 at `beta`, and the side that has it is given a little further on.
     """
 
-    kind: Literal["appearance", "split", "jump"]
+    kind: EventKind
     beta: float
     interval: tuple[float, float]
     before: int
@@ -239,6 +244,8 @@ class Event:
     multiplicity: int = 1
     located: bool = False
     precision: float = math.inf
+    below: Solution | None = field(default=None, compare=False, repr=False)
+    above: Solution | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in EVENT_KINDS:
@@ -330,6 +337,28 @@ class Curve(_Result):
             raise ValueError(f"index {index} picks no solution out of {len(self)}")
         low, high = min(s.beta for s in part), max(s.beta for s in part)
         return Curve(part, [event for event in self.events if low <= event.beta <= high], self.onset)
+
+    def objective_bounds(self, beta: npt.ArrayLike) -> tuple[Array, Array]:
+        """Certified lower and upper bounds of the optimal objective F at any beta, on the grid or not, nats.
+
+        F is concave in beta: the chords of the lower bounds at the points of the curve lie below it, and each solution's
+        own line ``rate + beta E d`` above. They hold as surely as the certificates of the points do.
+
+        Parameters
+        ----------
+        beta : float or array_like
+            Trade-offs, > 0.
+
+        Returns
+        -------
+        lower, upper : ndarray, of the shape of `beta`
+        """
+        from dualib.enclosure import Enclosure, least_distortion
+
+        values = np.asarray(beta, dtype=np.float64)
+        if not ((values > 0.0) & (values < np.inf)).all():
+            raise ValueError(f"beta must be positive and finite, got {beta!r}")
+        return Enclosure.of(self.solutions).bounds(values, least_distortion(self.joint, self.distortion))
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""

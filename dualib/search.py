@@ -249,7 +249,7 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
         if np.max(natural_distance(problem, beta, points, plain)) < 1e-18:
             break
         plain_values, _ = log_c(problem, beta, log_a, plain)
-        proposal = Atoms(points.weights, _newton_means(problem, beta, points, q, plain.means), points.face)
+        proposal = Atoms(points.weights, newton_means(problem, beta, points, q, plain.means), points.face)
         # one ascent step brings the proposal, which may have left the domain, back to a true mean
         proposal = Atoms(points.weights, log_c(problem, beta, log_a, proposal)[1] @ problem.U, points.face)
         better = log_c(problem, beta, log_a, proposal)[0] >= plain_values
@@ -258,7 +258,7 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
     return points
 
 
-def _newton_means(problem: Problem, beta: float, points: Atoms, q: Array, plain: Array) -> Array:
+def newton_means(problem: Problem, beta: float, points: Atoms, q: Array, plain: Array) -> Array:
     """Newton's step for the stationary points of log c: (I - beta Cov_q(U) J)^-1 (mean under q - M), point by point."""
     jacobian = problem.jacobian(points)
     means = np.empty_like(plain)

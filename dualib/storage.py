@@ -3,7 +3,7 @@
 Layout, version 1. ``header``: JSON, as bytes: the format, version, labels, distortion and all that is no number array.
 ``scalars`` (n_solutions, n_fields): the float fields of the solutions, named in the header. Arrays with one row per
 cluster (``encoder``, transposed, ``weights``, ``means``, ``decoder``, ``stability``) are concatenated over solutions:
-solution i has the rows ``offsets[i]:offsets[i + 1]``. ``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
+solution i has the rows ``offsets[i]:offsets[i + 1]``; those of the curve come first, then those beside its events. ``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +42,7 @@ _RAGGED = ("encoder", "weights", "means", "decoder", "stability")
 # What reading bytes that are no such file can raise, from zip, zlib, numpy and from rebuilding the objects.
 _UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError),
-    *(OverflowError, NotImplementedError, RuntimeError),
+    *(OverflowError, NotImplementedError, RuntimeError, StopIteration),
 )
 
 
@@ -65,12 +65,15 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     if isinstance(result, Curve):
         name, solutions = "dualib-curve", result.solutions
         onset = [] if result.onset is None else [result.onset]
-        events = [dataclasses.asdict(event) for event in result.events]
+        events = [_pack_event(event) for event in result.events]
+        sides = [side for event in result.events for side in (event.below, event.above) if side is not None]
+        solutions = (*solutions, *sides)
     elif isinstance(result, Solution):
         name, solutions, onset, events = "dualib-solution", (result,), [], []
     else:
         raise TypeError(f"result must be a Curve or a Solution, got {type(result).__name__}")
     header: dict[str, Any] = {"format": name, "version": VERSION, "events": events}
+    header["n_points"] = len(result) if isinstance(result, Curve) else 1
     arrays: dict[str, Any] = {"onset": np.array(onset, dtype=np.float64)}
     _pack_distortion(solutions[0].distortion, header, arrays)
     _pack_joint(solutions[0].joint, header, arrays)
@@ -140,8 +143,26 @@ def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Curve 
     onset = arrays["onset"]
     if onset.shape not in ((0,), (1,)) or np.isnan(onset).any():
         raise ValueError(f"onset must be one number or none, got {onset!r}")
-    events = [Event(**{**event, "interval": tuple(event["interval"])}) for event in header["events"]]
-    return Curve(solutions, events, float(onset[0]) if len(onset) else None)
+    n_points = int(header["n_points"])
+    sides = iter(solutions[n_points:])
+    events = [_unpack_event(event, sides) for event in header["events"]]
+    if not 0 < n_points <= len(solutions) or next(sides, None) is not None:
+        raise ValueError(f"n_points = {n_points} does not fit the {len(solutions)} solutions and the events")
+    return Curve(solutions[:n_points], events, float(onset[0]) if len(onset) else None)
+
+
+def _pack_event(event: Event) -> dict[str, Any]:
+    """The event as JSON; of the solutions beside it, only whether they are there: they follow those of the curve."""
+    names = (field.name for field in dataclasses.fields(event) if field.name not in ("below", "above"))
+    plain = {name: getattr(event, name) for name in names}
+    return {**plain, "sides": [event.below is not None, event.above is not None]}
+
+
+def _unpack_event(packed: dict[str, Any], sides: Iterator[Solution]) -> Event:
+    fields = {name: value for name, value in packed.items() if name != "sides"}
+    fields["interval"] = tuple(fields["interval"])
+    below, above = (next(sides) if there else None for there in packed["sides"])
+    return Event(**fields, below=below, above=above)
 
 
 def _pack_distortion(distortion: Distortion, header: dict[str, Any], arrays: dict[str, Any]) -> None:

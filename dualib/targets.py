@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import brentq
 
-from dualib.annealing import onset_of
+from dualib.critical import onset_of
 from dualib.assemble import assemble
 from dualib.distortions import Distortion, as_distortion
 from dualib.gap import judge
@@ -94,18 +94,18 @@ def solve_at(
 
 def _search(path: Path, name: str, target: float, first: float) -> Solution:
     low, high = _bracket(path, name, target, first)
-    scale = abs(_value(path.solutions[high], name) - _value(path.solutions[low], name))
+    scale = abs(_value(path.solution(high), name) - _value(path.solution(low), name))
 
     def excess(log_beta: float) -> float:
         beta = math.exp(log_beta)
-        if beta not in path.solutions:
+        if beta not in path.outcomes:
             path.solve(beta, min(path.outcomes, key=lambda other: abs(math.log(other) - log_beta)))
-        difference = _value(path.solutions[beta], name) - target
+        difference = _value(path.solution(beta), name) - target
         return 0.0 if abs(difference) <= _EXACT * scale else difference
 
     found = math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-12, rtol=1e-15, maxiter=200, disp=False))
-    best = min(path.solutions, key=lambda beta: (abs(_value(path.solutions[beta], name) - target), abs(beta - found)))
-    if abs(_value(path.solutions[best], name) - target) <= _EXACT * scale:
+    best = min(path.outcomes, key=lambda beta: (abs(_value(path.solution(beta), name) - target), abs(beta - found)))
+    if abs(_value(path.solution(best), name) - target) <= _EXACT * scale:
         return _judged(path, best, path.outcomes[best].state)
     return _mixed(path, name, target)
 
@@ -130,7 +130,8 @@ def _bracket(path: Path, name: str, target: float, first: float) -> tuple[float,
     """Betas on both sides of the target, from just below the onset upward by doubling."""
     sign = -1.0 if name == "expected_distortion" else 1.0
     low = 0.9 * first
-    at_low = _value(path.solve(low), name)
+    path.solve(low)
+    at_low = _value(path.solution(low), name)
     high, latest = low, at_low
     while high < _LARGEST_BETA:
         if sign * (latest - target) >= 0.0 and high > low:
@@ -139,24 +140,25 @@ def _bracket(path: Path, name: str, target: float, first: float) -> tuple[float,
             return low, high
         start = high
         high *= 2.0
-        latest = _value(path.solve(high, start), name)
+        path.solve(high, start)
+        latest = _value(path.solution(high), name)
         if sign * (latest - target) < 0.0:
             low, at_low = high, latest
-    ends = sorted([_value(path.solutions[min(path.solutions)], name), latest])
+    ends = sorted([_value(path.solution(min(path.outcomes)), name), latest])
     raise ValueError(f"{name} must be between {ends[0]:.10g} and {ends[1]:.10g}, the range of this problem, got {target!r}")
 
 
 def _mixed(path: Path, name: str, target: float) -> Solution:
     """The two ends of the straight piece that holds the target, mixed in proportion."""
     problem = path.problem
-    betas = sorted(path.solutions)
+    betas = sorted(path.outcomes)
     crossed = [
         (one, other)
         for one, other in itertools.pairwise(betas)
-        if (_value(path.solutions[one], name) > target) != (_value(path.solutions[other], name) > target)
+        if (_value(path.solution(one), name) > target) != (_value(path.solution(other), name) > target)
     ]
     one, other = min(crossed, key=lambda ends: ends[1] / ends[0])
-    values = [_value(path.solutions[beta], name) for beta in (one, other)]
+    values = [_value(path.solution(beta), name) for beta in (one, other)]
     share = (target - values[1]) / (values[0] - values[1])
     beta = math.sqrt(one * other)
     parts = [path.outcomes[end].state.atoms for end in (one, other)]

@@ -1,0 +1,322 @@
+"""Local continuation in beta: a branch of solutions on one set of atoms, and where c touches 1 along it.
+
+On a fixed set of atoms the stationary point z(beta) = (w, M) moves by the implicit ODE ``dz/dbeta = -H^-1 dg/dbeta`` (g the scaled
+gradient, H the Hessian of `local.Curvature`). Newton's first step at the new beta from the old point is Euler's step of this ODE
+to first order, and the further ones correct it; a step that does not converge is halved. Nothing here asks whether the branch
+is optimal: a branch can be followed past its loss of optimality, which is how that loss is located from both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from dualib.distortions import Array
+from dualib.local import newton_step
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
+from dualib.search import log_c, newton_means
+
+_CORRECTED = 1e-12
+_ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
+_SAME = 1e-6  # squared natural distance below which two points are one
+_SMALLEST_STEP = 1e-7  # in log beta
+_ROOT = 1e-12  # accuracy of a root in log beta
+_TOUCHES = 1e-11  # log c this near 0 touches
+_SEED, _TILT = 1e-3, 0.1  # weight of a cluster just born; how far the halves of one that splits start apart
+_FLAT = 1e-2  # squared natural distance
+_BACK = (1e-6, 1e-2)  # first and largest step behind a point past its loss, in log beta
+_MOST_ROUNDS = 30
+POSITIVE = 1e-13  # log c above this is a violation
+
+
+def correct(problem: Problem, beta: float, atoms: Atoms, max_newton: int = 12) -> Sweep | None:
+    """The stationary point on these atoms by undamped Newton steps; None where they diverge or an atom would lose its weight."""
+    state = sweep(problem, beta, atoms)
+    for _ in range(max_newton):
+        if state.residual <= _CORRECTED or not math.isfinite(state.residual):
+            break
+        proposal = newton_step(problem, state, 0.0, definite=False)
+        if proposal is None or len(proposal) != len(atoms):
+            return None
+        trial = sweep(problem, beta, proposal)
+        if not math.isfinite(trial.objective) or trial.residual > 2.0 * max(state.residual, 0.1):
+            return None
+        if trial.residual > 0.5 * state.residual and state.residual < _ROUNDING:
+            break
+        state = trial
+    return state if state.residual < _ROUNDING else None
+
+
+class BrokenBranch(ArithmeticError):
+    """A branch could not be followed between two betas that it was known to reach."""
+
+
+class Branch:
+    """The solutions on one set of atoms, by beta; the order of the atoms is kept."""
+
+    def __init__(self, problem: Problem, state: Sweep) -> None:
+        self.problem = problem
+        self.states: dict[float, Sweep] = {state.beta: state}
+
+    def nearest(self, beta: float) -> Sweep:
+        """The known state nearest to `beta` in ratio."""
+        return self.states[min(self.states, key=lambda known: abs(math.log(known / beta)))]
+
+    def at(self, beta: float, largest: float = 0.5, smallest: float = _SMALLEST_STEP) -> Sweep | None:
+        """The state at `beta`, by steps in log beta between `smallest` and `largest`; None where it does not get there."""
+        step = largest
+        while beta not in self.states:
+            start = self.nearest(beta)
+            away = math.log(beta / start.beta)
+            target = beta if abs(away) <= step else start.beta * math.exp(math.copysign(step, away))
+            state = correct(self.problem, target, self._predicted(start, target))
+            if state is not None and self._continuous(start, state):
+                self.states[target] = state
+                step *= 2.0
+            else:
+                step = 0.5 * min(step, abs(away))
+                if step < smallest:
+                    return None
+        return self.states[beta]
+
+    def between(self, beta: float) -> Sweep:
+        """The state at a beta between known ones, which the branch is known to reach."""
+        state = self.at(beta)
+        if state is None:
+            raise BrokenBranch(f"the branch breaks off near beta = {beta!r}")
+        return state
+
+    def _predicted(self, start: Sweep, beta: float) -> Atoms:
+        """Linear extrapolation in log beta through the two nearest states, where their distance allows it; else the nearest."""
+        others = sorted((b for b in self.states if b != start.beta), key=lambda b: abs(math.log(b / beta)))
+        if not others or abs(math.log(others[0] / start.beta)) < 1e-9:
+            return start.atoms
+        other = self.states[others[0]]
+        share = math.log(beta / start.beta) / math.log(start.beta / other.beta)
+        if abs(share) > 2.0:
+            return start.atoms
+        weights = start.atoms.weights * (start.atoms.weights / other.atoms.weights) ** share
+        means = start.atoms.means + share * (start.atoms.means - other.atoms.means)
+        guess = Atoms(weights, means, start.atoms.face).normalised()
+        return guess if np.isfinite(sweep(self.problem, beta, guess).residual) else start.atoms
+
+    def _continuous(self, old: Sweep, new: Sweep) -> bool:
+        """Whether each atom is still itself: nearer to its old place than to any other atom's, and none coincide."""
+        if len(new.atoms) == 1 or self.problem.distortion.fixed_atoms:
+            return True
+        between = distance_matrix(self.problem, new.beta, new.atoms, new.atoms)
+        np.fill_diagonal(between, np.inf)
+        if between.min() < _SAME:
+            return False
+        moved = natural_distance(self.problem, new.beta, old.atoms, new.atoms)
+        return bool((moved < between.min(axis=1)).all())
+
+
+def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 30) -> tuple[Atoms, Array]:
+    """Bring points to local maxima of log c at a state: Newton steps where they climb, else the centroid step; the values."""
+    log_a = np.log(problem.px) - state.log_z
+    values, q = log_c(problem, state.beta, log_a, points)
+    if problem.distortion.fixed_atoms:
+        return points, values
+    for _ in range(steps):
+        plain = Atoms(points.weights, q @ problem.U, points.face)
+        if np.max(natural_distance(problem, state.beta, points, plain), initial=0.0) < 1e-24:
+            break
+        plain_values, plain_q = log_c(problem, state.beta, log_a, plain)
+        newton = Atoms(points.weights, newton_means(problem, state.beta, points, q, plain.means), points.face)
+        newton = Atoms(points.weights, log_c(problem, state.beta, log_a, newton)[1] @ problem.U, points.face)
+        newton_values, newton_q = log_c(problem, state.beta, log_a, newton)
+        better = newton_values >= plain_values
+        new = Atoms(points.weights, np.where(better[:, None], newton.means, plain.means), points.face)
+        done = np.max(np.abs(np.where(better, newton_values, plain_values) - values), initial=0.0) == 0.0
+        values, q = np.where(better, newton_values, plain_values), np.where(better[:, None], newton_q, plain_q)
+        points = new
+        if done:
+            break
+    return points, values
+
+
+def _halves(problem: Problem, state: Sweep, t: int) -> Atoms:
+    """Two atoms of half the weight, moved apart along the direction in which atom t is softest."""
+    members = state.posterior[t] * problem.px
+    members = members / members.sum()
+    scaled = np.sqrt(members)[:, None] * problem.whitened(state.atoms.pick(np.array([t])))[0]
+    direction = np.linalg.svd(scaled, full_matrices=False)[0][:, 0] / np.sqrt(np.maximum(members, 1e-300))
+    direction = np.where(members > 1e-12, direction, 0.0)
+    rows = members * (1.0 + _TILT * np.outer([1.0, -1.0], direction / np.max(np.abs(direction))))
+    halves = problem.atoms_from_members(rows / rows.sum(axis=1, keepdims=True))
+    return Atoms(np.full(len(halves), 0.5 * state.atoms.weights[t]), halves.means, halves.face)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Where a branch stops being optimal.
+
+    Attributes
+    ----------
+    beta : float
+    state : Sweep
+        The branch there.
+    born : Atoms
+        The points off the atoms at which c is 1 there; none for a split.
+    splitting : (n_t,) bool
+        Atoms whose stability number is 1 there.
+    """
+
+    beta: float
+    state: Sweep
+    born: Atoms
+    splitting: np.ndarray
+
+    @property
+    def multiplicity(self) -> int:
+        """How many clusters begin, or divide, at once."""
+        return len(self.born) + int(np.sum(self.splitting))
+
+    def grown(self, problem: Problem) -> Atoms:
+        """The atoms of the branch with a little weight on each point born, and each splitting atom in two halves apart."""
+        atoms = self.state.atoms
+        new = Atoms(np.full(len(self.born), _SEED), self.born.means, self.born.face)
+        for t in np.flatnonzero(self.splitting):
+            new = join(new, _halves(problem, self.state, int(t)))
+        kept = Atoms(np.where(self.splitting, 0.0, atoms.weights), atoms.means, atoms.face)
+        return join(kept.pick(~self.splitting), new).normalised()
+
+    def is_jump(self, problem: Problem) -> bool:
+        """Whether other weights on the atoms and the touching points have the same Z, hence the same objective.
+
+        Then a whole segment of solutions is optimal here: the columns L(., s) of all these points are linearly dependent.
+        """
+        if not len(self.born):
+            return False
+        log_a = np.log(problem.px) - self.state.log_z
+        q = log_c(problem, self.beta, log_a, join(self.state.atoms, self.born))[1]
+        columns = (q / np.sqrt(problem.px)).T
+        columns /= np.linalg.norm(columns, axis=0)
+        if columns.shape[1] > columns.shape[0]:
+            return True
+        return bool(np.linalg.svd(columns, compute_uv=False)[-1] < 1e-6)
+
+
+def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | None:
+    """The beta nearest to `start`, on the way to `end`, at which the branch loses optimality; None where it does not.
+
+    Newton's method on the maximum over s, as in `onset`: from a beta with violations at some points s, go to the root of
+    log c(s) at fixed s that is nearest to `start`, let the points climb again there, and so on until nothing violates.
+    """
+    problem = branch.problem
+    state = branch.at(end)
+    if state is None:
+        return None
+    splitting = np.zeros(len(state.atoms), dtype=bool)
+    found = False
+    for _ in range(_MOST_ROUNDS):
+        beta = state.beta
+        points, values = touching(problem, state, hints)
+        unstable = _unstable(problem, state) & ~splitting
+        violating = np.flatnonzero(values > POSITIVE)
+        if not len(violating) and not unstable.any():
+            break
+        stable_until = [(_stability_root(branch, int(t), start, beta), int(t)) for t in np.flatnonzero(unstable)]
+        roots = [root for root, _ in stable_until] + [_point_root(branch, points, int(j), start, beta) for j in violating]
+        before = min(roots) if end > start else max(roots)
+        found = True
+        for root, t in stable_until:
+            splitting[t] = abs(math.log(root / before)) < 1e-9
+        if not unstable.any() and abs(math.log(before / beta)) < _ROOT:
+            break
+        state = branch.at(before)
+        if state is None:
+            return None
+        hints = join(hints, points)
+    if not found:
+        return None
+    if splitting.any():
+        splitting &= np.abs(stability_numbers(problem, state) - 1.0) < 1e-7
+    points = points.pick(values > -_TOUCHES)
+    if splitting.any() and len(points):
+        # beside an atom that is about to split log c is flat to fourth order: what lies there is that atom
+        near = distance_matrix(problem, state.beta, points, state.atoms.pick(splitting)) < _FLAT
+        points = points.pick(~near.any(axis=1))
+    return Loss(state.beta, state, points, splitting)
+
+
+def _unstable(problem: Problem, state: Sweep) -> np.ndarray:
+    if problem.distortion.fixed_atoms:
+        return np.zeros(len(state.atoms), dtype=bool)
+    return stability_numbers(problem, state) > 1.0
+
+
+def stability_numbers(problem: Problem, state: Sweep) -> Array:
+    """``beta lambda_max`` of each atom."""
+    members = state.posterior * problem.px
+    return state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True))
+
+
+def touching(problem: Problem, state: Sweep, hints: Atoms) -> tuple[Atoms, Array]:
+    """Distinct local maxima of log c off the atoms, reached from the hints, and their values."""
+    if not len(hints):
+        return hints, np.empty(0)
+    points, _ = ascend(problem, state, hints)
+    points = distinct(problem, state, points)
+    if not len(points):
+        return points, np.empty(0)
+    return points, log_c(problem, state.beta, np.log(problem.px) - state.log_z, points)[0]
+
+
+def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
+    """The points that are on no atom and on no earlier point."""
+    points = Atoms(np.zeros(len(points)), points.means, points.face)
+    if not len(points):
+        return points
+    if problem.distortion.fixed_atoms:
+        keep = ~(points.means @ state.atoms.means.T > 0.5).any(axis=1)
+        order = np.unique(np.argmax(points.means, axis=1), return_index=True)[1]
+        return points.pick(np.array([j for j in np.sort(order) if keep[j]], dtype=int))
+    away = ~(distance_matrix(problem, state.beta, points, state.atoms) < _SAME).any(axis=1)
+    points = points.pick(away)
+    close = distance_matrix(problem, state.beta, points, points) < _SAME
+    first = [j for j in range(len(points)) if not close[j, :j].any()]
+    return points.pick(np.array(first, dtype=int))
+
+
+def _root(value: Callable[[float], float], start: float, end: float) -> float:
+    """The root between `start` and `end`, where the function is positive.
+
+    A point within the tolerance of a certificate may lie a little past the loss: then the root is looked for behind `start`.
+    """
+    before, after = math.log(start), math.log(end)
+    back = math.copysign(_BACK[0], before - after)
+    while value(before) >= 0.0:
+        if abs(back) > _BACK[1]:
+            return start
+        after, before, back = before, before + back, 4.0 * back
+    low, high = sorted((before, after))
+    return math.exp(brentq(value, low, high, xtol=0.1 * _ROOT, rtol=4.0 * np.finfo(float).eps))
+
+
+def _stability_root(branch: Branch, t: int, start: float, end: float) -> float:
+    """Where the stability number of atom t crosses 1."""
+
+    def value(log_beta: float) -> float:
+        state = branch.between(math.exp(log_beta))
+        members = state.posterior[[t]] * branch.problem.px
+        number = branch.problem.stability(state.atoms.pick(np.array([t])), members / members.sum())[0]
+        return float(state.beta * number - 1.0)
+
+    return _root(value, start, end)
+
+
+def _point_root(branch: Branch, points: Atoms, j: int, start: float, end: float) -> float:
+    """Where log c at the fixed point j crosses 0."""
+    problem, point = branch.problem, points.pick(np.array([j]))
+
+    def value(log_beta: float) -> float:
+        state = branch.between(math.exp(log_beta))
+        return float(log_c(problem, state.beta, np.log(problem.px) - state.log_z, point)[0][0])
+
+    return _root(value, start, end)

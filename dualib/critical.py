@@ -1,0 +1,93 @@
+"""The true onset of learning: a global test, where the textbook's critical beta is a local one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq
+
+from dualib.distortions import Distortion, as_distortion, local_critical_beta
+from dualib.problem import Atoms, Problem, sweep, trivial_atoms
+from dualib.search import search
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+
+
+def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> float:
+    """The true onset of learning: the largest beta at which the one-cluster solution is globally optimal.
+
+    ``sup { beta : c(s) <= 1 for all s }`` at the one-cluster solution, a global test; `local_critical_beta` is an upper bound.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    distortion : "ib", "dualib" or Distortion
+
+    Returns
+    -------
+    float
+        0 where one cluster is infeasible (dual IB, no common support); inf where nothing can be learned (Y independent of X).
+
+    Notes
+    -----
+    For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
+    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), and search again. This is
+    Newton's method on the maximum over s; the searches decide, so the value is as sure as a multistart certificate.
+    """
+    problem = Problem(joint, as_distortion(distortion))
+    return onset_of(problem, np.random.default_rng(0))
+
+
+def onset_of(problem: Problem, rng: np.random.Generator) -> float:
+    """`onset` on the reduced problem."""
+    trivial = trivial_atoms(problem)
+    if not len(trivial) or not problem.allowed(trivial.face).all():
+        return 0.0
+    beta = _first_violation(problem, trivial, rng)
+    while np.isfinite(beta):
+        state = sweep(problem, beta, trivial)
+        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
+        roots = [
+            _root(problem, trivial, maxima.points.pick(np.array([j])), beta) for j in np.flatnonzero(maxima.log_c > 1e-15)
+        ]
+        lower = min([root for root in roots if root < beta * (1.0 - 1e-12)], default=None)
+        if lower is None:
+            return beta
+        beta = lower
+    return math.inf
+
+
+def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator) -> float:
+    """A beta at or above the onset: the local critical beta, or where that is infinite one found by doubling."""
+    if not problem.distortion.fixed_atoms:
+        local = local_critical_beta(problem.joint, problem.distortion)
+        if np.isfinite(local) and local < 1e12:
+            return local
+    beta = 1e-3
+    while beta < 1e12:
+        state = sweep(problem, beta, trivial)
+        if search(problem, beta, trivial, state.posterior, state.log_z, rng).best > 1e-12:
+            return beta
+        beta *= 2.0
+    return math.inf
+
+
+def _root(problem: Problem, trivial: Atoms, point: Atoms, beta: float) -> float:
+    """The beta at which ``log c(s)`` at the one-cluster solution crosses 0 for this s, below a beta where it is positive."""
+    d_point, d_trivial = -problem.log_terms(point, 1.0)[0], -problem.log_terms(trivial, 1.0)[0]
+    excess = d_point - d_trivial
+
+    def log_c_at(b: float) -> float:
+        exponent = np.log(problem.px) - b * excess
+        top = exponent.max()
+        return float(top + np.log(np.sum(np.exp(exponent - top))))
+
+    low = beta
+    while log_c_at(low) > 0.0:
+        low *= 0.5
+        if low < 1e-12 * beta:
+            return beta  # the point is the one cluster itself, to rounding
+    return float(brentq(log_c_at, low, beta, xtol=1e-14 * beta, rtol=1e-14)) if low < beta else beta

@@ -1,0 +1,153 @@
+"""Every change of the support between two certified points of a path: located from the side that loses optimality.
+
+Below an event (for rising beta) the branch of the smaller support stops being optimal exactly where c touches 1 off its atoms, or
+where an atom's stability number reaches 1. Both are smooth functions along that branch, which passes through the event
+without any singularity, while the other side may be singular there. So each event is a simple root, found to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dualib.branch import Branch, BrokenBranch, Loss, find_loss, stability_numbers
+from dualib.optimise import Outcome
+from dualib.path import Path
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
+from dualib.results import Event, EventKind
+
+_BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
+_CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
+_PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
+_ONE_PIECE = 1e-4  # squared natural distance within which the two ends of a piece agree
+
+
+def events_between(path: Path, low: float, high: float) -> list[Event]:
+    """The events between two solved betas, ascending; further points are solved on the way where several lie there."""
+    below, above = path.outcomes[low], path.outcomes[high]
+    if math.log(high / low) < _CLOSEST:
+        return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
+    rising = Branch(path.problem, below.state)
+    reached = rising.at(high)
+    if reached is not None and _same(path.problem, reached, above.state):
+        return []
+    loss = _loss(rising, low, high, above, below) if reached is not None else None
+    if loss is not None:
+        return _beyond(path, loss, low, high, rising=True)
+    falling = Branch(path.problem, above.state)
+    reached = falling.at(low)
+    loss = _loss(falling, high, low, below, above) if reached is not None else None
+    if loss is not None:
+        return _beyond(path, loss, low, high, rising=False)
+    middle = math.sqrt(low * high)
+    path.solve(middle, high)
+    return events_between(path, low, middle) + events_between(path, middle, high)
+
+
+def _loss(branch: Branch, start: float, end: float, other: Outcome, own: Outcome) -> Loss | None:
+    hints = join(join(_points(other.state.atoms), _points(other.maxima.points)), _points(own.maxima.points))
+    try:
+        return find_loss(branch, start, end, hints)
+    except BrokenBranch:
+        return None
+
+
+def _points(atoms: Atoms) -> Atoms:
+    return Atoms(np.zeros(len(atoms)), atoms.means, atoms.face)
+
+
+def _beyond(path: Path, loss: Loss, low: float, high: float, *, rising: bool) -> list[Event]:
+    """The event at `loss`, and those on its far side."""
+    sign = 1.0 if rising else -1.0
+    near_end, far_end = (low, high) if rising else (high, low)
+    step = _BEYOND
+    while True:
+        beta = loss.beta * math.exp(sign * step)
+        at_end = (far_end - beta) * sign <= 0.0
+        if at_end:
+            beta = far_end
+        far = path.outcomes[beta] if at_end else path.solve_beyond(beta, loss)
+        event = _event(path, loss, far, rising=rising)
+        if event.kind == "jump" or _explained(event, loss) or step < 10.0 * _CLOSEST:
+            break
+        if not at_end:
+            path.discard(beta)
+        step *= 0.1
+    if (loss.beta - near_end) * sign < 0.0:  # the near end had passed the loss, within its tolerance
+        path.solve_beyond(near_end, loss)
+    if at_end:
+        return [event]
+    rest = events_between(path, beta, high) if rising else events_between(path, low, beta)
+    path.discard(beta)
+    return [event, *rest] if rising else [*rest, event]
+
+
+def _explained(event: Event, loss: Loss) -> bool:
+    """Whether the change of the number of clusters is what the touching points and splitting atoms account for."""
+    return abs(event.after - event.before) == loss.multiplicity
+
+
+def _event(path: Path, loss: Loss, far: Outcome, *, rising: bool) -> Event:
+    problem = path.problem
+    jump = loss.is_jump(problem) and not _continuous(problem, loss, far)
+    end: Sweep | None = far.state
+    if jump:
+        end = Branch(problem, far.state).at(loss.beta) or far.state
+    below, above = (loss.state, end) if rising else (end, loss.state)
+    kind: EventKind = "jump" if jump else ("split" if loss.splitting.any() else "appearance")
+    born = _new_atoms(problem, loss.state, end) if jump else loss.multiplicity
+    return Event(
+        kind=kind,
+        beta=loss.beta,
+        interval=(loss.beta * (1.0 - _PRECISION), loss.beta * (1.0 + _PRECISION)),
+        before=len(below.atoms),
+        after=len(above.atoms),
+        multiplicity=max(1, born),
+        located=True,
+        precision=2.0 * _PRECISION,
+        below=path.solution_of(below, far.state.atoms),
+        above=path.solution_of(above, loss.state.atoms),
+    )
+
+
+def _continuous(problem: Problem, loss: Loss, far: Outcome) -> bool:
+    """Whether what lies beyond grows out of the loss: its total weight away from the old atoms is as small as the step."""
+    distance = distance_matrix(problem, loss.beta, far.state.atoms, loss.state.atoms).min(axis=1)
+    step = abs(math.log(far.state.beta / loss.beta))
+    moved = float(far.state.atoms.weights @ np.minimum(distance, 1.0))
+    return moved < 1e3 * step
+
+
+def _new_atoms(problem: Problem, near: Sweep, far: Sweep) -> int:
+    distance = distance_matrix(problem, near.beta, far.atoms, near.atoms)
+    return int(np.sum(distance.min(axis=1) > 1e-6))
+
+
+def bracketed(path: Path, low: float, high: float) -> Event:
+    """A change of the support of which only the two points around it are known."""
+    below, above = path.outcomes[low].state, path.outcomes[high].state
+    away = distance_matrix(path.problem, low, above.atoms, below.atoms).min(axis=1)
+    close = math.log(high / low) < 10.0 * _CLOSEST
+    jump = close and float(above.atoms.weights @ np.minimum(away, 1.0)) > 1e-3
+    splits = bool((stability_numbers(path.problem, below) * high / low >= 1.0).any())
+    return Event(
+        kind="jump" if jump else ("split" if splits else "appearance"),
+        beta=math.sqrt(low * high),
+        interval=(low, high),
+        before=len(below.atoms),
+        after=len(above.atoms),
+        located=close,
+        precision=math.log(high / low),
+        below=path.solution(low),
+        above=path.solution(high),
+    )
+
+
+def _same(problem: Problem, first: Sweep, second: Sweep) -> bool:
+    """Whether two states are one: as many atoms, each with a partner."""
+    if len(first.atoms) != len(second.atoms):
+        return False
+    distance = distance_matrix(problem, second.beta, first.atoms, second.atoms)
+    partner = distance.argmin(axis=1)
+    return len(set(partner.tolist())) == len(partner) and bool(distance.min(axis=1).max() < _ONE_PIECE)
