@@ -8,6 +8,7 @@ is optimal: a branch can be followed past its loss of optimality, which is how t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
 _SEED, _TILT = 1e-3, 0.1  # weight of a cluster just born; how far the halves of one that splits start apart
 _FLAT = 1e-2  # squared natural distance
-_BACK = (1e-6, 1e-2)  # first and largest step behind a point past its loss, in log beta
+_BACK = 1e-2  # how far behind a point past its loss a root is looked for, in log beta
 _MOST_ROUNDS = 30
 POSITIVE = 1e-13  # log c above this is a violation
 
@@ -73,7 +74,10 @@ class Branch:
             start = self.nearest(beta)
             away = math.log(beta / start.beta)
             target = beta if abs(away) <= step else start.beta * math.exp(math.copysign(step, away))
-            state = correct(self.problem, target, self._predicted(start, target))
+            guess = self._predicted(start, target)
+            state = None if guess is None else correct(self.problem, target, guess)
+            if state is None:
+                state = correct(self.problem, target, start.atoms)
             if state is not None and self._continuous(start, state):
                 self.states[target] = state
                 step *= 2.0
@@ -90,19 +94,19 @@ class Branch:
             raise BrokenBranch(f"the branch breaks off near beta = {beta!r}")
         return state
 
-    def _predicted(self, start: Sweep, beta: float) -> Atoms:
-        """Linear extrapolation in log beta through the two nearest states, where their distance allows it; else the nearest."""
-        others = sorted((b for b in self.states if b != start.beta), key=lambda b: abs(math.log(b / beta)))
-        if not others or abs(math.log(others[0] / start.beta)) < 1e-9:
-            return start.atoms
-        other = self.states[others[0]]
-        share = math.log(beta / start.beta) / math.log(start.beta / other.beta)
-        if abs(share) > 2.0:
-            return start.atoms
+    def _predicted(self, start: Sweep, beta: float) -> Atoms | None:
+        """Linear extrapolation in log beta through the two nearest states, where their distance allows it."""
+        others = [known for known in self.states if known != start.beta]
+        if not others or self.problem.support is not None:
+            return None
+        other = self.states[min(others, key=lambda known: abs(math.log(known / beta)))]
+        away = math.log(start.beta / other.beta)
+        share = math.log(beta / start.beta) / away
+        if abs(away) < 1e-9 or abs(share) > 2.0:
+            return None
         weights = start.atoms.weights * (start.atoms.weights / other.atoms.weights) ** share
         means = start.atoms.means + share * (start.atoms.means - other.atoms.means)
-        guess = Atoms(weights, means, start.atoms.face).normalised()
-        return guess if np.isfinite(sweep(self.problem, beta, guess).residual) else start.atoms
+        return Atoms(weights, means, start.atoms.face).normalised()
 
     def _continuous(self, old: Sweep, new: Sweep) -> bool:
         """Whether each atom is still itself: nearer to its old place than to any other atom's, and none coincide."""
@@ -116,27 +120,27 @@ class Branch:
         return bool((moved < between.min(axis=1)).all())
 
 
-def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 30) -> tuple[Atoms, Array]:
-    """Bring points to local maxima of log c at a state: Newton steps where they climb, else the centroid step; the values."""
+def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 6) -> tuple[Atoms, Array]:
+    """Move points up log c at a state: Newton steps where they climb, else the centroid step; the values."""
     log_a = np.log(problem.px) - state.log_z
     values, q = log_c(problem, state.beta, log_a, points)
-    if problem.distortion.fixed_atoms:
+    if problem.distortion.fixed_atoms or not len(points):
         return points, values
     for _ in range(steps):
         plain = Atoms(points.weights, q @ problem.U, points.face)
-        if np.max(natural_distance(problem, state.beta, points, plain), initial=0.0) < 1e-24:
+        if np.max(natural_distance(problem, state.beta, points, plain)) < 1e-24:
             break
-        plain_values, plain_q = log_c(problem, state.beta, log_a, plain)
         newton = Atoms(points.weights, newton_means(problem, state.beta, points, q, plain.means), points.face)
         newton = Atoms(points.weights, log_c(problem, state.beta, log_a, newton)[1] @ problem.U, points.face)
         newton_values, newton_q = log_c(problem, state.beta, log_a, newton)
+        plain_values, plain_q = log_c(problem, state.beta, log_a, plain)
         better = newton_values >= plain_values
-        new = Atoms(points.weights, np.where(better[:, None], newton.means, plain.means), points.face)
-        done = np.max(np.abs(np.where(better, newton_values, plain_values) - values), initial=0.0) == 0.0
-        values, q = np.where(better, newton_values, plain_values), np.where(better[:, None], newton_q, plain_q)
-        points = new
-        if done:
+        q = np.where(better[:, None], newton_q, plain_q)
+        climbed = np.where(better, newton_values, plain_values)
+        points = Atoms(points.weights, np.where(better[:, None], newton.means, plain.means), points.face)
+        if np.max(np.abs(climbed - values)) == 0.0:
             break
+        values = climbed
     return points, values
 
 
@@ -222,7 +226,9 @@ def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | 
         if not len(violating) and not unstable.any():
             break
         stable_until = [(_stability_root(branch, int(t), start, beta), int(t)) for t in np.flatnonzero(unstable)]
-        roots = [root for root, _ in stable_until] + [_point_root(branch, points, int(j), start, beta) for j in violating]
+        roots = [root for root, _ in stable_until]
+        if len(violating):  # one at a time: where another still violates there, it is next
+            roots.append(_point_root(branch, points, int(np.argmax(values)), start, beta))
         before = min(roots) if end > start else max(roots)
         found = True
         for root, t in stable_until:
@@ -257,14 +263,18 @@ def stability_numbers(problem: Problem, state: Sweep) -> Array:
     return state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True))
 
 
-def touching(problem: Problem, state: Sweep, hints: Atoms) -> tuple[Atoms, Array]:
+def touching(problem: Problem, state: Sweep, hints: Atoms, rounds: int = 5) -> tuple[Atoms, Array]:
     """Distinct local maxima of log c off the atoms, reached from the hints, and their values."""
-    if not len(hints):
-        return hints, np.empty(0)
-    points, _ = ascend(problem, state, hints)
-    points = distinct(problem, state, points)
-    if not len(points):
-        return points, np.empty(0)
+    points = distinct(problem, state, hints)
+    values = np.empty(len(points))
+    for _ in range(rounds):
+        if not len(points):
+            return points, np.empty(0)
+        before, (points, values) = points, ascend(problem, state, points)
+        moved = natural_distance(problem, state.beta, before, points)
+        points = distinct(problem, state, points)
+        if np.max(moved) < 1e-20:
+            break
     return points, log_c(problem, state.beta, np.log(problem.px) - state.log_z, points)[0]
 
 
@@ -285,18 +295,25 @@ def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
 
 
 def _root(value: Callable[[float], float], start: float, end: float) -> float:
-    """The root between `start` and `end`, where the function is positive.
+    """The root of a function of log beta, positive at `end`, on the way to `start`: bracketed by secant steps, then `brentq`.
 
-    A point within the tolerance of a certificate may lie a little past the loss: then the root is looked for behind `start`.
+    A point within the tolerance of a certificate may lie a little past the loss: the way goes on a little behind `start`.
     """
-    before, after = math.log(start), math.log(end)
-    back = math.copysign(_BACK[0], before - after)
-    while value(before) >= 0.0:
-        if abs(back) > _BACK[1]:
+    value = functools.cache(value)  # its warm starts would make it differ from call to call
+    near, far = math.log(end), math.log(start)
+    limit = far + math.copysign(_BACK, far - near)
+    positive, height = near, value(near)
+    x = near + math.copysign(min(1e-4, 0.1 * abs(far - near) + 1e-7), far - near)
+    while (level := value(x)) > 0.0:
+        if x == limit:
             return start
-        after, before, back = before, before + back, 4.0 * back
-    low, high = sorted((before, after))
-    return math.exp(brentq(value, low, high, xtol=0.1 * _ROOT, rtol=4.0 * np.finfo(float).eps))
+        slope = (height - level) / abs(x - positive)
+        step = 1.3 * level / slope if slope > 0.0 else math.inf
+        step = min(max(step, 1e-9, abs(x - positive)), max(abs(far - x) / 2.0, _BACK / 4.0))
+        positive, height = x, level
+        x = x + math.copysign(min(step, abs(limit - x)), far - near)
+    low, high = sorted((x, positive))
+    return math.exp(brentq(value, low, high, xtol=_ROOT, rtol=4.0 * np.finfo(float).eps))
 
 
 def _stability_root(branch: Branch, t: int, start: float, end: float) -> float:
@@ -312,11 +329,21 @@ def _stability_root(branch: Branch, t: int, start: float, end: float) -> float:
 
 
 def _point_root(branch: Branch, points: Atoms, j: int, start: float, end: float) -> float:
-    """Where log c at the fixed point j crosses 0."""
-    problem, point = branch.problem, points.pick(np.array([j]))
+    """Where log c at the local maximum that is point j at `end` crosses 0.
+
+    Where the maximum has run into an atom on the way, log c there is 0 of itself; the point last seen apart is then looked at as
+    it is.
+    """
+    problem = branch.problem
+    known = {end: points.pick(np.array([j]))}
 
     def value(log_beta: float) -> float:
         state = branch.between(math.exp(log_beta))
+        point = known[min(known, key=lambda beta: abs(math.log(beta / state.beta)))]
+        risen, values = ascend(problem, state, point, steps=4)
+        if len(distinct(problem, state, risen)):
+            known[state.beta] = risen
+            return float(values[0])
         return float(log_c(problem, state.beta, np.log(problem.px) - state.log_z, point)[0][0])
 
     return _root(value, start, end)

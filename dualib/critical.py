@@ -69,8 +69,8 @@ def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator)
     beta = 1e-3
     while beta < 1e12:
         state = sweep(problem, beta, trivial)
-        if search(problem, beta, trivial, state.posterior, state.log_z, rng).best > 1e-12:
-            return beta
+        if search(problem, beta, trivial, state.posterior, state.log_z, rng).best > 1e-12 * (1.0 + beta):
+            return beta  # rounding in d counts beta-fold: without the factor, equal rows but for rounding would have an onset
         beta *= 2.0
     return math.inf
 

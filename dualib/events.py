@@ -25,6 +25,8 @@ _ONE_PIECE = 1e-4  # squared natural distance within which the two ends of a pie
 
 def events_between(path: Path, low: float, high: float) -> list[Event]:
     """The events between two solved betas, ascending; further points are solved on the way where several lie there."""
+    if path.one_piece(low, high):
+        return []
     below, above = path.outcomes[low], path.outcomes[high]
     if math.log(high / low) < _CLOSEST:
         return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]

@@ -68,7 +68,7 @@ class ExponentialFamily(Distortion):
     (2, True)
     >>> unseen = family.conditionals([[0.4]])
     >>> solution.predict_proba(unseen).round(3)
-    array([[0.678, 0.322]])
+    array([[0.69, 0.31]])
     """
 
     name = "dualexpib"

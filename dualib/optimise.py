@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_probability_rows
+from dualib.branch import touching
 from dualib.distortions import Array
-from dualib.gap import Kind, judge
+from dualib.gap import Kind, judge, provable
 from dualib.local import coalesce, polish, tidy
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
 from dualib.search import Maxima, fewest_atoms, reweight, search
@@ -135,8 +136,9 @@ def optimise(
         local = polish(problem, beta, atoms, tol=residual_tol, max_iter=max(max_iter - spent, 1))
         spent += local.n_iter
         state = local.state
-        maxima = search(problem, beta, state.atoms, state.posterior, state.log_z, rng, effort=effort, extra=extra)
-        gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
+        gap, certificate, maxima, found = certified(
+            problem, state, extra, tol=tol, rng=rng, effort=effort, prove=prove, quick=warm
+        )
         if best is None or _better(state.objective, gap, best):
             best = Outcome(state, gap, certificate, maxima, spent)
         if gap <= tol or spent >= max_iter:
@@ -147,6 +149,34 @@ def optimise(
         atoms = reweight(problem, beta, join(state.atoms, violating), warm=3)
     assert best is not None
     return Outcome(_slim(problem, best.state), best.gap, best.certificate, best.maxima, spent)
+
+
+def certified(
+    problem: Problem,
+    state: Sweep,
+    hints: Atoms | None,
+    *,
+    tol: float,
+    rng: np.random.Generator,
+    effort: float = 1.0,
+    prove: bool = True,
+    quick: bool = False,
+) -> tuple[float, Kind | None, Maxima, Maxima]:
+    """The gap of a state, its kind, the maxima of log c found, and those that the gap rests on.
+
+    With `quick`, where the gap can be proved, only the hints are looked at before the proof: what they miss, it finds.
+    """
+    hints = state.atoms.pick(np.zeros(0, dtype=int)) if hints is None else hints
+    if quick and prove and provable(problem):
+        points, values = touching(problem, state, hints)
+        order = np.argsort(-values, kind="stable")
+        maxima = Maxima(points.pick(order), values[order])
+    else:
+        maxima = search(
+            problem, state.beta, state.atoms, state.posterior, state.log_z, rng, effort=effort, extra=hints if len(hints) else None
+        )
+    gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
+    return gap, certificate, maxima, found
 
 
 def _better(objective: float, gap: float, best: Outcome) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from dualib.assemble import assemble
-from dualib.branch import Branch, Loss, touching
-from dualib.gap import judge, provable
+from dualib.branch import Branch, Loss
 from dualib.local import polish, size_of
-from dualib.optimise import Outcome, initial_atoms, optimise, sort_atoms
+from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.results import Solution
-from dualib.search import Maxima, reweight, search
+from dualib.search import reweight
 from dualib.solver import status_of, warn_unless_converged
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
@@ -33,18 +33,32 @@ class Path:
         self.problem, self.tol, self.max_iter, self.rng, self.prove = problem, tol, max_iter, rng, prove
         self.outcomes: dict[float, Outcome] = {}
         self._solutions: dict[float, Solution] = {}
+        self._pieces: dict[float, int] = {}
+        self._numbers = itertools.count()
 
     def solve(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch)."""
-        near = None if start is None else self.outcomes[start]
-        outcome = None if near is None else self._followed(beta, near)
-        if near is None:
-            outcome = self._optimise(beta, initial_atoms(self.problem), None, warm=False)
-        elif outcome is None:
-            outcome = self._from_neighbour(beta, near)
-        assert outcome is not None
+        if start is None:
+            return self._add(beta, self._optimise(beta, initial_atoms(self.problem), None, warm=False))
+        near = self.outcomes[start]
+        followed = self._followed(beta, near)
+        if followed is not None and followed.gap <= self.tol:
+            return self._add(beta, followed, self._pieces[start])
+        if followed is not None:
+            violating = followed.maxima.points.pick(followed.maxima.log_c > 0.0)
+            outcome = self._optimise(beta, followed.state.atoms, violating, warm=True)
+            if outcome.gap <= self.tol:
+                return self._add(beta, outcome)
+        return self._add(beta, self._from_neighbour(beta, near))
+
+    def _add(self, beta: float, outcome: Outcome, piece: int | None = None) -> Outcome:
         self.outcomes[beta] = outcome
+        self._pieces[beta] = next(self._numbers) if piece is None else piece
         return outcome
+
+    def one_piece(self, low: float, high: float) -> bool:
+        """Whether both points were followed along one branch, optimal at each point between them."""
+        return self._pieces[low] == self._pieces[high]
 
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
         """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
@@ -55,13 +69,13 @@ class Path:
         outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:
             outcome = self._repaired(self._optimise(beta, grown.state.atoms, outcome.maxima.points, warm=True))
-        self.outcomes[beta] = outcome
-        return outcome
+        return self._add(beta, outcome)
 
     def discard(self, beta: float) -> None:
         """Forget a point that was solved on the way only."""
         self.outcomes.pop(beta, None)
         self._solutions.pop(beta, None)
+        self._pieces.pop(beta, None)
 
     def solution(self, beta: float) -> Solution:
         """The public solution of a point, made at its first use."""
@@ -84,37 +98,22 @@ class Path:
             warn_unless_converged(self.solution(beta), self.tol, stacklevel=3)
 
     def _followed(self, beta: float, near: Outcome) -> Outcome | None:
-        """Along the branch of a neighbour, where that is smooth and stays optimal."""
+        """The certified state on the branch of a neighbour; None where that is too large or cannot be followed there."""
         if size_of(near.state.atoms, self.problem) > _FOLLOWED or abs(math.log(beta / near.state.beta)) > _FARTHEST:
             return None
         branch = Branch(self.problem, near.state)
         state = branch.at(beta, smallest=0.05)
         if state is None:
             return None
-        outcome = self._certified(state, near.maxima.points, 3 * len(branch.states))
-        if outcome.gap <= self.tol:
-            return outcome
-        repaired = self._optimise(beta, state.atoms, outcome.maxima.points.pick(outcome.maxima.log_c > 0.0), warm=True)
-        return repaired if repaired.gap <= self.tol else None
+        return self._certified(state, near.maxima.points, 3 * len(branch.states))
 
     def _certified(self, state: Sweep, hints: Atoms, n_iter: int) -> Outcome:
-        """A stationary state with its gap; where the gap can be proved, the hints alone are enough of a search."""
-        if self.prove and provable(self.problem):
-            hints = join(Atoms(np.zeros(len(hints)), hints.means, hints.face), self._sources)
-            points, values = touching(self.problem, state, hints)
-            order = np.argsort(-values, kind="stable")
-            maxima = Maxima(points.pick(order), values[order])
-        else:
-            maxima = search(
-                self.problem, state.beta, state.atoms, state.posterior, state.log_z, self.rng, extra=hints if len(hints) else None
-            )
-        gap, certificate, found = judge(self.problem, state, maxima, self.tol, prove=self.prove and maxima.best <= self.tol)
+        """A stationary state with its gap."""
+        hints = Atoms(np.zeros(len(hints)), hints.means, hints.face)
+        gap, certificate, _, found = certified(
+            self.problem, state, hints, tol=self.tol, rng=self.rng, prove=self.prove, quick=True
+        )
         return Outcome(state, gap, certificate, found, n_iter)
-
-    @property
-    def _sources(self) -> Atoms:
-        """Every source as a point of the simplex."""
-        return self.problem.atoms_from_members(np.eye(self.problem.n), np.zeros(self.problem.n))
 
     def _from_neighbour(self, beta: float, near: Outcome) -> Outcome:
         born = near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)

@@ -261,13 +261,12 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
 def newton_means(problem: Problem, beta: float, points: Atoms, q: Array, plain: Array) -> Array:
     """Newton's step for the stationary points of log c: (I - beta Cov_q(U) J)^-1 (mean under q - M), point by point."""
     jacobian = problem.jacobian(points)
-    means = np.empty_like(plain)
-    for j in range(len(points)):
-        centred = problem.U - points.means[j]
-        system = np.eye(len(centred.T)) - beta * ((centred * q[j][:, None]).T @ centred) @ jacobian[j]
-        try:
-            means[j] = points.means[j] + np.linalg.solve(system, plain[j] - points.means[j])
-        except np.linalg.LinAlgError:
-            means[j] = plain[j]
+    centred = problem.U[None, :, :] - points.means[:, None, :]
+    covariance = np.matmul((centred * q[:, :, None]).transpose(0, 2, 1), centred)
+    system = np.eye(plain.shape[1]) - beta * np.matmul(covariance, jacobian)
+    try:
+        means = points.means + np.linalg.solve(system, (plain - points.means)[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:  # a singular one among them: this time all take the plain step
+        return plain
     usable = np.asarray(np.isfinite(means).all(axis=1))
     return np.where(usable[:, None], means, plain)
