@@ -27,6 +27,7 @@ from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
 _DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
 _INDEFINITE_LIMIT = 600  # ... by a dense factorisation that takes an indefinite Hessian, on branches
+_FEW = 24  # features up to which all clusters are compressed at once
 _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
@@ -242,6 +243,11 @@ def _compress(rows: Array, pull: Array) -> tuple[Array, Array]:
     n_t, n, k = rows.shape
     if k <= 2:
         return rows, pull
+    if k <= _FEW:
+        values, right = np.linalg.eigh(np.matmul(rows.transpose(0, 2, 1), rows))
+        width = max(int(np.sum(values > _NEGLIGIBLE, axis=1).max()), 1)
+        basis = right[:, :, -width:]
+        return np.matmul(rows, basis), np.matmul(pull[:, None, :], basis)[:, 0, :]
     parts = []
     for t in range(n_t):
         energy = np.einsum("xk,xk->x", rows[t], rows[t])

@@ -62,9 +62,7 @@ class Path:
 
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
         """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
-        start = loss.grown(self.problem)
-        if loss.is_jump(self.problem):
-            start = reweight(self.problem, beta, start)
+        start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
         grown = polish(self.problem, beta, start, tol=1e-13, max_iter=500)
         outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:

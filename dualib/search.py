@@ -228,13 +228,10 @@ def _prune(
     values = log_c(problem, beta, log_a, points)[0]
     order = np.argsort(-values, kind="stable")
     points, values = points.pick(order), values[order]
-    close = distance_matrix(problem, beta, points, points) < apart if len(points) <= 2000 else np.zeros((0, 0), dtype=bool)
-    keep = np.ones(len(points), dtype=bool)
-    for j in range(len(close)):
-        if keep[j]:
-            later = close[j]
-            later[: j + 1] = False
-            keep[later] = False
+    if len(points) > 2000:
+        return points, values
+    close = distance_matrix(problem, beta, points, points) < apart
+    keep = ~np.tril(close, -1).any(axis=1)
     return points.pick(keep), values[keep]
 
 

@@ -40,6 +40,8 @@ MOVING = {
     "alpha 0.3": dualib.Alpha(0.3),
     "alpha 0.8": dualib.Alpha(0.8),
     "custom": KullbackLeibler(),
+    # three independent rows for four y: every positive conditional is in the family
+    "dualexpib": dualib.ExponentialFamily(np.ones((1, 3)), np.random.default_rng(21).normal(size=(3, N_Y)), np.arange(N_Y)),
 }
 DIRECT = {
     "ib": naive.kl,
@@ -48,6 +50,7 @@ DIRECT = {
     "alpha 0.3": lambda p, r: (1 - np.sum(p**0.3 * r**0.7)) / 0.21,
     "alpha 0.8": lambda p, r: (1 - np.sum(p**0.8 * r**0.2)) / 0.16,
     "custom": naive.kl,
+    "dualexpib": lambda p, r: naive.kl(r, p),
 }
 moving = pytest.mark.parametrize("name", MOVING)
 
@@ -231,7 +234,14 @@ def test_a_lift_that_is_not_finite_is_refused():
 
 @pytest.mark.parametrize(
     "distortion",
-    [dualib.IB(), dualib.DualIB(), dualib.Alpha(0.4), dualib.Bregman.squared_euclidean(), dualib.RateDistortion(np.eye(3))],
+    [
+        dualib.IB(),
+        dualib.DualIB(),
+        dualib.Alpha(0.4),
+        dualib.Bregman.squared_euclidean(),
+        dualib.RateDistortion(np.eye(3)),
+        MOVING["dualexpib"],
+    ],
     ids=repr,
 )
 def test_config_round_trip_pickle_and_equality(distortion):
