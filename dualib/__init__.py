@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dualib.critical import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
     from dualib.exponential import ExponentialFamily
+    from dualib.following import follow
+    from dualib.interpolation import CurvePoint
     from dualib.joint import JointDistribution
     from dualib.results import Curve, Event, Solution, Status
     from dualib.solver import solve
@@ -40,6 +42,8 @@ _HOME = {
     "Certificate": "certificate",
     "anneal": "annealing",
     "onset": "critical",
+    "follow": "following",
+    "CurvePoint": "interpolation",
     "solve_at": "targets",
     "Solution": "results",
     "Curve": "results",
@@ -61,6 +65,7 @@ __all__ = [
     "Certificate",
     "ConvergenceWarning",
     "Curve",
+    "CurvePoint",
     "Distortion",
     "DualIB",
     "DualibWarning",

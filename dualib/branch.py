@@ -144,7 +144,7 @@ def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 6) -> tup
     return points, values
 
 
-def _halves(problem: Problem, state: Sweep, t: int) -> Atoms:
+def halves(problem: Problem, state: Sweep, t: int) -> Atoms:
     """Two atoms of half the weight, moved apart along the direction in which atom t is softest."""
     members = state.posterior[t] * problem.px
     members = members / members.sum()
@@ -186,7 +186,7 @@ class Loss:
         atoms = self.state.atoms
         new = Atoms(np.full(len(self.born), _SEED), self.born.means, self.born.face)
         for t in np.flatnonzero(self.splitting):
-            new = join(new, _halves(problem, self.state, int(t)))
+            new = join(new, halves(problem, self.state, int(t)))
         kept = Atoms(np.where(self.splitting, 0.0, atoms.weights), atoms.means, atoms.face)
         return join(kept.pick(~self.splitting), new).normalised()
 
@@ -247,7 +247,7 @@ def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | 
     if splitting.any() and len(points):
         # beside an atom that is about to split log c is flat to fourth order: what lies there is that atom
         near = distance_matrix(problem, state.beta, points, state.atoms.pick(splitting)) < _FLAT
-        points = points.pick(~near.any(axis=1))
+        points = points.pick(np.asarray(~near.any(axis=1)))
     return Loss(state.beta, state, points, splitting)
 
 
@@ -287,7 +287,7 @@ def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
         keep = ~(points.means @ state.atoms.means.T > 0.5).any(axis=1)
         order = np.unique(np.argmax(points.means, axis=1), return_index=True)[1]
         return points.pick(np.array([j for j in np.sort(order) if keep[j]], dtype=int))
-    away = ~(distance_matrix(problem, state.beta, points, state.atoms) < _SAME).any(axis=1)
+    away = np.asarray(~(distance_matrix(problem, state.beta, points, state.atoms) < _SAME).any(axis=1))
     points = points.pick(away)
     close = distance_matrix(problem, state.beta, points, points) < _SAME
     first = [j for j in range(len(points)) if not close[j, :j].any()]

@@ -93,9 +93,7 @@ def _explained(event: Event, loss: Loss) -> bool:
 def _event(path: Path, loss: Loss, far: Outcome, *, rising: bool) -> Event:
     problem = path.problem
     jump = loss.is_jump(problem) and not _continuous(problem, loss, far)
-    end: Sweep | None = far.state
-    if jump:
-        end = Branch(problem, far.state).at(loss.beta) or far.state
+    end = (Branch(problem, far.state).at(loss.beta) if jump else None) or far.state
     below, above = (loss.state, end) if rising else (end, loss.state)
     kind: EventKind = "jump" if jump else ("split" if loss.splitting.any() else "appearance")
     born = _new_atoms(problem, loss.state, end) if jump else loss.multiplicity

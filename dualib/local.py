@@ -311,7 +311,7 @@ def _solve_dense(curvature: Curvature, damping: float) -> tuple[Array | None, fl
 
 def _solve_indefinite(curvature: Curvature) -> Array | None:
     try:
-        return -np.linalg.solve(curvature.dense(), curvature.gradient.ravel()).reshape(curvature.gradient.shape)
+        return np.asarray(-np.linalg.solve(curvature.dense(), curvature.gradient.ravel())).reshape(curvature.gradient.shape)
     except np.linalg.LinAlgError:
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -126,5 +127,5 @@ class Path:
         return min(outcome, fresh, key=lambda result: result.gap)
 
     def _optimise(self, beta: float, start: Atoms, extra: Atoms | None, *, warm: bool) -> Outcome:
-        options = {"tol": self.tol, "max_iter": self.max_iter, "rng": self.rng, "prove": self.prove}
+        options: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "rng": self.rng, "prove": self.prove}
         return optimise(self.problem, beta, start, extra=extra, warm=warm, **options)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dualib.distortions import Distortion
+    from dualib.interpolation import CurvePoint
     from dualib.joint import JointDistribution
 
 Array = npt.NDArray[np.float64]
@@ -359,6 +360,40 @@ class Curve(_Result):
         if not ((values > 0.0) & (values < np.inf)).all():
             raise ValueError(f"beta must be positive and finite, got {beta!r}")
         return Enclosure.of(self.solutions).bounds(values, least_distortion(self.joint, self.distortion))
+
+    def at(self, beta: float) -> CurvePoint:
+        """The best encoder that the curve has for any beta, with the bound of its distance from the optimum there.
+
+        Parameters
+        ----------
+        beta : float
+            Trade-off, > 0, on the grid or not.
+
+        Returns
+        -------
+        CurvePoint
+            Its `objective` is within `error_bound` of the optimum at `beta`.
+        """
+        from dualib.interpolation import at
+
+        return at(self, beta)
+
+    def at_rate(self, rate: float) -> CurvePoint:
+        """The point of the curve at any rate between its ends: neighbours mixed, exactly optimal on a straight piece.
+
+        Parameters
+        ----------
+        rate : float
+            I(X;T), nats.
+
+        Returns
+        -------
+        CurvePoint
+            Its `expected_distortion` is within `error_bound` of the least one at this rate.
+        """
+        from dualib.interpolation import at_rate
+
+        return at_rate(self, rate)
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""

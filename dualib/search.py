@@ -231,7 +231,7 @@ def _prune(
     if len(points) > 2000:
         return points, values
     close = distance_matrix(problem, beta, points, points) < apart
-    keep = ~np.tril(close, -1).any(axis=1)
+    keep = np.asarray(~np.tril(close, -1).any(axis=1))
     return points.pick(keep), values[keep]
 
 
