@@ -80,6 +80,7 @@ __all__ = [
     "closed_forms",
     "datasets",
     "exponents",
+    "follow",
     "information",
     "load",
     "local_critical_beta",

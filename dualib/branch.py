@@ -266,11 +266,10 @@ def stability_numbers(problem: Problem, state: Sweep) -> Array:
 def touching(problem: Problem, state: Sweep, hints: Atoms, rounds: int = 5) -> tuple[Atoms, Array]:
     """Distinct local maxima of log c off the atoms, reached from the hints, and their values."""
     points = distinct(problem, state, hints)
-    values = np.empty(len(points))
     for _ in range(rounds):
         if not len(points):
             return points, np.empty(0)
-        before, (points, values) = points, ascend(problem, state, points)
+        before, points = points, ascend(problem, state, points)[0]
         moved = natural_distance(problem, state.beta, before, points)
         points = distinct(problem, state, points)
         if np.max(moved) < 1e-20:

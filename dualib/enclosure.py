@@ -57,9 +57,7 @@ class Enclosure:
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = np.where(fall > 0.0, np.diff(self.rate) / fall, self.beta[:-1])
         crossing = np.clip(np.nan_to_num(crossing, nan=0.0), self.beta[:-1], self.beta[1:])
-        upper = np.minimum(
-            self.rate[:-1] + crossing * self.distortion[:-1], self.rate[1:] + crossing * self.distortion[1:]
-        )
+        upper = np.minimum(self.rate[:-1] + crossing * self.distortion[:-1], self.rate[1:] + crossing * self.distortion[1:])
         inside = upper - (self.lower[:-1] + slope * (crossing - self.beta[:-1]))
         ends = self.rate + self.beta * self.distortion - self.lower
         return np.maximum.reduce([inside, ends[:-1], ends[1:]])

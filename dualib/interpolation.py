@@ -1,9 +1,9 @@
 """Between the points of a curve: encoders for any beta and any rate, each with a certified error bound.
 
-Nothing is fitted. At a beta between two points the encoder of a neighbour is used as it is, for its line ``rate + beta E d`` is what it
-achieves there; at a rate between two points their encoders are mixed: with probability s the one is used, else the other, by a coin
-independent of x that T carries along, which mixes rate, relevance and distortion linearly. On a straight piece of the curve (a
-jump) the mixture of its two ends is optimal itself.
+Nothing is fitted. At a beta between two points the encoder of a neighbour is used as it is, for its line ``rate + beta E d``
+is what it achieves there. At a rate between two points their encoders are mixed: with probability s the one is used, else the
+other, by a coin independent of x that T carries along, which mixes rate, relevance and distortion linearly. On a straight
+piece of the curve (a jump) the mixture of its two ends is optimal itself.
 """
 
 from __future__ import annotations

@@ -310,10 +310,15 @@ def _solve_dense(curvature: Curvature, damping: float) -> tuple[Array | None, fl
 
 
 def _solve_indefinite(curvature: Curvature) -> Array | None:
+    with np.errstate(all="ignore"):  # far from a solution the entries may overflow; the step is then refused
+        hessian = curvature.dense()
+    if not np.isfinite(hessian).all():
+        return None
     try:
-        return np.asarray(-np.linalg.solve(curvature.dense(), curvature.gradient.ravel())).reshape(curvature.gradient.shape)
+        step = np.asarray(np.linalg.solve(hessian, -curvature.gradient.ravel()))
     except np.linalg.LinAlgError:
         return None
+    return step.reshape(curvature.gradient.shape) if np.isfinite(step).all() else None
 
 
 def _solve_cg(curvature: Curvature, damping: float, relative: float, max_iter: int = 200) -> Array:

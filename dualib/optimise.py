@@ -173,7 +173,14 @@ def certified(
         maxima = Maxima(points.pick(order), values[order])
     else:
         maxima = search(
-            problem, state.beta, state.atoms, state.posterior, state.log_z, rng, effort=effort, extra=hints if len(hints) else None
+            problem,
+            state.beta,
+            state.atoms,
+            state.posterior,
+            state.log_z,
+            rng,
+            effort=effort,
+            extra=hints if len(hints) else None,
         )
     gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
     return gap, certificate, maxima, found

@@ -421,6 +421,18 @@ class Curve(_Result):
 
         return plot_information_plane(self, ax=ax, **options)
 
+    def plot_rate_distortion(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Rate against the problem's own distortion; see `dualib.plotting.plot_rate_distortion`."""
+        from dualib.plotting import plot_rate_distortion
+
+        return plot_rate_distortion(self, ax=ax, **options)
+
+    def plot_stability(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Stability numbers against beta; see `dualib.plotting.plot_stability`."""
+        from dualib.plotting import plot_stability
+
+        return plot_stability(self, ax=ax, **options)
+
     def plot_bifurcations(self, ax: Axes | None = None, **options: Any) -> Axes:
         """The tree of clusters over beta; see `dualib.plotting.plot_bifurcations`."""
         from dualib.plotting import plot_bifurcations

@@ -3,7 +3,8 @@
 Layout, version 1. ``header``: JSON, as bytes: the format, version, labels, distortion and all that is no number array.
 ``scalars`` (n_solutions, n_fields): the float fields of the solutions, named in the header. Arrays with one row per
 cluster (``encoder``, transposed, ``weights``, ``means``, ``decoder``, ``stability``) are concatenated over solutions:
-solution i has the rows ``offsets[i]:offsets[i + 1]``; those of the curve come first, then those beside its events. ``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
+solution i has the rows ``offsets[i]:offsets[i + 1]``; those of the curve come first, then those beside its events.
+``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import brentq
 
-from dualib.critical import onset_of
 from dualib.assemble import assemble
+from dualib.critical import onset_of
 from dualib.distortions import Distortion, as_distortion
 from dualib.gap import judge
 from dualib.local import tidy

@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 import dualib
-from dualib import Curve, Event, JointDistribution, plotting
+from dualib import Curve, Event, JointDistribution, plotting, tree
 from dualib.distortions import RateDistortion
 
 BETAS = np.geomspace(2.0, 64.0, 21)
@@ -172,12 +172,12 @@ def test_lines_go_on_with_the_same_cluster(ib):
 def test_widths_are_in_proportion_to_weights(ib):
     segments, widths, _ = strokes(plotting.plot_bifurcations(ib, y_index=1))
     trunk = max(widths)
-    assert trunk == pytest.approx(plotting.FULL_WIDTH)  # below the onset one cluster holds everything
+    assert trunk == pytest.approx(tree.FULL_WIDTH)  # below the onset one cluster holds everything
     last = [(seg[-1][1], width) for seg, width in zip(segments, widths, strict=True) if seg[-1][0] == ib.beta[-1]]
     solution = ib[-1]
     for value, width in last:
         t = int(np.argmin(np.abs(solution.decoder[:, 1] - value)))
-        assert width == pytest.approx(max(plotting.LEAST_WIDTH, trunk * solution.weights[t]), abs=0.06)
+        assert width == pytest.approx(max(tree.LEAST_WIDTH, trunk * solution.weights[t]), abs=0.06)
     assert len(last) == solution.n_clusters
 
 
@@ -234,11 +234,11 @@ def test_one_beta_alone_can_be_drawn(ib):
 
 def test_texts_are_pushed_apart_and_no_further():
     at = np.array([0.0, 0.001, 0.5, 0.502, 0.504, 0.9])
-    places = plotting._spread(at, 0.05)
+    places = tree._spread(at, 0.05)
     assert np.all(np.diff(places) >= 0.05 - 1e-12) and places[0] >= 0.0
     np.testing.assert_allclose(places[2:5], [0.452, 0.502, 0.552])
     assert places[-1] == 0.9
-    crowded = plotting._spread(np.ones(4), 0.25)
+    crowded = tree._spread(np.ones(4), 0.25)
     np.testing.assert_allclose(crowded, [0.25, 0.5, 0.75, 1.0])
 
 
