@@ -302,6 +302,8 @@ def _root(value: Callable[[float], float], start: float, end: float) -> float:
     near, far = math.log(end), math.log(start)
     limit = far + math.copysign(_BACK, far - near)
     positive, height = near, value(near)
+    if height <= 0.0:  # a violation that is only rounding: the root is here
+        return end
     x = near + math.copysign(min(1e-4, 0.1 * abs(far - near) + 1e-7), far - near)
     while (level := value(x)) > 0.0:
         if x == limit:

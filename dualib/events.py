@@ -8,6 +8,7 @@ without any singularity, while the other side may be singular there. So each eve
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,15 +21,31 @@ from dualib.results import Event, EventKind
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
 _PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
+_CROWDED = 1e-3  # in log beta
 _ONE_PIECE = 1e-4  # squared natural distance within which the two ends of a piece agree
 
 
-def events_between(path: Path, low: float, high: float) -> list[Event]:
+@dataclass
+class _Patience:
+    """How many more crowded events, and divisions of narrow intervals, are worth it between two points of the path.
+
+    On nearly continuous problems the optimum is flat within rounding, and a branch "loses" optimality again and again.
+    """
+
+    left: int = 24
+
+    def spend(self, width: float) -> None:
+        if width < _CROWDED:
+            self.left -= 1
+
+
+def events_between(path: Path, low: float, high: float, patience: _Patience | None = None) -> list[Event]:
     """The events between two solved betas, ascending; further points are solved on the way where several lie there."""
+    patience = patience or _Patience()
     if path.one_piece(low, high):
         return []
     below, above = path.outcomes[low], path.outcomes[high]
-    if math.log(high / low) < _CLOSEST:
+    if math.log(high / low) < _CLOSEST or patience.left <= 0:
         return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
     rising = Branch(path.problem, below.state)
     reached = rising.at(high)
@@ -36,15 +53,16 @@ def events_between(path: Path, low: float, high: float) -> list[Event]:
         return []
     loss = _loss(rising, low, high, above, below) if reached is not None else None
     if loss is not None:
-        return _beyond(path, loss, low, high, rising=True)
+        return _beyond(path, loss, low, high, patience, rising=True)
     falling = Branch(path.problem, above.state)
     reached = falling.at(low)
     loss = _loss(falling, high, low, below, above) if reached is not None else None
     if loss is not None:
-        return _beyond(path, loss, low, high, rising=False)
+        return _beyond(path, loss, low, high, patience, rising=False)
     middle = math.sqrt(low * high)
     path.solve(middle, high)
-    return events_between(path, low, middle) + events_between(path, middle, high)
+    patience.spend(math.log(high / low))
+    return events_between(path, low, middle, patience) + events_between(path, middle, high, patience)
 
 
 def _loss(branch: Branch, start: float, end: float, other: Outcome, own: Outcome) -> Loss | None:
@@ -59,30 +77,54 @@ def _points(atoms: Atoms) -> Atoms:
     return Atoms(np.zeros(len(atoms)), atoms.means, atoms.face)
 
 
-def _beyond(path: Path, loss: Loss, low: float, high: float, *, rising: bool) -> list[Event]:
+def _beyond(path: Path, loss: Loss, low: float, high: float, patience: _Patience, *, rising: bool) -> list[Event]:
     """The event at `loss`, and those on its far side."""
     sign = 1.0 if rising else -1.0
     near_end, far_end = (low, high) if rising else (high, low)
-    step = _BEYOND
-    while True:
-        beta = loss.beta * math.exp(sign * step)
-        at_end = (far_end - beta) * sign <= 0.0
-        if at_end:
-            beta = far_end
-        far = path.outcomes[beta] if at_end else path.solve_beyond(beta, loss)
-        event = _event(path, loss, far, rising=rising)
-        if event.kind == "jump" or _explained(event, loss) or step < 10.0 * _CLOSEST:
-            break
-        if not at_end:
-            path.discard(beta)
-        step *= 0.1
+    beta, far, event = _step_beyond(path, loss, near_end, far_end, rising=rising)
     if (loss.beta - near_end) * sign < 0.0:  # the near end had passed the loss, within its tolerance
         path.solve_beyond(near_end, loss)
-    if at_end:
+    if beta == far_end:
         return [event]
-    rest = events_between(path, beta, high) if rising else events_between(path, low, beta)
+    patience.spend(abs(math.log(beta / near_end)))
+    rest = events_between(path, beta, high, patience) if rising else events_between(path, low, beta, patience)
     path.discard(beta)
     return [event, *rest] if rising else [*rest, event]
+
+
+def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, rising: bool) -> tuple[float, Outcome, Event]:
+    """A solved beta so little past the loss that only this event lies between; and the event.
+
+    Nearer where more has changed than the loss accounts for, farther where within the tolerance nothing has changed yet.
+    """
+    sign = 1.0 if rising else -1.0
+    origin = max(loss.beta, near_end) if rising else min(loss.beta, near_end)
+    step, best = _BEYOND, None
+    while True:
+        beta = origin * math.exp(sign * step)
+        if (far_end - beta) * sign <= 0.0:
+            beta, far = far_end, path.outcomes[far_end]
+        else:
+            far = path.solve_beyond(beta, loss)
+        event = _event(path, loss, far, rising=rising)
+        if not _same(path.problem, far.state, loss.state):
+            _forget(path, best, far_end)
+            best = beta, far, event
+            if step > _BEYOND or step < 10.0 * _CLOSEST or event.kind == "jump" or _explained(event, loss):
+                return best
+            step *= 0.1
+            continue
+        if best is not None or beta == far_end:
+            _forget(path, (beta, far, event), far_end if best is not None else beta)
+            return best or (beta, far, event)
+        path.discard(beta)
+        step *= 10.0
+
+
+def _forget(path: Path, attempt: tuple[float, Outcome, Event] | None, far_end: float) -> None:
+    """Forget a point solved on trial, unless it is the end of the interval."""
+    if attempt is not None and attempt[0] != far_end:
+        path.discard(attempt[0])
 
 
 def _explained(event: Event, loss: Loss) -> bool:
