@@ -17,9 +17,9 @@ import numpy as np
 from scipy.optimize import brentq
 
 from dualib.distortions import Array
-from dualib.local import newton_step
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
 from dualib.search import log_c, newton_means
+from dualib.stationary import stationary_step
 
 _CORRECTED = 1e-12
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
@@ -40,7 +40,7 @@ def correct(problem: Problem, beta: float, atoms: Atoms, max_newton: int = 12) -
     for _ in range(max_newton):
         if state.residual <= _CORRECTED or not math.isfinite(state.residual):
             break
-        proposal = newton_step(problem, state, 0.0, definite=False)
+        proposal = stationary_step(problem, state)
         if proposal is None or len(proposal) != len(atoms):
             return None
         trial = sweep(problem, beta, proposal)

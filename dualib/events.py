@@ -21,6 +21,7 @@ from dualib.results import Event, EventKind
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
 _PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
+_LEAST_STEP = 0.02  # of a branch across an interval, in its width: a branch that needs less breaks off there
 _CROWDED = 1e-3  # in log beta
 _ONE_PIECE = 1e-4  # squared natural distance within which the two ends of a piece agree
 
@@ -47,15 +48,16 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     below, above = path.outcomes[low], path.outcomes[high]
     if math.log(high / low) < _CLOSEST or patience.left <= 0:
         return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
+    smallest = _LEAST_STEP * math.log(high / low)
     rising = Branch(path.problem, below.state)
-    reached = rising.at(high)
+    reached = rising.at(high, smallest=smallest)
     if reached is not None and _same(path.problem, reached, above.state):
         return []
     loss = _loss(rising, low, high, above, below) if reached is not None else None
     if loss is not None:
         return _beyond(path, loss, low, high, patience, rising=True)
     falling = Branch(path.problem, above.state)
-    reached = falling.at(low)
+    reached = falling.at(low, smallest=smallest)
     loss = _loss(falling, high, low, below, above) if reached is not None else None
     if loss is not None:
         return _beyond(path, loss, low, high, patience, rising=False)
@@ -136,20 +138,21 @@ def _event(path: Path, loss: Loss, far: Outcome, *, rising: bool) -> Event:
     problem = path.problem
     jump = loss.is_jump(problem) and not _continuous(problem, loss, far)
     end = (Branch(problem, far.state).at(loss.beta) if jump else None) or far.state
-    below, above = (loss.state, end) if rising else (end, loss.state)
+    sides = (path.solution_of(loss.state, far.state.atoms), path.solution_of(end, loss.state.atoms, far))
+    below, above = sides if rising else sides[::-1]
     kind: EventKind = "jump" if jump else ("split" if loss.splitting.any() else "appearance")
     born = _new_atoms(problem, loss.state, end) if jump else loss.multiplicity
     return Event(
         kind=kind,
         beta=loss.beta,
         interval=(loss.beta * (1.0 - _PRECISION), loss.beta * (1.0 + _PRECISION)),
-        before=len(below.atoms),
-        after=len(above.atoms),
+        before=below.n_clusters,
+        after=above.n_clusters,
         multiplicity=max(1, born),
         located=True,
         precision=2.0 * _PRECISION,
-        below=path.solution_of(below, far.state.atoms),
-        above=path.solution_of(above, loss.state.atoms),
+        below=below,
+        above=above,
     )
 
 

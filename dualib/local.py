@@ -15,18 +15,23 @@ Blahut-Arimoto is ``rho = 1 - lambda_min(H)``, and Newton's step is ``-H^-1 grad
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
+from dualib.stationary import stationary_step
 
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
 _DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
-_INDEFINITE_LIMIT = 600  # ... by a dense factorisation that takes an indefinite Hessian, on branches
+_SMALL = 40  # ... from which on the system of `dualib.stationary` is the faster one, while undamped
+_LARGEST_BORDERED = 1_500  # ... up to this size
+_DENSE_SPECTRUM = 100  # unknowns up to which the spectrum of the Hessian is computed whole
 _FEW = 24  # features up to which all clusters are compressed at once
 _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
@@ -269,15 +274,14 @@ def _compress(rows: Array, pull: Array) -> tuple[Array, Array]:
     return compressed, projected
 
 
-def newton_step(problem: Problem, state: Sweep, damping: float, *, definite: bool = True) -> Atoms | None:
-    """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped.
-
-    With ``definite=False`` the step goes to the stationary point of the quadratic model whether or not that is a minimum.
-    """
+def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
+    """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped."""
+    if damping == 0.0 and _SMALL < size_of(state.atoms, problem) and problem.n + len(state.atoms) <= _LARGEST_BORDERED:
+        proposal = stationary_step(problem, state, descending=True)
+        if proposal is not None:
+            return proposal
     curvature = Curvature(problem, state)
-    if not definite and curvature.size <= _INDEFINITE_LIMIT:
-        step = _solve_indefinite(curvature)
-    elif curvature.size <= _DENSE_LIMIT:
+    if curvature.size <= _DENSE_LIMIT:
         step, damping = _solve_dense(curvature, damping)
     else:
         step = _solve_cg(curvature, damping, relative=min(0.1, state.residual))
@@ -307,18 +311,6 @@ def _solve_dense(curvature: Curvature, damping: float) -> tuple[Array | None, fl
         except LinAlgError:
             damping = 10.0 * damping if damping else 1e-6
     return None, damping
-
-
-def _solve_indefinite(curvature: Curvature) -> Array | None:
-    with np.errstate(all="ignore"):  # far from a solution the entries may overflow; the step is then refused
-        hessian = curvature.dense()
-    if not np.isfinite(hessian).all():
-        return None
-    try:
-        step = np.asarray(np.linalg.solve(hessian, -curvature.gradient.ravel()))
-    except np.linalg.LinAlgError:
-        return None
-    return step.reshape(curvature.gradient.shape) if np.isfinite(step).all() else None
 
 
 def _solve_cg(curvature: Curvature, damping: float, relative: float, max_iter: int = 200) -> Array:
@@ -362,7 +354,16 @@ def slowest_rate(problem: Problem, state: Sweep) -> float:
     """Rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT."""
     if size_of(state.atoms, problem) > NEWTON_LIMIT:
         return np.inf
-    values = eigh(Curvature(problem, state).dense(), eigvals_only=True, subset_by_index=[0, 0], check_finite=False)
+    curvature = Curvature(problem, state)
+    if curvature.size > _DENSE_SPECTRUM:
+        shape = curvature.gradient.shape
+        jacobian = LinearOperator(
+            (curvature.size, curvature.size), lambda v: v.ravel() - curvature.apply(v.reshape(shape)).ravel(), dtype=np.float64
+        )
+        start = np.random.default_rng(0).standard_normal(curvature.size)
+        with contextlib.suppress(ArpackNoConvergence):
+            return float(eigsh(jacobian, k=1, which="LA", v0=start, tol=1e-9, return_eigenvectors=False)[0])
+    values = eigh(curvature.dense(), eigvals_only=True, subset_by_index=[0, 0], check_finite=False)
     return float(1.0 - values[0])
 
 

@@ -18,6 +18,7 @@ from dualib.search import reweight
 from dualib.solver import status_of, warn_unless_converged
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
+_EFFORT_BESIDE = 0.25  # of the search beside an event, whose maxima are known from its other side
 _FOLLOWED = 3_000  # unknowns up to which a branch is followed by Newton's method
 _FARTHEST = 0.7  # ... and how far, in log beta
 
@@ -65,7 +66,7 @@ class Path:
         """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
         start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
         grown = polish(self.problem, beta, start, tol=1e-13, max_iter=500)
-        outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter)
+        outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter, _EFFORT_BESIDE)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:
             outcome = self._repaired(self._optimise(beta, grown.state.atoms, outcome.maxima.points, warm=True))
         return self._add(beta, outcome)
@@ -86,9 +87,13 @@ class Path:
             self._solutions[beta] = assemble(self.problem, sorted_outcome, status_of(outcome, self.tol))
         return self._solutions[beta]
 
-    def solution_of(self, state: Sweep, hints: Atoms) -> Solution:
-        """The public solution of any state, certified."""
-        outcome = self._certified(sort_atoms(self.problem, state), hints, 1)
+    def solution_of(self, state: Sweep, hints: Atoms, known: Outcome | None = None) -> Solution:
+        """The public solution of any state, certified; of `known` where the state is that outcome's."""
+        ordered = sort_atoms(self.problem, state)
+        if known is not None and known.state is state:
+            outcome = Outcome(ordered, known.gap, known.certificate, known.maxima, known.n_iter)
+        else:
+            outcome = self._certified(ordered, hints, 1, _EFFORT_BESIDE)
         return assemble(self.problem, outcome, status_of(outcome, self.tol))
 
     def warn(self) -> None:
@@ -106,11 +111,11 @@ class Path:
             return None
         return self._certified(state, near.maxima.points, 3 * len(branch.states))
 
-    def _certified(self, state: Sweep, hints: Atoms, n_iter: int) -> Outcome:
+    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0) -> Outcome:
         """A stationary state with its gap."""
         hints = Atoms(np.zeros(len(hints)), hints.means, hints.face)
         gap, certificate, _, found = certified(
-            self.problem, state, hints, tol=self.tol, rng=self.rng, prove=self.prove, quick=True
+            self.problem, state, hints, tol=self.tol, rng=self.rng, effort=effort, prove=self.prove, quick=True
         )
         return Outcome(state, gap, certificate, found, n_iter)
 
