@@ -33,7 +33,7 @@ class _Patience:
     On nearly continuous problems the optimum is flat within rounding, and a branch "loses" optimality again and again.
     """
 
-    left: int = 24
+    left: int = 8
 
     def spend(self, width: float) -> None:
         if width < _CROWDED:

@@ -1,4 +1,4 @@
-"""Encoding of sources, seen in training or not."""
+"""Encoding of sources, seen in training or not, and prediction of y for them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dualib.distortions import Array
 from dualib.problem import Atoms, Problem
 
 if TYPE_CHECKING:
-    from dualib.results import Solution
+    from dualib.results import Assignment, DecoderKind, Solution
 
 
-def encode(solution: Solution, py_x: npt.ArrayLike) -> Array:
+def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
     """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals.
 
     Parameters
@@ -23,6 +23,8 @@ def encode(solution: Solution, py_x: npt.ArrayLike) -> Array:
     solution : Solution
     py_x : array_like, shape (m, n_y)
         Conditionals p(y|x), rows summing to 1. A row of zeros has no conditional: smooth or estimate it first.
+    assignment : "soft" or "map"
+        p(t|x) itself, or 1 at the likeliest cluster of each x (the first of equals) and 0 elsewhere.
 
     Returns
     -------
@@ -32,18 +34,96 @@ def encode(solution: Solution, py_x: npt.ArrayLike) -> Array:
     ------
     ValueError
         A wrong width, a row that is no distribution, or a row infinitely far from every cluster (its zeros forbid all of
-        them): smooth it.
+        them): smooth it. Another `assignment`.
     """
+    _check_choice("assignment", assignment, ("soft", "map"))
     rows = as_probability_rows("py_x", py_x, solution.joint.n_y)
     problem = Problem(solution.joint, solution.distortion)
     face = None if solution.distortion.support is None else solution.decoder > 0.0
-    atoms = Atoms(solution.weights, solution.means, face)
-    features, _ = solution.distortion.lift(rows)
-    terms = problem.log_terms_of(atoms, solution.beta, features, rows).T
-    terms += np.log(atoms.weights)
+    encoder = encode_rows(problem, Atoms(solution.weights, solution.means, face), solution.beta, rows)
+    return as_map(encoder) if assignment == "map" else encoder
+
+
+def predict_proba(
+    solution: Solution,
+    py_x: npt.ArrayLike | None = None,
+    *,
+    decoder: DecoderKind = "problem",
+    assignment: Assignment = "soft",
+) -> Array:
+    """``p(y|x) = sum_t p(t|x) p(y|t)`` of any sources: the prediction through the clusters.
+
+    Parameters
+    ----------
+    solution : Solution
+    py_x : array_like, shape (m, n_y), optional
+        Conditionals of the sources, rows summing to 1; None: those of training, by their encoder.
+    decoder : "problem" or "bayes"
+        p(y|t) that the distortion makes (for the dual IB the geometric mean of the members), or that of the true joint
+        distribution (`bayes_decoder`). They are the same for the IB.
+    assignment : "soft" or "map"
+        Weigh the clusters by p(t|x), or take the likeliest cluster of each x.
+
+    Returns
+    -------
+    ndarray, shape (m, n_y)
+        Rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        As `encode`; another `decoder`.
+    """
+    _check_choice("decoder", decoder, ("problem", "bayes"))
+    _check_choice("assignment", assignment, ("soft", "map"))
+    if py_x is not None:
+        encoder = encode(solution, py_x, assignment=assignment)
+    else:
+        encoder = as_map(solution.encoder) if assignment == "map" else solution.encoder
+    prediction = encoder @ (solution.decoder if decoder == "problem" else bayes_decoder(solution))
+    return np.asarray(prediction / prediction.sum(axis=1, keepdims=True))
+
+
+def bayes_decoder(solution: Solution) -> Array:
+    """``p(y|t) = sum_x p(x) p(t|x) p(y|x) / p(t)`` of the true joint distribution, (n_t, n_y): Bayes' rule.
+
+    Of the IB it is the decoder itself; a cluster that no source is in (weight 0) keeps the decoder of the problem, or p(y) where
+    that is no distribution over y.
+    """
+    joint = solution.joint.to_dense()
+    pairs = (joint.px[:, None] * solution.encoder).T @ joint.py_x
+    weights = pairs.sum(axis=1, keepdims=True)
+    spare = solution.decoder if solution.decoder.shape == pairs.shape else np.broadcast_to(joint.py, pairs.shape)
+    return np.where(weights > 0.0, pairs / np.where(weights > 0.0, weights, 1.0), spare)
+
+
+def encode_rows(problem: Problem, atoms: Atoms, beta: float, rows: Array) -> Array:
+    """p(t|x), (m, n_t), of conditionals `rows` (m, n_y), already checked, through given atoms.
+
+    Raises
+    ------
+    ValueError
+        A row infinitely far from every atom.
+    """
+    features, _ = problem.distortion.lift(rows)
+    terms = problem.log_terms_of(atoms, beta, features, rows).T
+    with np.errstate(divide="ignore"):
+        terms += np.log(atoms.weights)
     top = terms.max(axis=1)
     if not np.isfinite(top).all():
         row = int(np.flatnonzero(~np.isfinite(top))[0])
         raise ValueError(f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first")
     encoder = np.exp(terms - top[:, None])
     return np.asarray(encoder / encoder.sum(axis=1, keepdims=True))
+
+
+def as_map(encoder: Array) -> Array:
+    """The hard assignment: 1 at the largest p(t|x) of each row, the first of equals."""
+    hard = np.zeros_like(encoder)
+    hard[np.arange(len(encoder)), np.argmax(encoder, axis=1)] = 1.0
+    return hard
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")

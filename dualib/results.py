@@ -31,6 +31,8 @@ Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Unit = Literal["nats", "bits"]
 EventKind = Literal["appearance", "split", "jump"]
+Assignment = Literal["soft", "map"]
+DecoderKind = Literal["problem", "bayes"]
 
 _INFORMATION = ("objective", "lower_bound", "rate", "relevance", "decoder_information", "gap")
 _KL_DISTORTIONS = ("ib", "dualib", "dualexpib")  # whose expected distortion is an information, in nats
@@ -172,16 +174,38 @@ class Solution(_Result):
         """``objective - gap``, nats: no encoder and decoder can be below it (as sure as the certificate is)."""
         return self.objective - self.gap
 
-    def encode(self, py_x: npt.ArrayLike) -> Array:
-        """p(t|x), (m, n_t), of sources seen in training or not, from their conditionals p(y|x), (m, n_y)."""
+    def encode(self, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
+        """p(t|x), (m, n_t), of sources seen in training or not; see `dualib.prediction.encode`.
+
+        Parameters
+        ----------
+        py_x : array_like, shape (m, n_y)
+            Their conditionals p(y|x), rows summing to 1.
+        assignment : "soft" or "map"
+            p(t|x) itself, or 1 at the likeliest cluster of each x and 0 elsewhere.
+        """
         from dualib.prediction import encode
 
-        return encode(self, py_x)
+        return encode(self, py_x, assignment=assignment)
 
-    def predict_proba(self, py_x: npt.ArrayLike | None = None) -> Array:
-        """``sum_t p(t|x) p(y|t)``, (m, n_y), for sources of conditionals `py_x` (m, n_y); None: those of training."""
-        prediction = (self.encoder if py_x is None else self.encode(py_x)) @ self.decoder
-        return np.asarray(prediction / prediction.sum(axis=1, keepdims=True))
+    def predict_proba(
+        self, py_x: npt.ArrayLike | None = None, *, decoder: DecoderKind = "problem", assignment: Assignment = "soft"
+    ) -> Array:
+        """``sum_t p(t|x) p(y|t)``, (m, n_y), for sources seen or not; see `dualib.prediction.predict_proba`.
+
+        Parameters
+        ----------
+        py_x : array_like, shape (m, n_y), optional
+            Conditionals of the sources; None: those of training.
+        decoder : "problem" or "bayes"
+            p(y|t) of the distortion (of the dual IB a geometric mean), or of the joint distribution (an arithmetic mean). They are
+            the same for the IB.
+        assignment : "soft" or "map"
+            Weigh the clusters by p(t|x), or take the likeliest.
+        """
+        from dualib.prediction import predict_proba
+
+        return predict_proba(self, py_x, decoder=decoder, assignment=assignment)
 
     def summary(self, unit: Unit = "nats") -> dict[str, Any]:
         """Every scalar of the solution, by name, information in `unit` ("nats" or "bits").

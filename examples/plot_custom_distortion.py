@@ -33,14 +33,14 @@ class MetricDistance(dualib.Distortion):
         return np.tile(self.metric, (len(means), 1, 1))
 
 
-joint = dualib.datasets.gaussian(24, rho=0.8, width=2.5)
+joint = dualib.datasets.gaussian(12, rho=0.8, width=2.5)
 y = np.arange(joint.n_y)
 metric = np.exp(-0.5 * ((y[:, None] - y[None, :]) / 2.0) ** 2) + 0.01 * np.eye(joint.n_y)
 distortion = MetricDistance(metric)
 check_distortion(distortion, joint.py_x)
 
 curves = {
-    "metric distance": dualib.anneal(joint, distortion, np.geomspace(1.0, 400.0, 25)),
+    "metric distance": dualib.anneal(joint, distortion, np.geomspace(1.0, 100.0, 25)),
     "IB": dualib.anneal(joint, "ib", np.geomspace(1.2, 12.0, 25)),
 }
 ax = dualib.plotting.plot_information_plane(curves)
