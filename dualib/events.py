@@ -83,7 +83,7 @@ def _beyond(path: Path, loss: Loss, low: float, high: float, patience: _Patience
     """The event at `loss`, and those on its far side."""
     sign = 1.0 if rising else -1.0
     near_end, far_end = (low, high) if rising else (high, low)
-    beta, far, event = _step_beyond(path, loss, near_end, far_end, rising=rising)
+    beta, event = _step_beyond(path, loss, near_end, far_end, rising=rising)
     if (loss.beta - near_end) * sign < 0.0:  # the near end had passed the loss, within its tolerance
         path.solve_beyond(near_end, loss)
     if beta == far_end:
@@ -94,14 +94,15 @@ def _beyond(path: Path, loss: Loss, low: float, high: float, patience: _Patience
     return [event, *rest] if rising else [*rest, event]
 
 
-def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, rising: bool) -> tuple[float, Outcome, Event]:
+def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, rising: bool) -> tuple[float, Event]:
     """A solved beta so little past the loss that only this event lies between; and the event.
 
     Nearer where more has changed than the loss accounts for, farther where within the tolerance nothing has changed yet.
     """
     sign = 1.0 if rising else -1.0
     origin = max(loss.beta, near_end) if rising else min(loss.beta, near_end)
-    step, best = _BEYOND, None
+    step = _BEYOND
+    best: tuple[float, Event] | None = None
     while True:
         beta = origin * math.exp(sign * step)
         if (far_end - beta) * sign <= 0.0:
@@ -111,19 +112,20 @@ def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, ris
         event = _event(path, loss, far, rising=rising)
         if not _same(path.problem, far.state, loss.state):
             _forget(path, best, far_end)
-            best = beta, far, event
+            best = beta, event
             if step > _BEYOND or step < 10.0 * _CLOSEST or event.kind == "jump" or _explained(event, loss):
                 return best
             step *= 0.1
             continue
         if best is not None or beta == far_end:
-            _forget(path, (beta, far, event), far_end if best is not None else beta)
-            return best or (beta, far, event)
+            if best is not None:
+                _forget(path, (beta, event), far_end)
+            return best or (beta, event)
         path.discard(beta)
         step *= 10.0
 
 
-def _forget(path: Path, attempt: tuple[float, Outcome, Event] | None, far_end: float) -> None:
+def _forget(path: Path, attempt: tuple[float, Event] | None, far_end: float) -> None:
     """Forget a point solved on trial, unless it is the end of the interval."""
     if attempt is not None and attempt[0] != far_end:
         path.discard(attempt[0])

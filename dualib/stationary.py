@@ -1,8 +1,8 @@
 """Newton's step to a stationary point, minimum or not, by a system of size n + n_t in place of n_t (1 + k).
 
 The Hessian of `dualib.local` couples the clusters only through the n sources. With ``P_t = Y_t (c_t - Y_t^T Y_t)^-1 Y_t^T`` the
-answer of cluster t's mean to a pull on its members, ``omega`` the scaled step of the weights and u = B step the step of log Z (scaled
-by sqrt(p(x))), eliminating the means from ``H step = -gradient`` leaves
+answer of cluster t's mean to a pull on its members, ``omega`` the scaled step of the weights and u = B step the step of log Z
+(scaled by sqrt(p(x))), eliminating the means from ``H step = -gradient`` leaves
 
     [ I + K    -W ] [ u     ]   [ sum_t sqrt(p(t|x)) P_t sqrt(w_t q_t) ]       K = sum_t diag(sqrt(p(t|x))) P_t diag(sqrt(p(t|x)))
     [ W^T       0 ] [ omega ] = [ sqrt(w_t) (c_t - 1)                  ],      W[x, t] = sqrt(p(t|x) q_t(x))
