@@ -22,6 +22,7 @@ from dualib.path import Path, can_follow
 from dualib.problem import Problem
 from dualib.results import Curve, Event
 from dualib.solver import check_options
+from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -36,6 +37,7 @@ _MOST_FOR_ENCLOSURE = 4_000
 Progress = bool | Callable[[int, int], Any]
 
 
+@one_blas_thread
 def anneal(
     joint: JointDistribution,
     distortion: str | Distortion = "ib",

@@ -24,6 +24,7 @@ from dualib.optimise import atoms_of_encoder, optimise
 from dualib.problem import Atoms, Problem, expected_distortion, sweep
 from dualib.search import search
 from dualib.solver import check_options
+from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -60,6 +61,7 @@ class Certificate:
         return f"Certificate(objective={self.objective:.10g}, gap={self.gap:.1e} nats, {self.kind})"
 
 
+@one_blas_thread
 def certify(
     joint: JointDistribution,
     encoder: npt.ArrayLike,

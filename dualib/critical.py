@@ -11,11 +11,13 @@ from scipy.optimize import brentq
 from dualib.distortions import Distortion, as_distortion, local_critical_beta
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import search
+from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
 
+@one_blas_thread
 def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> float:
     """The true onset of learning: the largest beta at which the one-cluster solution is globally optimal.
 

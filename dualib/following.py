@@ -15,11 +15,13 @@ from dualib.optimise import Outcome, certified, feasible, sort_atoms
 from dualib.problem import Atoms, Problem, join, sweep
 from dualib.results import Curve, Solution
 from dualib.solver import check_options, status_of
+from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.results import Solution as Start
 
 
+@one_blas_thread
 def follow(
     solution: Start,
     betas: npt.ArrayLike,

@@ -99,7 +99,7 @@ class Path:
     def warn(self) -> None:
         """A ConvergenceWarning for each point that missed the tolerance."""
         for beta in sorted(self.outcomes):
-            warn_unless_converged(self.solution(beta), self.tol, stacklevel=3)
+            warn_unless_converged(self.solution(beta), self.tol, stacklevel=5)
 
     def _followed(self, beta: float, near: Outcome) -> Outcome | None:
         """The certified state on the branch of a neighbour; None where that is too large or cannot be followed there."""

@@ -16,7 +16,8 @@ from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 
 _PAIRS_PER_SOURCE = 2
-_NEAR = 1e-3  # squared natural distance within which a stable atom swallows a candidate
+_PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
+_NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
 @dataclass(frozen=True)
@@ -113,33 +114,47 @@ def fewest_atoms(problem: Problem, atoms: Atoms, beta: float, *, keep_rate: bool
     return Atoms(weights, atoms.means, atoms.face).pick(keep).normalised() if misfit < 1e-9 and keep.any() else atoms
 
 
-def starting_members(problem: Problem, atoms_posterior: Array, rng: np.random.Generator, effort: float = 1.0) -> Array:
-    """Membership rows (m, n) of the points from which the search starts.
+def starting_points(
+    problem: Problem, beta: float, log_a: Array, posterior: Array, rng: np.random.Generator, effort: float = 1.0
+) -> Atoms:
+    """The points from which the search starts, their number growing with n.
 
-    Every source; every atom; centroids of pairs, of random subsets and of everything, their number growing with n; and
-    each source softened by a little of everything, which frees the supports where p(y|x) has zeros.
+    Every source; every atom; centroids of pairs, of random subsets and of everything; and each source softened by a little of
+    everything, which frees the supports where p(y|x) has zeros.
     """
     n = problem.n
     rows = [np.eye(n), problem.px[None, :]]
-    members = atoms_posterior * problem.px
+    members = posterior * problem.px
     rows.append(members / members.sum(axis=1, keepdims=True))
     if n > 1:
-        pairs = np.triu_indices(n, 1)
-        n_pairs = min(len(pairs[0]), int(effort * max(_PAIRS_PER_SOURCE * n, 16)))
-        chosen = rng.choice(len(pairs[0]), n_pairs, replace=False) if n_pairs < len(pairs[0]) else np.arange(n_pairs)
-        first, second = pairs[0][chosen], pairs[1][chosen]
-        pair_rows = np.zeros((n_pairs, n))
-        share = problem.px[first] / (problem.px[first] + problem.px[second])
-        pair_rows[np.arange(n_pairs), first] = share
-        pair_rows[np.arange(n_pairs), second] = 1.0 - share
-        subset = (
-            rng.random((int(effort * max(n, 16)), n)) < rng.uniform(0.05, 0.8, (int(effort * max(n, 16)), 1))
-        ) * problem.px
+        n_subsets = int(effort * max(n, 16))
+        subset = (rng.random((n_subsets, n)) < rng.uniform(0.05, 0.8, (n_subsets, 1))) * problem.px
         subset = subset[subset.sum(axis=1) > 0.0]
-        rows += [pair_rows, subset / subset.sum(axis=1, keepdims=True)]
+        rows.append(subset / subset.sum(axis=1, keepdims=True))
     if problem.support is not None:
         rows.append(0.98 * np.eye(n) + 0.02 * problem.px)
-    return np.concatenate(rows)
+    points = problem.atoms_from_members(np.concatenate(rows))
+    if n > 1:
+        points = join(points, _best_pairs(problem, beta, log_a, int(effort * max(_PAIRS_PER_SOURCE * n, 16)), rng))
+    return points
+
+
+def _best_pairs(problem: Problem, beta: float, log_a: Array, n_pairs: int, rng: np.random.Generator) -> Atoms:
+    """The centroids of the pairs of sources at which c is largest, out of all, or of many drawn at random where n is large."""
+    n = problem.n
+    pairs = np.triu_indices(n, 1)
+    n_looked_at = max(_PAIRS_LOOKED_AT, n_pairs)
+    if len(pairs[0]) > n_looked_at:
+        drawn = rng.choice(len(pairs[0]), n_looked_at, replace=False)
+        pairs = (pairs[0][drawn], pairs[1][drawn])
+    members = np.zeros((len(pairs[0]), n))
+    share = problem.px[pairs[0]] / (problem.px[pairs[0]] + problem.px[pairs[1]])
+    members[np.arange(len(share)), pairs[0]] = share
+    members[np.arange(len(share)), pairs[1]] = 1.0 - share
+    points = problem.atoms_from_members(members)
+    if len(points) <= n_pairs:
+        return points
+    return points.pick(np.argpartition(-log_c(problem, beta, log_a, points)[0], n_pairs)[:n_pairs])
 
 
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
@@ -173,12 +188,14 @@ def search(
     members = posterior * problem.px
     members /= members.sum(axis=1, keepdims=True)
     rates = beta * problem.stability(atoms, members)
-    points = problem.atoms_from_members(starting_members(problem, posterior, rng, effort))
+    points = starting_points(problem, beta, log_a, posterior, rng, effort)
     for more in (extra, _unstable_directions(problem, beta, atoms, members, rates)):
         if more is not None and len(more):
             points = join(points, more)
     points = Atoms(np.zeros(len(points)), points.means, points.face)
-    radius = np.where(rates < 0.9, _NEAR, 1e-7)
+    stepped = Atoms(atoms.weights, members @ problem.U, atoms.face)
+    stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
+    radius = np.where(stationary, np.where(rates < 0.9, _NEAR, 1e-7), 1e-14)
     for round_ in range(6):
         for _ in range(2):
             values, terms = log_c(problem, beta, log_a, points)

@@ -14,6 +14,7 @@ from dualib.distortions import Distortion, as_distortion
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
+from dualib.threads import one_blas_thread
 from dualib.warnings import ConvergenceWarning
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dualib.results import Solution
 
 
+@one_blas_thread
 def solve(
     joint: JointDistribution,
     beta: float,
@@ -158,7 +160,7 @@ def _capped(
 def _finish(problem: Problem, outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Solution:
     """The public solution, and the warning where the tolerance was missed."""
     solution = assemble(problem, outcome, status_of(outcome, tol, certified=certified, capped=capped))
-    warn_unless_converged(solution, tol, stacklevel=4)
+    warn_unless_converged(solution, tol, stacklevel=5)
     return solution
 
 

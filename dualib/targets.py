@@ -20,6 +20,7 @@ from dualib.path import Path
 from dualib.problem import Atoms, Problem, Sweep, join, sweep
 from dualib.search import fewest_atoms, search
 from dualib.solver import check_options, status_of, warn_unless_converged
+from dualib.threads import one_blas_thread
 from dualib.warnings import ConvergenceWarning
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _EXACT = 1e-10  # how near, relative to the range of the quantity, a single beta
 _LARGEST_BETA = 1e5  # what is not reached by then is taken as out of range
 
 
+@one_blas_thread
 def solve_at(
     joint: JointDistribution,
     distortion: str | Distortion = "ib",
