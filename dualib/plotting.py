@@ -24,10 +24,12 @@ from dualib.tree import (
     PALETTE,
     distortion_name,
     draw_tree,
+    emptiest_corner,
     link,
     name_leaves,
     new_axes,
     plain,
+    with_sides,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +131,8 @@ def plot_bifurcations(
     """
     column = _checked_column(curve, int(_varying_columns(curve)[0]) if y_index is None else y_index)
     ax = new_axes((7.2, 4.6)) if ax is None else ax
-    draw_tree(ax, curve, column, link(curve))
+    whole = with_sides(curve)
+    draw_tree(ax, whole, column, link(whole))
     low, high = curve.beta[0], curve.beta[-1]
     _log_beta_axis(ax, low, high if high > low else 1.01 * low)
     onset_handles = _draw_trivial(ax, curve, column) if show_onset else []
@@ -140,7 +143,7 @@ def plot_bifurcations(
         name_leaves(ax, curve[-1], column)
     if legend:
         handles = _width_handles() + _event_handles([curve] if mark_events else ()) + onset_handles
-        ax.legend(handles=handles, loc="best", fontsize=8, framealpha=0.85)
+        ax.legend(handles=handles, loc=emptiest_corner(ax, curve, column), fontsize=8, framealpha=0.85)
     return ax
 
 

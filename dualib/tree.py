@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,17 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, GREY = "#222222", "#8A8A8A"
 NAMES = {"ib": "IB", "dualib": "dual IB", "dualexpib": "dualExpIB"}
 FULL_WIDTH, LEAST_WIDTH = 9.0, 0.7  # line widths in points, of a cluster of weight 1 and of the lightest
+
+
+def with_sides(curve: Curve) -> Curve:
+    """The curve with the solutions on both sides of its located events, so that branches reach to where they begin and end."""
+    known = {solution.beta: solution for solution in curve}
+    for event in curve.events:
+        if event.located and event.below is not None and event.above is not None:
+            known.setdefault(event.below.beta, event.below)
+            beta = max(event.above.beta, event.below.beta * (1.0 + 1e-12))  # at a jump both are at the same beta
+            known.setdefault(beta, dataclasses.replace(event.above, beta=beta))
+    return Curve(list(known.values()), events=curve.events, onset=curve.onset)
 
 
 def link(curve: Curve) -> Links:
@@ -99,6 +111,18 @@ def draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
     ax.scatter([last.beta] * last.n_clusters, last.decoder[:, y], sizes, c=colours[-1], lw=0, zorder=2, clip_on=False)
     ax.autoscale_view()
     ax.margins(y=0.06)
+
+
+def emptiest_corner(ax: Axes, curve: Curve, y: int) -> str:
+    """The corner of the axes, by its name for a legend, that the tree leaves free, or most nearly so.
+
+    Matplotlib's own choice does not see collections of lines.
+    """
+    points = np.concatenate([np.column_stack([np.full(len(s.weights), s.beta), s.decoder[:, y]]) for s in curve])
+    across, up = ax.transAxes.inverted().transform(ax.transData.transform(points)).T
+    corners = {"upper left": (across, 1.0 - up), "lower left": (across, up)}
+    corners |= {"upper right": (1.0 - across, 1.0 - up), "lower right": (1.0 - across, up)}
+    return min(corners, key=lambda name: int(np.sum((corners[name][0] < 0.42) & (corners[name][1] < 0.33))))
 
 
 def name_leaves(ax: Axes, solution: Solution, y: int) -> None:
