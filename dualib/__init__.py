@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
     from dualib.annealing import anneal
     from dualib.certificate import Certificate, certify
+    from dualib.comparison import compare_predictions
     from dualib.critical import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
     from dualib.exponential import ExponentialFamily
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dualib.interpolation import CurvePoint
     from dualib.joint import JointDistribution
     from dualib.results import Curve, Event, Solution, Status
+    from dualib.scores import Comparison
     from dualib.solver import solve
     from dualib.storage import load
     from dualib.tables import read_table
@@ -45,6 +47,8 @@ _HOME = {
     "follow": "following",
     "CurvePoint": "interpolation",
     "solve_at": "targets",
+    "compare_predictions": "comparison",
+    "Comparison": "scores",
     "Solution": "results",
     "Curve": "results",
     "Event": "results",
@@ -63,6 +67,7 @@ __all__ = [
     "Bregman",
     "CacheWarning",
     "Certificate",
+    "Comparison",
     "ConvergenceWarning",
     "Curve",
     "CurvePoint",
@@ -78,6 +83,7 @@ __all__ = [
     "anneal",
     "certify",
     "closed_forms",
+    "compare_predictions",
     "datasets",
     "exponents",
     "follow",

@@ -16,7 +16,7 @@ import numba
 from dualib.warnings import CacheWarning
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-_cache_works = True
+_warned = False
 
 
 def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -34,23 +34,24 @@ def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        if _cache_works:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error", numba.NumbaWarning)
-                    return numba.njit(signature, cache=True, **_OPTIONS)(function)
-            except numba.core.errors.NumbaError:
-                raise  # the kernel itself is at fault
-            except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
-                _disable_cache(error)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", numba.NumbaWarning)
+                return numba.njit(signature, cache=True, **_OPTIONS)(function)
+        except numba.core.errors.NumbaError:
+            raise  # the kernel itself is at fault
+        except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
+            _warn_once(error)
         return numba.njit(signature, **_OPTIONS)(function)
 
     return decorate
 
 
-def _disable_cache(error: Exception) -> None:
-    global _cache_works
-    _cache_works = False
+def _warn_once(error: Exception) -> None:
+    global _warned
+    if _warned:
+        return
+    _warned = True
     warnings.warn(
         f"the cache of compiled kernels cannot be used ({type(error).__name__}: {error}); they are compiled anew in this"
         " process. Set NUMBA_CACHE_DIR to a writable folder, or delete dualib's __pycache__ folder, to mend this.",

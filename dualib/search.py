@@ -17,6 +17,7 @@ from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distan
 
 _PAIRS_PER_SOURCE = 2
 _PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
+_FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
@@ -148,7 +149,7 @@ def _best_pairs(problem: Problem, beta: float, log_a: Array, n_pairs: int, rng: 
         drawn = rng.choice(len(pairs[0]), n_looked_at, replace=False)
         pairs = (pairs[0][drawn], pairs[1][drawn])
     members = np.zeros((len(pairs[0]), n))
-    share = problem.px[pairs[0]] / (problem.px[pairs[0]] + problem.px[pairs[1]])
+    share = 1.0 / (1.0 + np.exp(log_a[pairs[1]] - log_a[pairs[0]]))
     members[np.arange(len(share)), pairs[0]] = share
     members[np.arange(len(share)), pairs[1]] = 1.0 - share
     points = problem.atoms_from_members(members)
@@ -178,8 +179,9 @@ def search(
 ) -> Maxima:
     """Local maxima of log c away from the atoms, and the values on the atoms themselves, best first.
 
-    Ascent steps (centroid under the weights of `log_c`, which never lower c) from many starts; candidates that come close to
-    an atom, or to a better candidate, are dropped on the way; the rest is finished by Newton's method.
+    Ascent steps (centroid under the weights of `log_c`, which never lower c) from many starts, extrapolated where that climbs
+    further; candidates that come close to an atom, or to a better candidate, are dropped on the way; the rest is finished by
+    Newton's method.
     """
     log_a = np.log(problem.px) - log_z
     if problem.distortion.fixed_atoms:
@@ -197,10 +199,8 @@ def search(
     stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
     radius = np.where(stationary, np.where(rates < 0.9, _NEAR, 1e-7), 1e-14)
     for round_ in range(6):
-        for _ in range(2):
-            values, terms = log_c(problem, beta, log_a, points)
-            points = _alive(points, values, terms @ problem.U)
-        points, values = _prune(problem, beta, log_a, points, atoms, radius, 1e-4)
+        points = _climb(problem, beta, log_a, points)
+        points = _prune(problem, beta, log_a, points, atoms, radius, 1e-4)
         if round_ >= 2 and len(points) <= 8:
             break
     points = _finish(problem, beta, log_a, points, atoms, radius)
@@ -208,9 +208,20 @@ def search(
     return _sorted(everything, log_c(problem, beta, log_a, everything)[0])
 
 
-def _alive(points: Atoms, values: Array, means: Array) -> Atoms:
+def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms) -> Atoms:
+    """Two ascent steps, then Aitken's extrapolation of their slowest mode where c is higher there."""
+    values, members = log_c(problem, beta, log_a, points)
     alive = np.isfinite(values)
-    return Atoms(points.weights, means, points.face).pick(alive)
+    points = points.pick(alive)
+    once = Atoms(points.weights, members[alive] @ problem.U, points.face)
+    twice = Atoms(points.weights, log_c(problem, beta, log_a, once)[1] @ problem.U, points.face)
+    first, second = natural_distance(problem, beta, points, once), natural_distance(problem, beta, once, twice)
+    rate = np.minimum(np.sqrt(second / np.maximum(first, 1e-300)), _FASTEST)
+    ahead = twice.means + (rate / (1.0 - rate))[:, None] * (twice.means - once.means)
+    plain = log_c(problem, beta, log_a, twice)[0]
+    values, members = log_c(problem, beta, log_a, Atoms(points.weights, ahead, points.face))
+    climbs = values >= plain  # False where the extrapolation has left the domain
+    return Atoms(points.weights, np.where(climbs[:, None], members @ problem.U, twice.means), points.face)
 
 
 def _sorted(points: Atoms, values: Array) -> Maxima:
@@ -234,22 +245,17 @@ def _unstable_directions(problem: Problem, beta: float, atoms: Atoms, members: A
     return problem.atoms_from_members(np.array(rows)) if rows else None
 
 
-def _prune(
-    problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array, apart: float
-) -> tuple[Atoms, Array]:
+def _prune(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array, apart: float) -> Atoms:
     """Drop candidates that lie on an atom, or on a better candidate; the rest sorted by log c."""
     if not len(points):
-        return points, np.empty(0)
+        return points
     near = np.asarray((distance_matrix(problem, beta, points, atoms) < radius).any(axis=1))
     points = points.pick(~near)
-    values = log_c(problem, beta, log_a, points)[0]
-    order = np.argsort(-values, kind="stable")
-    points, values = points.pick(order), values[order]
+    points = points.pick(np.argsort(-log_c(problem, beta, log_a, points)[0], kind="stable"))
     if len(points) > 2000:
-        return points, values
+        return points
     close = distance_matrix(problem, beta, points, points) < apart
-    keep = np.asarray(~np.tril(close, -1).any(axis=1))
-    return points.pick(keep), values[keep]
+    return points.pick(np.asarray(~np.tril(close, -1).any(axis=1)))
 
 
 def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
@@ -268,7 +274,7 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
         proposal = Atoms(points.weights, log_c(problem, beta, log_a, proposal)[1] @ problem.U, points.face)
         better = log_c(problem, beta, log_a, proposal)[0] >= plain_values
         points = Atoms(points.weights, np.where(better[:, None], proposal.means, plain.means), points.face)
-        points = _prune(problem, beta, log_a, points, atoms, radius, 1e-8)[0]
+        points = _prune(problem, beta, log_a, points, atoms, radius, 1e-8)
     return points
 
 

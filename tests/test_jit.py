@@ -31,35 +31,44 @@ def run(package: Path, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A folder with a copy of the package, and `pristine`, a copy of its filled cache of compiled kernels."""
+    folder = tmp_path_factory.mktemp("jit")
+    shutil.copytree(Path(dualib.__file__).parent, folder / "dualib", ignore=shutil.ignore_patterns("*.nbi", "*.nbc"))
+    assert run(folder / "dualib", NUMBA_CACHE_DIR=str(folder / "cache")) == "0.074305 0"
+    shutil.copytree(folder / "cache", folder / "pristine")
+    return folder
+
+
 @pytest.fixture
-def package(tmp_path):
-    """A copy of the package with its cache of compiled kernels filled."""
-    copy = tmp_path / "dualib"
-    shutil.copytree(Path(dualib.__file__).parent, copy, ignore=shutil.ignore_patterns("*.nbi", "*.nbc"))
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    assert run(copy, NUMBA_CACHE_DIR=str(cache)) == "0.074305 0"
-    return copy
+def package(warm):
+    """The package, its cache as new."""
+    shutil.rmtree(warm / "cache")
+    shutil.copytree(warm / "pristine", warm / "cache")
+    return warm / "dualib"
 
 
-def indices(cache: Path) -> list[Path]:
-    return sorted(cache.rglob("*.nbi"))
+def files(cache: Path, suffix: str) -> list[Path]:
+    """The cache's files of the module `kernels`: the larger ones take longer to compile, and fail alike."""
+    found = sorted(path for path in cache.rglob(f"*.{suffix}") if path.name.startswith("kernels."))
+    assert found
+    return found
 
 
-def test_truncated_and_corrupt_indices(package):
+@pytest.mark.parametrize("content", [b"", b"not an index"])
+def test_truncated_and_corrupt_indices(package, content):
     cache = package.parent / "cache"
-    assert indices(cache)
-    for content in (b"", b"not an index"):
-        for index in indices(cache):
-            index.write_bytes(content)
-        answer = run(package, NUMBA_CACHE_DIR=str(cache)).split()
-        assert answer[0] == "0.074305"
-        assert answer[1:] in (["0"], ["1", "CacheWarning"])
+    for index in files(cache, "nbi"):
+        index.write_bytes(content)
+    answer = run(package, NUMBA_CACHE_DIR=str(cache)).split()
+    assert answer[0] == "0.074305"
+    assert answer[1:] in (["0"], ["1", "CacheWarning"])
 
 
 def test_corrupt_code(package):
     cache = package.parent / "cache"
-    for code in cache.rglob("*.nbc"):
+    for code in files(cache, "nbc"):
         code.write_bytes(code.read_bytes()[: len(code.read_bytes()) // 2])
     answer = run(package, NUMBA_CACHE_DIR=str(cache)).split()
     assert answer[0] == "0.074305"
