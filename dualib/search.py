@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.special import expit
 
 from dualib import kernels
 from dualib.distortions import Array
@@ -149,7 +150,7 @@ def _best_pairs(problem: Problem, beta: float, log_a: Array, n_pairs: int, rng: 
         drawn = rng.choice(len(pairs[0]), n_looked_at, replace=False)
         pairs = (pairs[0][drawn], pairs[1][drawn])
     members = np.zeros((len(pairs[0]), n))
-    share = 1.0 / (1.0 + np.exp(log_a[pairs[1]] - log_a[pairs[0]]))
+    share = expit(log_a[pairs[0]] - log_a[pairs[1]])
     members[np.arange(len(share)), pairs[0]] = share
     members[np.arange(len(share)), pairs[1]] = 1.0 - share
     points = problem.atoms_from_members(members)

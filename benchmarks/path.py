@@ -1,0 +1,127 @@
+"""The exact path on random problems, and what it costs.
+
+    python benchmarks/path.py                 # 100 problems, both distortions: minutes
+    python benchmarks/path.py --problems 10   # a slice
+    python benchmarks/path.py --cost          # only the time of whole curves, beside that of plain sweeps
+
+For each problem (n_x up to 12, n_y 2 to 4) and each of IB and dual IB: `anneal(..., tol_curve=1e-4)`, then at 20 random betas an
+independent certified solve, which must lie inside the enclosure of the objective and have the number of clusters that the events tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+import dualib
+from dualib.distortions import as_distortion
+from dualib.problem import Problem, identity_atoms, sweep
+
+TOL_CURVE = 1e-4
+BETAS = 20
+
+
+def random_problem(seed: int) -> dualib.JointDistribution:
+    """Sizes, concentration and p(x) drawn from the seed."""
+    rng = np.random.default_rng(seed)
+    n_x, n_y = int(rng.integers(2, 13)), int(rng.integers(2, 5))
+    py_x = rng.dirichlet(np.full(n_y, rng.uniform(0.2, 4.0)), n_x)
+    return dualib.JointDistribution.from_conditionals(py_x, rng.dirichlet(np.full(n_x, 3.0)))
+
+
+def examine(seed: int, kind: str) -> dict[str, float]:
+    """What must hold on one problem, as numbers."""
+    joint = random_problem(seed)
+    start = time.perf_counter()
+    curve = dualib.anneal(joint, kind, tol_curve=TOL_CURVE)
+    seconds = time.perf_counter() - start
+    rng = np.random.default_rng(seed + 1_000_000)
+    betas = np.exp(rng.uniform(*np.log(curve.beta[[0, -1]]), BETAS))
+    lower, upper = curve.objective_bounds(betas)
+    edges = np.array([curve.beta[0], *(event.beta for event in curve.events), curve.beta[-1]])
+    counts = [curve.n_clusters[0], *(event.after for event in curve.events)]
+    outside = miscounted = 0
+    for beta, low, high in zip(betas, lower, upper, strict=True):
+        own = dualib.solve(joint, beta, kind, random_state=seed)
+        outside += not low - 1e-11 <= own.objective <= high + own.gap + 1e-11
+        if np.min(np.abs(np.log(edges / beta))) > 1e-4:
+            miscounted += own.n_clusters != counts[int(np.searchsorted(edges, beta)) - 1]
+    return {
+        "gap": float(curve.gap.max()),
+        "width": float(np.max(upper - lower)),
+        "points": len(curve),
+        "events": len(curve.events),
+        "not located": sum(not event.located for event in curve.events),
+        "outside": outside,
+        "miscounted": miscounted,
+        "seconds": seconds,
+    }
+
+
+def check(problems: int, first: int) -> None:
+    """The table over problems, and every problem on which something does not hold."""
+    for kind in ("ib", "dualib"):
+        rows = []
+        for seed in range(first, first + problems):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", dualib.ConvergenceWarning)  # what was not reached is in the table
+                rows.append(examine(seed, kind))
+            row = rows[-1]
+            if row["gap"] > 1e-8 or row["width"] > TOL_CURVE or row["not located"] or row["outside"] or row["miscounted"]:
+                print(f"  {kind} seed {seed}: {row}", flush=True)
+        table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        print(
+            f"{kind}: {problems} problems, {int(table['points'].sum())} points, {int(table['events'].sum())} events, "
+            f"{int(table['not located'].sum())} of them not located\n"
+            f"  largest gap {table['gap'].max():.1e}, widest enclosure {table['width'].max():.1e} nats\n"
+            f"  independent solves: {int(table['outside'].sum())} of {problems * BETAS} outside the enclosure, "
+            f"{int(table['miscounted'].sum())} with another number of clusters\n"
+            f"  seconds per curve: median {np.median(table['seconds']):.2f}, largest {table['seconds'].max():.2f}",
+            flush=True,
+        )
+
+
+def cost() -> None:
+    """The time of whole curves with all events, and in plain sweeps of the identity start."""
+    rng = np.random.default_rng(0)
+    large = dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(10), 100))
+    dualib.anneal(dualib.datasets.toy(), "ib", [2.0, 8.0, 40.0])  # compiles
+    print(f"{'':24s}{'points':>8s}{'events':>8s}{'seconds':>10s}{'in sweeps':>11s}{'gap':>10s}")
+    for name, joint, ends in (("toy", dualib.datasets.toy(), (2.0, 64.0)), ("random 100 x 10", large, (None, None))):
+        for kind in ("ib", "dualib"):
+            problem = Problem(joint, as_distortion(kind))
+            atoms = identity_atoms(problem)
+            start = time.perf_counter()
+            for _ in range(200):
+                atoms = sweep(problem, 8.0, atoms).new
+            one = (time.perf_counter() - start) / 200
+            start = time.perf_counter()
+            curve = dualib.anneal(joint, kind, beta_min=ends[0], beta_max=ends[1])
+            seconds = time.perf_counter() - start
+            print(
+                f"{name + ', ' + kind:24s}{len(curve):8d}{len(curve.events):8d}{seconds:10.2f}{seconds / one:11.0f}"
+                f"{curve.gap.max():10.1e}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--cost", action="store_true", help="only the cost")
+    options = parser.parse_args()
+    if not options.cost:
+        check(options.problems, options.first)
+    cost()
+
+
+if __name__ == "__main__":
+    main()
