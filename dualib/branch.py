@@ -78,7 +78,7 @@ class Branch:
             state = None if guess is None else correct(self.problem, target, guess)
             if state is None:
                 state = correct(self.problem, target, start.atoms)
-            if state is not None and self._continuous(start, state):
+            if state is not None and self.continuous(start, state):
                 self.states[target] = state
                 step *= 2.0
             else:
@@ -108,7 +108,7 @@ class Branch:
         means = start.atoms.means + share * (start.atoms.means - other.atoms.means)
         return Atoms(weights, means, start.atoms.face).normalised()
 
-    def _continuous(self, old: Sweep, new: Sweep) -> bool:
+    def continuous(self, old: Sweep, new: Sweep) -> bool:
         """Whether each atom is still itself: nearer to its old place than to any other atom's, and none coincide."""
         if len(new.atoms) == 1 or self.problem.distortion.fixed_atoms:
             return True

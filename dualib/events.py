@@ -17,6 +17,7 @@ from dualib.optimise import Outcome
 from dualib.path import Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Event, EventKind
+from dualib.vanishing import Vanishing, next_vanishing
 
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
@@ -49,6 +50,10 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     if math.log(high / low) < _CLOSEST or patience.left <= 0:
         return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
     smallest = _LEAST_STEP * math.log(high / low)
+    if len(above.state.atoms) > len(below.state.atoms):
+        found = _vanishing(path, low, high, patience)
+        if found is not None:
+            return found
     rising = Branch(path.problem, below.state)
     reached = rising.at(high, smallest=smallest)
     if reached is not None and _same(path.problem, reached, above.state):
@@ -65,6 +70,50 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     path.solve(middle, high)
     patience.spend(math.log(high / low))
     return events_between(path, low, middle, patience) + events_between(path, middle, high, patience)
+
+
+def _vanishing(path: Path, low: float, high: float, patience: _Patience) -> list[Event] | None:
+    """The events on the way down, as long as clusters vanish one by one; the rest of the interval is searched by all means.
+
+    None where not even the first event is of this kind.
+    """
+    problem, outcome, beta = path.problem, path.outcomes[high], high
+    found: list[Event] = []
+    while True:
+        following = next_vanishing(problem, outcome.state, low)
+        if isinstance(following, Sweep) and _same(problem, following, path.outcomes[low].state):
+            rest: list[Event] = []
+            break
+        left = path.certified_beside(following.rest, outcome) if isinstance(following, Vanishing) else None
+        if left is None or left.gap > path.tol:
+            if not found:
+                return None
+            rest = events_between(path, low, beta, patience)
+            break
+        assert isinstance(following, Vanishing)
+        above = path.certified_beside(following.state, left)
+        found.append(_appearance(path, following, left, above))
+        if beta != high:
+            path.discard(beta)
+        outcome, beta = left, following.beta
+        path.add(beta, outcome)
+    if beta != high:
+        path.discard(beta)
+    return [*rest, *reversed(found)]
+
+
+def _appearance(path: Path, vanishing: Vanishing, below: Outcome, above: Outcome) -> Event:
+    return Event(
+        kind="appearance",
+        beta=vanishing.beta,
+        interval=(vanishing.beta * (1.0 - _PRECISION), vanishing.beta * (1.0 + _PRECISION)),
+        before=len(below.state.atoms),
+        after=len(above.state.atoms),
+        located=True,
+        precision=2.0 * _PRECISION,
+        below=path.solution_of(below.state, below.state.atoms, below),
+        above=path.solution_of(above.state, below.state.atoms, above),
+    )
 
 
 def _loss(branch: Branch, start: float, end: float, other: Outcome, own: Outcome) -> Loss | None:

@@ -41,19 +41,20 @@ class Path:
     def solve(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch)."""
         if start is None:
-            return self._add(beta, self._optimise(beta, initial_atoms(self.problem), None, warm=False))
+            return self.add(beta, self._optimise(beta, initial_atoms(self.problem), None, warm=False))
         near = self.outcomes[start]
         followed = self._followed(beta, near)
         if followed is not None and followed.gap <= self.tol:
-            return self._add(beta, followed, self._pieces[start])
+            return self.add(beta, followed, self._pieces[start])
         if followed is not None:
             violating = followed.maxima.points.pick(followed.maxima.log_c > 0.0)
             outcome = self._optimise(beta, followed.state.atoms, violating, warm=True)
             if outcome.gap <= self.tol:
-                return self._add(beta, outcome)
-        return self._add(beta, self._from_neighbour(beta, near))
+                return self.add(beta, outcome)
+        return self.add(beta, self._from_neighbour(beta, near))
 
-    def _add(self, beta: float, outcome: Outcome, piece: int | None = None) -> Outcome:
+    def add(self, beta: float, outcome: Outcome, piece: int | None = None) -> Outcome:
+        """Keep a solved point; `piece` is the number of the piece of the path that it continues."""
         self.outcomes[beta] = outcome
         self._pieces[beta] = next(self._numbers) if piece is None else piece
         return outcome
@@ -69,7 +70,11 @@ class Path:
         outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter, _EFFORT_BESIDE)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:
             outcome = self._repaired(self._optimise(beta, grown.state.atoms, outcome.maxima.points, warm=True))
-        return self._add(beta, outcome)
+        return self.add(beta, outcome)
+
+    def certified_beside(self, state: Sweep, near: Outcome) -> Outcome:
+        """A stationary state with its gap, searched from the maxima known beside it."""
+        return self._certified(state, join(near.state.atoms, near.maxima.points), 1, _EFFORT_BESIDE)
 
     def discard(self, beta: float) -> None:
         """Forget a point that was solved on the way only."""

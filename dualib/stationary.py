@@ -8,12 +8,15 @@ answer of cluster t's mean to a pull on its members, ``omega`` the scaled step o
     [ W^T       0 ] [ omega ] = [ sqrt(w_t) (c_t - 1)                  ],      W[x, t] = sqrt(p(t|x) q_t(x))
 
 and then the step of each mean. Where some ``c_t - Y_t^T Y_t`` is nearly singular, a cluster about to split, the elimination loses
-digits of the step relative to its length, which the next step corrects.
+digits of the step relative to its length, which the next step corrects. The same system with the derivative of the gradient by log
+beta on its right-hand side gives the tangent of the branch of stationary points (the implicit ODE of continuation).
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dgetrf as getrf
+from scipy.linalg.lapack import dgetrs as getrs
 
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep
@@ -56,6 +59,81 @@ class _Response:
         return np.matmul(self.rows, moved)[:, :, 0], length
 
 
+class StationarySystem:
+    """The system above at one sweep, factored once for several right-hand sides.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where it is singular to the bit.
+    """
+
+    def __init__(self, problem: Problem, state: Sweep) -> None:
+        self._problem, self._state = problem, state
+        atoms = state.atoms
+        self._n_t, self._n = n_t, n = state.posterior.shape
+        self._root_w: Array = np.sqrt(atoms.weights)[:, None]
+        q = state.posterior * (problem.px / atoms.weights[:, None])
+        self._root_q, self._root_post = np.sqrt(q), np.sqrt(state.posterior)
+        system = np.zeros((n + n_t, n + n_t))
+        system.ravel()[: n * (n + n_t) : n + n_t + 1] = 1.0
+        border = self._root_post * self._root_q
+        system[:n, n:] = -border.T
+        system[n:, :n] = border
+        self._response = None
+        if not problem.distortion.fixed_atoms:
+            rows = problem.whitened(atoms) * (np.sqrt(state.beta) * self._root_q)[:, :, None]
+            self._response = _Response(rows, state.c)
+            system[:n, :n] += self._response.coupling(self._root_post)
+        if not np.isfinite(system).all():
+            raise np.linalg.LinAlgError("not finite")
+        self._factor, self._pivots, info = getrf(system, overwrite_a=True)
+        if info > 0:
+            raise np.linalg.LinAlgError("singular")
+
+    def newton(self) -> tuple[Array, Array, float]:
+        """The steps of weights and means to the stationary point of the quadratic model, and the objective's slope along them.
+
+        Both are shortened where some mean would move by more than 1 in the natural metric.
+        """
+        pull = self._root_w * self._root_q
+        right = self._root_w[:, 0] * (self._state.c - 1.0)
+        weights, means, inner, longest = self._solve(pull, right)
+        slope = -float(right @ (weights / self._root_w[:, 0])) - float(np.sum(pull * inner))
+        shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else np.nan
+        return shrink * weights, shrink * means, slope
+
+    def tangent(self) -> tuple[Array, Array]:
+        """The derivatives of weights and means along the branch of stationary points, by log beta."""
+        terms = self._problem.log_terms(self._state.atoms, self._state.beta)
+        live = self._state.posterior > 0.0
+        terms[~live] = 0.0
+        faster = np.where(live, terms - np.sum(self._state.posterior * terms, axis=0), 0.0)  # d log p(t|x) at fixed atoms
+        pull = self._root_w * self._root_q * faster
+        weights, means, _, _ = self._solve(pull, self._root_w[:, 0] * np.sum(self._root_q**2 * faster, axis=1))
+        return weights, means
+
+    def _solve(self, pull: Array, weights_right: Array) -> tuple[Array, Array, Array, float]:
+        """For a pull on the means and a right-hand side of the weights: both steps, Y zeta, the longest step of a mean."""
+        n = self._n
+        right = np.zeros(n + self._n_t)
+        right[n:] = weights_right
+        if self._response is not None:
+            right[:n] = np.sum(self._root_post * self._response.along(pull)[0], axis=0)
+        solved = getrs(self._factor, self._pivots, right)[0]
+        u, omega = solved[:n], solved[n:]
+        weights = self._root_w[:, 0] * omega
+        means = self._state.atoms.means
+        if self._response is None:
+            return weights, np.zeros_like(means), np.zeros_like(pull), 0.0
+        rest = pull - self._root_post * u
+        inner, length = self._response.along(rest)
+        # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t, as in `dualib.local`
+        moved = self._root_q * (rest + inner) / (self._root_w * self._state.c[:, None])
+        step = moved @ self._problem.U - moved.sum(axis=1, keepdims=True) * means
+        return weights, step, inner, float(np.max(length / self._root_w[:, 0]))
+
+
 def stationary_step(problem: Problem, state: Sweep, *, descending: bool = False) -> Atoms | None:
     """One Newton step on weights and means; None where the system is singular. No step is longer than 1 in the natural metric.
 
@@ -63,49 +141,21 @@ def stationary_step(problem: Problem, state: Sweep, *, descending: bool = False)
     """
     with np.errstate(all="ignore"):  # far from a solution entries may overflow: the step is then refused
         try:
-            weights, means, slope = _step(problem, state)
+            weights, means, slope = StationarySystem(problem, state).newton()
         except np.linalg.LinAlgError:
             return None
     if descending and not slope < 0.0:
         return None
+    return moved_atoms(state.atoms, weights, means)
+
+
+def moved_atoms(atoms: Atoms, weights: Array, means: Array) -> Atoms | None:
+    """The atoms after a step of weights and means, those without weight dropped; None where it is not finite, or none is left."""
+    weights, means = atoms.weights + weights, atoms.means + means
     if not (np.isfinite(weights).all() and np.isfinite(means).all()):
         return None
-    keep = weights > 1e-3 * np.minimum(state.atoms.weights, 1e-9)
-    atoms = Atoms(weights, means, state.atoms.face)
+    keep = weights > 1e-3 * np.minimum(atoms.weights, 1e-9)
+    moved = Atoms(weights, means, atoms.face)
     if not keep.all():
-        atoms = atoms.pick(keep)
-    return atoms.normalised() if len(atoms) else None
-
-
-def _step(problem: Problem, state: Sweep) -> tuple[Array, Array, float]:
-    """The weights and means after the step, and the slope of the objective along it."""
-    atoms = state.atoms
-    n_t, n = state.posterior.shape
-    root_w = np.sqrt(atoms.weights)[:, None]
-    q = state.posterior * (problem.px / atoms.weights[:, None])
-    root_q, root_post = np.sqrt(q), np.sqrt(state.posterior)
-    system, right = np.zeros((n + n_t, n + n_t)), np.zeros(n + n_t)
-    system.ravel()[: n * (n + n_t) : n + n_t + 1] = 1.0
-    border = root_post * root_q
-    system[:n, n:] = -border.T
-    system[n:, :n] = border
-    right[n:] = root_w[:, 0] * (state.c - 1.0)
-    response, pull = None, root_w * root_q
-    if not problem.distortion.fixed_atoms:
-        rows = problem.whitened(atoms) * (np.sqrt(state.beta) * root_q)[:, :, None]
-        response = _Response(rows, state.c)
-        system[:n, :n] += response.coupling(root_post)
-        right[:n] = np.sum(root_post * response.along(pull)[0], axis=0)
-    solved = np.linalg.solve(system, right)
-    u, omega = solved[:n], solved[n:, None]
-    slope = -float(right[n:] @ omega[:, 0])
-    if response is None:
-        return atoms.weights + (root_w * omega)[:, 0], atoms.means, slope
-    inner, length = response.along(pull - root_post * u)
-    slope -= float(np.sum(pull * inner))
-    longest = np.max(length / root_w[:, 0])
-    shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else np.nan
-    # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t, as in `dualib.local`
-    moved = (q + root_q * (inner - root_post * u) / root_w) / state.c[:, None]
-    means = atoms.means + shrink * (moved @ problem.U - moved.sum(axis=1, keepdims=True) * atoms.means)
-    return atoms.weights + shrink * (root_w * omega)[:, 0], means, slope
+        moved = moved.pick(keep)
+    return moved.normalised() if len(moved) else None
