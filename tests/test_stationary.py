@@ -1,0 +1,92 @@
+"""Newton's step by the small system, against the whole Hessian; the tangent of a branch, against its differences."""
+
+import numpy as np
+import pytest
+
+import dualib
+from dualib import JointDistribution
+from dualib.branch import Branch, correct, find_loss
+from dualib.distortions import as_distortion
+from dualib.local import Curvature
+from dualib.problem import Atoms, Problem, sweep
+from dualib.stationary import StationarySystem, stationary_step
+from dualib.vanishing import Vanishing, next_vanishing
+
+CASES = [("ib", 6, 3, 12.0), ("dualib", 7, 4, 5.0), ("ib", 5, 9, 8.0), ("dualib", 4, 8, 3.0)]
+
+
+def near_optimum(kind, n_x, n_y, beta, off=1.02):
+    """The problem and a sweep at the optimum's atoms, at another beta, so that the gradient is not 0."""
+    rng = np.random.default_rng(n_x)
+    joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x), rng.dirichlet(np.full(n_x, 3.0)))
+    problem = Problem(joint, as_distortion(kind))
+    solution = dualib.solve(joint, beta, kind)
+    members = (solution.encoder * joint.px[:, None] / solution.weights).T
+    return problem, sweep(problem, off * beta, problem.atoms_from_members(members.copy(), solution.weights.copy()))
+
+
+@pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
+def test_the_step_solves_the_whole_newton_system(kind, n_x, n_y, beta, monkeypatch):
+    """In the weights, whose part of the whole step needs no basis of the means; every direction is kept for it."""
+    monkeypatch.setattr("dualib.local._NEGLIGIBLE", 0.0)
+    problem, state = near_optimum(kind, n_x, n_y, beta)
+    curvature = Curvature(problem, state)
+    whole = np.linalg.lstsq(curvature.dense(), -curvature.gradient.ravel(), rcond=1e-14)[0].reshape(curvature.gradient.shape)
+    weights, means, slope = StationarySystem(problem, state).newton()
+    longest = np.max(np.sqrt(np.sum(whole[:, 1:] ** 2, axis=1)) / np.sqrt(state.atoms.weights))
+    assert longest < 1.0  # nothing is shortened here
+    np.testing.assert_allclose(weights, np.sqrt(state.atoms.weights) * whole[:, 0], atol=1e-9)
+    assert slope == pytest.approx(float(np.sum(curvature.gradient * whole)), rel=1e-7)
+    assert np.isfinite(means).all()
+
+
+@pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
+def test_the_residual_falls_quadratically(kind, n_x, n_y, beta):
+    problem, state = near_optimum(kind, n_x, n_y, beta)
+    residuals = [state.residual]
+    for _ in range(4):
+        state = sweep(problem, state.beta, stationary_step(problem, state))
+        residuals.append(state.residual)
+    assert residuals[-1] < 1e-12
+    assert residuals[2] < 1e-2 * residuals[1] < 1e-2 * residuals[0]
+
+
+@pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
+def test_the_tangent_is_the_derivative_along_the_branch(kind, n_x, n_y, beta):
+    problem, state = near_optimum(kind, n_x, n_y, beta, off=1.0)
+    state = correct(problem, beta, state.atoms)
+    weights, means = StationarySystem(problem, state).tangent()
+    h = 1e-5
+    above, below = (correct(problem, beta * np.exp(sign * h), state.atoms).atoms for sign in (1.0, -1.0))
+    np.testing.assert_allclose(weights, (above.weights - below.weights) / (2.0 * h), atol=1e-6)
+    np.testing.assert_allclose(means, (above.means - below.means) / (2.0 * h), atol=1e-6)
+
+
+def test_fixed_atoms_have_weights_only():
+    rng = np.random.default_rng(4)
+    joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(3), 6))
+    problem = Problem(joint, dualib.RateDistortion(rng.random((6, 6))))
+    solution = dualib.solve(joint, 3.0, problem.distortion)
+    state = sweep(problem, 3.1, Atoms(solution.weights.copy(), np.array(solution.means), None))
+    for _ in range(4):
+        state = sweep(problem, 3.1, stationary_step(problem, state))
+    assert state.residual < 1e-12
+    np.testing.assert_array_equal(StationarySystem(problem, state).tangent()[1], 0.0)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_a_weight_is_zero_where_the_other_side_loses_optimality(kind):
+    """Two ways to the same event: the root of the weight from above, the root of log c from below."""
+    joint = dualib.datasets.toy()
+    high, low = 20.0, 9.0
+    problem = Problem(joint, as_distortion(kind))
+    solution = dualib.solve(joint, high, kind)
+    members = (solution.encoder * joint.px[:, None] / solution.weights).T
+    state = correct(problem, high, problem.atoms_from_members(members.copy(), solution.weights.copy()))
+    found = next_vanishing(problem, state, low)
+    assert isinstance(found, Vanishing)
+    assert found.state.atoms.weights[found.cluster] < 1e-5
+    lower = Branch(problem, correct(problem, low, found.rest.atoms))
+    lower.at(found.beta)
+    loss = find_loss(lower, low, high, state.atoms)
+    assert loss.beta == pytest.approx(found.beta, rel=1e-10)
