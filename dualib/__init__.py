@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dualib.comparison import compare_predictions
     from dualib.critical import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
+    from dualib.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.exponential import ExponentialFamily
     from dualib.following import follow
     from dualib.interpolation import CurvePoint
@@ -49,6 +50,8 @@ _HOME = {
     "solve_at": "targets",
     "compare_predictions": "comparison",
     "Comparison": "scores",
+    "InformationBottleneck": "estimators",
+    "DualInformationBottleneck": "estimators",
     "Solution": "results",
     "Curve": "results",
     "Event": "results",
@@ -73,9 +76,11 @@ __all__ = [
     "CurvePoint",
     "Distortion",
     "DualIB",
+    "DualInformationBottleneck",
     "DualibWarning",
     "Event",
     "ExponentialFamily",
+    "InformationBottleneck",
     "JointDistribution",
     "RateDistortion",
     "Solution",

@@ -7,6 +7,7 @@ Certified points first, each followed from its neighbour, downward by default; t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
+from dualib.checkpoint import recorded
 from dualib.critical import onset_of
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.enclosure import Enclosure
 from dualib.events import bracketed, events_between
+from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
 from dualib.problem import Problem
 from dualib.results import Curve, Event
@@ -52,6 +55,7 @@ def anneal(
     max_iter: int = 20_000,
     progress: Progress = False,
     random_state: int | np.random.Generator | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Curve:
     """Solve the whole path over beta, every point certified.
 
@@ -79,6 +83,9 @@ def anneal(
         True: a progress line on stderr. A callable is called as ``progress(done, total)``.
     random_state : int, Generator or None
         Seed of the search; None is a fixed seed.
+    checkpoint : path-like, optional
+        A file that holds the path so far, written after every point: after an interruption of any kind the same call goes on from
+        it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
 
     Returns
     -------
@@ -88,7 +95,9 @@ def anneal(
     Raises
     ------
     ValueError, TypeError
-        A bad argument, named with its value.
+        A bad argument, named with its value; a checkpoint of another problem, distortion, version or other arguments.
+    OSError
+        The checkpoint cannot be read or written; the last one that was written is intact.
 
     Warns
     -----
@@ -102,8 +111,12 @@ def anneal(
     check_options(tol, max_iter=max_iter)
     width = None if tol_curve is None else _checked_width(tol_curve, tol)
     problem = Problem(joint, as_distortion(distortion))
+    check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, tol, max_iter, rng)
+    if checkpoint is not None:
+        options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
+        path = recorded(path, checkpoint, {**_checked_grid(betas, beta_min, beta_max), **options})
     report = _reporter(progress)
     first = onset_of(problem, rng)
     if betas is not None:
@@ -225,6 +238,13 @@ def _saturation(path: Path, beta: float) -> float:
             break
         beta *= 2.0
     return min(beta, _LARGEST_BETA)
+
+
+def _checked_grid(betas: npt.ArrayLike | None, beta_min: float | None, beta_max: float | None) -> dict[str, Any]:
+    """The arguments that fix the grid, by name."""
+    ends = {"beta_min": beta_min, "beta_max": beta_max}
+    checked = {name: None if end is None else validate_beta(end, name) for name, end in ends.items()}
+    return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), **checked}
 
 
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:

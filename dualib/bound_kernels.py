@@ -17,7 +17,8 @@ Array = npt.NDArray[np.float64]
 
 _EPS = 2.220446049250313e-16
 _LOOSE = 0.5  # natural squared edge length below which the quadratic bound around the cell's own point is tried
-_REACH = 8.0  # natural squared distance up to which the nearest centre is tried
+_WIDE = 8.0  # natural squared edge length below which the nearest centre is tried
+_REACH = 0.125  # ... up to this natural squared distance times the edge length (at most 1) to the power 0.4
 _APART = 1.0  # natural squared distance from the nearest centre from which on a climb looks for a new one
 _LENGTH = 0.1  # weight of natural length against the chord's error when an edge is chosen
 _STACK = 2048
@@ -299,38 +300,38 @@ def quadratic_bound(
             linear[v] += (curve[y] - lean) * offset[v, y]
             extent += (abs(centre[k + y]) + abs(curve[y]) + abs(lean)) * abs(offset[v, y])
         rough = max(rough, extent)
-        for w in range(k):
-            gram[v, w] = 0.0
-    for y in range(k):
-        curve[y] = 0.0
-        for v in range(k):
-            curve[y] = max(curve[y], abs(offset[v, y]))
+    tilts = np.empty((k + 1, n))  # row by row, so that the loops over x vectorise
+    factor = tilts[k]
+    for v in range(k):
+        row = tilts[v]
+        for x in range(n):
+            row[x] = 0.0
+        for y in range(k):
+            step, mean = offset[v, y], centre[k + y]
+            for x in range(n):
+                row[x] += (weight[x, y] - mean) * step
     for x in range(n):
-        high = 0.0
-        if log_q[x] < -60.0:
-            for y in range(k):
-                high += abs(weight[x, y] - centre[k + y]) * curve[y]
-            if log_q[x] + high < -80.0 and high < 1e6:  # adds less than exp(-80) high^2
-                continue
-        high = -np.inf
-        for v in range(k):
-            z[v] = 0.0
-            for y in range(k):
-                z[v] += (weight[x, y] - centre[k + y]) * offset[v, y]
-            high = max(high, z[v])
+        high = tilts[0, x]
+        for v in range(1, k):
+            high = max(high, tilts[v, x])
         if log_q[x] + high > 600.0:
             return np.inf
         if high > 1.0:
             tilted = np.exp(log_q[x] + high)
-            factor = tilted / high / high
+            factor[x] = tilted / high / high
         else:
             tilted = 3.0 * np.exp(log_q[x])
-            factor = tilted * _phi(high) / 3.0
+            factor[x] = tilted * _phi(high) / 3.0
         mass += tilted  # q_x stays below `tilted` on the whole cell
         wobble += tilted * (2.0 * size[x] + abs(log_q[x]))
-        for v in range(k):
-            for w in range(v + 1):
-                gram[v, w] += factor * z[v] * z[w]
+    for v in range(k):
+        row = tilts[v]
+        for w in range(v + 1):
+            other = tilts[w]
+            total = 0.0
+            for x in range(n):
+                total += factor[x] * row[x] * other[x]
+            gram[v, w] = total
     scale = 0.0
     for v in range(k):
         scale = max(scale, gram[v, v])
@@ -603,7 +604,7 @@ def branch_and_bound(
         edge = _edge_to_split(cell, beta, longest)
         near = _nearest(centres, n_centres, point, kind)
         distance = 4.0 * beta * point[k]
-        if near >= 0 and distance + longest[0] < _REACH:
+        if near >= 0 and longest[0] < _WIDE and distance < _REACH * min(longest[0], 1.0) ** 0.4:
             other = quadratic_bound(
                 size, weight, beta, kind, centres[near], centre_q[near], values[near], cell, limit, scratch
             )

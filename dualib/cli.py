@@ -1,4 +1,4 @@
-"""The command line: ``dualib demo``, ``dualib solve``, ``dualib anneal``.
+"""The command line: ``dualib demo``, ``dualib solve``, ``dualib anneal``, ``dualib compare``.
 
 Everything heavy is imported by the command that needs it, so that ``dualib --help`` answers at once.
 """
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import dualib
+from dualib import comparison_command
 from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ examples:
   dualib demo                                    letters of English: tables and pictures in ./dualib-demo
   dualib solve counts.csv --beta 5               the optimal clusters at one trade-off
   dualib anneal counts.csv --distortion dualib   the whole path, as a table and pictures
+  dualib compare train.csv test.csv              held-out prediction, beside the plain estimate
 
 beta is the price of distortion against rate: the larger, the more clusters.
 'dualib COMMAND --help' explains each command. Information is in nats unless --unit bits is given.
@@ -60,6 +62,7 @@ examples:
   dualib anneal counts.csv --distortion dualib -o results
   dualib anneal counts.csv --betas 1,2,4,8,16
   dualib anneal counts.npz --beta-min 1 --beta-max 50 --unit bits --no-plots
+  dualib anneal large.npz --checkpoint large.checkpoint        interrupted? the same command goes on
 
 Without --betas the grid of beta is adaptive: it begins below the onset of learning, ends where all but a thousandth
 of I(X;Y) is kept, and is finest where the solution changes. Written into DIR, for the distortion ib:
@@ -170,9 +173,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these, separated by commas")
     command.add_argument("--beta-min", metavar="B", type=float, help="where the adaptive grid begins")
     command.add_argument("--beta-max", metavar="B", type=float, help="where the adaptive grid ends")
+    command.add_argument("--checkpoint", metavar="PATH", help="record every point in PATH; the same command then goes on from it")
     command.add_argument("--no-plots", action="store_true", help="write the table and the curve only")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=_run_anneal)
+
+    compare = comparison_command.SUMMARY
+    command = commands.add_parser(
+        "compare", help=compare, description=_sentence(compare), epilog=comparison_command.EPILOG, **layout
+    )
+    comparison_command.add_arguments(command, _numbers)
     return parser
 
 
@@ -235,6 +245,7 @@ def _run_anneal(arguments: argparse.Namespace) -> None:
         tol=arguments.tol,
         progress=not arguments.quiet,
         random_state=_seed(arguments.seed),
+        checkpoint=arguments.checkpoint,
     )
     stem = os.path.join(arguments.output, arguments.distortion)
     files = write_curve(curve, stem, unit=arguments.unit)

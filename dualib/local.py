@@ -23,7 +23,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from dualib.distortions import Array
+from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
 from dualib.stationary import stationary_step
 
@@ -38,6 +38,9 @@ _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: round
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
 _DEPTH = 5
 _PATIENCE = 30
+_GLANCE = 5  # steps after which a hasty polish judges
+_AT_REST = 1e-5  # residual below which it goes on to the end
+_CRAWL = 1e-5  # a fall of the objective, relative to 1 + |G|, that is not worth so many steps
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,18 @@ class Local:
     rho: float
 
 
-def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter: int) -> Local:
-    """Lower the objective to a stationary point, residual <= tol, or stop after max_iter sweeps or where nothing moves."""
+def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter: int, hasty: bool = False) -> Local:
+    """Lower the objective to a stationary point, residual <= tol, or stop after max_iter sweeps or where nothing moves.
+
+    With `hasty` it stops already where it crawls: past a saddle a new atom leads away much faster than Newton's method.
+    """
     state = sweep(problem, beta, tidy(problem, beta, atoms))
     history = _Anderson(_DEPTH)
     damping, n_iter = 0.0, 1
     trail: deque[tuple[float, float]] = deque(maxlen=_PATIENCE)
     while state.residual > tol and n_iter < max_iter and not _stalled(trail, state, tol):
+        if hasty and _crawls(trail, state):
+            break
         trail.append((state.objective, state.residual))
         proposal = None
         if size_of(state.atoms, problem) <= NEWTON_LIMIT and n_iter >= 3 and state.residual < 1.0:
@@ -71,7 +79,8 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
                 damping = min(damping_next, 1.0) if size_of(state.atoms, problem) <= NEWTON_LIMIT else damping
                 history.clear()
             else:
-                damping = damping * 0.1 if damping > 1e-7 else 0.0
+                slow = accepted.residual > 0.1 * state.residual
+                damping = damping * 0.1 if slow and damping > 1e-7 else 0.0
         if accepted is None:
             accepted = sweep(problem, beta, tidy(problem, beta, state.new, merge=n_iter % 10 == 0))
             n_iter += 1
@@ -87,6 +96,14 @@ def _stalled(trail: deque[tuple[float, float]], state: Sweep, tol: float) -> boo
     return objective - state.objective < tol * (1.0 + abs(objective)) and state.residual > 0.5 * residual
 
 
+def _crawls(trail: deque[tuple[float, float]], state: Sweep) -> bool:
+    """Whether the last few steps have hardly lowered the objective, and are still far from rest."""
+    if len(trail) < _GLANCE or state.residual < _AT_REST:
+        return False
+    objective, residual = trail[-_GLANCE]
+    return objective - state.objective < _CRAWL * (1.0 + abs(objective)) and state.residual > 0.5 * residual
+
+
 def _guarded(problem: Problem, beta: float, state: Sweep, proposal: Atoms) -> Sweep | None:
     """The sweep after the proposal, or None where the objective would rise."""
     trial = sweep(problem, beta, proposal)
@@ -98,10 +115,22 @@ def _guarded(problem: Problem, beta: float, state: Sweep, proposal: Atoms) -> Sw
 
 def tidy(problem: Problem, beta: float, atoms: Atoms, *, merge: bool = True, floor: float = 1e-14) -> Atoms:
     """Drop atoms without weight and merge equal ones; the weights are normalised."""
-    atoms = atoms.pick(atoms.weights > floor * atoms.weights.max())
+    atoms = atoms.pick(_needed(problem, atoms, atoms.weights > floor * atoms.weights.max()))
     if merge and len(atoms) > 1 and not problem.distortion.fixed_atoms:
         atoms = merge_atoms(problem, beta, atoms, _MERGE)
     return atoms.normalised()
+
+
+def _needed(problem: Problem, atoms: Atoms, heavy: Mask) -> Mask:
+    """The heavy atoms, and where none of these is at a finite distance from some x, however rare, the heaviest one that is."""
+    if problem.support is None or atoms.face is None or heavy.all():
+        return heavy
+    allowed = problem.allowed(atoms.face)
+    alone = ~allowed[heavy].any(axis=0)
+    if alone.any():
+        heavy = heavy.copy()
+        heavy[np.argmax(np.where(allowed[:, alone], atoms.weights[:, None], -1.0), axis=0)] = True
+    return heavy
 
 
 def merge_atoms(problem: Problem, beta: float, atoms: Atoms, radius: float) -> Atoms:

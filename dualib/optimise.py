@@ -21,6 +21,8 @@ from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atom
 from dualib.search import Maxima, fewest_atoms, reweight, search
 
 MAX_ROUNDS = 40
+_HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search
+_GLANCE = 0.2  # the effort of such a search
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
 
 
@@ -128,24 +130,38 @@ def optimise(
     if not warm or len(atoms) > len(start):
         atoms = reweight(problem, beta, atoms, warm=3 if warm else 30)
     best: Outcome | None = None
-    spent = 0
+    spent, hasty = 0, not warm
     for round_ in range(MAX_ROUNDS):
         if round_ < 2 and not warm:
             atoms, steps = _coarse(problem, beta, atoms, 5 if round_ == 0 else 1)
             spent += steps
-        local = polish(problem, beta, atoms, tol=residual_tol, max_iter=max(max_iter - spent, 1))
+        hasty = hasty and round_ < _HASTY_ROUNDS
+        local = polish(problem, beta, atoms, tol=residual_tol, max_iter=max(max_iter - spent, 1), hasty=hasty)
         spent += local.n_iter
         state = local.state
+        unfinished = hasty and state.residual > residual_tol and spent < max_iter
         gap, certificate, maxima, found = certified(
-            problem, state, extra, tol=tol, rng=rng, effort=effort, prove=prove, quick=warm
+            problem,
+            state,
+            extra,
+            tol=tol,
+            rng=rng,
+            effort=_GLANCE * effort if unfinished else effort,
+            prove=prove and not unfinished,
+            quick=warm,
         )
-        if best is None or _better(state.objective, gap, best):
+        if not unfinished and (best is None or _better(state.objective, gap, best)):
             best = Outcome(state, gap, certificate, maxima, spent)
-        if gap <= tol or spent >= max_iter:
+        if (gap <= tol and not unfinished) or spent >= max_iter:
             break
-        violating = found.points.pick(found.log_c > min(0.5 * tol, 0.1 * found.best))
+        violating = found.points.pick(
+            found.log_c > (max(tol, 0.1 * found.best) if unfinished else min(0.5 * tol, 0.1 * found.best))
+        )
         if not len(violating):
-            break
+            if not unfinished:
+                break
+            hasty, atoms = False, state.atoms
+            continue
         atoms = reweight(problem, beta, join(state.atoms, violating), warm=3)
     assert best is not None
     return Outcome(_slim(problem, best.state), best.gap, best.certificate, best.maxima, spent)

@@ -16,6 +16,9 @@ import numpy as np
 from dualib import kernels
 from dualib.distortions import Array, Distortion, Mask
 from dualib.joint import JointDistribution
+from dualib.memory import check_fits
+
+NEGLIGIBLE = 1e-200  # p(x) up to which a source is treated as one of probability 0: squares and quotients of less are no numbers
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Problem:
     support : (n, n_y) bool or None
         Where p(y|x) > 0; None where no zero matters.
     row_of : (n_x,) int
-        The reduced source of each original one; -1 where p(x) = 0.
+        The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
     """
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
@@ -71,11 +74,12 @@ class Problem:
         self.joint = joint
         self.distortion = distortion
         py_x = joint.py_x
+        check_fits(joint.n_x, joint.n_y, "a problem")
         if joint.is_sparse:
             py_x = py_x.toarray()
             py_x[joint.px == 0.0] = joint.py
         self.full_py_x: Array = py_x
-        live = joint.px > 0.0
+        live = joint.px > NEGLIGIBLE
         features, offset = _lifted(distortion, py_x, live)
         if not (np.isfinite(features[live]).all() and np.isfinite(offset[live]).all()):
             raise ValueError(f"distortion {distortion!r}: lift returned values that are not finite")
@@ -198,7 +202,7 @@ def _distinct_rows(px: Array, features: Array, offset: Array, support: Mask | No
     row_of = np.full(len(px), -1)
     seen: dict[bytes, int] = {}
     first: list[int] = []
-    for x in np.flatnonzero(px > 0.0):
+    for x in np.flatnonzero(px > NEGLIGIBLE):
         row_of[x] = seen.setdefault(keys[x].tobytes(), len(seen))
         if len(seen) > len(first):
             first.append(int(x))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,12 @@ from scipy.optimize import nnls
 from scipy.special import expit
 
 from dualib import kernels
-from dualib.distortions import Array
+from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 
 _PAIRS_PER_SOURCE = 2
 _PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
+_BLOCK = 512  # of them at a time, which stay in the cache
 _FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
@@ -49,8 +51,9 @@ def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, new
     w = w / w.sum()
     for _ in range(warm):
         w = w * (likelihood @ (problem.px / (w @ likelihood)))
-    keep = w > 1e-12
-    likelihood, atoms, w = likelihood[keep], atoms.pick(keep), w[keep] / w[keep].sum()
+    keep = _kept(terms, w)
+    likelihood = np.exp(terms[keep] - terms[keep].max(axis=0))  # anew: a rare x may have lost the atom that was its nearest
+    atoms, w = atoms.pick(keep), w[keep] / w[keep].sum()
     root = np.sqrt(problem.px)
     value = -problem.px @ np.log(w @ likelihood)
     for _ in range(newton):
@@ -66,6 +69,14 @@ def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, new
             break
     keep = w > 0.0
     return Atoms(w, atoms.means, atoms.face).pick(keep).normalised()
+
+
+def _kept(terms: Array, w: Array) -> Mask:
+    """The atoms with weight, and where none of these is at a finite distance from some x, however rare, its nearest."""
+    keep = np.asarray(w > 1e-12)
+    alone = np.isneginf(terms[keep].max(axis=0))
+    keep[terms[:, alone].argmax(axis=0)] = True
+    return keep
 
 
 def _simplex_newton(s: Array, root: Array) -> Array | None:
@@ -112,7 +123,7 @@ def fewest_atoms(problem: Problem, atoms: Atoms, beta: float, *, keep_rate: bool
         weights, misfit = nnls(system, right)
     except RuntimeError:
         return atoms
-    keep = weights > 0.0
+    keep = weights > 1e-14 * weights.max(initial=0.0)
     return Atoms(weights, atoms.means, atoms.face).pick(keep).normalised() if misfit < 1e-9 and keep.any() else atoms
 
 
@@ -137,26 +148,33 @@ def starting_points(
         rows.append(0.98 * np.eye(n) + 0.02 * problem.px)
     points = problem.atoms_from_members(np.concatenate(rows))
     if n > 1:
-        points = join(points, _best_pairs(problem, beta, log_a, int(effort * max(_PAIRS_PER_SOURCE * n, 16)), rng))
+        points = join(points, _best_pairs(problem, beta, log_a, rng, effort))
     return points
 
 
-def _best_pairs(problem: Problem, beta: float, log_a: Array, n_pairs: int, rng: np.random.Generator) -> Atoms:
+def _best_pairs(problem: Problem, beta: float, log_a: Array, rng: np.random.Generator, effort: float) -> Atoms:
     """The centroids of the pairs of sources at which c is largest, out of all, or of many drawn at random where n is large."""
     n = problem.n
-    pairs = np.triu_indices(n, 1)
-    n_looked_at = max(_PAIRS_LOOKED_AT, n_pairs)
-    if len(pairs[0]) > n_looked_at:
-        drawn = rng.choice(len(pairs[0]), n_looked_at, replace=False)
-        pairs = (pairs[0][drawn], pairs[1][drawn])
-    members = np.zeros((len(pairs[0]), n))
-    share = expit(log_a[pairs[0]] - log_a[pairs[1]])
-    members[np.arange(len(share)), pairs[0]] = share
-    members[np.arange(len(share)), pairs[1]] = 1.0 - share
-    points = problem.atoms_from_members(members)
+    first, second = np.triu_indices(n, 1)
+    n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
+    if len(first) > n_looked_at:
+        drawn = rng.choice(len(first), n_looked_at, replace=False)
+        first, second = first[drawn], second[drawn]
+    share = expit(log_a[first] - log_a[second])
+    found, values = [], []
+    for begin in range(0, len(first), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        members = np.zeros((len(first[block]), n))
+        rows = np.arange(len(members))
+        members[rows, first[block]] = share[block]
+        members[rows, second[block]] = 1.0 - share[block]
+        found.append(problem.atoms_from_members(members))
+        values.append(log_c(problem, beta, log_a, found[-1])[0])
+    points = functools.reduce(join, found)
+    n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, 16))
     if len(points) <= n_pairs:
         return points
-    return points.pick(np.argpartition(-log_c(problem, beta, log_a, points)[0], n_pairs)[:n_pairs])
+    return points.pick(np.argpartition(-np.concatenate(values), n_pairs)[:n_pairs])
 
 
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:

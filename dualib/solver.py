@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dualib._validation import validate_beta
 from dualib.assemble import assemble
 from dualib.distortions import Distortion, as_distortion
+from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
@@ -88,6 +89,8 @@ def solve(
     beta = validate_beta(beta)
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     problem = Problem(joint, as_distortion(distortion))
+    if certify:
+        check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     starts = _starts(problem, init, n_clusters, n_restarts, rng)
     outcome = None

@@ -12,14 +12,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dualib.archives import UNREADABLE, check_compressed, read_npz, write_npz
+from dualib.memory import check_fits
 from dualib.results import (
     CURVE_COLUMNS,
     SOLUTION_FLOATS,
@@ -40,11 +39,6 @@ if TYPE_CHECKING:
 VERSION = 1
 _FORMATS = {"dualib-curve": Curve, "dualib-solution": Solution}
 _RAGGED = ("encoder", "weights", "means", "decoder", "stability")
-# What reading bytes that are no such file can raise, from zip, zlib, numpy and from rebuilding the objects.
-_UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError),
-    *(OverflowError, NotImplementedError, RuntimeError, StopIteration),
-)
 
 
 def save(result: object, path: str | os.PathLike[str]) -> None:
@@ -80,7 +74,7 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     _pack_joint(solutions[0].joint, header, arrays)
     _pack_solutions(solutions, header, arrays)
     arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
-    _write_atomically(os.fspath(path), arrays)
+    write_npz(os.fspath(path), arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -105,20 +99,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     name = os.fspath(path)
     with open(name, "rb") as file:
         try:
-            arrays = _read_arrays(file)
+            arrays = read_npz(file)
             header = _read_header(arrays)
             return _rebuild(header, arrays)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             reason = f"no entry {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
             raise ValueError(f"path: {name!r} is not a readable dualib result: {reason}") from error
-
-
-def _read_arrays(file: Any) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(file):
-        raise ValueError("it is not an .npz file (or is cut short)")
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
 
 
 def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -127,6 +113,8 @@ def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     if arrays["header"].dtype != np.uint8:
         raise ValueError(f"its header has type {arrays['header'].dtype}")
     header = json.loads(arrays["header"].tobytes().decode("ascii"))
+    if isinstance(header, dict) and header.get("format") == "dualib-checkpoint":
+        raise ValueError("it is a checkpoint: give it to anneal(..., checkpoint=path)")
     if not isinstance(header, dict) or header.get("format") not in _FORMATS:
         raise ValueError("its header names no dualib format")
     if header.get("version") != VERSION:
@@ -204,7 +192,11 @@ def _unpack_solutions(
     n = len(offsets) - 1
     if offsets.dtype.kind != "i" or offsets.ndim != 1 or n < 1 or offsets[0] != 0 or np.any(np.diff(offsets) < 1):
         raise ValueError("offsets do not rise from 0")
-    if scalars.shape != (n, len(header["scalars"])) or set(header["scalars"]) != set(SOLUTION_FLOATS):
+    if (
+        scalars.dtype != np.float64
+        or scalars.shape != (n, len(header["scalars"]))
+        or set(header["scalars"]) != set(SOLUTION_FLOATS)
+    ):
         raise ValueError(f"scalars has shape {scalars.shape} and names {header['scalars']}")
     for name in _RAGGED:
         if arrays[name].dtype != np.float64 or len(arrays[name]) != offsets[-1]:
@@ -240,6 +232,10 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
     """Through the constructor, which validates, then with the arrays exactly as saved."""
     from dualib.joint import JointDistribution
 
+    n_x, n_y = len(arrays["px"]), len(arrays["py"])
+    if list(header["shape"]) != [n_x, n_y]:
+        raise ValueError(f"shape {header['shape']} does not fit px of {n_x} and py of {n_y}")
+    check_fits(n_x, n_y, "the saved problem")
     saved = {name: _unpack_matrix(name, header, arrays) for name in ("pxy", "py_x")}
     saved.update({name: arrays[name] for name in ("px", "py")})
     joint = JointDistribution(saved["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
@@ -264,6 +260,7 @@ def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.nd
     from scipy import sparse
 
     parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    check_compressed(parts[2], parts[1])
     matrix = sparse.csr_array(parts, shape=tuple(header["shape"]))
     matrix.check_format(full_check=True)  # an index out of range would read foreign memory
     return matrix
@@ -271,22 +268,6 @@ def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.nd
 
 def _dense(matrix: Any) -> np.ndarray:
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
-
-
-def _write_atomically(path: str, arrays: Mapping[str, Any]) -> None:
-    """Into a temporary file beside the target, synced, then renamed over it: the target is the old file or the new."""
-    path = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:  # not tempfile: its mode 0600 would stay on the result
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
 
 
 def curve_to_xarray(curve: Curve, unit: str) -> xarray.Dataset:

@@ -6,27 +6,22 @@ Nothing is ever unpickled, and nothing is guessed: a table that can be read in t
 from __future__ import annotations
 
 import csv
-import inspect
 import io
 import os
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from dualib.archives import UNREADABLE, check_compressed, read_npy, read_npz
+from dualib.matrix_market import read_matrix_market
+from dualib.memory import check_fits
+
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
-# What numpy, zipfile and scipy raise on bytes that are not the file they are called, or only a part of it.
-_UNREADABLE = (
-    *(ValueError, TypeError, KeyError, IndexError, AttributeError, SyntaxError, OverflowError, NotImplementedError),
-    *(OSError, EOFError, MemoryError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile),
-)
 _MAGIC = {".npy": b"\x93NUMPY", ".npz": b"PK", ".mtx": b"%%MatrixMarket"}
 _FORMAT = {".npy": "a NumPy array", ".npz": "a NumPy archive", ".mtx": "a Matrix Market file"}
 ENDINGS = (".csv", ".tsv", *_MAGIC)
@@ -136,40 +131,50 @@ def _read_binary(name: str, file: IO[bytes], ending: str) -> tuple[Any, Any, Any
     file.seek(0)
     try:
         if ending == ".npy":
-            return _numeric(np.load(file, allow_pickle=False)), None, None
-        return _read_npz(file) if ending == ".npz" else (_read_mtx(file), None, None)
-    except _UNREADABLE as error:
+            return _numeric(read_npy(file)), None, None
+        return _read_npz(file) if ending == ".npz" else (_numeric(read_matrix_market(file.read())), None, None)
+    except (*UNREADABLE, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"path {name!r} cannot be read as {_FORMAT[ending]} of a table: {reason}") from error
 
 
 def _read_npz(file: IO[bytes]) -> tuple[Any, Any, Any]:
-    with np.load(file, allow_pickle=False) as archive:
-        names = set(archive.files)
-        if {"format", "shape", "data"} <= names:
-            from scipy import sparse
+    arrays = read_npz(file)
+    names = set(arrays)
+    if {"format", "shape", "data"} <= names:
+        return _numeric(_sparse(file, arrays)), None, None
+    tables = sorted(names - {"x_labels", "y_labels"})
+    chosen = [key for key in ("counts", "pxy") if key in names] or tables
+    if len(chosen) != 1:
+        raise ValueError(f"it must hold one array, or one called 'counts' or 'pxy', and it holds {tables}")
+    labels = [_array_labels(arrays[key]) if key in names else None for key in ("x_labels", "y_labels")]
+    return _numeric(arrays[chosen[0]]), *labels
 
-            file.seek(0)
-            return _numeric(sparse.load_npz(file)), None, None
-        tables = sorted(names - {"x_labels", "y_labels"})
-        chosen = [key for key in ("counts", "pxy") if key in names] or tables
-        if len(chosen) != 1:
-            raise ValueError(f"it must hold one array, or one called 'counts' or 'pxy', and it holds {tables}")
-        labels = [_array_labels(archive[key]) if key in names else None for key in ("x_labels", "y_labels")]
-        return _numeric(archive[chosen[0]]), *labels
+
+def _sparse(file: IO[bytes], arrays: dict[str, np.ndarray]) -> Any:
+    """A matrix of `scipy.sparse.save_npz` whose archive has been checked, and now its declared shape and its indices are."""
+    from scipy import sparse
+
+    shape = arrays["shape"]
+    if {"indptr", "indices"} <= arrays.keys():
+        check_compressed(arrays["indptr"], arrays["indices"])
+    for name in arrays.keys() & {"row", "col", "coords", "offsets"}:
+        if arrays[name].dtype.kind not in "iu":
+            raise ValueError(f"{name} must be integers, got {arrays[name].dtype}")
+    if shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise ValueError(f"a table must have two dimensions, got a shape {shape.tolist()!r:.60}")
+    check_fits(*map(int, shape), "a table")
+    file.seek(0)
+    matrix = sparse.load_npz(file)
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)  # an index out of range would read foreign memory
+    return matrix
 
 
 def _array_labels(labels: np.ndarray) -> tuple[str, ...]:
     if labels.ndim != 1 or labels.dtype.kind not in "Uiu":
         raise ValueError(f"labels must be one-dimensional text, got {labels.dtype} of shape {labels.shape}")
     return tuple(map(str, labels))
-
-
-def _read_mtx(file: IO[bytes]) -> Any:
-    from scipy.io import mmread
-
-    modern = {"spmatrix": False} if "spmatrix" in inspect.signature(mmread).parameters else {}  # without: deprecated
-    return _numeric(mmread(file, **modern))
 
 
 def _numeric(table: Any) -> Any:

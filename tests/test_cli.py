@@ -29,6 +29,10 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "ragged.csv").write_text("1,2\n3,4\n5\n", encoding="utf-8")
     (tmp_path / "text.npy").write_text("1,2\n3,4\n", encoding="utf-8")
     (tmp_path / "taken").write_text("", encoding="utf-8")
+    (tmp_path / "wide.csv").write_text(",a,b,c,d\nu,5,3,1,1\nv,1,8,2,1\nw,0,1,9,1\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text(TABLE.replace("a,b,c", "a,b,d"), encoding="utf-8")
+    (tmp_path / "bare.csv").write_text("5,3,1\n1,8,2\n0,1,9\n", encoding="utf-8")
+    (tmp_path / "half.csv").write_text(TABLE.replace("5,3,1", "5,3,0.5"), encoding="utf-8")
     return tmp_path
 
 
@@ -137,6 +141,58 @@ def test_anneal_takes_an_adaptive_grid_between_given_ends(capsys):
     assert f"{curve.rate[-1]:8.4f} {curve.relevance[-1]:10.4f}" in out
 
 
+# --- compare ----------------------------------------------------------------------------------------------------------
+
+COMPARE = "compare t.csv t.csv -q -o out --splits 2 --betas 2,8 --smoothing 0.1,0.5"
+
+
+def test_compare_writes_its_tables_and_picture_and_prints_the_summary(folder, capsys):
+    (folder / "u.csv").write_text(TABLE.replace("5,3,1", "4,4,2"), encoding="utf-8")
+    (folder / "f.csv").write_text("-1,0\n0.5,1\n2,0\n", encoding="utf-8")
+    command = (
+        "compare t.csv u.csv --splits 3 --betas 2,8 --smoothing 0.1,0.5 --l2 1 --n-train 15,30 -o out/here --features f.csv"
+    )
+    assert main(command.split()) == 0
+    out, err = capsys.readouterr()
+    assert "24 of 24" in err  # 2 sizes, 3 splits, 4 methods
+    expected = dualib.compare_predictions(
+        [[5, 3, 1], [1, 8, 2], [0, 1, 9]],
+        [[4, 4, 2], [1, 8, 2], [0, 1, 9]],
+        features=[[-1.0, 0.0], [0.5, 1.0], [2.0, 0.0]],
+        betas=[2.0, 8.0],
+        smoothing=[0.1, 0.5],
+        l2=1.0,
+        n_train=[15, 30],
+        n_splits=3,
+    )
+    assert "3 x by 3 y: 30 symbols in t.csv, 31 symbols in u.csv\n" in out
+    assert repr(expected) in out
+    for row in expected.against("plug-in"):
+        difference = re.escape(f"{row['log_loss']:+.4f}")
+        assert re.search(rf"{row['n_train']}  {row['method']} +{difference} \+- .*{row['verdict']}\n", out)
+    with open("out/here/comparison.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["log_loss"]) for row in rows] == expected["log_loss"].tolist()
+    with open("out/here/summary.csv", newline="", encoding="utf-8") as file:
+        summary = list(csv.DictReader(file))
+    assert [float(row["brier"]) for row in summary] == [row["brier"] for row in expected.summary()]
+    assert {row["verdict"] for row in summary if row["method"] == "plug-in"} == {""}
+    assert sorted(os.listdir("out/here")) == ["comparison.csv", "comparison.png", "summary.csv"]
+    assert (folder / "out/here/comparison.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_compare_takes_sparse_tables_and_array_features_and_no_pictures(folder, capsys):
+    counts = np.array([[5, 3, 1], [1, 8, 2], [0, 1, 9]])
+    sparse.save_npz("t.npz", sparse.csr_array(counts))
+    np.save("f.npy", np.arange(6.0).reshape(3, 2))
+    command = "compare t.npz t.csv -q -o out --splits 2 --betas 4 --methods ib,maxent --features f.npy --no-plots --seed 3"
+    assert main(command.split()) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "plug-in" not in out
+    assert sorted(os.listdir("out")) == ["comparison.csv", "summary.csv"]
+
+
 # --- help and version -------------------------------------------------------------------------------------------------
 
 
@@ -145,7 +201,7 @@ def test_help_of_a_process_of_its_own():
         [sys.executable, "-m", "dualib", "--help"], capture_output=True, text=True, timeout=60, env=ENVIRONMENT
     )
     assert run.returncode == 0
-    for word in ("demo", "solve", "anneal", "examples:", "dualib solve counts.csv --beta 5"):
+    for word in ("demo", "solve", "anneal", "compare", "examples:", "dualib solve counts.csv --beta 5"):
         assert word in run.stdout
 
 
@@ -154,7 +210,7 @@ def test_help_needs_no_numpy():
     assert subprocess.run([sys.executable, "-c", code], timeout=60, env=ENVIRONMENT).returncode == 0
 
 
-@pytest.mark.parametrize("command", ["demo", "solve", "anneal"])
+@pytest.mark.parametrize("command", ["demo", "solve", "anneal", "compare"])
 def test_each_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -206,6 +262,24 @@ BAD = {
     f"{ANNEAL} --beta-min -1": "beta_min must .*got -1.0",
     "anneal t.csv -q -o taken": "taken: File exists",
     "demo -q -o taken": "taken: File exists",
+    "compare t.csv": "dualib compare: error: .*required: TEST",
+    "compare t.csv none.csv": "none.csv: No such file or directory",
+    "compare t.csv wide.csv": "TEST must have the 3 y labels of TRAIN, got 4: 'd' is new",
+    "compare t.csv other.csv": "TEST must have the y labels of TRAIN in the same order, got 'd' for 'c'",
+    "compare bare.csv wide.csv -q -o out": "test_counts must have the shape of train_counts",
+    "compare t.csv half.csv -q -o out": "test_counts must be whole numbers, .*got 0.5",
+    f"{COMPARE} --methods ib,svm": "methods must be among .*got 'svm'",
+    f"{COMPARE} --smoothing 0": "smoothing must be > 0, got 0.0",
+    f"{COMPARE} --betas 1,0": "betas must .*got 0.0",
+    f"{COMPARE} --n-train 99": "n_train must be at most .* 30, got 99",
+    f"{COMPARE} --n-train 1.5": "n_train must be an integer .*got 1.5",
+    f"{COMPARE} --n-train inf": "n_train must be an integer .*got inf",
+    f"{COMPARE} --splits 0": "n_splits must .*got 0",
+    f"{COMPARE} --seed -1": "--seed must be >= 0, got -1",
+    f"{COMPARE} --features text.npy": "--features: 'text.npy' is not a NumPy array",
+    f"{COMPARE} --features t.csv": "--features: 't.csv' must hold rows of numbers",
+    f"{COMPARE} --features taken": "--features must end in .npy or .csv, got 'taken'",
+    "compare t.csv t.csv -q -o taken": "taken: File exists",
 }
 
 

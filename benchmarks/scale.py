@@ -1,0 +1,239 @@
+"""Cost of a sweep and of a certified solve against n_x, n_y, n_t and nonzeros, with fitted exponents, and peak memory.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/scale.py                    # both tables, a few minutes
+    OPENBLAS_NUM_THREADS=1 python benchmarks/scale.py --table sweep
+    python benchmarks/scale.py --large                                   # sparse: 200,000 x 2,000, 5 million nonzeros, 50 clusters
+    python benchmarks/scale.py --large --solve 5                         # ... and a solve at beta = 5
+    python benchmarks/scale.py --text book.txt --words 5000              # word by next word of a text of yours (plain text, UTF-8)
+
+Each measurement is a process of its own, so that its peak memory (`resource.getrusage`) is its own. Memory is what the process
+had at its peak beyond what it had once dualib was imported and compiled, as a multiple of the input (dense: p(x,y); sparse: the
+CSR arrays) plus the encoder (n_x, n_t). The exponent is the slope of log seconds against the log of the size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+if "--large" not in sys.argv and "--text" not in sys.argv:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from scipy import sparse
+
+import dualib
+from dualib.distortions import as_distortion
+from dualib.problem import Problem, sweep
+
+BETA = 5.0  # of the sweeps
+ABOVE_ONSET = 3.0  # the beta of the solves, over that at which learning begins: below it the answer is one cluster
+SWEEP = {"n_x": 4000, "n_y": 200, "n_t": 20, "density": 1.0}
+SWEEPS = {
+    "n_x": (1000, 2000, 4000, 8000, 16000),
+    "n_y": (50, 100, 200, 400, 800),
+    "n_t": (5, 10, 20, 40, 80),
+    "density": (0.01, 0.03, 0.1, 0.3),
+}
+SOLVE = {"n_x": 60, "n_y": 10, "n_t": 0, "density": 1.0}
+SOLVES = {"n_x": (15, 30, 60, 120, 240), "n_y": (5, 10, 20, 40, 80), "density": (0.3, 0.5, 0.7, 0.9)}
+MIB = 2.0**20
+TIME = 1800  # seconds for one measurement
+
+
+def random_joint(n_x: int, n_y: int, density: float) -> dualib.JointDistribution:
+    """Rows uniform on the simplex; with a density below 1 a sparse table, cells Gamma(1), one at least in each row and column."""
+    rng = np.random.default_rng([n_x, n_y])
+    if density == 1.0:
+        return dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x))
+    count = max(int(density * n_x * n_y), n_x, n_y)
+    rows, columns = rng.integers(n_x, size=count), rng.integers(n_y, size=count)
+    rows[:n_x], columns[:n_y] = np.arange(n_x), np.arange(n_y)
+    counts = sparse.coo_array((rng.standard_gamma(1.0, count), (rows, columns)), shape=(n_x, n_y))
+    return dualib.JointDistribution.from_counts(counts.tocsr())
+
+
+def word_pairs(path: Path, words: int) -> dualib.JointDistribution:
+    """Word by next word, over the most frequent words of a text; the others are passed over."""
+    found = re.findall(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?", path.read_text(encoding="utf-8").lower())
+    kept = [word for word, _ in Counter(found).most_common(words)]
+    number = {word: i for i, word in enumerate(kept)}
+    pairs = Counter((number[a], number[b]) for a, b in itertools.pairwise(found) if a in number and b in number)
+    index = np.array(list(pairs), dtype=int)
+    counts = sparse.coo_array((np.array(list(pairs.values()), dtype=float), index.T), shape=(len(kept), len(kept)))
+    csr = counts.tocsr()
+    return dualib.JointDistribution.from_counts(csr[np.flatnonzero(csr.sum(axis=1))][:, np.flatnonzero(csr.sum(axis=0))])
+
+
+def size_of(joint: dualib.JointDistribution) -> int:
+    """Bytes of p(x, y) as it is kept."""
+    if joint.is_sparse:
+        return joint.pxy.data.nbytes + joint.pxy.indices.nbytes + joint.pxy.indptr.nbytes
+    return joint.pxy.nbytes
+
+
+def peak() -> int:
+    """Bytes that this process had at its peak so far."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[str, float]:
+    """Seconds of one sweep on the wall, least of several runs, from soft random clusters; and those of the preparation."""
+    start = time.perf_counter()
+    problem = Problem(joint, as_distortion(kind))
+    prepared = time.perf_counter() - start
+    rng = np.random.default_rng(0)
+    members = rng.standard_exponential((n_t, problem.n))
+    members /= members.sum(axis=1, keepdims=True)
+    atoms = problem.atoms_from_members(members)
+    best, spent, count = np.inf, 0.0, 0
+    while count < 3 or spent < 1.0:
+        start = time.perf_counter()
+        atoms = sweep(problem, BETA, atoms).new
+        seconds = time.perf_counter() - start
+        best, spent, count = min(best, seconds), spent + seconds, count + 1
+    return {"seconds": best, "prepared": prepared}
+
+
+def time_solve(joint: dualib.JointDistribution, kind: str, beta: float) -> dict[str, Any]:
+    """CPU seconds of one certified solve, the lesser of two where it is short, and what came out."""
+    best = np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dualib.ConvergenceWarning)  # the table has the gap
+        for _ in range(2):
+            start = time.process_time()
+            solution = dualib.solve(joint, beta, kind)
+            best = min(best, time.process_time() - start)
+            if best > 5.0:
+                break
+    return {"seconds": best, "gap": solution.gap, "n_clusters": solution.n_clusters, "certificate": solution.certificate}
+
+
+def one(options: dict[str, Any]) -> dict[str, Any]:
+    """One measurement, in the process made for it."""
+    dualib.solve(dualib.datasets.toy(), BETA)  # compiles
+    before = peak()
+    if options.get("text"):
+        joint = word_pairs(Path(options["text"]), options["words"])
+    else:
+        joint = random_joint(options["n_x"], options["n_y"], options["density"])
+    built = peak()
+    shape: dict[str, Any] = {"n_x": joint.n_x, "n_y": joint.n_y, "nonzeros": int(np.sum(joint.pxy != 0.0))}
+    try:
+        if options["what"] == "sweep":
+            found = time_sweeps(joint, options["kind"], options["n_t"])
+        else:
+            beta = options["beta"] or ABOVE_ONSET * dualib.onset(joint, options["kind"])
+            found = time_solve(joint, options["kind"], beta)
+    except MemoryError as error:
+        return {**shape, "refused": str(error)}
+    clusters = found.get("n_clusters", options["n_t"])
+    unit = size_of(joint) + 8 * joint.n_x * clusters
+    return {
+        **shape,
+        **found,
+        "peak MiB": (peak() - before) / MIB,
+        "input MiB": (built - before) / MIB,
+        "multiple": (peak() - before) / unit,
+    }
+
+
+def measure(**options: Any) -> dict[str, Any]:
+    """`one` in a process of its own; "refused" says why there is no number."""
+    command = [sys.executable, __file__, "--one", json.dumps(options)]
+    shape = {name: options[name] for name in ("n_x", "n_y")}
+    try:
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=TIME)
+    except subprocess.TimeoutExpired:
+        return {**shape, "refused": f"not done after {TIME} s"}
+    except subprocess.CalledProcessError as error:  # killed, most likely, for its memory
+        return {**shape, "refused": f"the process ended with {error.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(what: str, base: dict[str, Any], ranges: dict[str, tuple[float, ...]], kinds: list[str]) -> None:
+    """Vary one size at a time, and fit."""
+    for kind in kinds:
+        print(f"\n{what}, {kind}; the rest as in { ({name: value for name, value in base.items() if value}) }")
+        print(f"{'':10}{'':>10}{'seconds':>11}{'to least':>10}{'peak MiB':>10}{'multiple':>10}{'gap':>10}{'clusters':>10}")
+        for name, values in ranges.items():
+            sizes, times = [], []
+            for value in values:
+                row = measure(what=what, kind=kind, beta=None, **{**base, name: value})
+                if "refused" in row:
+                    print(f"{name:10}{value:>10}  no result: {row['refused']}", flush=True)
+                    continue
+                sizes.append(row["nonzeros"] if name == "density" else value)
+                times.append(row["seconds"])
+                line = f"{'nonzeros' if name == 'density' else name:10}{sizes[-1]:>10}{times[-1]:11.3g}{times[-1] / times[0]:10.3g}"
+                line += f"{row['peak MiB']:10.1f}{row['multiple']:10.1f}"
+                if what == "solve":
+                    line += f"{row['gap']:10.1e}{row['n_clusters']:10}"
+                print(line, flush=True)
+            if len(times) > 1:
+                print(f"{'':10}exponent {np.polyfit(np.log(sizes), np.log(times), 1)[0]:.2f}", flush=True)
+
+
+def show_one(row: dict[str, Any]) -> None:
+    """One measurement in words."""
+    print(f"{row['n_x']} x {row['n_y']}", end=": ")
+    if "refused" in row:
+        print(f"no result: {row['refused']}")
+        return
+    print(f"{row['nonzeros']} nonzeros", end=", ")
+    extra = f"prepared in {row['prepared']:.3g} s" if "prepared" in row else ""
+    if "gap" in row:
+        extra = f"{row['n_clusters']} clusters, gap {row['gap']:.1e} nats, {row['certificate']}"
+    print(
+        f"{row['seconds']:.3g} s, {extra}; peak {row['peak MiB']:.0f} MiB, {row['multiple']:.1f} times input and encoder",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", choices=["sweep", "solve"], help="only this one")
+    parser.add_argument("--kinds", nargs="+", choices=["ib", "dualib"], default=["ib", "dualib"])
+    parser.add_argument("--large", action="store_true", help="the large sparse case alone")
+    parser.add_argument("--text", type=Path, help="a text of yours: word by next word")
+    parser.add_argument("--words", type=int, default=5000, help="with --text: how many words (default 5000)")
+    parser.add_argument("--clusters", type=int, default=50, help="with --large and --text (default 50)")
+    parser.add_argument("--n-x", type=int, default=200_000, help="with --large (default 200,000)")
+    parser.add_argument("--n-y", type=int, default=2_000, help="with --large (default 2,000)")
+    parser.add_argument("--nonzeros", type=int, default=5_000_000, help="with --large (default 5 million)")
+    parser.add_argument("--solve", type=float, metavar="BETA", help="with --large and --text: solve as well")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(json.loads(options.one))))
+        return
+    if options.large or options.text:
+        case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "n_x": options.n_x, "n_y": options.n_y}
+        case["density"] = options.nonzeros / (options.n_x * options.n_y)
+        case |= {"text": str(options.text or ""), "words": options.words}
+        print("sweep: ", end="", flush=True)
+        show_one(measure(what="sweep", **case))
+        if options.solve is not None:
+            print("solve: ", end="", flush=True)
+            show_one(measure(what="solve", beta=options.solve, **case))
+        return
+    if options.table != "solve":
+        table("sweep", SWEEP, SWEEPS, options.kinds)
+    if options.table != "sweep":
+        table("solve", SOLVE, SOLVES, options.kinds)
+
+
+if __name__ == "__main__":
+    main()

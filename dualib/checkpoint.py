@@ -1,0 +1,340 @@
+"""Traces that survive an interruption: every solved point of a path is recorded in a file, and replayed from it.
+
+A path over beta is a sequence of certified points, each computed from those before it and from the state of the random numbers.
+So the file holds the points in the order in which they were solved, bit for bit, and the state of the random numbers after each;
+a second run takes the same course, finds its points in the file instead of computing them, and goes on where the file ends. What
+is computed from the points (which to add, where the events are) is computed again.
+
+The file is an .npz without pickle, written whole or not at all after each point: ``header``, JSON with what it belongs to and one
+entry per point, and ``data``, the bytes of all arrays one after the other, as described in the header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dualib
+from dualib.archives import UNREADABLE, read_npz, remove_stale, write_npz
+from dualib.optimise import Outcome
+from dualib.path import Path
+from dualib.problem import Atoms, Sweep
+from dualib.search import Maxima
+from dualib.warnings import DualibWarning
+
+if TYPE_CHECKING:
+    from dualib.branch import Loss
+    from dualib.joint import JointDistribution
+
+FORMAT, VERSION = "dualib-checkpoint", 1
+
+
+@dataclass
+class _Entry:
+    """A recorded outcome: what was asked for, the answer, its piece of the path, and the random numbers after it."""
+
+    key: list[Any]
+    outcome: Outcome
+    piece: int | None
+    random: dict[str, Any]
+
+
+class Checkpoint:
+    """The file of one trace: entries to replay, then entries to append.
+
+    Parameters
+    ----------
+    path : path-like
+        Made where it does not exist; temporary files that a killed run left beside it are removed.
+    identity : dict
+        What the file must belong to, of JSON values; from `identity_of`.
+
+    Raises
+    ------
+    ValueError
+        The file is no checkpoint, is damaged, or belongs to another problem, distortion, version or other arguments.
+    OSError
+        It cannot be read or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], identity: dict[str, Any]) -> None:
+        self.name = os.fspath(path)
+        if not isinstance(self.name, str):
+            raise TypeError(f"checkpoint must be a str or a path, got {path!r}")
+        self._identity = identity
+        self._known: list[_Entry] = []
+        self._next = 0
+        self._packed: list[tuple[dict[str, Any], bytes]] = []
+        remove_stale(self.name)
+        if os.path.lexists(self.name):
+            self._read()
+        else:
+            self._write()
+
+    def replay(self, key: list[Any]) -> _Entry | None:
+        """The recorded answer to this request; None where the record ends.
+
+        A record that took another course from here on, which another machine or another NumPy can cause by one bit, is dropped.
+        """
+        if self._next >= len(self._known):
+            return None
+        entry = self._known[self._next]
+        if entry.key == key:
+            self._next += 1
+            return entry
+        warnings.warn(
+            f"checkpoint {self.name!r}: from point {self._next + 1} of {len(self._known)} on it was made with other software or on"
+            " another machine, whose rounding led elsewhere; these points are computed again",
+            DualibWarning,
+            stacklevel=2,
+        )
+        del self._known[self._next :], self._packed[self._next :]
+        return None
+
+    def append(self, entry: _Entry) -> None:
+        """Record one more answer, on disk when this returns."""
+        self._packed.append(_pack(entry))
+        try:
+            self._write()
+        except KeyboardInterrupt:  # the point is computed: it shall not be lost
+            self._write()
+            raise
+        self._known.append(entry)
+        self._next += 1
+
+    def _write(self) -> None:
+        entries = [described for described, _ in self._packed]
+        data = b"".join(data for _, data in self._packed)
+        header = {"format": FORMAT, "version": VERSION, "identity": self._identity, "entries": entries}
+        header["sha256"] = checksum(entries, data)
+        arrays = {
+            "header": _as_array(json.dumps(header).encode("ascii")),
+            "data": _as_array(data),
+        }
+        write_npz(self.name, arrays, compress=False)
+
+    def _read(self) -> None:
+        with open(self.name, "rb") as file:
+            try:
+                arrays = read_npz(file)
+                header = json.loads(arrays["header"].tobytes().decode("ascii"))
+                if header["format"] != FORMAT:
+                    raise ValueError(f"its format is {header['format']!r}")
+            except UNREADABLE as error:
+                raise ValueError(f"checkpoint: {self.name!r} is not a readable checkpoint of dualib: {error}") from error
+        if header.get("version") != VERSION:
+            found = header.get("version")
+            raise ValueError(
+                f"checkpoint: {self.name!r} has format version {found!r}, and this dualib reads version {VERSION}"
+            )
+        self._check_identity(header.get("identity"))
+        try:
+            data, end = arrays["data"].tobytes(), 0
+            if header["sha256"] != checksum(header["entries"], data):
+                raise ValueError("its checksum does not fit")
+            for described in header["entries"]:
+                start, end = end, end + sum(int(size) for size in described["sizes"])
+                self._packed.append((described, data[start:end]))
+            if end != len(data):
+                raise ValueError(f"it holds {len(data)} bytes of data, and describes {end}")
+            self._known = [_unpack(*packed) for packed in self._packed]
+        except UNREADABLE as error:
+            raise ValueError(f"checkpoint: {self.name!r} is damaged: {error}") from error
+
+    def _check_identity(self, found: Any) -> None:
+        if not isinstance(found, dict):
+            raise ValueError(f"checkpoint: {self.name!r} is damaged: it does not say what it belongs to")
+        for what, wanted in self._identity.items():
+            if found.get(what) != wanted:
+                raise ValueError(
+                    f"checkpoint: {self.name!r} was written for another {what}: {found.get(what)!r}, not {wanted!r}; give another"
+                    " path, or delete the file to start anew"
+                )
+
+
+class RecordedPath(Path):
+    """A path whose points are recorded in a checkpoint, or replayed from it."""
+
+    def __init__(self, like: Path, checkpoint: Checkpoint) -> None:
+        super().__init__(like.problem, like.tol, like.max_iter, like.rng, prove=like.prove)
+        self._checkpoint = checkpoint
+        self._inside = False
+
+    def solve(self, beta: float, start: float | None = None) -> Outcome:
+        """Solve one beta, or replay it."""
+        return self._point(["solve", beta, start], lambda: Path.solve(self, beta, start))
+
+    def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
+        """Solve one beta past the loss of a branch, or replay it."""
+        return self._point(["beyond", beta, loss.beta], lambda: Path.solve_beyond(self, beta, loss))
+
+    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0) -> Outcome:
+        """A state with its gap: a record of its own where it is no part of a point."""
+        certify = super()._certified
+        if self._inside:
+            return certify(state, hints, n_iter, effort)
+        return self._answer(["certify", state.beta, len(state.atoms)], lambda: certify(state, hints, n_iter, effort)).outcome
+
+    def _point(self, key: list[Any], compute: Callable[[], Outcome]) -> Outcome:
+        beta = key[1]
+        entry = self._answer(key, compute, piece_of=beta)
+        if self.outcomes.get(beta) is not entry.outcome:  # replayed
+            self.add(beta, entry.outcome, entry.piece)
+            self._numbers = itertools.count(1 + max(self._pieces.values()))  # a new piece is none of those there
+        return entry.outcome
+
+    def _answer(self, key: list[Any], compute: Callable[[], Outcome], piece_of: float | None = None) -> _Entry:
+        entry = self._checkpoint.replay(key)
+        if entry is not None:
+            self.rng.bit_generator.state = entry.random
+            return entry
+        self._inside = True
+        try:
+            outcome = compute()
+        finally:
+            self._inside = False
+        piece = None if piece_of is None else self._pieces[piece_of]
+        entry = _Entry(key, outcome, piece, self.rng.bit_generator.state)  # type: ignore[arg-type]
+        self._checkpoint.append(entry)
+        return entry
+
+
+def recorded(path: Path, file: str | os.PathLike[str], arguments: dict[str, Any]) -> Path:
+    """The same empty path, recorded in a file or replayed from it; `arguments` are all that its course depends on.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        As `Checkpoint` and `identity_of`.
+    """
+    identity = identity_of(path.problem.joint, path.problem.distortion, path.rng, arguments)
+    return RecordedPath(path, Checkpoint(file, identity))
+
+
+def identity_of(
+    joint: JointDistribution, distortion: Any, rng: np.random.Generator, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """What a checkpoint belongs to: version, problem, distortion, random numbers and arguments, as JSON values.
+
+    Raises
+    ------
+    TypeError
+        The distortion defines no ``to_config``, so that another one could not be told from it.
+    """
+    try:
+        config = distortion.to_config()
+    except (TypeError, AttributeError) as error:
+        raise TypeError(f"checkpoint: distortion {distortion!r} cannot be told from others: {error}") from error
+    named = {key: _digest(value) if isinstance(value, np.ndarray) else value for key, value in config.items()}
+    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
+    py_x = joint.py_x.toarray() if joint.is_sparse else joint.py_x
+    problem = {"n_x": joint.n_x, "n_y": joint.n_y, "sha256": _digest(pxy, py_x, joint.px)}
+    identity = {
+        "version of dualib": dualib.__version__,
+        "problem": problem,
+        "distortion": named,
+        "random_state": hashlib.sha256(_dumps(rng.bit_generator.state).encode()).hexdigest(),
+        **arguments,
+    }
+    return dict(json.loads(_dumps(identity)))
+
+
+def checksum(entries: Any, data: bytes) -> str:
+    """Of all that is recorded, beyond the sums of the archive, which anything that repacks it makes anew."""
+    return hashlib.sha256(json.dumps(entries).encode("ascii") + data).hexdigest()
+
+
+def _as_array(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, dtype=np.uint8)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+# -- outcomes as bytes --------------------------------------------------------------------------------------------------
+
+
+def _arrays_of(outcome: Outcome) -> list[np.ndarray | None]:
+    state, points = outcome.state, outcome.maxima.points
+    first = [state.atoms.weights, state.atoms.means, state.atoms.face, state.posterior, state.log_z, state.c]
+    return [*first, state.new.weights, state.new.means, points.weights, points.means, points.face, outcome.maxima.log_c]
+
+
+def _pack(entry: _Entry) -> tuple[dict[str, Any], bytes]:
+    """The entry as JSON and bytes; the order of an array in memory is kept, for it decides how BLAS rounds."""
+    outcome, state = entry.outcome, entry.outcome.state
+    shapes: list[Any] = []
+    parts: list[bytes] = []
+    for array in _arrays_of(outcome):
+        if array is None:
+            shapes.append(None)
+            continue
+        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        shapes.append([array.dtype.str, list(array.shape), order])
+        parts.append(array.tobytes(order))  # type: ignore[arg-type]
+    described = {
+        "key": entry.key,
+        "piece": entry.piece,
+        "random": json.loads(_dumps(entry.random)),
+        "scalars": [state.beta, state.objective, state.residual, outcome.gap],
+        "certificate": outcome.certificate,
+        "n_iter": int(outcome.n_iter),
+        "shapes": shapes,
+        "sizes": [len(part) for part in parts],
+    }
+    return described, b"".join(parts)
+
+
+def _unpack(described: dict[str, Any], data: bytes) -> _Entry:
+    arrays = _unpacked(described, data)
+    weights, means, face, posterior, log_z, c, new_weights, new_means, *points, values = arrays
+    beta, objective, residual, gap = (float(value) for value in described["scalars"])
+    new = Atoms(new_weights, new_means, face)
+    state = Sweep(Atoms(weights, means, face), beta, objective, posterior, log_z, c, new, residual)
+    maxima = Maxima(Atoms(*points), values)
+    outcome = Outcome(state, gap, described["certificate"], maxima, int(described["n_iter"]))
+    return _Entry(list(described["key"]), outcome, described["piece"], _revived(described["random"]))
+
+
+def _unpacked(described: dict[str, Any], data: bytes) -> list[Any]:
+    sizes: Iterator[int] = iter(described["sizes"])
+    arrays: list[np.ndarray | None] = []
+    start = 0
+    for shape in described["shapes"]:
+        if shape is None:
+            arrays.append(None)
+            continue
+        kind, dimensions, order = shape
+        if kind not in ("<f8", "|b1", ">f8"):
+            raise ValueError(f"an array has type {kind!r}")
+        size = next(sizes)
+        part = np.frombuffer(bytearray(data[start : start + size]), dtype=kind)
+        arrays.append(part.reshape(dimensions, order=order))
+        start += size
+    return arrays
+
+
+def _dumps(value: Any) -> str:
+    """JSON; the arrays in the state of some random number generators as tagged lists."""
+    return json.dumps(value, default=lambda array: {"array": np.asarray(array).tolist(), "dtype": np.asarray(array).dtype.str})
+
+
+def _revived(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"array", "dtype"}:
+        return np.array(value["array"], dtype=value["dtype"])
+    return {key: _revived(item) for key, item in value.items()}

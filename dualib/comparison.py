@@ -1,0 +1,292 @@
+"""Held-out prediction by IB, dual IB, dualExpIB and the plain estimate on the same splits: `compare_predictions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import as_float_array, as_non_negative, is_sparse, validate_beta, validate_integer
+from dualib.exponential import as_features
+from dualib.predictors import METHODS, OF_FAMILY, Array, Fitted, Options, fit
+from dualib.progress import ProgressBar
+from dualib.scores import WITHOUT_CLUSTERS, Comparison, log_loss_of, scores_of
+
+BETAS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
+_LARGEST_TOTAL = 10**9  # what NumPy draws without replacement
+
+
+def compare_predictions(
+    train_counts: Any,
+    test_counts: Any,
+    *,
+    features: Any = None,
+    betas: npt.ArrayLike | None = None,
+    methods: Sequence[str] = ("ib", "dualib", "dualib-exp", "plug-in"),
+    smoothing: npt.ArrayLike = (0.03, 0.1, 0.3, 1.0),
+    l2: npt.ArrayLike = (0.1, 0.3, 1.0, 3.0, 10.0),
+    n_train: int | Sequence[int] | None = None,
+    n_splits: int = 5,
+    validation: float = 0.25,
+    prior: str = "marginal",
+    decoder: str = "problem",
+    assignment: str = "soft",
+    rank: int | None = None,
+    n_clusters: int | None = None,
+    certify: bool = False,
+    progress: bool = False,
+    random_state: int | np.random.Generator | None = None,
+) -> Comparison:
+    """Held-out scores of the bottlenecks and of the plain estimate, by beta, rate and training size, on the same splits.
+
+    For each training size and split, `n_train` of the training symbols are drawn without replacement, and a part of them is set
+    aside for validation. Each method is fitted to the rest with each smoothing at each beta; for each beta the smoothing of
+    least log loss on the validation part is taken, and the beta of least validation loss among these is the method's `chosen` one.
+    Then it is fitted again to all `n_train` symbols and scored on `test_counts`, which decide nothing. The prediction is ``p(y|x) =
+    sum_t p(t|x) p(y|t)``.
+
+    Parameters
+    ----------
+    train_counts, test_counts : array_like or scipy.sparse matrix, shape (n_x, n_y)
+        Whole numbers, the same x and y in both. A row of zeros in `train_counts` is an x without samples: it is predicted from the
+        prior, or by the family from its features. One in `test_counts` is not scored. A y never seen in training has the
+        probability that the smoothing gives it.
+    features : array_like or scipy.sparse matrix, shape (n_x, d), optional
+        A(x), for "dualib-exp" and the other methods of the family. Without them the family is cut from the smoothed conditionals
+        (`ExponentialFamily.from_conditionals`), its strength is then the smoothing.
+    betas : array_like, optional
+        By default 2, 3, 4, 6, 8, 12, 16, 24.
+    methods : sequence of str
+        "ib", "dualib"; "dualib-exp", the dual IB in the fitted family; "plug-in", the smoothed empirical conditional. Further
+        "ib-exp", the IB of the family's conditionals, and "maxent", these conditionals as they are: what the features give
+        without any bottleneck.
+    smoothing : array_like
+        To choose from: mean pseudocount per cell, > 0 (without it one unseen pair makes the log loss infinite).
+    l2 : array_like
+        To choose from: penalties > 0 of the family's fit to `features`, in the place of the smoothing.
+    n_train : int or sequence of int, optional
+        Training sizes; by default all symbols.
+    n_splits : int
+        Repetitions of each size, with other draws.
+    validation : float
+        Share of the training symbols that is set aside, in (0, 1).
+    prior : "marginal" or "uniform"
+        What the pseudocounts are spread like: p(y) of the training symbols, each y counted once more, or evenly.
+    decoder : "problem" or "bayes"
+    assignment : "soft" or "map"
+        As in `Solution.predict_proba`.
+    rank : int, optional
+        Number of features of the family when none are given, by default 5 (or as many as there can be).
+    n_clusters : int, optional
+        Start with at most so many clusters, at sources drawn by p(x): faster, where n_x is in the thousands.
+    certify : bool
+        False: sweeps to a residual of 1e-2, from large beta to small; `n_clusters` of the rows may count clusters that have yet
+        to merge. True: each point solved by `anneal`, to a gap of 1e-9, many times slower; the start of `n_clusters` is not used.
+    progress : bool
+        A progress line on stderr.
+    random_state : int, Generator or None
+        Seed of the draws; None is a fixed seed.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad argument, named with its value: shapes that differ, counts that are not whole or all zero, an unknown method, sizes
+        beyond the number of symbols.
+
+    Notes
+    -----
+    Methods without clusters have one row each, at beta = inf: their rate is that of the partition into distinct conditionals.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> contexts = dualib.datasets.load_contexts()
+    >>> result = dualib.compare_predictions(contexts.train_counts, contexts.test_counts, methods=("ib", "plug-in"),
+    ...                                     betas=[6, 8, 12], n_train=2000, n_splits=3)
+    >>> [(row["method"], row["n_train"]) for row in result.summary()]
+    [('ib', 2000), ('plug-in', 2000)]
+    """
+    train, test = _counts("train_counts", train_counts), _counts("test_counts", test_counts)
+    if test.shape != train.shape:
+        raise ValueError(f"test_counts must have the shape of train_counts, {train.shape}, got {test.shape}")
+    names = _methods(methods)
+    grid = _betas(betas)
+    options = Options(
+        _features(features, len(train)),
+        _rank(rank, train.shape),
+        _choice("prior", prior, ("marginal", "uniform")),
+        _choice("decoder", decoder, ("problem", "bayes")),
+        _choice("assignment", assignment, ("soft", "map")),
+        None if n_clusters is None else validate_integer("n_clusters", n_clusters, 1),
+        bool(certify),
+    )
+    strengths = {"smoothing": _positive("smoothing", smoothing), "l2": _positive("l2", l2)}
+    sizes = _sizes(n_train, int(train.sum()))
+    share = _share(validation)
+    splits = range(validate_integer("n_splits", n_splits, 1))
+    seed = _seed(random_state)
+    rows: list[dict[str, Any]] = []
+    bar = ProgressBar(len(sizes) * len(splits) * len(names), "compare") if progress else None
+    for size in sizes:
+        for split in splits:
+            rng = np.random.default_rng([seed, size, split])
+            drawn = _draw(rng, train, size)
+            held_out = _draw(rng, drawn, min(max(round(share * size), 1), size - 1))
+            start = int(rng.integers(2**31))
+            for name in names:
+                by_penalty = name in OF_FAMILY and options.features is not None
+                tried = strengths["l2" if by_penalty else "smoothing"]
+                for row in _rows(name, drawn, held_out, test, tried, grid, options, start):
+                    rows.append({"method": name, "n_train": size, "split": split, **row})
+                if bar is not None:
+                    bar.update()
+    if bar is not None:
+        bar.close()
+    return Comparison.from_rows(rows)
+
+
+def _rows(
+    name: str,
+    drawn: Array,
+    held_out: Array,
+    test: Array,
+    strengths: Sequence[float],
+    betas: Sequence[float],
+    options: Options,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """One row per beta: the strength chosen on the validation part, fitted again to all that was drawn, scored on the test."""
+    kept = drawn - held_out
+    tried = [fit(name, kept, strength, betas, options, seed) for strength in strengths]
+    losses = np.array([[log_loss_of(fitted.prediction, held_out) for fitted in path] for path in tried])
+    best = np.argmin(losses, axis=0)  # of the strengths, for each beta
+    least = losses[best, np.arange(losses.shape[1])]
+    again = _refitted(name, drawn, strengths, betas, options, seed, best)
+    for i, fitted in enumerate(again):
+        scores = scores_of(fitted.prediction, test)
+        yield {
+            "beta": fitted.beta,
+            "smoothing": strengths[best[i]],
+            "validation_log_loss": float(least[i]),
+            "chosen": bool(i == np.argmin(least)),
+            "log_loss": scores.log_loss,
+            "accuracy": scores.accuracy,
+            "brier": scores.brier,
+            "rate": fitted.rate,
+            "relevance": fitted.relevance,
+            "n_clusters": fitted.n_clusters,
+        }
+
+
+def _refitted(
+    name: str,
+    drawn: Array,
+    strengths: Sequence[float],
+    betas: Sequence[float],
+    options: Options,
+    seed: int,
+    best: npt.NDArray[np.int64],
+) -> list[Fitted]:
+    """Fits to all that was drawn, for each beta with its own strength; each path from the largest beta down, as in the choice."""
+    if name in WITHOUT_CLUSTERS:
+        return fit(name, drawn, strengths[best[0]], betas, options, seed)
+    result: dict[int, Fitted] = {}
+    for strength in np.unique(best):
+        lowest = int(np.flatnonzero(best == strength)[0])
+        path = fit(name, drawn, strengths[strength], betas[lowest:], options, seed)
+        result.update({int(i): path[i - lowest] for i in np.flatnonzero(best == strength)})
+    return [result[i] for i in range(len(betas))]
+
+
+def _draw(rng: np.random.Generator, counts: Array, size: int) -> Array:
+    """`size` of the counted symbols, without replacement."""
+    if size == counts.sum():
+        return counts.copy()
+    flat = counts.astype(np.int64).ravel()
+    return rng.multivariate_hypergeometric(flat, size, method="marginals").reshape(counts.shape).astype(np.float64)
+
+
+def _counts(name: str, counts: Any) -> Array:
+    table = as_non_negative(name, counts.toarray() if is_sparse(counts) else counts, 2)
+    if (table != np.rint(table)).any():
+        value = float(table[table != np.rint(table)][0])
+        raise ValueError(f"{name} must be whole numbers, counts of symbols that can be drawn, got {value!r}")
+    if table.sum() >= _LARGEST_TOTAL:
+        raise ValueError(f"{name} must sum to less than 1e9, got {table.sum():g}: divide the counts")
+    if table.shape[1] < 2:
+        raise ValueError(f"{name} must have at least 2 columns, got shape {table.shape}")
+    return table
+
+
+def _features(features: Any, n_x: int) -> Any:
+    if features is None:
+        return None
+    matrix = as_features("features", features)
+    if matrix.shape[0] != n_x:
+        raise ValueError(f"features must have one row for each of the {n_x} x, got shape {matrix.shape}")
+    return matrix
+
+
+def _methods(methods: Sequence[str]) -> tuple[str, ...]:
+    names = (methods,) if isinstance(methods, str) else tuple(methods)
+    if not names:
+        raise ValueError("methods must name at least one method, got none")
+    for name in names:
+        if name not in METHODS:
+            raise ValueError(f"methods must be among {', '.join(METHODS)}, got {name!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _betas(betas: npt.ArrayLike | None) -> tuple[float, ...]:
+    values = BETAS if betas is None else as_float_array("betas", betas, 1)
+    return tuple(sorted({validate_beta(float(value), "betas") for value in values}))
+
+
+def _positive(name: str, values: npt.ArrayLike) -> tuple[float, ...]:
+    array = as_float_array(name, np.atleast_1d(np.asarray(values)), 1)
+    if not (array > 0.0).all():
+        raise ValueError(f"{name} must be > 0, got {float(array[array <= 0.0][0])!r}: unseen pairs would have probability 0")
+    return tuple(sorted({float(value) for value in array}))
+
+
+def _sizes(n_train: int | Sequence[int] | None, total: int) -> tuple[int, ...]:
+    given = [total] if n_train is None else n_train if isinstance(n_train, (list, tuple, np.ndarray)) else [n_train]
+    if not len(given):
+        raise ValueError("n_train must hold at least one size, got none")
+    sizes = sorted({validate_integer("n_train", size, 2) for size in given})
+    if sizes[-1] > total:
+        raise ValueError(f"n_train must be at most the number of training symbols, {total}, got {sizes[-1]}")
+    return tuple(sizes)
+
+
+def _share(validation: object) -> float:
+    if isinstance(validation, bool) or not isinstance(validation, (float, np.floating)) or not 0.0 < validation < 1.0:
+        raise ValueError(f"validation must be a number strictly between 0 and 1, got {validation!r}")
+    return float(validation)
+
+
+def _rank(rank: int | None, shape: tuple[int, ...]) -> int:
+    most = min(shape) - 1
+    if rank is None:
+        return max(min(5, most), 1)
+    if validate_integer("rank", rank, 1) > most:
+        raise ValueError(f"rank must be at most min(n_x, n_y) - 1 = {most}, got {rank}")
+    return int(rank)
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def _seed(random_state: int | np.random.Generator | None) -> int:
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return 0 if random_state is None else validate_integer("random_state", random_state, 0)

@@ -1,0 +1,110 @@
+"""How much memory a problem takes, asked before the work starts.
+
+In numbers of 8 bytes, for n distinct sources with k features and n_y outcomes, P = min(512, n (n - 1) / 2) pairs of sources and n_t
+clusters (n_t <= n), a certified solve takes at least and at most about
+
+    least = 2 P (n + k) + 3 n^2 + 3 n n_y                                  the search behind the certificate, the identity start
+    most  = least + 3 n_t n (1 + min(n, k)) + 64 k (n + k)                 and Newton's method on n_t clusters
+
+where k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on n_t, which
+only the solve tells.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dualib.problem import Problem
+
+_BLOCK = 512  # of pairs of sources, looked at by `dualib.search` at a time
+_REFINED = 64  # points of the search that Newton's method finishes
+_ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
+
+
+def least_memory(n: int, k: int, n_y: int) -> int:
+    """Bytes that a certified solve of n distinct sources with k features and n_y outcomes takes at least."""
+    pairs = min(_BLOCK, n * (n - 1) // 2)
+    return 8 * (2 * pairs * (n + k) + 3 * n * n + 3 * n * n_y)
+
+
+def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
+    """Bytes that it takes at most, about, where the solution and its starts have up to n_t clusters."""
+    return least_memory(n, k, n_y) + 8 * (3 * n_t * n * (1 + min(n, k)) + _REFINED * k * (n + k))
+
+
+def check_solvable(problem: Problem) -> None:
+    """Refuse a problem that a certified solve cannot fit into memory.
+
+    Raises
+    ------
+    MemoryError
+        With the size that it would need.
+    """
+    if not problem.distortion.fixed_atoms:
+        n, k, n_y = problem.n, problem.U.shape[1], problem.joint.n_y
+        _refuse_above(least_memory(n, k, n_y), f"a certified solve of {n} distinct x with {k} features and {n_y} y")
+
+
+def check_fits(n_x: int, n_y: int, what: str) -> None:
+    """Refuse a joint distribution whose dense conditionals, and the features made of them, cannot fit into memory.
+
+    Raises
+    ------
+    MemoryError
+        With the size that it would need.
+    """
+    _refuse_above(8 * 4 * n_x * n_y, f"{what} of {n_x} x by {n_y} y")
+
+
+def _refuse_above(needed: int, what: str) -> None:
+    if needed < _ALWAYS_FITS:
+        return
+    available = available_memory()
+    if needed > available:
+        raise MemoryError(f"{what} needs at least {_in_words(needed)} of memory, and {_in_words(available)} are available")
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.3g} MiB"
+
+
+def available_memory() -> int:
+    """Bytes that this process may still allocate, as far as the system tells: free memory, cgroup and address-space limits."""
+    return min(_free(), _cgroup(), _address_space())
+
+
+def _free() -> int:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return sys.maxsize
+
+
+def _cgroup() -> int:
+    """The limit of the container, not what it leaves: much of what is in use is caches that are given back."""
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            with open(f"/sys/fs/cgroup/{limit}", encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return sys.maxsize
+
+
+def _address_space() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -1,0 +1,253 @@
+"""The certificate: random problems, degenerate ones, closed forms at the bifurcation, anybody's encoder."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.cluster.vq import kmeans2
+
+import dualib
+from dualib import JointDistribution, closed_forms, datasets
+from dualib.bounds import prove
+from dualib.distortions import as_distortion
+from dualib.optimise import atoms_of_encoder
+from dualib.problem import Problem, distance_matrix, sweep
+from dualib.search import search
+
+KINDS = ("ib", "dualib")
+
+
+def load_benchmark(name):
+    """A module of benchmarks/, which is no package."""
+    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+random_problem = load_benchmark("problems").random_problem
+
+
+def gradient_function(kind, joint, solution, points):
+    """Log c at points of the simplex (m, n_y), written out from the definition; p(y|x) > 0."""
+
+    def log_terms(decoders):
+        r, p = decoders[:, None, :], joint.py_x[None, :, :]
+        first, second = (p, r) if kind == "ib" else (r, p)
+        return -solution.beta * np.sum(first * np.log(first / second), axis=2)
+
+    log_z = np.log(solution.weights @ np.exp(log_terms(solution.decoder)))
+    return np.log(np.exp(log_terms(points) - log_z) @ joint.px)
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_random_problems_are_certified(number):
+    """A slice of benchmarks/certify.py: gap <= 1e-9, and no random point of the simplex has c above it."""
+    case = random_problem(number)
+    solution = dualib.solve(case.joint, case.beta, case.kind)
+    assert solution.converged, str(case)
+    assert solution.gap <= 1e-9, str(case)
+    assert (solution.certificate == "rigorous") == (case.joint.n_y <= 4)
+    rng = np.random.default_rng(number)
+    points = np.concatenate([rng.dirichlet(np.ones(case.joint.n_y), 200), case.joint.py_x])
+    points = 0.999 * points + 0.001 / case.joint.n_y
+    assert gradient_function(case.kind, case.joint, solution, points).max() <= solution.gap + 1e-12
+    assert_no_spare_atoms(case.joint, solution)
+
+
+def assert_no_spare_atoms(joint, solution):
+    """No cluster without weight, none twice, no more than distinct sources."""
+    assert solution.weights.min() > 1e-13
+    problem = Problem(joint, solution.distortion)
+    atoms = atoms_of_encoder(problem, solution.encoder)
+    distance = distance_matrix(problem, solution.beta, atoms, atoms)
+    np.fill_diagonal(distance, np.inf)
+    assert distance.min() > 1e-9
+    assert solution.n_clusters <= problem.n
+
+
+def ring(n=24):
+    """Conditionals that turn into each other: a continuous symmetry, nearly, and nearly singular optima."""
+    angle = 2 * np.pi * np.arange(n) / n
+    rows = np.exp(2.0 * np.cos(angle[:, None] - angle[None, :]))
+    return JointDistribution.from_conditionals(rows / rows.sum(axis=1, keepdims=True))
+
+
+def with_zeros():
+    rng = np.random.default_rng(4)
+    rows = rng.dirichlet(np.ones(6), 15) * (rng.random((15, 6)) < 0.5)
+    rows[rows.sum(axis=1) == 0.0, 0] = 1.0
+    return JointDistribution.from_conditionals(rows / rows.sum(axis=1, keepdims=True))
+
+
+def identical_rows():
+    return JointDistribution.from_conditionals(np.tile([0.2, 0.3, 0.5], (6, 1)))
+
+
+DEGENERATE = {
+    "zeros": with_zeros,
+    "identical rows": identical_rows,
+    "deterministic": lambda: datasets.deterministic([0, 0, 1, 2, 2, 2]),
+    "one x": lambda: JointDistribution([[0.1, 0.2, 0.7]]),
+    "one y": lambda: JointDistribution([[0.1], [0.2], [0.7]]),
+    "permutation": lambda: JointDistribution.from_conditionals(np.eye(6)[[3, 1, 5, 0, 2, 4]]),
+}
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 1.7, 6.0, 80.0])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_problems_are_certified(name, kind, beta):
+    joint = DEGENERATE[name]()
+    solution = dualib.solve(joint, beta, kind)
+    assert solution.converged
+    assert solution.gap <= 1e-9
+    assert_no_spare_atoms(joint, solution)
+    if name in ("identical rows", "one x", "one y"):
+        assert solution.n_clusters == 1
+        assert solution.objective == pytest.approx(0.0, abs=1e-12)
+    if name in ("permutation", "deterministic"):
+        entropy = np.log(6) if name == "permutation" else -np.sum(joint.py * np.log(joint.py))
+        assert solution.objective == pytest.approx(closed_forms.deterministic(entropy, beta, kind).objective, abs=1e-10)
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.0001, 1.1, 2.0, 8.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_ring_of_smooth_conditionals(kind, ratio):
+    joint = ring()
+    solution = dualib.solve(joint, ratio * dualib.onset(joint, kind), kind)
+    assert solution.gap <= 1e-9
+    assert solution.residual <= 1e-9
+    assert (solution.n_clusters == 1) == (ratio < 1.0)
+    angle = 2 * np.pi * np.arange(24) / 24
+    turned = JointDistribution.from_conditionals(np.roll(joint.py_x, 5, axis=0))
+    again = dualib.solve(turned, solution.beta, kind)
+    assert again.objective == pytest.approx(solution.objective, abs=1e-9)
+    assert abs(np.sum(solution.weights @ solution.decoder * np.cos(angle))) < 1e-2  # p(y) stays nearly even
+
+
+@pytest.mark.parametrize("beta", [1.2, 2.0, 4.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gaussian_on_a_hundred_points(kind, beta):
+    """The objective of the grid tends to the closed form; the optimum is a continuum of decoders, so the gap may be 1e-7."""
+    joint = datasets.gaussian(100, 0.8)
+    solution = dualib.solve(joint, beta, kind, tol=1e-7)
+    assert solution.gap <= 1e-7
+    assert solution.converged
+    assert solution.objective == pytest.approx(closed_forms.gaussian_ib(0.8, beta, kind).objective, abs=2e-3)
+
+
+@pytest.mark.parametrize("e", [0.05, 0.1, 0.25, 0.4])
+@pytest.mark.parametrize("ratio", [1 - 1e-4, 1 + 1e-4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_binary_symmetric_channel_beside_its_bifurcation(kind, ratio, e):
+    """Where plain sweeps need some 1e5 steps: at most 50, and the closed form to 1e-9."""
+    beta = ratio * closed_forms.binary_symmetric_onset(e, kind)
+    solution = dualib.solve(datasets.binary_symmetric(e), beta, kind)
+    exact = closed_forms.binary_symmetric(e, beta, kind)
+    assert solution.n_iter <= 50
+    assert solution.objective == pytest.approx(exact.objective, abs=1e-9)
+    assert solution.rate == pytest.approx(exact.rate, abs=1e-9)
+    assert solution.relevance == pytest.approx(exact.relevance, abs=1e-9)
+    assert solution.gap <= 1e-9
+    assert solution.rho < 1.0
+    assert solution.error_bound == pytest.approx(solution.residual / (1.0 - solution.rho), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_error_bound_holds_near_a_bifurcation(kind):
+    """A fixed point left early by a loose tolerance is within the error bound of the exact one."""
+    e = 0.1
+    beta = 1.01 * closed_forms.binary_symmetric_onset(e, kind)
+    joint = datasets.binary_symmetric(e)
+    exact = dualib.solve(joint, beta, kind)
+    rough = dualib.solve(joint, beta, kind, init=exact.encoder * 0.999 + 0.0005, certify=False, tol=1e-2)
+    assert rough.residual > 1e-9
+    order = np.argsort(exact.decoder[:, 0]), np.argsort(rough.decoder[:, 0])
+    moved = rough.decoder[order[1]] - exact.decoder[order[0]]
+    natural = np.sqrt(beta * np.sum(moved**2 / exact.decoder[order[0]], axis=1)).max()
+    assert natural <= 2.0 * rough.error_bound
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cap_states_its_gap_to_the_uncapped_optimum(kind):
+    case = random_problem(11 if kind == "dualib" else 10)
+    full = dualib.solve(case.joint, 12.0, kind)
+    costs = []
+    for k in (1, 2, 4):
+        capped = dualib.solve(case.joint, 12.0, kind, n_clusters=k, random_state=0)
+        assert capped.n_clusters <= k
+        assert capped.status is dualib.Status.CAPPED
+        assert capped.gap == pytest.approx(capped.objective - full.objective, abs=2e-9)
+        assert dualib.certify(case.joint, capped.encoder, 12.0, kind).gap == pytest.approx(capped.gap, abs=2e-9)
+        costs.append(capped.gap)
+    assert costs[0] > costs[1] > costs[2] > 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_k_means_clustering_is_judged(kind):
+    """Its objective from the definitions, its gap from it to the optimum, and a witness where another cluster would help."""
+    joint = datasets.load_letters(smoothing=0.5)
+    beta = 5.0
+    best = dualib.solve(joint, beta, kind)
+    _, labels = kmeans2(joint.py_x, best.n_clusters, minit="++", seed=1)
+    encoder = np.eye(best.n_clusters)[labels]
+    judged = dualib.certify(joint, encoder, beta, kind)
+    weights = joint.px @ encoder
+    members = (joint.px[:, None] * encoder / weights).T
+    decoder = members @ joint.py_x if kind == "ib" else np.exp(members @ np.log(joint.py_x))
+    decoder /= decoder.sum(axis=1, keepdims=True)
+    p, r = joint.py_x, decoder[labels]
+    first, second = (p, r) if kind == "ib" else (r, p)
+    objective = joint.px @ (-np.log(weights[labels]) + beta * np.sum(first * np.log(first / second), axis=1))
+    assert judged.objective == pytest.approx(objective, abs=1e-11)
+    assert judged.gap == pytest.approx(objective - best.objective, abs=2e-9)
+    assert judged.gap > 0.01
+    assert judged.lower_bound <= best.objective + 1e-12
+    assert judged.kind == "multistart"
+    assert judged.residual > 1e-3
+    assert judged.witness.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_certificate_of_ones_own_solution(kind):
+    for number in (2, 7, 13):
+        case = random_problem(number)
+        solution = dualib.solve(case.joint, 5.0, kind)
+        judged = dualib.certify(case.joint, solution.encoder, 5.0, kind)
+        assert judged.gap <= 2e-9
+        assert judged.objective == pytest.approx(solution.objective, abs=1e-11)
+        assert judged.kind == solution.certificate
+
+
+@pytest.mark.parametrize("number", [7, 29, 137, 422])
+def test_an_encoder_that_is_not_stationary_hides_no_maximum(number):
+    """The largest c lies beside an atom that is no maximum itself: found by search, by proof, and on a fine grid of two y."""
+    case = random_problem(number)
+    joint, kind, beta = case.joint, case.kind, case.beta
+    assert joint.n_y == 2
+    encoder = np.random.default_rng([2, number]).dirichlet(np.ones(2), joint.n_x)
+    problem = Problem(joint, as_distortion(kind))
+    atoms = atoms_of_encoder(problem, encoder)
+    state = sweep(problem, beta, atoms)
+    log_a = np.log(problem.px) - state.log_z
+    searched = search(problem, beta, state.atoms, state.posterior, state.log_z, np.random.default_rng(0)).best
+    proved = prove(log_a + beta * problem.a, problem.py_x, beta, kind, tol=1e-10).upper
+    assert proved == pytest.approx(searched, abs=1e-9)
+    first = np.linspace(0.001, 0.999, 4001)
+    r = np.stack([first, 1 - first], axis=1)[:, None, :]
+    upper, lower = (joint.py_x, r) if kind == "ib" else (r, joint.py_x)
+    d = np.sum(upper * np.log(upper / lower), axis=2)
+    on_grid = np.log(np.exp(-beta * (d - problem.a) + log_a - log_a.max()).sum(axis=1)) + log_a.max()
+    assert on_grid.max() <= searched + 1e-12
+    assert on_grid.max() >= searched - 1e-3
+
+
+@pytest.mark.parametrize(("number", "seed"), [(187, 0), (273, 1), (69, 2), (171, 2), (71, 5), (312, 5)])
+def test_the_optimum_does_not_hang_on_the_seed_of_the_search(number, seed):
+    """Problems with a cluster that few starts lead to: each pair of sources, and slow ascents, must be followed to the end."""
+    case = random_problem(number, seed)
+    objectives = [dualib.solve(case.joint, case.beta, case.kind, random_state=state).objective for state in (None, 1, 2)]
+    assert max(objectives) - min(objectives) <= 1e-9
