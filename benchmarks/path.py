@@ -5,7 +5,8 @@
     python benchmarks/path.py --cost          # only the time of whole curves, beside that of plain sweeps
 
 For each problem (n_x up to 12, n_y 2 to 4) and each of IB and dual IB: `anneal(..., tol_curve=1e-4)`, then at 20 random betas an
-independent certified solve, which must lie inside the enclosure of the objective and have the number of clusters that the events tell.
+independent certified solve, which must lie inside the enclosure of the
+objective and have the number of clusters that the events tell.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from dualib.distortions import as_distortion
 from dualib.problem import Problem, sweep
 
 BETA = 5.0  # of the sweeps
-ABOVE_ONSET = 3.0  # the beta of the solves, over that at which learning begins: below it the answer is one cluster
+ABOVE_ONSET = 3.0  # the beta of the solves, over that at which learning begins (BETA, where that is 0)
 SWEEP = {"n_x": 4000, "n_y": 200, "n_t": 20, "density": 1.0}
 SWEEPS = {
     "n_x": (1000, 2000, 4000, 8000, 16000),
@@ -134,7 +134,7 @@ def one(options: dict[str, Any]) -> dict[str, Any]:
         if options["what"] == "sweep":
             found = time_sweeps(joint, options["kind"], options["n_t"])
         else:
-            beta = options["beta"] or ABOVE_ONSET * dualib.onset(joint, options["kind"])
+            beta = options["beta"] or ABOVE_ONSET * dualib.onset(joint, options["kind"]) or BETA
             found = time_solve(joint, options["kind"], beta)
     except MemoryError as error:
         return {**shape, "refused": str(error)}
@@ -165,7 +165,8 @@ def measure(**options: Any) -> dict[str, Any]:
 def table(what: str, base: dict[str, Any], ranges: dict[str, tuple[float, ...]], kinds: list[str]) -> None:
     """Vary one size at a time, and fit."""
     for kind in kinds:
-        print(f"\n{what}, {kind}; the rest as in { ({name: value for name, value in base.items() if value}) }")
+        rest = ", ".join(f"{name} {value:g}" for name, value in base.items() if value)
+        print(f"\n{what}, {kind}; what is not varied: {rest}")
         print(f"{'':10}{'':>10}{'seconds':>11}{'to least':>10}{'peak MiB':>10}{'multiple':>10}{'gap':>10}{'clusters':>10}")
         for name, values in ranges.items():
             sizes, times = [], []

@@ -1,13 +1,14 @@
 """How much memory a problem takes, asked before the work starts.
 
-In numbers of 8 bytes, for n distinct sources with k features and n_y outcomes, P = min(512, n (n - 1) / 2) pairs of sources and n_t
-clusters (n_t <= n), a certified solve takes at least and at most about
+In numbers of 8 bytes, for n distinct sources with k features and n_y outcomes, P = min(512, n (n - 1) / 2) pairs of sources looked
+at at a time, C = min(2000, 5 n) candidates of the search, and n_t <= n clusters, a certified solve takes at least and at most about
 
-    least = 2 P (n + k) + 3 n^2 + 3 n n_y                                  the search behind the certificate, the identity start
-    most  = least + 3 n_t n (1 + min(n, k)) + 64 k (n + k)                 and Newton's method on n_t clusters
+    least = 2 P (n + k) + 6 n^2 + 3 n n_y                       the identity start and the search behind the certificate
+    most  = least + 3 n^2 + 2 C^2 + 64 k (n + k)                ... of many candidates
+                  + 3 n_t n (1 + min(n, k))                     and Newton's method on n_t clusters
 
-where k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on n_t, which
-only the solve tells.
+where k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the
+search finds. Of each point, a path (`anneal`) keeps 2 n_t (n + 2 k) + C k numbers at most, and so does its checkpoint.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dualib.problem import Problem
 
 _BLOCK = 512  # of pairs of sources, looked at by `dualib.search` at a time
+_CANDIDATES = 2000  # more of them are not compared with each other
 _REFINED = 64  # points of the search that Newton's method finishes
 _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
 
@@ -27,12 +29,14 @@ _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
 def least_memory(n: int, k: int, n_y: int) -> int:
     """Bytes that a certified solve of n distinct sources with k features and n_y outcomes takes at least."""
     pairs = min(_BLOCK, n * (n - 1) // 2)
-    return 8 * (2 * pairs * (n + k) + 3 * n * n + 3 * n * n_y)
+    return 8 * (2 * pairs * (n + k) + 6 * n * n + 3 * n * n_y)
 
 
 def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
     """Bytes that it takes at most, about, where the solution and its starts have up to n_t clusters."""
-    return least_memory(n, k, n_y) + 8 * (3 * n_t * n * (1 + min(n, k)) + _REFINED * k * (n + k))
+    candidates = min(_CANDIDATES, 5 * n)
+    search = 3 * n * n + 2 * candidates * candidates + _REFINED * k * (n + k)
+    return least_memory(n, k, n_y) + 8 * (search + 3 * n_t * n * (1 + min(n, k)))
 
 
 def check_solvable(problem: Problem) -> None:

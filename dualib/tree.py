@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Corner = Literal["upper left", "lower left", "upper right", "lower right"]
 Links = list[tuple[IntArray, npt.NDArray[np.bool_]]]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -113,14 +114,14 @@ def draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
     ax.margins(y=0.06)
 
 
-def emptiest_corner(ax: Axes, curve: Curve, y: int) -> str:
+def emptiest_corner(ax: Axes, curve: Curve, y: int) -> Corner:
     """The corner of the axes, by its name for a legend, that the tree leaves free, or most nearly so.
 
     Matplotlib's own choice does not see collections of lines.
     """
     points = np.concatenate([np.column_stack([np.full(len(s.weights), s.beta), s.decoder[:, y]]) for s in curve])
     across, up = ax.transAxes.inverted().transform(ax.transData.transform(points)).T
-    corners = {"upper left": (across, 1.0 - up), "lower left": (across, up)}
+    corners: dict[Corner, tuple[Array, Array]] = {"upper left": (across, 1.0 - up), "lower left": (across, up)}
     corners |= {"upper right": (1.0 - across, 1.0 - up), "lower right": (1.0 - across, up)}
     return min(corners, key=lambda name: int(np.sum((corners[name][0] < 0.42) & (corners[name][1] < 0.33))))
 

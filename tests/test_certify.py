@@ -128,7 +128,7 @@ def test_a_ring_of_smooth_conditionals(kind, ratio):
     assert abs(np.sum(solution.weights @ solution.decoder * np.cos(angle))) < 1e-2  # p(y) stays nearly even
 
 
-@pytest.mark.parametrize("beta", [1.2, 2.0, 4.0])
+@pytest.mark.parametrize("beta", [2.0, 4.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gaussian_on_a_hundred_points(kind, beta):
     """The objective of the grid tends to the closed form; the optimum is a continuum of decoders, so the gap may be 1e-7."""
