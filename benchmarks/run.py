@@ -26,7 +26,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from contenders import PEERS, Outcome, anneal, repeated, run_peer, textbook_anneal
+from contenders import PEERS, Outcome, anneal, by_turns, repeated, run_peer, textbook_anneal
 from speed_cases import PROBLEMS, QUICK, Case, cases
 from speed_plots import draw
 from speed_tables import OURS, TEXTBOOK, WITH_EVENTS, markdown, show, summary
@@ -39,6 +39,7 @@ from dualib.problem import Problem
 
 RESULTS = Path(__file__).with_name("results.json")
 FALL = 0.30
+EVENTS_UP_TO = 0.1  # of the budget that the curve alone may take, for its events to be located as well
 
 
 def with_events(case: Case, budget: float) -> Outcome:
@@ -104,7 +105,8 @@ def measure(case: Case, peers: Path | None, budget: float, peer_budget: float) -
     """All contenders on one case, one after the other."""
     outcomes = {OURS: repeated(anneal, case, budget)}
     outcomes[TEXTBOOK] = repeated(textbook_anneal, case, budget)
-    outcomes[WITH_EVENTS] = repeated(with_events, case, budget)
+    if outcomes[OURS].seconds < EVENTS_UP_TO * budget:
+        outcomes[WITH_EVENTS] = repeated(with_events, case, budget)
     if peers is not None:
         outcomes |= {name: run_peer(name, peers, case, peer_budget) for name in PEERS}
     bounds = lower_bounds(case, outcomes[OURS])
@@ -131,12 +133,12 @@ def store(results: dict[str, Any]) -> None:
 
 def full(options: argparse.Namespace) -> int:
     """Measure the problems asked for, store and draw."""
-    results = load()
     measured = []
     for case in cases(options.problems, tuple(options.kinds)):
         new = measure(case, options.peers, options.budget, options.peer_budget)
         show(new)
         measured += new
+        results = load()
         kept = [entry for entry in results["cells"] if (entry["problem"], entry["kind"]) != (case.name, case.kind)]
         results["cells"] = sorted(
             kept + new, key=lambda entry: (list(PROBLEMS).index(entry["problem"]), entry["kind"] != "ib")
@@ -179,7 +181,7 @@ def quick(options: argparse.Namespace) -> int:
         if options.store:
             results["quick"][str(case)] = now
     if options.store:
-        store(results)
+        store({**load(), "quick": results["quick"]})
         return 0
     if not results["quick"]:
         print("nothing is stored to compare with: run with --quick --store first", file=sys.stderr)
@@ -190,7 +192,7 @@ def quick(options: argparse.Namespace) -> int:
 
 def quick_cells(case: Case, budget: float) -> dict[str, dict[str, Any]]:
     """Dualib and the textbook annealer alone."""
-    outcomes = {OURS: repeated(anneal, case, budget), TEXTBOOK: repeated(textbook_anneal, case, budget)}
+    outcomes = by_turns({OURS: anneal, TEXTBOOK: textbook_anneal}, case, budget)
     bounds = lower_bounds(case, outcomes[OURS])
     cells = [cell(name, case, outcome, bounds) for name, outcome in outcomes.items()]
     add_ratios(cells)

@@ -29,6 +29,7 @@ UNREADABLE = (
 _LARGEST_RATIO = 1100  # of deflate: 1032 and a little for short members
 _MOST_MEMBERS = 10_000
 _LONGEST_HEADER = 10_000
+_LAST_CHARACTER = 0x10FFFF
 _HEADER = re.compile(
     r"\s*\{\s*'descr'\s*:\s*'(?P<type>[<>|=][a-zA-Z]\d{0,6})'\s*,\s*'fortran_order'\s*:\s*(?P<order>True|False)\s*,"
     r"\s*'shape'\s*:\s*\((?P<shape>[\d\s,]{0,200})\)\s*,?\s*\}\s*",
@@ -165,12 +166,14 @@ def _read_array(stream: IO[bytes], size: int) -> np.ndarray:
     if declared > size - 8 - width - length:
         raise ValueError(f"it declares an array of {declared} bytes, shape {shape}, in {size} bytes")
     buffer = np.empty(declared, dtype=np.uint8)
-    view, filled = memoryview(buffer), 0
+    view, filled = buffer.data, 0
     while filled < declared:
         count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
         if not count:
             raise EOFError(f"an array ends after {filled} of {declared} bytes")
         filled += count
+    if dtype.kind == "U" and np.any(buffer.view(f"{dtype.byteorder}u4") > _LAST_CHARACTER):
+        raise ValueError("a text holds what is no character")  # Python's error for this is no Exception of a type to expect
     return buffer.view(dtype).reshape(shape, order="F" if fortran else "C")
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, as_non_negative, is_sparse, validate_beta, validate_integer
 from dualib.exponential import as_features
-from dualib.predictors import METHODS, OF_FAMILY, Array, Fitted, Options, fit
+from dualib.predictors import METHODS, OF_FAMILY, Array, Data, Fitted, Options, fit
 from dualib.progress import ProgressBar
 from dualib.scores import WITHOUT_CLUSTERS, Comparison, log_loss_of, scores_of
 
@@ -139,10 +139,11 @@ def compare_predictions(
             drawn = _draw(rng, train, size)
             held_out = _draw(rng, drawn, min(max(round(share * size), 1), size - 1))
             start = int(rng.integers(2**31))
+            kept, whole = Data(drawn - held_out), Data(drawn)
             for name in names:
                 by_penalty = name in OF_FAMILY and options.features is not None
                 tried = strengths["l2" if by_penalty else "smoothing"]
-                for row in _rows(name, drawn, held_out, test, tried, grid, options, start):
+                for row in _rows(name, kept, held_out, whole, test, tried, grid, options, start):
                     rows.append({"method": name, "n_train": size, "split": split, **row})
                 if bar is not None:
                     bar.update()
@@ -153,8 +154,9 @@ def compare_predictions(
 
 def _rows(
     name: str,
-    drawn: Array,
+    kept: Data,
     held_out: Array,
+    whole: Data,
     test: Array,
     strengths: Sequence[float],
     betas: Sequence[float],
@@ -162,12 +164,11 @@ def _rows(
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     """One row per beta: the strength chosen on the validation part, fitted again to all that was drawn, scored on the test."""
-    kept = drawn - held_out
     tried = [fit(name, kept, strength, betas, options, seed) for strength in strengths]
     losses = np.array([[log_loss_of(fitted.prediction, held_out) for fitted in path] for path in tried])
     best = np.argmin(losses, axis=0)  # of the strengths, for each beta
     least = losses[best, np.arange(losses.shape[1])]
-    again = _refitted(name, drawn, strengths, betas, options, seed, best)
+    again = _refitted(name, whole, strengths, betas, options, seed, best)
     for i, fitted in enumerate(again):
         scores = scores_of(fitted.prediction, test)
         yield {
@@ -186,7 +187,7 @@ def _rows(
 
 def _refitted(
     name: str,
-    drawn: Array,
+    whole: Data,
     strengths: Sequence[float],
     betas: Sequence[float],
     options: Options,
@@ -195,11 +196,11 @@ def _refitted(
 ) -> list[Fitted]:
     """Fits to all that was drawn, for each beta with its own strength; each path from the largest beta down, as in the choice."""
     if name in WITHOUT_CLUSTERS:
-        return fit(name, drawn, strengths[best[0]], betas, options, seed)
+        return fit(name, whole, strengths[best[0]], betas, options, seed)
     result: dict[int, Fitted] = {}
     for strength in np.unique(best):
         lowest = int(np.flatnonzero(best == strength)[0])
-        path = fit(name, drawn, strengths[strength], betas[lowest:], options, seed)
+        path = fit(name, whole, strengths[strength], betas[lowest:], options, seed)
         result.update({int(i): path[i - lowest] for i in np.flatnonzero(best == strength)})
     return [result[i] for i in range(len(betas))]
 

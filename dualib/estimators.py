@@ -126,7 +126,8 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
 
     def transform(self, X: Any) -> Array:
         """p(t|x), (n_samples, n_clusters_), of rows seen in fitting or not."""
-        return np.asarray(self.solution_.encode(self._rows(self._fitted(X))))
+        rows = self._rows(self._fitted(X))
+        return np.asarray(self.solution_.encode(rows))
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
         """Fit, and p(t|x) of the rows."""
@@ -179,17 +180,41 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
             )
         empty = np.flatnonzero(table.sum(axis=1) == 0.0)
         if len(empty) and not self.smoothing > 0.0:
-            raise ValueError(f"X: row {int(empty[0])} is all zero and says nothing about y; leave it out, or give a smoothing > 0")
+            raise ValueError(
+                f"X: row {int(empty[0])} is all zero and says nothing about y; leave it out, or give a smoothing > 0"
+            )
         return np.asarray(table)
 
     def _rows(self, table: Array) -> Array:
-        rows = table / table.max(axis=1, keepdims=True).clip(min=1.0) if np.isinf(table.sum(axis=1)).any() else table
-        rows = rows + self.smoothing
+        rows = table + self.smoothing
+        rows /= rows.max(axis=1, keepdims=True)  # first, so that no sum overflows
         return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
 class DualInformationBottleneck(InformationBottleneck):
-    __doc__ = (InformationBottleneck.__doc__ or "").replace("the Information Bottleneck", "the dual Information Bottleneck")
+    """Soft clusters of the rows of a table by the dual Information Bottleneck, as a scikit-learn transformer and clusterer.
+
+    As `InformationBottleneck`, with the distortion KL( p(y|t) || p(y|x) ), for which every row must be positive where a
+    cluster is: tables of counts with zeros want a `smoothing`, or their rows cluster by support.
+
+    Parameters
+    ----------
+    beta, n_clusters, smoothing, certify, tol, random_state
+        As of `InformationBottleneck`.
+
+    Attributes
+    ----------
+    solution_, labels_, cluster_centers_, weights_, n_clusters_, n_features_in_
+        As of `InformationBottleneck`.
+
+    Examples
+    --------
+    >>> from dualib import DualInformationBottleneck
+    >>> counts = [[8, 1, 1], [9, 0, 1], [1, 1, 8], [0, 2, 9]]
+    >>> DualInformationBottleneck(beta=3.0, smoothing=0.5).fit_predict(counts).tolist()
+    [1, 1, 0, 0]
+    """
+
     _distortion: ClassVar[str] = "dualib"
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from dualib.anderson import Anderson
 from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
 from dualib.stationary import stationary_step
@@ -31,12 +32,11 @@ NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is use
 _DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
 _SMALL = 40  # ... from which on the system of `dualib.stationary` is the faster one, while undamped
 _LARGEST_BORDERED = 1_500  # ... up to this size
-_DENSE_SPECTRUM = 100  # unknowns up to which the spectrum of the Hessian is computed whole
+_DENSE_SPECTRUM = 400  # unknowns up to which the spectrum of the Hessian is computed whole; above it by Lanczos
 _FEW = 24  # features up to which all clusters are compressed at once
 _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
-_DEPTH = 5
 _PATIENCE = 30
 _GLANCE = 5  # steps after which a hasty polish judges
 _AT_REST = 1e-5  # residual below which it goes on to the end
@@ -58,7 +58,7 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
     With `hasty` it stops already where it crawls: past a saddle a new atom leads away much faster than Newton's method.
     """
     state = sweep(problem, beta, tidy(problem, beta, atoms))
-    history = _Anderson(_DEPTH)
+    history = Anderson()
     damping, n_iter = 0.0, 1
     trail: deque[tuple[float, float]] = deque(maxlen=_PATIENCE)
     while state.residual > tol and n_iter < max_iter and not _stalled(trail, state, tol):
@@ -391,41 +391,6 @@ def slowest_rate(problem: Problem, state: Sweep) -> float:
         )
         start = np.random.default_rng(0).standard_normal(curvature.size)
         with contextlib.suppress(ArpackNoConvergence):
-            return float(eigsh(jacobian, k=1, which="LA", v0=start, tol=1e-9, return_eigenvectors=False)[0])
+            return float(eigsh(jacobian, k=1, which="LA", v0=start, tol=1e-9, maxiter=50, return_eigenvectors=False)[0])
     values = eigh(curvature.dense(), eigvals_only=True, subset_by_index=[0, 0], check_finite=False)
     return float(1.0 - values[0])
-
-
-class _Anderson:
-    """Anderson acceleration of the sweep on (log w, M), for the present set of atoms."""
-
-    def __init__(self, depth: int) -> None:
-        self._points: deque[Array] = deque(maxlen=depth + 1)
-        self._steps: deque[Array] = deque(maxlen=depth + 1)
-
-    def clear(self) -> None:
-        self._points.clear()
-        self._steps.clear()
-
-    def propose(self, state: Sweep) -> Atoms | None:
-        """The extrapolated atoms; None while the history is too short or where the extrapolation is unusable."""
-        old, new = state.atoms, state.new
-        if (new.weights <= 0.0).any():
-            return None
-        point = np.concatenate([np.log(old.weights), old.means.ravel()])
-        step = np.concatenate([np.log(new.weights), new.means.ravel()]) - point
-        if self._points and len(self._points[-1]) != len(point):
-            self.clear()
-        self._points.append(point)
-        self._steps.append(step)
-        if len(self._points) < 2:
-            return None
-        points, steps = np.array(self._points), np.array(self._steps)
-        scale = np.concatenate([np.sqrt(old.weights), np.repeat(np.sqrt(old.weights), old.means.shape[1])])
-        mixing, *_ = np.linalg.lstsq((np.diff(steps, axis=0) * scale).T, step * scale, rcond=1e-10)
-        mixed = point + step - mixing @ (np.diff(points, axis=0) + np.diff(steps, axis=0))
-        log_w = mixed[: len(old)]
-        if not np.isfinite(mixed).all() or log_w.max() > 50.0:
-            return None
-        weights = np.exp(log_w - log_w.max())
-        return Atoms(np.maximum(weights, 1e-300), mixed[len(old) :].reshape(old.means.shape), old.face).normalised()

@@ -42,7 +42,9 @@ def sample_indices(
     return rows, labels, n_labels
 
 
-def fit_parameters(design: Design, counts: Array, l2: float, start: Array | None = None) -> tuple[Array, Array]:
+def fit_parameters(
+    design: Design, counts: Array, l2: float, start: Array | None = None, largest_slope: float = _GRADIENT
+) -> tuple[Array, Array]:
     """The lambda (d, n_y) and nu (n_y,) that minimise ``- sum counts log p(y|x) + l2/2 (|lambda|^2 + |nu|^2)``.
 
     Parameters
@@ -52,6 +54,8 @@ def fit_parameters(design: Design, counts: Array, l2: float, start: Array | None
     l2 : float, >= 0
     start : (d + 1, n_y), optional
         Where to begin, nu last.
+    largest_slope : float
+        Where to stop: the largest slope left, per sample and in the scaled parameters.
 
     Raises
     ------
@@ -85,11 +89,11 @@ def fit_parameters(design: Design, counts: Array, l2: float, start: Array | None
             begin.ravel(),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": _MAX_ITER, "maxfun": 2 * _MAX_ITER, "ftol": 0.0, "gtol": 0.1 * _GRADIENT, "maxcor": 20},
+            options={"maxiter": _MAX_ITER, "maxfun": 2 * _MAX_ITER, "ftol": 0.0, "gtol": 0.1 * largest_slope, "maxcor": 20},
         )
         begin = found.x
         slope = float(np.max(np.abs(found.jac)))
-        if slope <= _GRADIENT:
+        if slope <= largest_slope:
             break
     else:
         warnings.warn(

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from dualib.anderson import Anderson
 from dualib.annealing import anneal
 from dualib.distortions import IB, Array, Distortion, DualIB
 from dualib.exponential import ExponentialFamily
 from dualib.information import mutual_information
 from dualib.joint import JointDistribution
-from dualib.local import _Anderson, merge_atoms, tidy
+from dualib.local import merge_atoms, tidy
 from dualib.maximum_entropy import fit_parameters
 from dualib.optimise import random_atoms
 from dualib.prediction import as_map, bayes_decoder, encode_rows
@@ -28,6 +29,7 @@ METHODS = ("ib", "dualib", "dualib-exp", "plug-in", "ib-exp", "maxent")
 OF_FAMILY = ("dualib-exp", "ib-exp", "maxent")
 
 _RESIDUAL = 1e-2  # of the sweeps; the objective is then within about 1e-4 nats of stationary
+_SLOPE, _SLOPE_CERTIFIED = 1e-4, 1e-7  # left in the fit of a family, per sample; the log loss is then good to 1e-5
 _MOST_SWEEPS = 60  # at each beta
 _DEPTH = 5
 _NO_WEIGHT = 1e-6  # every tenth sweep clusters below this weight, relative to the largest, are dropped
@@ -47,6 +49,20 @@ class Options:
     certify: bool
 
 
+class Data:
+    """Counts to fit to (n_x, n_y), with the families fitted so far: several methods take the same ones."""
+
+    def __init__(self, counts: Array) -> None:
+        self.counts = counts
+        self._families: dict[float, ExponentialFamily] = {}
+
+    def family(self, strength: float, options: Options) -> ExponentialFamily:
+        """The family of a penalty (without features: of a smoothing), fitted at the first call."""
+        if strength not in self._families:
+            self._families[strength] = family_of(self.counts, strength, options)
+        return self._families[strength]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Predictions p(y|x) (n_x, n_y) at one beta, and what the representation costs and keeps of the training data, nats."""
@@ -58,10 +74,10 @@ class Fitted:
     n_clusters: int
 
 
-def fit(method: str, counts: Array, strength: float, betas: Sequence[float], options: Options, seed: int) -> list[Fitted]:
-    """The method fitted to counts (n_x, n_y), for each of `betas`, ascending; one at beta = inf for methods without clusters."""
-    base = counts if method not in OF_FAMILY else None
-    family = None if base is not None else family_of(counts, strength, options)
+def fit(method: str, data: Data, strength: float, betas: Sequence[float], options: Options, seed: int) -> list[Fitted]:
+    """The method fitted to counts, for each of `betas`, ascending; one at beta = inf for methods without clusters."""
+    counts = data.counts
+    family = data.family(strength, options) if method in OF_FAMILY else None
     rows = smoothed(counts, strength, options.prior) if family is None else family.conditionals()
     px = counts.sum(axis=1) / counts.sum()
     joint = JointDistribution.from_conditionals(rows, px)
@@ -94,7 +110,8 @@ def family_of(counts: Array, strength: float, options: Options) -> ExponentialFa
         rows = smoothed(counts, strength, options.prior)
         return ExponentialFamily.from_conditionals(rows, options.rank, counts.sum(axis=1) / counts.sum())
     seen = counts.sum(axis=1) > 0.0  # a row without samples does not enter the fit
-    parameters, nu = fit_parameters((options.features[seen], True), counts[seen], strength)
+    slope = _SLOPE_CERTIFIED if options.certify else _SLOPE
+    parameters, nu = fit_parameters((options.features[seen], True), counts[seen], strength, largest_slope=slope)
     return ExponentialFamily(options.features, parameters, nu)
 
 
@@ -114,7 +131,7 @@ def quick_path(problem: Problem, betas: Sequence[float], n_clusters: int | None,
 
 def quick_solve(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     """Guarded Anderson-accelerated sweeps to a residual of 1e-2, or 60 of them."""
-    state, accelerator = sweep(problem, beta, atoms), _Anderson(_DEPTH)
+    state, accelerator = sweep(problem, beta, atoms), Anderson(_DEPTH)
     for step in range(1, _MOST_SWEEPS):
         if state.residual <= _RESIDUAL:
             break

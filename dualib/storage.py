@@ -130,7 +130,7 @@ def _rebuild(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Curve 
             raise ValueError(f"a solution file holds one solution, this one {len(solutions)}")
         return solutions[0]
     onset = arrays["onset"]
-    if onset.shape not in ((0,), (1,)) or np.isnan(onset).any():
+    if onset.dtype != np.float64 or onset.shape not in ((0,), (1,)) or np.isnan(onset).any():
         raise ValueError(f"onset must be one number or none, got {onset!r}")
     n_points = int(header["n_points"])
     sides = iter(solutions[n_points:])

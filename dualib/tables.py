@@ -163,7 +163,7 @@ def _sparse(file: IO[bytes], arrays: dict[str, np.ndarray]) -> Any:
             raise ValueError(f"{name} must be integers, got {arrays[name].dtype}")
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
         raise ValueError(f"a table must have two dimensions, got a shape {shape.tolist()!r:.60}")
-    check_fits(*map(int, shape), "a table")
+    check_fits(int(shape[0]), int(shape[1]), "a table")
     file.seek(0)
     matrix = sparse.load_npz(file)
     if hasattr(matrix, "check_format"):

@@ -69,6 +69,7 @@ DECLARED = {
     "brackets": described("'<f8'", "(" * 3000),
     "header cut": b"\x93NUMPY\x01\x00\xff\x00{'descr'",
     "header of 4 GB": b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'descr'",
+    "no character": described("'<U1'", "(1, 1)", (0x110000).to_bytes(4, "little")),
     "version 3": b"\x93NUMPY\x03\x00" + bytes(20),
 }
 

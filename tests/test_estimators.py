@@ -1,0 +1,146 @@
+"""The scikit-learn estimators: scikit-learn's own checks, and what they return beside the solver."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+
+import dualib
+from dualib import DualInformationBottleneck, InformationBottleneck
+
+RNG = np.random.default_rng(11)
+TOPICS = RNG.dirichlet(np.full(8, 0.4), 3)
+TRUTH = RNG.integers(0, 3, 30)
+COUNTS = np.array([RNG.multinomial(60, TOPICS[topic]) for topic in TRUTH])
+BOTH = pytest.mark.parametrize("estimator", [InformationBottleneck, DualInformationBottleneck])
+
+SIGNS = "clusters points with negative coordinates, which are no counts; the tag positive_only is declared"
+EMPTY = "has rows of zeros, which say nothing about y and are refused unless a smoothing is given"
+SMOOTHED_FAILURES = {"check_clustering": SIGNS}
+PLAIN_FAILURES = {
+    **SMOOTHED_FAILURES,
+    "check_estimators_dtypes": EMPTY,
+    "check_estimator_sparse_tag": EMPTY,
+    "check_estimator_sparse_array": EMPTY,
+    "check_estimator_sparse_matrix": EMPTY,
+    "check_fit2d_1feature": EMPTY,
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("smoothing", "failures"), [(0.01, SMOOTHED_FAILURES), (0.0, PLAIN_FAILURES)])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_checks_pass_but_for_the_declared(estimator, smoothing, failures):
+    results = check_estimator(estimator(smoothing=smoothing), expected_failed_checks=failures, on_fail=None, on_skip=None)
+    found = {result["check_name"]: repr(result["exception"]) for result in results if result["status"] == "failed"}
+    assert not found
+    assert {result["check_name"] for result in results if result["status"] == "xfail"} == set(failures)
+    assert sum(result["status"] == "passed" for result in results) > 40
+    for result in results:
+        if result["status"] == "xfail" and failures[result["check_name"]] is SIGNS:
+            assert "Negative values in data" in str(result["exception"])
+
+
+@BOTH
+def test_the_answer_is_that_of_the_solver(estimator):
+    model = estimator(beta=7.0, smoothing=0.5).fit(COUNTS)
+    joint = dualib.JointDistribution.from_counts(COUNTS, smoothing=0.5)
+    solution = dualib.solve(joint, 7.0, "dualib" if estimator is DualInformationBottleneck else "ib", tol=1e-6)
+    np.testing.assert_allclose(model.transform(COUNTS), solution.encoder, atol=1e-6)
+    np.testing.assert_allclose(model.cluster_centers_, solution.decoder, atol=1e-12)
+    assert model.n_clusters_ == solution.n_clusters
+    np.testing.assert_array_equal(model.labels_, model.predict(COUNTS))
+    np.testing.assert_array_equal(model.labels_, solution.encoder.argmax(axis=1))
+    np.testing.assert_allclose(model.inverse_transform(model.transform(COUNTS)), solution.predict_proba(), atol=1e-6)
+    assert model.solution_.gap <= 1e-6
+
+
+@BOTH
+def test_topics_are_found(estimator):
+    model = estimator(beta=30.0, n_clusters=3, smoothing=0.1)
+    assert adjusted_rand_score(TRUTH, model.fit_predict(COUNTS)) == 1.0
+    assert model.n_clusters_ == 3
+    unseen = np.array([RNG.multinomial(200, topic) for topic in TOPICS])
+    assert model.predict(unseen).tolist() == [model.labels_[np.flatnonzero(k == TRUTH)[0]] for k in range(3)]
+
+
+@BOTH
+def test_the_score_is_the_mean_log_likelihood(estimator):
+    model = estimator(beta=6.0, smoothing=0.2).fit(COUNTS[:20])
+    rows = (COUNTS[20:] + 0.2) / (COUNTS[20:] + 0.2).sum(axis=1, keepdims=True)
+    expected = np.sum(COUNTS[20:] * np.log(model.solution_.predict_proba(rows))) / COUNTS[20:].sum()
+    assert model.score(COUNTS[20:]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_impossible_symbol_scores_minus_infinity():
+    model = InformationBottleneck(beta=1.0).fit([[4, 4, 0], [4, 3, 0]])
+    assert model.n_clusters_ == 1
+    with pytest.raises(ValueError, match="row 0 is infinitely far from every cluster"):
+        model.score([[0, 0, 3]])
+    dual = DualInformationBottleneck(beta=1.0).fit([[4, 4, 1], [4, 3, 0]])
+    assert dual.score([[4, 4, 1]]) == -np.inf
+
+
+def test_sparse_tables_pipelines_searches_and_pickles():
+    dense, thin = (InformationBottleneck(beta=6.0, smoothing=0.1).fit(table) for table in (COUNTS, sparse.csr_array(COUNTS)))
+    np.testing.assert_allclose(dense.transform(COUNTS), thin.transform(sparse.csr_array(COUNTS)), atol=1e-12)
+    again = pickle.loads(pickle.dumps(dense))
+    np.testing.assert_array_equal(again.transform(COUNTS), dense.transform(COUNTS))
+    search = GridSearchCV(InformationBottleneck(smoothing=0.1, certify=False), {"beta": [1.0, 8.0]}, cv=3).fit(COUNTS)
+    assert search.best_params_ == {"beta": 8.0}
+    pipeline = make_pipeline(clone(dense)).set_output(transform="pandas")
+    frame = pipeline.fit_transform(COUNTS)
+    assert list(frame.columns) == [f"informationbottleneck{t}" for t in range(dense.n_clusters_)]
+
+
+def test_rows_of_probabilities_weigh_the_same():
+    model = InformationBottleneck(beta=6.0).fit(COUNTS / COUNTS.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.solution_.joint.px, 1.0 / len(COUNTS), rtol=1e-12)
+    weighted = InformationBottleneck(beta=6.0).fit(np.diag(np.arange(1.0, 31.0)) @ COUNTS)
+    np.testing.assert_allclose(weighted.solution_.joint.px, np.arange(1.0, 31.0) / 465.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "match"),
+    [
+        ({}, [[1, -1], [2, 3]], "got -1.0 at \\(0, 1\\)"),
+        ({}, [[1, 1], [0, 0]], "row 1 is all zero"),
+        ({"beta": 0.0}, [[1, 1], [1, 0]], "beta must be finite and > 0"),
+        ({"n_clusters": 0}, [[1, 1], [1, 0]], "n_clusters must be at least 1"),
+        ({"smoothing": -0.1}, [[1, 1], [1, 2]], "smoothing must be finite and >= 0"),
+    ],
+)
+def test_bad_input_is_named(options, rows, match):
+    with pytest.raises(ValueError, match=match):
+        InformationBottleneck(**options).fit(rows)
+
+
+def test_bad_use_is_named():
+    model = InformationBottleneck().fit(COUNTS)
+    with pytest.raises(ValueError, match=f"X must have shape \\(n_samples, {model.n_clusters_}\\)"):
+        model.inverse_transform(np.ones((2, model.n_clusters_ + 1)))
+    with pytest.raises(ValueError, match="X has 3 features, but InformationBottleneck is expecting 8"):
+        model.predict(np.ones((2, 3)))
+    with pytest.raises(NotFittedError):
+        InformationBottleneck().score(COUNTS)
+
+
+def test_without_scikit_learn_the_error_names_the_extra():
+    code = (
+        "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.base'] = None\n"
+        "import dualib; dualib.compare_predictions\n"
+        "try:\n    dualib.InformationBottleneck\n"
+        "except ImportError as error:\n    sys.exit('dualib[sklearn]' not in str(error))\n"
+        "sys.exit(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(dualib.__file__).parents[1]).returncode == 0
