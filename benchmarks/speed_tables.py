@@ -57,7 +57,7 @@ def _cell(entry: dict[str, Any] | None, ours: dict[str, Any]) -> str:
     if entry is None or not entry["seconds"]:
         return "" if entry is None else "-"
     late, ours_late = entry["note"] == "budget", ours["note"] == "budget"
-    if late and ours_late:
+    if late and (ours_late or entry["to dualib"] < 1.0):
         return "out of time"
     ratio = ">" * late + "<" * ours_late + format(entry["to dualib"], ".3g" if entry["to dualib"] < 1000 else ".0f")
     gap = "no beta done" if entry["worst gap"] is None else f"{entry['worst gap']:.0e}"

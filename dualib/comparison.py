@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,7 +64,8 @@ def compare_predictions(
         "ib-exp", the IB of the family's conditionals, and "maxent", these conditionals as they are: what the features give
         without any bottleneck.
     smoothing : array_like
-        To choose from: mean pseudocount per cell, > 0 (without it one unseen pair makes the log loss infinite).
+        To choose from: mean pseudocount per cell, > 0 (without it one unseen pair makes the log loss infinite). The plug-in, which
+        costs nothing, also has three more between each two of them.
     l2 : array_like
         To choose from: penalties > 0 of the family's fit to `features`, in the place of the smoothing.
     n_train : int or sequence of int, optional
@@ -127,6 +129,7 @@ def compare_predictions(
         bool(certify),
     )
     strengths = {"smoothing": _positive("smoothing", smoothing), "l2": _positive("l2", l2)}
+    strengths["plug-in"] = _refined(strengths["smoothing"])
     sizes = _sizes(n_train, int(train.sum()))
     share = _share(validation)
     splits = range(validate_integer("n_splits", n_splits, 1))
@@ -142,7 +145,7 @@ def compare_predictions(
             kept, whole = Data(drawn - held_out), Data(drawn)
             for name in names:
                 by_penalty = name in OF_FAMILY and options.features is not None
-                tried = strengths["l2" if by_penalty else "smoothing"]
+                tried = strengths["l2" if by_penalty else "plug-in" if name == "plug-in" else "smoothing"]
                 for row in _rows(name, kept, held_out, whole, test, tried, grid, options, start):
                     rows.append({"method": name, "n_train": size, "split": split, **row})
                 if bar is not None:
@@ -254,6 +257,12 @@ def _positive(name: str, values: npt.ArrayLike) -> tuple[float, ...]:
     if not (array > 0.0).all():
         raise ValueError(f"{name} must be > 0, got {float(array[array <= 0.0][0])!r}: unseen pairs would have probability 0")
     return tuple(sorted({float(value) for value in array}))
+
+
+def _refined(values: tuple[float, ...]) -> tuple[float, ...]:
+    """With three more, in geometric steps, between each two: the plug-in costs nothing, and is to be beaten at its best."""
+    exact = set(values)
+    return tuple(sorted(exact.union(*(np.geomspace(a, b, 5)[1:-1].tolist() for a, b in itertools.pairwise(values)))))
 
 
 def _sizes(n_train: int | Sequence[int] | None, total: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ Pairs are laid out (n_t, n_x) here, clusters first; the public results have the 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,10 @@ from dualib.distortions import Array, Distortion, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
 
-NEGLIGIBLE = 1e-200  # p(x) up to which a source is treated as one of probability 0: squares and quotients of less are no numbers
+MOST_FACES = 1000
+NEGLIGIBLE = (
+    1e-200  # p(x) up to which a source is treated as one of probability 0: squares and quotients of less are no numbers
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,26 @@ class Problem:
     def n(self) -> int:
         """Number of distinct live sources."""
         return len(self.px)
+
+    @functools.cached_property
+    def sharing(self) -> Mask | None:
+        """For each face of the dual IB that is an intersection of supports, the sources that share it (m, n); None without zeros.
+
+        At most MOST_FACES of them, those of the fewest intersections first.
+        """
+        if self.support is None or self.distortion.support != "inside":
+            return None
+        supports = np.unique(self.support, axis=0)
+        faces = {row.tobytes(): row for row in supports}
+        new = list(supports)
+        while new and len(faces) < MOST_FACES:
+            last, new = new, []
+            for face in last:
+                for row in supports & face:
+                    if row.any() and row.tobytes() not in faces and len(faces) < MOST_FACES:
+                        faces[row.tobytes()] = row
+                        new.append(row)
+        return self.allowed(np.array(list(faces.values())))
 
     def allowed(self, face: Mask | None, support: Array | None = None) -> Mask:
         """Pairs (n_t, n) of finite distortion: the face covers the support of x (IB), or lies inside it (dual IB)."""

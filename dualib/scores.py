@@ -156,7 +156,8 @@ class Comparison:
         ----------
         at : "choice", "beta" or "rate"
             One row per method and training size, at the beta chosen on the validation part (which may differ between splits); at
-            each beta; or at equal rates, scores interpolated linearly in the rate between neighbouring betas.
+            each beta; or at equal rates, scores interpolated linearly in the rate between neighbouring betas, which is what one
+            attains by taking either solution at random.
         rates : array_like, optional
             Rates, nats, for ``at="rate"``: by default five between the ends that all methods reach in all splits of a size. One
             that some method does not reach in each split has no row for it.

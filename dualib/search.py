@@ -18,6 +18,7 @@ from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 
 _PAIRS_PER_SOURCE = 2
+_FACES_PER_SOURCE = 12
 _PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
@@ -177,6 +178,28 @@ def _best_pairs(problem: Problem, beta: float, log_a: Array, rng: np.random.Gene
     return points.pick(np.argpartition(-np.concatenate(values), n_pairs)[:n_pairs])
 
 
+def _on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) -> Atoms | None:
+    """The centroids of all sources that share a face, also leaning to each of them, for each face: those at which c is largest.
+
+    On a smaller face more sources are at a finite distance, so c may be larger there, and no ascent leads from a face to another.
+    """
+    sharing = problem.sharing
+    if sharing is None or effort == 0.0:
+        return None
+    rows = sharing * np.exp(log_a - log_a.max())
+    rows = rows[rows.sum(axis=1) > 0.0]
+    rows /= rows.sum(axis=1, keepdims=True)
+    face, source = np.nonzero(rows)
+    face, source = face[:_PAIRS_LOOKED_AT], source[:_PAIRS_LOOKED_AT]
+    leaning = 0.2 * rows[face]
+    leaning[np.arange(len(face)), source] += 0.8
+    points = problem.atoms_from_members(np.concatenate([rows, leaning]))
+    kept = int(effort * max(_FACES_PER_SOURCE * problem.n, 32))
+    if len(points) <= kept:
+        return points
+    return points.pick(np.argpartition(-log_c(problem, beta, log_a, points)[0], kept)[:kept])
+
+
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
     """Log c at each point (m,), and the weights over the sources of its ascent step (m, n)."""
     terms = problem.log_terms(points, beta)
@@ -210,7 +233,11 @@ def search(
     members /= members.sum(axis=1, keepdims=True)
     rates = beta * problem.stability(atoms, members)
     points = starting_points(problem, beta, log_a, posterior, rng, effort)
-    for more in (extra, _unstable_directions(problem, beta, atoms, members, rates)):
+    for more in (
+        extra,
+        _unstable_directions(problem, beta, atoms, members, rates),
+        _on_every_face(problem, beta, log_a, effort),
+    ):
         if more is not None and len(more):
             points = join(points, more)
     points = Atoms(np.zeros(len(points)), points.means, points.face)

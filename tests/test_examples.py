@@ -24,7 +24,7 @@ def test_example_runs_and_draws(example, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example)],
         cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": path},
+        env={**os.environ, "MPLBACKEND": "Agg", "DUALIB_QUICK_EXAMPLES": "1", "PYTHONPATH": path},
         capture_output=True,
         text=True,
     )
