@@ -173,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these, separated by commas")
     command.add_argument("--beta-min", metavar="B", type=float, help="where the adaptive grid begins")
     command.add_argument("--beta-max", metavar="B", type=float, help="where the adaptive grid ends")
-    command.add_argument("--checkpoint", metavar="PATH", help="record every point in PATH; the same command then goes on from it")
+    command.add_argument(
+        "--checkpoint", metavar="PATH", help="record every point in PATH; the same command then goes on from it"
+    )
     command.add_argument("--no-plots", action="store_true", help="write the table and the curve only")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=_run_anneal)

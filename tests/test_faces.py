@@ -1,0 +1,74 @@
+"""The dual IB with zeros in p(y|x): its decoders may lie on any intersection of supports, and the search must look on each."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import dualib
+from dualib.distortions import IB, DualIB
+from dualib.problem import MOST_FACES, Problem
+
+
+def with_zeros(seed):
+    rng = np.random.default_rng(seed)
+    n_x, n_y = int(rng.integers(3, 13)), int(rng.integers(5, 13))
+    px = rng.dirichlet(np.ones(n_x))
+    py_x = rng.dirichlet(np.full(n_y, [0.05, 0.2, 1.0, 5.0][seed % 4]), n_x) * (rng.random((n_x, n_y)) < 0.6)
+    py_x[py_x.sum(axis=1) == 0.0] = 1.0
+    return px, py_x / py_x.sum(axis=1, keepdims=True), 10.0 ** rng.uniform(-1.0, 1.0)
+
+
+def test_no_certificate_is_refuted_by_the_same_problem_in_another_order():
+    """Other orders and seeds search elsewhere: none may find an objective below what another one has certified."""
+    for seed in range(40):
+        px, py_x, beta = with_zeros(seed)
+        found = []
+        for order in range(3):
+            rng = np.random.default_rng(order)
+            x, y = rng.permutation(len(px)), rng.permutation(py_x.shape[1])
+            joint = dualib.JointDistribution.from_conditionals(py_x[np.ix_(x, y)], px[x])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", dualib.ConvergenceWarning)
+                found.append(dualib.solve(joint, beta, "dualib", random_state=order))
+        best = min(solution.objective for solution in found)
+        assert all(solution.objective - solution.gap <= best + 1e-8 for solution in found), seed
+
+
+def test_the_faces_are_all_intersections_of_supports():
+    px, py_x, _ = with_zeros(3)
+    problem = Problem(dualib.JointDistribution.from_conditionals(py_x, px), DualIB())
+    supports = [frozenset(np.flatnonzero(row)) for row in problem.support]
+    expected = set(supports)
+    for _ in supports:
+        expected |= {one & other for one in expected for other in supports}
+    expected.discard(frozenset())
+    sharing = {tuple(face <= support for support in supports) for face in expected}
+    assert {tuple(row) for row in problem.sharing.tolist()} == sharing
+    assert len(problem.sharing) == len(expected)
+
+
+def test_faces_are_few_and_only_where_zeros_matter():
+    rng = np.random.default_rng(0)
+    dense = dualib.JointDistribution(rng.dirichlet(np.ones(20)).reshape(5, 4))
+    assert Problem(dense, DualIB()).sharing is None
+    pxy = rng.random((40, 40)) * (rng.random((40, 40)) < 0.7)
+    many = dualib.JointDistribution(pxy / pxy.sum())
+    assert len(Problem(many, DualIB()).sharing) == MOST_FACES
+    assert Problem(many, IB()).sharing is None
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_cluster_on_a_small_face_is_found(seed):
+    """Three x that share one y only, otherwise apart: at small beta they are best in one cluster, on that y."""
+    rng = np.random.default_rng(seed)
+    shared = rng.uniform(0.6, 0.9, 3)
+    py_x = np.zeros((3, 7))
+    py_x[:, 0] = shared
+    for x in range(3):
+        py_x[x, 1 + 2 * x : 3 + 2 * x] = (1.0 - shared[x]) * rng.dirichlet(np.ones(2))
+    joint = dualib.JointDistribution.from_conditionals(py_x)
+    solution = dualib.solve(joint, 0.1, "dualib")
+    assert solution.n_clusters == 1
+    assert solution.decoder[0] == pytest.approx([1.0, 0, 0, 0, 0, 0, 0], abs=1e-15)
+    assert solution.objective == pytest.approx(-0.1 * np.mean(np.log(shared)), rel=1e-12)
