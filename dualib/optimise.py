@@ -152,7 +152,8 @@ def optimise(
         )
         if not unfinished and (best is None or _better(state.objective, gap, best)):
             best = Outcome(state, gap, certificate, maxima, spent)
-        if (gap <= tol and not unfinished) or spent >= max_iter:
+        at_rest = state.residual <= max(tol, 1e-11)  # not so in a flat valley, which new atoms may lead out of
+        if (gap <= tol and at_rest and not unfinished) or spent >= max_iter:
             break
         violating = found.points.pick(
             found.log_c > (max(tol, 0.1 * found.best) if unfinished else min(0.5 * tol, 0.1 * found.best))
