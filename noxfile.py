@@ -16,7 +16,7 @@ import nox
 
 nox.options.sessions = ["default"]
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-EXTRA = ("pytest >= 7.4", "hypothesis >= 6.80", "mpmath >= 1.3")
+EXTRA = ("pytest >= 7.4", "pytest-xdist >= 3.5", "hypothesis >= 6.80", "mpmath >= 1.3")
 
 
 def oldest_versions() -> list[str]:

@@ -121,7 +121,7 @@ def optimise(
     warm: bool = False,
 ) -> Outcome:
     """From any start to the global optimum on the reduced problem; `extra` are points to try, `warm` skips the coarse phase."""
-    residual_tol = max(1e-2 * tol, 1e-13)
+    residual_tol = max(1e-3 * tol, 1e-13)
     atoms = start
     if not feasible(problem, atoms):
         atoms = join(atoms, initial_atoms(problem))
