@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from dualib import kernels
-from dualib.distortions import Array, Distortion, Mask
+from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
+from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, newton_known, sweep_known
 
 MOST_FACES = 1000
+_NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
+_KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
 NEGLIGIBLE = (
     1e-200  # p(x) up to which a source is treated as one of probability 0: squares and quotients of less are no numbers
 )
@@ -68,6 +71,10 @@ class Problem:
         Their conditionals.
     support : (n, n_y) bool or None
         Where p(y|x) > 0; None where no zero matters.
+    pxU : (n, k)
+        p(x) U[x].
+    known : int or None
+        The number by which the kernels of `dualib.newton_kernels` know the distortion.
     row_of : (n_x,) int
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
     """
@@ -100,6 +107,8 @@ class Problem:
         self.constant: float = float(self.px @ self.a)
         self.support: Mask | None = None if support is None or support[first].all() else support[first]
         self._support_f = None if self.support is None else self.support.astype(np.float64)
+        self.pxU: Array = self.px[:, None] * self.U
+        self.known: int | None = _KNOWN.get(type(distortion))
         self._links: deque[tuple[Atoms, tuple[Array, Array]]] = deque(maxlen=2)
 
     @property
@@ -170,6 +179,16 @@ class Problem:
             result = self.distortion.link(*self._on_face(atoms))
         self._links.append((atoms, result))
         return result
+
+    def remember_link(self, atoms: Atoms, result: tuple[Array, Array]) -> None:
+        """Keep V and b of these atoms, as `link` would."""
+        self._links.append((atoms, result))
+
+    def on_faces(self, atoms: Atoms) -> tuple[Mask, Mask]:
+        """The faces (n_t, n_y) of the atoms and the pairs (n_t, n) allowed on them, as the kernels want them; empty without zeros."""
+        if atoms.face is None:
+            return _NOWHERE, _NOWHERE
+        return np.ascontiguousarray(atoms.face), self.allowed(atoms.face)
 
     def decoder(self, atoms: Atoms) -> Array:
         """The decoder p(y|t), (n_t, n_y)."""
@@ -281,6 +300,32 @@ class Sweep:
 
 def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     """Evaluate the objective at `atoms` and make one Blahut-Arimoto step; all weights must be positive."""
+    return _sweep_by_link(problem, beta, atoms) if problem.known is None else _sweep_known(problem, beta, atoms)
+
+
+def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
+    face, allowed = problem.on_faces(atoms)
+    value, residual, posterior, log_z, c, weights, means, new_v, new_b, v, b = sweep_known(
+        problem.known, beta, problem.px, problem.pxU, problem.UT, atoms.weights, atoms.means, face, allowed
+    )
+    new = Atoms(weights, means, atoms.face)
+    problem.remember_link(atoms, (v, b))
+    problem.remember_link(new, (new_v, new_b))
+    return Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
+
+
+def newton_steps(
+    problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, end: int
+) -> tuple[bool, Atoms, Array, Array, float]:
+    """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
+    face, allowed = problem.on_faces(atoms)
+    arrays = (problem.px, problem.U, problem.pxU, problem.UT, atoms.weights, atoms.means, face, allowed)
+    settled, weights, means, d_weights, d_means, slope = newton_known(problem.known, beta, *arrays, goal, most, end)
+    return settled, Atoms(weights, means, atoms.face), d_weights, d_means, slope
+
+
+def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
+    """The same for any distortion, through its link."""
     terms = problem.log_terms(atoms, beta)
     terms += np.log(atoms.weights)[:, None]
     log_z, work = np.empty(problem.n), np.empty(problem.n)
@@ -291,9 +336,7 @@ def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     live = weights > 0.0
     means = atoms.means.copy()
     if not problem.distortion.fixed_atoms:
-        few = problem.U.shape[1] < len(atoms)  # p(x) goes onto whichever factor is smaller
-        moments = terms @ (problem.px[:, None] * problem.U) if few else (terms * problem.px) @ problem.U
-        means[live] = moments[live] / weights[live, None]
+        means[live] = (terms @ problem.pxU)[live] / weights[live, None]
     new = Atoms(weights, means, atoms.face)
     c = weights / atoms.weights
     residual = float(max(np.max(np.abs(c - 1.0)), np.sqrt(np.max(natural_distance(problem, beta, atoms, new)))))
