@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from dualib.jit import kernel
+from dualib.kernels import _exp_row
 from dualib.kernels import posterior as posterior_kernel
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
@@ -20,7 +21,7 @@ NOTHING, STEP, TANGENT = 0, 1, 2
 LARGEST = 200  # unknowns n + n_t up to which the elimination written here is as quick as LAPACK's
 
 _TINY = 1e-300
-_SLIGHT = 1e-13
+_SLIGHT = 1e-12
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 
 _helper = numba.njit(nogil=True, error_model="numpy")
@@ -31,6 +32,7 @@ def _link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of the means; `face` is empty where no zero matters."""
     n_t, k = means.shape
     everywhere = face.shape[0] == 0
+    work = np.empty(k)
     for t in range(n_t):
         b[t] = 0.0
         if kind == 0:
@@ -39,11 +41,15 @@ def _link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
             continue
         top = -np.inf
         for y in range(k):
-            if (everywhere or face[t, y]) and not means[t, y] <= top:
-                top = means[t, y]
-        total = 0.0
+            if everywhere or face[t, y]:
+                top = max(top, means[t, y])
+        total, finite = 0.0, True
         for y in range(k):
-            v[t, y] = np.exp(means[t, y] - top) if everywhere or face[t, y] else 0.0
+            v[t, y] = means[t, y] - top if everywhere or face[t, y] else -np.inf
+            finite = finite and v[t, y] <= 0.0
+        if finite:
+            _exp_row(v[t], work)
+        for y in range(k):
             total += v[t, y]
         log_total = np.log(total)
         for y in range(k):
@@ -97,18 +103,17 @@ def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # typ
 
 @kernel(
     "Tuple((float64, float64, float64[:, ::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[:, ::1],"
-    " float64[::1], float64[:, ::1], float64[::1]))(int64, float64, float64[::1], float64[:, ::1], float64[:, ::1],"
-    " float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1])"
+    " float64[::1]))(int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
+    " boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1], boolean)"
 )
-def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed):  # type: ignore[no-untyped-def]
-    """One sweep: (px . log Z, residual, posterior, log Z, c, new weights, new means, their V, b, and V, b of the old means)."""
-    n_t, k = means.shape
-    v, b = np.empty((n_t, k)), np.empty(n_t)
-    _link(kind, means, face, v, b)
-    value, residual, post, log_z, c, new_weights, new_means, new_v, new_b = _sweep(
-        kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
-    )
-    return value, residual, post, log_z, c, new_weights, new_means, new_v, new_b, v, b
+def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, linked):  # type: ignore[no-untyped-def]
+    """One sweep: (px . log Z, residual, posterior, log Z, c, new weights, new means, their V and b).
+
+    `v` and `b` are those of the atoms if they are `linked`, else they receive them.
+    """
+    if not linked:
+        _link(kind, means, face, v, b)
+    return _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b)
 
 
 @_helper
@@ -150,9 +155,9 @@ def _eliminate(a, right):  # type: ignore[no-untyped-def]
 
 @_helper
 def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):  # type: ignore[no-untyped-def]
-    """Y_t and (c_t - Y_t^T Y_t)^-1 Y_t^T of each cluster over the sources that matter to it, transposed: lists of vectors (k,).
+    """Y_t and (c_t - Y_t^T Y_t)^-1 Y_t^T of each cluster over the sources that matter to it, in `rows` and `solved`.
 
-    Those of cluster t are rows start[t] to start[t + 1], each belonging to a source. False where one system is singular.
+    Those of cluster t are start[t] to start[t + 1], each belonging to a source. False where one system is singular.
     """
     n_t, k = means.shape
     n = px.shape[0]
@@ -204,7 +209,7 @@ def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, sou
             return False
         for i in range(count):
             for y in range(k):
-                solved[start[t] + i, y] = right[y, i] if k <= count else right[i, y]
+                solved[y, start[t] + i] = right[y, i] if k <= count else right[i, y]
     start[n_t] = total
     return True
 
@@ -215,9 +220,8 @@ def _answers(rows, solved, source, start, t, pull, moved, answer):  # type: igno
     k = moved.shape[0]
     for y in range(k):
         moved[y] = 0.0
-    for i in range(start[t], start[t + 1]):
-        for y in range(k):
-            moved[y] += solved[i, y] * pull[source[i]]
+        for i in range(start[t], start[t + 1]):
+            moved[y] += solved[y, i] * pull[source[i]]
     answer[:] = 0.0
     for i in range(start[t], start[t + 1]):
         inner = 0.0
@@ -259,7 +263,7 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
     size = n + n_t
     d_weights, d_means = np.zeros(n_t), np.zeros((n_t, k))
     capacity = n_t * n
-    rows, solved = np.empty((capacity, k)), np.empty((capacity, k))
+    rows, solved, coupling, root_post = np.empty((capacity, k)), np.empty((k, capacity)), np.empty(n), np.empty(capacity)
     source, start = np.empty(capacity, np.int64), np.empty(n_t + 1, np.int64)
     if not _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):
         return False, d_weights, d_means, 0.0, 0.0
@@ -276,14 +280,19 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
             system[n + t, x] = border
         first, last = start[t], start[t + 1]
         for i in range(first, last):
+            root_post[i] = np.sqrt(post[t, source[i]])
+        for i in range(first, last):
             xi = source[i]
-            left = np.sqrt(post[t, xi])
+            left = root_post[i]
+            row = coupling[: i - first + 1]
+            row[:] = 0.0
+            for y in range(k):
+                factor, column = left * rows[i, y], solved[y, first : i + 1]
+                for j in range(row.shape[0]):
+                    row[j] += factor * column[j]
             for j in range(first, i + 1):
                 xj = source[j]
-                inner = 0.0
-                for y in range(k):
-                    inner += rows[i, y] * solved[j, y]
-                inner *= left * np.sqrt(post[t, xj])
+                inner = row[j - first] * root_post[j]
                 system[xi, xj] += inner
                 if j < i:
                     system[xj, xi] += inner

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -172,23 +172,33 @@ class Problem:
 
         The last two are kept: a sweep needs them at both its ends, and the next one starts where it ended.
         """
+        result = self.known_link(atoms)
+        if result is None:
+            with np.errstate(all="ignore"):
+                result = self.distortion.link(*self._on_face(atoms))
+            self._links.append((atoms, result))
+        return result
+
+    def known_link(self, atoms: Atoms) -> tuple[Array, Array] | None:
+        """V and b where they are kept."""
         for known, result in self._links:
             if known is atoms:  # the object, not its arrays: these may be a caller's, who writes into them
                 return result
-        with np.errstate(all="ignore"):
-            result = self.distortion.link(*self._on_face(atoms))
-        self._links.append((atoms, result))
-        return result
+        return None
 
     def remember_link(self, atoms: Atoms, result: tuple[Array, Array]) -> None:
         """Keep V and b of these atoms, as `link` would."""
         self._links.append((atoms, result))
 
-    def on_faces(self, atoms: Atoms) -> tuple[Mask, Mask]:
-        """The faces (n_t, n_y) of the atoms and the pairs (n_t, n) allowed on them, as the kernels want them; empty without zeros."""
+    def for_kernels(self, atoms: Atoms) -> tuple[Array, Array, Mask, Mask]:
+        """Weights, means, faces (n_t, n_y) and the pairs (n_t, n) allowed on them, as kernels want them: the last two empty without zeros.
+
+        A kernel compiled for arrays that may be written takes no other; it does not write into these.
+        """
+        weights, means = _writable(atoms.weights), _writable(atoms.means)
         if atoms.face is None:
-            return _NOWHERE, _NOWHERE
-        return np.ascontiguousarray(atoms.face), self.allowed(atoms.face)
+            return weights, means, _NOWHERE, _NOWHERE
+        return weights, means, _writable(atoms.face), self.allowed(atoms.face)
 
     def decoder(self, atoms: Atoms) -> Array:
         """The decoder p(y|t), (n_t, n_y)."""
@@ -223,6 +233,10 @@ class Problem:
         face = live @ (1.0 - self._support_f) == 0.0
         feasible = face.any(axis=1)
         return Atoms(weights[feasible], means[feasible], face[feasible])
+
+
+def _writable(array: Any) -> Any:
+    return array if array.flags.carray else np.require(array, requirements="CW")
 
 
 def _lifted(distortion: Distortion, py_x: Array, live: Mask) -> tuple[Array, Array]:
@@ -268,8 +282,7 @@ def trivial_atoms(problem: Problem) -> Atoms:
     return problem.atoms_from_members(problem.px[None, :], np.ones(1))
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(NamedTuple):
     """One evaluation at `atoms`: the objective there, the encoder, and where a sweep would go.
 
     Attributes
@@ -304,12 +317,14 @@ def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
 
 
 def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
-    face, allowed = problem.on_faces(atoms)
-    value, residual, posterior, log_z, c, weights, means, new_v, new_b, v, b = sweep_known(
-        problem.known, beta, problem.px, problem.pxU, problem.UT, atoms.weights, atoms.means, face, allowed
+    link = problem.known_link(atoms)
+    v, b = link or (np.empty(atoms.means.shape), np.empty(len(atoms)))
+    value, residual, posterior, log_z, c, weights, means, new_v, new_b = sweep_known(
+        problem.known, beta, problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms), v, b, link is not None
     )
     new = Atoms(weights, means, atoms.face)
-    problem.remember_link(atoms, (v, b))
+    if link is None:
+        problem.remember_link(atoms, (v, b))
     problem.remember_link(new, (new_v, new_b))
     return Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
 
@@ -318,8 +333,7 @@ def newton_steps(
     problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, end: int
 ) -> tuple[bool, Atoms, Array, Array, float]:
     """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
-    face, allowed = problem.on_faces(atoms)
-    arrays = (problem.px, problem.U, problem.pxU, problem.UT, atoms.weights, atoms.means, face, allowed)
+    arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
     settled, weights, means, d_weights, d_means, slope = newton_known(problem.known, beta, *arrays, goal, most, end)
     return settled, Atoms(weights, means, atoms.face), d_weights, d_means, slope
 
