@@ -15,6 +15,7 @@ import numpy as np
 from dualib.jit import kernel
 from dualib.kernels import _exp_row
 from dualib.kernels import posterior as posterior_kernel
+from dualib.kernels import responsibility as responsibility_kernel
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
 NOTHING, STEP, TANGENT = 0, 1, 2
@@ -97,8 +98,6 @@ def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # typ
     if not np.isfinite(value):
         value, residual = -np.inf, np.inf
     return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b
-
-
 
 
 @kernel(
@@ -403,3 +402,32 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
             return False, weights, means, d_weights, d_means, slope
         new_weights = new_weights / total
     return True, weights, means, d_weights, d_means, slope
+
+
+@kernel("void(int64, float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1])")
+def link_known(kind, means, face, v, b):  # type: ignore[no-untyped-def]
+    """V and b of the means, into `v` and `b`."""
+    _link(kind, means, face, v, b)
+
+
+@kernel(
+    "void(int64, float64, float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[::1],"
+    " float64[:, ::1])"
+)
+def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
+    """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.search.log_c`."""
+    m, k = means.shape
+    n = log_a.shape[0]
+    v, b = np.empty((m, k)), np.empty(m)
+    _link(kind, means, face, v, b)
+    product = np.dot(beta * v, ut)
+    for j in range(m):
+        shift = beta * b[j]
+        for x in range(n):
+            terms[j, x] = product[j, x] - shift
+    if allowed.shape[0] > 0:
+        for j in range(m):
+            for x in range(n):
+                if not allowed[j, x]:
+                    terms[j, x] = -np.inf
+    responsibility_kernel(terms, log_a, values, np.empty(n))

@@ -18,9 +18,13 @@ from dualib import kernels
 from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
-from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, newton_known, sweep_known
+from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
 
 MOST_FACES = 1000
+_FEW_FEATURES, _AT_ONCE = (
+    32,
+    2_000_000,
+)  # features, and numbers in all, up to which the stability of all atoms is computed at once
 _NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
 _KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
 NEGLIGIBLE = (
@@ -174,10 +178,17 @@ class Problem:
         """
         result = self.known_link(atoms)
         if result is None:
-            with np.errstate(all="ignore"):
-                result = self.distortion.link(*self._on_face(atoms))
+            result = self._linked(atoms)
             self._links.append((atoms, result))
         return result
+
+    def _linked(self, atoms: Atoms) -> tuple[Array, Array]:
+        if self.known is None:
+            with np.errstate(all="ignore"):
+                return self.distortion.link(*self._on_face(atoms))
+        v, b = np.empty(atoms.means.shape), np.empty(len(atoms))
+        link_known(self.known, _writable(atoms.means), _NOWHERE if atoms.face is None else _writable(atoms.face), v, b)
+        return v, b
 
     def known_link(self, atoms: Atoms) -> tuple[Array, Array] | None:
         """V and b where they are kept."""
@@ -214,6 +225,10 @@ class Problem:
 
     def stability(self, atoms: Atoms, members: Array) -> Array:
         """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1."""
+        k = self.U.shape[1]
+        if k <= min(self.n, _FEW_FEATURES) and members.size * k <= _AT_ONCE:
+            rows = self.whitened(atoms) * np.sqrt(members)[:, :, None]
+            return np.maximum(np.linalg.eigvalsh(np.matmul(rows.transpose(0, 2, 1), rows))[:, -1], 0.0)
         result = np.zeros(len(atoms))
         for t, weights in enumerate(members):
             live = np.flatnonzero(weights > 1e-14 * weights.max())
