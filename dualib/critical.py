@@ -39,8 +39,9 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     Notes
     -----
     For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
-    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), let s climb there, and so on; then
-    search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as a multistart certificate.
+    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), let s climb there, and
+    so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
+    a multistart certificate.
     """
     problem = Problem(joint, as_distortion(distortion))
     return onset_of(problem, np.random.default_rng(0))

@@ -240,7 +240,7 @@ def _pull(t, px, weights, post, faster, tangent, pull):  # type: ignore[no-untyp
 
 @_helper
 def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
-    """d log p(t|x) / d log beta at fixed atoms, 0 where p(t|x) is 0."""
+    """Derivative of log p(t|x) by log beta at fixed atoms, 0 where p(t|x) is 0."""
     terms = np.dot(beta * v, ut)
     n_t, n = post.shape
     for x in range(n):

@@ -202,7 +202,7 @@ class Problem:
         self._links.append((atoms, result))
 
     def for_kernels(self, atoms: Atoms) -> tuple[Array, Array, Mask, Mask]:
-        """Weights, means, faces (n_t, n_y) and the pairs (n_t, n) allowed on them, as kernels want them: the last two empty without zeros.
+        """Weights, means, faces (n_t, n_y) and pairs (n_t, n) allowed on them, for kernels: the last two empty without zeros.
 
         A kernel compiled for arrays that may be written takes no other; it does not write into these.
         """
@@ -251,7 +251,7 @@ class Problem:
 
 
 def _writable(array: Any) -> Any:
-    return array if array.flags.carray else np.require(array, requirements="CW")
+    return array if array.flags.carray else np.require(array, requirements=["C", "W"])
 
 
 def _lifted(distortion: Distortion, py_x: Array, live: Mask) -> tuple[Array, Array]:
