@@ -92,7 +92,8 @@ def cost() -> None:
     """The time of whole curves with all events, and in plain sweeps of the identity start."""
     rng = np.random.default_rng(0)
     large = dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(10), 100))
-    dualib.anneal(dualib.datasets.toy(), "ib", [2.0, 8.0, 40.0])  # compiles
+    dualib.compile_kernels()
+    dualib.anneal(dualib.datasets.toy(), "ib", [2.0, 8.0, 40.0])  # imports
     print(f"{'':24s}{'points':>8s}{'events':>8s}{'seconds':>10s}{'in sweeps':>11s}{'gap':>10s}")
     for name, joint, ends in (("toy", dualib.datasets.toy(), (2.0, 64.0)), ("random 100 x 10", large, (None, None))):
         for kind in ("ib", "dualib"):

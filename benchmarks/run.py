@@ -222,7 +222,7 @@ def main() -> int:
     options = parse()
     if options.show:
         return stored(options)
-    dualib.anneal(dualib.datasets.toy(), "ib", [2.0, 8.0])  # compiles
+    dualib.compile_kernels()
     return quick(options) if options.quick else full(options)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dualib.exponential import ExponentialFamily
     from dualib.following import follow
     from dualib.interpolation import CurvePoint
+    from dualib.jit import compile_kernels
     from dualib.joint import JointDistribution
     from dualib.results import Curve, Event, Solution, Status
     from dualib.scores import Comparison
@@ -57,6 +58,7 @@ _HOME = {
     "Event": "results",
     "Status": "results",
     "load": "storage",
+    "compile_kernels": "jit",
     "read_table": "tables",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",
@@ -89,6 +91,7 @@ __all__ = [
     "certify",
     "closed_forms",
     "compare_predictions",
+    "compile_kernels",
     "datasets",
     "exponents",
     "follow",

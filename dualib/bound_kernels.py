@@ -8,10 +8,13 @@ per vertex. Kernels return status codes and never raise.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from dualib.jit import kernel
+from dualib.kernels import exp, expm1, log, square
 
 Array = npt.NDArray[np.float64]
 
@@ -22,6 +25,7 @@ _REACH = 0.125  # ... up to this natural squared distance times the edge length 
 _APART = 1.0  # natural squared distance from the nearest centre from which on a climb looks for a new one
 _LENGTH = 0.1  # weight of natural length against the chord's error when an edge is chosen
 _STACK = 2048
+PROVED, OUT_OF_CELLS, STUCK = 0, 1, 2  # how a branch and bound may end
 
 
 @kernel("void(float64[::1], float64[::1])")
@@ -36,7 +40,7 @@ def _phi(m: float) -> float:
     """``(exp(m) - 1 - m) / m^2``, which increases with m; 1/2 at 0."""
     if abs(m) < 0.05:
         return 0.5 + m * (1.0 / 6.0 + m * (1.0 / 24.0 + m * (1.0 / 120.0 + m * (1.0 / 720.0 + m / 5040.0))))
-    return (np.expm1(m) - m) / m / m
+    return (expm1(m) - m) / m / m
 
 
 @kernel("float64(float64)")
@@ -46,7 +50,7 @@ def _psi(t: float) -> float:
         return 0.5 - t * (1.0 / 6.0 - t * (1.0 / 12.0 - t * (1.0 / 20.0 - t * (1.0 / 30.0 - t * (1.0 / 42.0 - t / 56.0)))))
     if t <= -1.0:
         return 1.0
-    return ((1.0 + t) * np.log1p(t) - t) / t / t
+    return ((1.0 + t) * math.log1p(t) - t) / t / t
 
 
 @kernel("float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1])")
@@ -68,12 +72,12 @@ def evaluate(alpha: Array, size: Array, weight: Array, beta: float, kind: int, r
     for x in range(n):
         e = terms[x] - top
         if e > -46.0:  # what is left out is below n exp(-46), which the error bound holds
-            e = np.exp(e)
+            e = exp(e)
             total += e
             extent += e * (size[x] + (beta * largest if kind == 1 else abs(terms[x] - alpha[x])))
             for y in range(k):
                 record[k + y] += e * weight[x, y]
-    value = top + np.log(total)
+    value = top + log(total)
     for y in range(k):
         record[k + y] /= total
     for x in range(n):
@@ -86,14 +90,14 @@ def evaluate(alpha: Array, size: Array, weight: Array, beta: float, kind: int, r
             high = max(high, record[y])
         norm = 0.0
         for y in range(k):
-            norm += np.exp(record[y] - high)
+            norm += exp(record[y] - high)
         for y in range(k):
-            record[2 * k + y] = np.sqrt(np.exp(record[y] - high) / norm)
-        return value - beta * (high + np.log(norm))
+            record[2 * k + y] = np.sqrt(exp(record[y] - high) / norm)
+        return value - beta * (high + log(norm))
     for y in range(k):
         record[2 * k + y] = np.sqrt(record[y])
         if record[y] > 0.0:
-            value -= beta * record[y] * np.log(record[y])
+            value -= beta * record[y] * log(record[y])
     return value
 
 
@@ -123,14 +127,14 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
             for y in range(k):
                 high = max(high, point[y])
             for y in range(k):
-                norm += np.exp(point[y] - high)
-            shift = high + np.log(norm)
+                norm += exp(point[y] - high)
+            shift = high + log(norm)
             for y in range(k):
-                tangent[y] = beta * np.exp(point[y] - shift)
+                tangent[y] = beta * exp(point[y] - shift)
                 constant += tangent[y] * (point[y] - shift)
         else:
             for y in range(k):
-                tangent[y] = beta * np.log(point[y])
+                tangent[y] = beta * log(point[y])
         bound, honest, value, low = -np.inf, -np.inf, 0.0, np.inf
         for v in range(k):
             g = cell[v, 3 * k] + constant
@@ -159,7 +163,7 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
         before = value
         norm = 0.0
         for v in range(k):
-            lam[v] = max(lam[v], 1e-9) * np.exp(max(step * (slope[v] - bound), -6.0))
+            lam[v] = max(lam[v], 1e-9) * exp(max(step * (slope[v] - bound), -6.0))
             norm += lam[v]
         for v in range(k):
             lam[v] /= norm
@@ -175,20 +179,20 @@ def _curvature(beta: float, kind: int, centre: Array, offset: Array, gram: Array
         for v in range(k):
             mean = 0.0
             for y in range(k):
-                mean += centre[2 * k + y] ** 2 * offset[v, y]
+                mean += square(centre[2 * k + y]) * offset[v, y]
             spread = 0.0
             for y in range(k):
                 offset[v, y] -= mean
-                spread += centre[2 * k + y] ** 2 * np.expm1(min(offset[v, y], 300.0))
+                spread += square(centre[2 * k + y]) * expm1(min(offset[v, y], 300.0))
             excess = max(excess, spread)
         if not excess < 1e100:
             return 0.0  # no curvature counted: still a bound
-        damp = np.log1p(excess) / excess if excess > 1e-8 else 1.0 - 0.5 * excess
+        damp = math.log1p(excess) / excess if excess > 1e-8 else 1.0 - 0.5 * excess
         for y in range(k):
             low = np.inf
             for v in range(k):
                 low = min(low, offset[v, y])
-            curve[y] = beta * damp * centre[2 * k + y] ** 2 * _phi(low)
+            curve[y] = beta * damp * square(centre[2 * k + y]) * _phi(low)
     else:
         for y in range(k):
             high = -1.0
@@ -218,7 +222,7 @@ def _negative(gram: Array, factor: Array, slack: float) -> bool:
             factor[v, w] = total / factor[w, w]
         total = slack - gram[v, v]
         for u in range(v):
-            total -= factor[v, u] ** 2
+            total -= square(factor[v, u])
         if not total > 0.0:
             return False
         factor[v, v] = np.sqrt(total)
@@ -257,7 +261,7 @@ def _concave_maximum(gram: Array, linear: Array, limit: float, lam: Array, slope
             step *= 1.3
         before, norm = value, 0.0
         for v in range(k):
-            lam[v] = max(lam[v], 1e-9) * np.exp(max(step * (slope[v] - high), -6.0))
+            lam[v] = max(lam[v], 1e-9) * exp(max(step * (slope[v] - high), -6.0))
             norm += lam[v]
         for v in range(k):
             lam[v] /= norm
@@ -287,9 +291,9 @@ def quadratic_bound(
     lean = 0.0
     for y in range(k):  # gradient of log c, moved along the direction that cells do not have
         if kind == 1:
-            curve[y] = centre[k + y] - beta * centre[2 * k + y] ** 2
+            curve[y] = centre[k + y] - beta * square(centre[2 * k + y])
         else:
-            curve[y] = centre[k + y] - beta * np.log(centre[y])
+            curve[y] = centre[k + y] - beta * log(centre[y])
             lean += centre[y] * curve[y]
     rough, mass, wobble, largest = 0.0, 0.0, 0.0, 0.0
     for v in range(k):
@@ -317,10 +321,10 @@ def quadratic_bound(
         if log_q[x] + high > 600.0:
             return np.inf
         if high > 1.0:
-            tilted = np.exp(log_q[x] + high)
+            tilted = exp(log_q[x] + high)
             factor[x] = tilted / high / high
         else:
-            tilted = 3.0 * np.exp(log_q[x])
+            tilted = 3.0 * exp(log_q[x])
             factor[x] = tilted * _phi(high) / 3.0
         mass += tilted  # q_x stays below `tilted` on the whole cell
         wobble += tilted * (2.0 * size[x] + abs(log_q[x]))
@@ -363,16 +367,16 @@ def _newton(weight: Array, beta: float, kind: int, record: Array, log_q: Array, 
             if record[y] > record[base]:
                 base = y
     for y in range(k):
-        s = record[2 * k + y] ** 2
+        s = square(record[2 * k + y])
         if not s > 1e-300:
             return False
-        step[y] = record[k + y] - beta * (s if kind == 1 else np.log(s))
+        step[y] = record[k + y] - beta * (s if kind == 1 else log(s))
         for w in range(y):
-            hessian[y, w] = beta * s * record[2 * k + w] ** 2 if kind == 1 else 0.0
+            hessian[y, w] = beta * s * square(record[2 * k + w]) if kind == 1 else 0.0
         hessian[y, y] = -beta * (s - s * s if kind == 1 else 1.0 / s)
     for x in range(n):
         if log_q[x] > -46.0:
-            q = np.exp(log_q[x])
+            q = exp(log_q[x])
             for y in range(k):
                 part = q * (weight[x, y] - record[k + y])
                 for w in range(y + 1):
@@ -427,9 +431,9 @@ def _centroid(beta: float, kind: int, record: Array) -> None:
         high = max(high, record[k + y])
     for y in range(k):
         if kind == 1:
-            record[y] = max(np.log(record[k + y] / record[2 * k - 1]), -700.0)
+            record[y] = max(log(record[k + y] / record[2 * k - 1]), -700.0)
         else:
-            record[y] = np.exp((record[k + y] - high) / beta)
+            record[y] = exp((record[k + y] - high) / beta)
             norm += record[y]
     if kind == 0:
         for y in range(k):
@@ -470,9 +474,9 @@ def in_slab(cell: Array, slabs: Array, ratios: Array) -> bool:
             for v in range(1, k):
                 low, high = min(low, cell[v, y]), max(high, cell[v, y])
             if slabs[i, y] > 0.0:
-                inside += np.exp(high)
+                inside += exp(high)
             else:
-                outside += np.exp(low)
+                outside += exp(low)
         if inside <= ratios[i] * outside:
             return True
     return False
@@ -489,7 +493,7 @@ def _edge_to_split(cell: Array, beta: float, longest: Array) -> int:
             bend, length = 0.0, 0.0
             for y in range(k):
                 bend += (cell[v, k + y] - cell[w, k + y]) * (cell[v, y] - cell[w, y])
-                length += 4.0 * beta * (cell[v, 2 * k + y] - cell[w, 2 * k + y]) ** 2
+                length += 4.0 * beta * square(cell[v, 2 * k + y] - cell[w, 2 * k + y])
             longest[0] = max(longest[0], length)
             score = bend + _LENGTH * length
             if score > most:
@@ -520,14 +524,14 @@ def _nearest(centres: Array, n_centres: int, point: Array, kind: int) -> int:
     for y in range(k):
         high = max(high, point[y])
     for y in range(k):
-        root[y] = np.exp(0.5 * (point[y] - high)) if kind == 1 else np.sqrt(point[y])
-        norm += root[y] ** 2
+        root[y] = exp(0.5 * (point[y] - high)) if kind == 1 else np.sqrt(point[y])
+        norm += square(root[y])
     norm = np.sqrt(norm)
     chosen, least = -1, np.inf
     for i in range(n_centres):
         distance = 0.0
         for y in range(k):
-            distance += (centres[i, 2 * k + y] - root[y] / norm) ** 2
+            distance += square(centres[i, 2 * k + y] - root[y] / norm)
         if distance < least:
             chosen, least = i, distance
     point[k] = least
@@ -555,9 +559,9 @@ def branch_and_bound(
 ) -> int:
     """Bound log c over the root cells (m, k, k).
 
-    ``out`` becomes [upper bound, largest log c found, cells used, its point z (k)]. Returns 0 when every cell was discarded at
-    ``max(lower, largest found) + tol``, 1 when max_cells was reached, 2 when a cell could not be halved any more; the upper
-    bound holds in every case (inf where nothing was proved).
+    ``out`` becomes [upper bound, largest log c found, cells used, its point z (k)]. Returns PROVED when every cell was discarded
+    at ``max(lower, largest found) + tol``, OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any
+    more; the upper bound holds in every case (inf where nothing was proved).
     """
     n, k = weight.shape
     width = 3 * k + 2
@@ -584,10 +588,10 @@ def branch_and_bound(
                 _copy(stack[top, v], out[3:])
         bounds[top] = np.inf
         top += 1
-    status = 0
+    status = PROVED
     while top > 0:
         if cells >= max_cells:
-            status = 1
+            status = OUT_OF_CELLS
             break
         top -= 1
         for v in range(k):
@@ -632,7 +636,7 @@ def branch_and_bound(
         if top + 2 > _STACK or not _midpoint(cell, edge, middle):
             bounds[top] = min(bound, bounds[top])  # the stack still holds the cell
             top += 1
-            status = 2
+            status = STUCK
             break
         value = evaluate(alpha, size, weight, beta, kind, middle, centre_q[capacity])
         if value > best:

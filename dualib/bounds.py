@@ -66,16 +66,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dualib import bound_kernels as kernels
 from dualib.bound_kernels import Array
+from dualib.jit import python_only
 
 MAX_N_Y = 4
 _DUAL, _IB = 0, 1
+_TRIAL = 200  # cells looked at by interpreted code before it is compiled
 _GRID = 4096.0  # the corners of the box are multiples of 1/4096, so that halving them stays exact in floating point
 
 
@@ -281,7 +283,7 @@ class _Search:
         """Branch and bound over the root cells of one face; `loss` is added to the bound."""
         k = len(columns)
         out = np.empty(3 + k)
-        status = kernels.branch_and_bound(
+        problem = (
             np.ascontiguousarray(alpha),
             np.ascontiguousarray(size),
             np.ascontiguousarray(weight),
@@ -293,18 +295,27 @@ class _Search:
             np.array([ratio for _, ratio in slabs]),
             max(self.lower, self.best),
             0.98 * self.tol,
-            self.max_cells - self.cells,
-            out,
         )
+        status = _branch_and_bound(problem, self.max_cells - self.cells, out)
         self.upper = max(self.upper, float(out[0]) + loss)
         self.cells += int(out[2])
-        self.proved = self.proved and status == 0
+        self.proved = self.proved and status == kernels.PROVED
         if out[1] > self.best:
             self.best = float(out[1])
             z = out[3:]
             s = np.exp(z - z.max()) if kind == _IB else z
             self.point = np.zeros(self.n_y)
             self.point[columns] = s / s.sum()
+
+
+def _branch_and_bound(problem: tuple[Any, ...], max_cells: int, out: Array) -> int:
+    """The kernel; where it would run as Python, no more than `_TRIAL` cells of it."""
+    if max_cells > _TRIAL and kernels.branch_and_bound.interprets(*problem) and not python_only():
+        status = kernels.branch_and_bound(*problem, _TRIAL, out)
+        if status != kernels.OUT_OF_CELLS:
+            return status
+        kernels.branch_and_bound.compile()
+    return kernels.branch_and_bound(*problem, max_cells, out)
 
 
 def _as_bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

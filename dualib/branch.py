@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from dualib.distortions import Array
 from dualib.newton_kernels import NOTHING
@@ -318,6 +317,8 @@ def _root(value: Callable[[float], float], start: float, end: float) -> float:
         positive, height = x, level
         x = x + math.copysign(min(step, abs(limit - x)), far - near)
     low, high = sorted((x, positive))
+    from scipy.optimize import brentq  # here, for it takes a fifth of a second
+
     return math.exp(brentq(value, low, high, xtol=_ROOT, rtol=4.0 * np.finfo(float).eps))
 
 

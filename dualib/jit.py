@@ -1,50 +1,198 @@
-"""One decorator for all compiled kernels: eager, cached on disk, and never the reason for a crash.
+"""Kernels: plain functions on arrays that run as Python at first and are compiled, for one signature each, once that pays.
 
-A kernel is compiled (or read from numba's on-disk cache) when its module is imported, for the single signature
-that it declares. Every hazard of the cache - a read-only installation, a full disk, a truncated index - thus shows up
-here, in one place, and costs one `CacheWarning` and a slower start.
+Compiling all of them takes half a minute, and importing numba alone half a second: more than a small problem solved by the same
+functions as Python. So a kernel called on small arrays is interpreted until `BUDGET` seconds have gone into that in this process;
+from then on, and at once on larger arrays, it is read from numba's on-disk cache or compiled. Kernels are written so that both give
+the same bits: sums of small arrays in a written order, and exp and log from the C library (see `dualib.kernels`).
+
+Every hazard of the cache - a read-only installation, a full disk, a truncated index - shows up here, in one place, and costs one
+`CacheWarning` and a slower start.
 """
 
 from __future__ import annotations
 
+import dis
+import functools
+import importlib
+import os
+import threading
+import time
+import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
+import numpy as np
 
 from dualib.warnings import CacheWarning
 
+BUDGET = 0.25  # seconds of interpretation in all, after which kernels are compiled: a fraction of what compiling them takes
+FEW, MORE = (
+    64,
+    256,
+)  # numbers in any array argument, up to which a kernel may be interpreted; where the work is as many numbers
+_MODULES = ("kernels", "newton_kernels", "bound_kernels")
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_lock = threading.RLock()
 _warned = False
+_spent = 0.0
 
 
-def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function for one signature, through the on-disk cache where that works.
+class KernelRecord(NamedTuple):
+    """What has become of one kernel in this process.
 
-    Parameters
+    Attributes
     ----------
+    name : str
+        ``module.function``.
     signature : str
-        The numba signature, e.g. ``"float64(float64[::1])"``.
-
-    Returns
-    -------
-    callable
-        The decorator. Under ``NUMBA_DISABLE_JIT=1`` the function stays as it is.
+        The one numba signature that it is compiled for.
+    state : {"waiting", "loaded", "compiled", "python"}
+        Not yet needed; read from the on-disk cache; compiled in this process; left as Python under ``NUMBA_DISABLE_JIT=1``.
+    seconds : float
+        Spent on loading or compiling it.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    name: str
+    signature: str
+    state: str
+    seconds: float
+
+
+class Kernel:
+    """A function that kernels and Python may call; `signature` is None for a helper, which only kernels call once compiled."""
+
+    def __init__(self, function: Callable[..., Any], signature: str | None, few: int = FEW) -> None:
+        functools.update_wrapper(self, function)
+        self.name = f"{function.__module__}.{function.__name__}"
+        self.function, self.signature, self.few = function, signature, few
+        self.state, self.seconds = "waiting", 0.0
+        self._compiled: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the machine code if there is any, else Python as long as that is worth it."""
+        if self._compiled is not None:
+            return self._compiled(*args)
+        if not self.interprets(*args):
+            return self.compile()(*args)
+        global _spent
+        start = time.perf_counter()
+        try:
+            with np.errstate(all="ignore"):  # as in compiled code
+                return self.python(*args)
+        finally:
+            _spent += time.perf_counter() - start
+
+    def interprets(self, *args: Any) -> bool:
+        """Whether a call on these arguments would run as Python."""
+        if self._compiled is not None:
+            return self.state == "python"
+        return python_only() or (_spent < BUDGET and all(a.size <= self.few for a in args if isinstance(a, np.ndarray)))
+
+    @functools.cached_property
+    def python(self) -> Callable[..., Any]:
+        """The function as Python, what it calls likewise."""
+        return _rebound(self.function, lambda other: other.python)
+
+    def compile(self) -> Callable[..., Any]:
+        """The function as machine code: read from the on-disk cache, or compiled. A helper's is made with its callers'."""
+        with _lock:
+            if self._compiled is None:
+                start = time.perf_counter()
+                self._compiled = self._interpreted() if python_only() else self._machine_code()
+                self.seconds = time.perf_counter() - start
+            return self._compiled
+
+    def _interpreted(self) -> Callable[..., Any]:
+        self.state = "python"
+        return np.errstate(all="ignore")(self.python)
+
+    def _machine_code(self) -> Callable[..., Any]:
+        import numba
+
+        function = _rebound(self.function, Kernel.compile)
+        self.state = "compiled"
+        if self.signature is None:
+            return numba.njit(**_OPTIONS)(function)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", numba.NumbaWarning)
-                return numba.njit(signature, cache=True, **_OPTIONS)(function)
+                dispatcher = numba.njit(self.signature, cache=True, **_OPTIONS)(function)
+            if sum(dispatcher.stats.cache_hits.values()):
+                self.state = "loaded"
+            return dispatcher
         except numba.core.errors.NumbaError:
             raise  # the kernel itself is at fault
         except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
             _warn_once(error)
-        return numba.njit(signature, **_OPTIONS)(function)
+        return numba.njit(self.signature, **_OPTIONS)(function)
 
-    return decorate
+
+def kernel(signature: str, few: int = FEW) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a kernel of a function, for one numba signature, e.g. ``"float64(float64[::1])"``.
+
+    It is interpreted where no array passed to it has more than `few` numbers.
+    """
+    return lambda function: Kernel(function, signature, few)
+
+
+def helper(function: Callable[..., Any]) -> Kernel:
+    """Make a function that kernels may call, for whatever types they pass."""
+    return Kernel(function, None)
+
+
+def kernels() -> list[KernelRecord]:
+    """The kernels of dualib, each with its one signature, and what has become of it in this process.
+
+    Returns
+    -------
+    list of KernelRecord
+        With the fields name, signature, state ("waiting", "loaded", "compiled" or "python") and seconds.
+
+    See Also
+    --------
+    compile_kernels : Make them ready now.
+    """
+    found = (member for name in _MODULES for member in vars(importlib.import_module(f"dualib.{name}")).items())
+    own = {id(k): k for name, k in found if isinstance(k, Kernel) and k.signature is not None}
+    return [KernelRecord(k.name, str(k.signature), k.state, k.seconds) for k in own.values()]
+
+
+def compile_kernels() -> list[KernelRecord]:
+    """Read all kernels from the on-disk cache, or compile them: half a minute the first time, half a second later.
+
+    Nothing needs this. It moves the cost to where it suits: before a measurement of time, into the build of a container.
+
+    Returns
+    -------
+    list of KernelRecord
+        As of `kernels`.
+
+    Warns
+    -----
+    CacheWarning
+        If the cache cannot be used.
+    """
+    for name in _MODULES:
+        for member in vars(importlib.import_module(f"dualib.{name}")).values():
+            if isinstance(member, Kernel) and member.signature is not None:
+                member.compile()
+    return kernels()
+
+
+def _rebound(function: Callable[..., Any], replace: Callable[[Kernel], Any]) -> Callable[..., Any]:
+    """The same function with the kernels among its globals replaced: numba knows its own functions only."""
+    assert isinstance(function, types.FunctionType)
+    names = {step.argval for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}
+    used = {name: function.__globals__.get(name) for name in names}
+    replaced = {name: replace(value) for name, value in used.items() if isinstance(value, Kernel)}
+    bound = types.FunctionType(function.__code__, {**function.__globals__, **replaced}, function.__name__)
+    return functools.update_wrapper(bound, function)
+
+
+def python_only() -> bool:
+    """Whether NUMBA_DISABLE_JIT asks that nothing be compiled; known without importing numba."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
 def _warn_once(error: Exception) -> None:

@@ -1,16 +1,21 @@
-"""The compiled inner loops. They know arrays, never a distortion.
+"""The inner loops. They know arrays, never a distortion.
 
 Arrays over pairs are laid out ``(n_t, n_x)``, clusters first: maxima and sums over the clusters then run along
-contiguous memory and vectorise without reordering any sum, so results do not depend on the compiler's mood. The
-exponential is written out for the same reason (a call of the library's, one scalar at a time, costs eight times as much).
+contiguous memory and vectorise without reordering any sum, so results do not depend on the compiler's mood. The exponential of
+rows is written out for the same reason (a call of the library's, one scalar at a time, costs eight times as much).
+
+A kernel gives the same bits as Python and compiled. For that, all exp and log of kernels are the C library's, by `exp`, `log` and
+`expm1` below (NumPy has its own), powers are products, and `product` sums in a fixed order up to a size beyond which no
+kernel is interpreted.
 """
 
 from __future__ import annotations
 
-import numba
+import math
+
 import numpy as np
 
-from dualib.jit import kernel
+from dualib.jit import FEW, MORE, helper, kernel
 
 _LOG2E = 1.4426950408889634
 _LN2_HI = 6.93147180369123816490e-01  # ln 2 split in two (Cody and Waite), so that k * _LN2_HI is exact
@@ -19,8 +24,69 @@ _ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left
 _LOWEST = -708.0  # exp below this is taken as exactly 0
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def _exp_row(values, work):  # type: ignore[no-untyped-def]
+_BY_HAND = max(FEW**2, math.isqrt(MORE**3))  # multiplications: no interpreted kernel makes a product of more
+
+
+@helper
+def exp(x):  # type: ignore[no-untyped-def]
+    """e**x; inf above 709, where Python's would raise."""
+    return np.inf if x > 709.0 else math.exp(x)
+
+
+@helper
+def expm1(x):  # type: ignore[no-untyped-def]
+    """e**x - 1; inf above 709."""
+    return np.inf if x > 709.0 else math.expm1(x)
+
+
+@helper
+def log(x):  # type: ignore[no-untyped-def]
+    """The natural logarithm; -inf at 0, NaN below."""
+    if x > 0.0:
+        return math.log(x)
+    return -np.inf if x == 0.0 else np.nan
+
+
+@helper
+def square(x):  # type: ignore[no-untyped-def]
+    """X times x, which Python's ** need not be to the last bit."""
+    return x * x
+
+
+@helper
+def product(a, b):  # type: ignore[no-untyped-def]
+    """The matrix product of a (m, k) and b (k, n)."""
+    m, k = a.shape
+    n = b.shape[1]
+    if m * k * n > _BY_HAND:
+        return np.dot(a, b)
+    result = np.zeros((m, n))
+    for i in range(m):
+        row = result[i]
+        for j in range(k):
+            factor, other = a[i, j], b[j]
+            for x in range(n):
+                row[x] += factor * other[x]
+    return result
+
+
+@helper
+def applied(a, vector):  # type: ignore[no-untyped-def]
+    """The product of a (m, k) and a vector (k,)."""
+    m, k = a.shape
+    if m * k > _BY_HAND:
+        return np.dot(a, vector)
+    result = np.zeros(m)
+    for i in range(m):
+        total = 0.0
+        for j in range(k):
+            total += a[i, j] * vector[j]
+        result[i] = total
+    return result
+
+
+@helper
+def exp_row(values, work):  # type: ignore[no-untyped-def]
     """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
     bits = work.view(np.int64)
     n = values.shape[0]
@@ -52,7 +118,7 @@ def _exp_row(values, work):  # type: ignore[no-untyped-def]
         values[i] *= work[i]
 
 
-@kernel("void(float64[:, ::1], float64[::1], float64[::1])")
+@kernel("void(float64[:, ::1], float64[::1], float64[::1])", few=MORE)
 def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
     """Softmax over the clusters, in place, and its normaliser.
 
@@ -80,19 +146,19 @@ def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
         row = log_terms[t]
         for i in range(n_x):
             row[i] -= top[i]
-        _exp_row(row, work)
+        exp_row(row, work)
         for i in range(n_x):
             log_z[i] += row[i]
     for i in range(n_x):
         work[i] = 1.0 / log_z[i] if log_z[i] > 0.0 else 0.0
-        log_z[i] = top[i] + np.log(log_z[i])
+        log_z[i] = top[i] + log(log_z[i])
     for t in range(n_t):
         row = log_terms[t]
         for i in range(n_x):
             row[i] *= work[i]
 
 
-@kernel("void(float64[:, ::1], float64[::1], float64[::1], float64[::1])")
+@kernel("void(float64[:, ::1], float64[::1], float64[::1], float64[::1])", few=MORE)
 def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-def]
     """Softmax over the sources: log c(s) of section "certificate" and the weights of its ascent step, for many points s.
 
@@ -116,11 +182,11 @@ def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-de
             top = max(top, row[i])
         for i in range(n_x):
             row[i] -= top
-        _exp_row(row, work)
+        exp_row(row, work)
         total = 0.0
         for i in range(n_x):
             total += row[i]
-        log_c[j] = top + np.log(total) if total > 0.0 else -np.inf
+        log_c[j] = top + log(total) if total > 0.0 else -np.inf
         scale = 1.0 / total if total > 0.0 else 0.0
         for i in range(n_x):
             row[i] *= scale

@@ -9,11 +9,10 @@ sqrt(_SLIGHT) changes the matrix by less than _SLIGHT, which Newton's method, wh
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from dualib.jit import kernel
-from dualib.kernels import _exp_row
+from dualib.jit import MORE, helper, kernel
+from dualib.kernels import applied, exp_row, log, product
 from dualib.kernels import posterior as posterior_kernel
 from dualib.kernels import responsibility as responsibility_kernel
 
@@ -25,10 +24,8 @@ _TINY = 1e-300
 _SLIGHT = 1e-12
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 
-_helper = numba.njit(nogil=True, error_model="numpy")
 
-
-@_helper
+@helper
 def _link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of the means; `face` is empty where no zero matters."""
     n_t, k = means.shape
@@ -38,7 +35,7 @@ def _link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
         b[t] = 0.0
         if kind == 0:
             for y in range(k):
-                v[t, y] = np.log(max(means[t, y], _TINY)) if everywhere or face[t, y] else 0.0
+                v[t, y] = log(max(means[t, y], _TINY)) if everywhere or face[t, y] else 0.0
             continue
         top = -np.inf
         for y in range(k):
@@ -49,24 +46,24 @@ def _link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
             v[t, y] = means[t, y] - top if everywhere or face[t, y] else -np.inf
             finite = finite and v[t, y] <= 0.0
         if finite:
-            _exp_row(v[t], work)
+            exp_row(v[t], work)
         for y in range(k):
             total += v[t, y]
-        log_total = np.log(total)
+        log_total = log(total)
         for y in range(k):
             v[t, y] /= total
             if everywhere or face[t, y]:
                 b[t] += v[t, y] * (means[t, y] - top - log_total)
 
 
-@_helper
+@helper
 def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type: ignore[no-untyped-def]
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
     n_t, k = means.shape
     n = px.shape[0]
-    terms = np.dot(beta * v, ut)
+    terms = product(beta * v, ut)
     for t in range(n_t):
-        shift = np.log(weights[t]) - beta * b[t]
+        shift = log(weights[t]) - beta * b[t]
         row = terms[t]
         for x in range(n):
             row[x] += shift
@@ -80,8 +77,8 @@ def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # typ
     value = 0.0
     for x in range(n):
         value += px[x] * log_z[x]
-    new_weights = np.dot(terms, px)
-    new_means = np.dot(terms, pxu)
+    new_weights = applied(terms, px)
+    new_means = product(terms, pxu)
     c = np.empty(n_t)
     new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
     for t in range(n_t):
@@ -115,7 +112,7 @@ def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, li
     return _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b)
 
 
-@_helper
+@helper
 def _eliminate(a, right):  # type: ignore[no-untyped-def]
     """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
     n, m = right.shape
@@ -152,7 +149,7 @@ def _eliminate(a, right):  # type: ignore[no-untyped-def]
     return True
 
 
-@_helper
+@helper
 def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):  # type: ignore[no-untyped-def]
     """Y_t and (c_t - Y_t^T Y_t)^-1 Y_t^T of each cluster over the sources that matter to it, in `rows` and `solved`.
 
@@ -197,10 +194,10 @@ def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, sou
             continue
         own_rows = rows[start[t] : total]
         if k <= count:
-            own = -np.dot(own_rows.T, own_rows)
+            own = -product(own_rows.T, own_rows)
             right = np.ascontiguousarray(own_rows.T)
         else:
-            own = -np.dot(own_rows, own_rows.T)
+            own = -product(own_rows, own_rows.T)
             right = own_rows.copy()
         for i in range(own.shape[0]):
             own[i, i] += c[t]
@@ -213,7 +210,7 @@ def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, sou
     return True
 
 
-@_helper
+@helper
 def _answers(rows, solved, source, start, t, pull, moved, answer):  # type: ignore[no-untyped-def]
     """The move of the mean of cluster t to a pull (n,) on its members, into `moved` (k,), and Y_t times it, into `answer` (n,)."""
     k = moved.shape[0]
@@ -229,7 +226,7 @@ def _answers(rows, solved, source, start, t, pull, moved, answer):  # type: igno
         answer[source[i]] = inner
 
 
-@_helper
+@helper
 def _pull(t, px, weights, post, faster, tangent, pull):  # type: ignore[no-untyped-def]
     """sqrt(w q) over the sources of one cluster, times the derivative of log p(t|x) by log beta for the tangent."""
     for x in range(px.shape[0]):
@@ -238,10 +235,10 @@ def _pull(t, px, weights, post, faster, tangent, pull):  # type: ignore[no-untyp
             pull[x] *= faster[t, x]
 
 
-@_helper
+@helper
 def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
     """Derivative of log p(t|x) by log beta at fixed atoms, 0 where p(t|x) is 0."""
-    terms = np.dot(beta * v, ut)
+    terms = product(beta * v, ut)
     n_t, n = post.shape
     for x in range(n):
         mean = 0.0
@@ -254,7 +251,7 @@ def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
     return terms
 
 
-@_helper
+@helper
 def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tangent):  # type: ignore[no-untyped-def]
     """Steps of weights and means, to the stationary point or along the branch by log beta: (regular, dw, dM, longest, slope)."""
     n_t, k = means.shape
@@ -404,7 +401,7 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     return True, weights, means, d_weights, d_means, slope
 
 
-@kernel("void(int64, float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1])")
+@kernel("void(int64, float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1])", few=MORE)
 def link_known(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of the means, into `v` and `b`."""
     _link(kind, means, face, v, b)
@@ -412,7 +409,8 @@ def link_known(kind, means, face, v, b):  # type: ignore[no-untyped-def]
 
 @kernel(
     "void(int64, float64, float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[::1],"
-    " float64[:, ::1])"
+    " float64[:, ::1])",
+    few=MORE,
 )
 def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
     """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.search.log_c`."""
@@ -420,11 +418,11 @@ def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # 
     n = log_a.shape[0]
     v, b = np.empty((m, k)), np.empty(m)
     _link(kind, means, face, v, b)
-    product = np.dot(beta * v, ut)
+    inner = product(beta * v, ut)
     for j in range(m):
         shift = beta * b[j]
         for x in range(n):
-            terms[j, x] = product[j, x] - shift
+            terms[j, x] = inner[j, x] - shift
     if allowed.shape[0] > 0:
         for j in range(m):
             for x in range(n):

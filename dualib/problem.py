@@ -341,7 +341,7 @@ def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     if link is None:
         problem.remember_link(atoms, (v, b))
     problem.remember_link(new, (new_v, new_b))
-    return Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
+    return Sweep(atoms, beta, float(beta * problem.constant - value), posterior, log_z, c, new, float(residual))
 
 
 def newton_steps(
@@ -350,7 +350,7 @@ def newton_steps(
     """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
     settled, weights, means, d_weights, d_means, slope = newton_known(problem.known, beta, *arrays, goal, most, end)
-    return settled, Atoms(weights, means, atoms.face), d_weights, d_means, slope
+    return settled, Atoms(weights, means, atoms.face), d_weights, d_means, float(slope)
 
 
 def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:

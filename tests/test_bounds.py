@@ -145,7 +145,8 @@ def check(result, log_a, py_x, beta, kind, *, tol=1e-9, lower=-np.inf, steps=12)
     assert (result.best_point >= 0.0).all()
     assert result.best_value <= result.upper
     if result.proved:
-        assert result.upper <= max(lower, result.best_value) + 1.001 * tol + noise
+        # upper holds an allowance for rounding, at several times what rounding does
+        assert result.upper <= max(lower, result.best_value) + 1.001 * tol + 4.0 * noise
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,23 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dualib
-from dualib import bound_kernels, kernels
+from dualib import bound_kernels, bounds, jit, kernels, newton_kernels
+from dualib.problem import Problem
 
 SCRIPT = """
 import warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import dualib
+    from dualib import kernels
+    kernels.posterior.compile(), kernels.responsibility.compile()
     solution = dualib.solve(dualib.datasets.toy(), 8.0)
 print(round(solution.relevance, 6), len(caught), *(type(w.message).__name__ for w in caught))
 """
 
 
 def run(package: Path, **environment: str) -> str:
-    """Solve the toy in a fresh process on a copy of the package; what it printed."""
+    """Compile two kernels and solve the toy in a fresh process on a copy of the package; what it printed."""
     variables = {**os.environ, "PYTHONPATH": str(package.parent), "OPENBLAS_NUM_THREADS": "1", **environment}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=variables, cwd=package.parent, capture_output=True, text=True, check=False
@@ -85,11 +89,94 @@ def test_a_cache_that_cannot_be_written(package):
     assert answer == ["0.074305", "1", "CacheWarning"]
 
 
-def test_one_signature_each():
-    for module in (kernels, bound_kernels):
-        for name, function in vars(module).items():
-            if hasattr(function, "signatures") and not name.startswith("_exp"):
-                assert len(function.signatures) == 1, name
+def test_every_kernel_is_listed_with_its_one_signature():
+    listed = {record.name: record for record in dualib.compile_kernels()}
+    assert {"dualib.kernels.posterior", "dualib.newton_kernels.newton_known", "dualib.bound_kernels.branch_and_bound"} <= set(
+        listed
+    )
+    expected = {"python"} if jit.python_only() else {"loaded", "compiled"}
+    assert {record.state for record in listed.values()} <= expected
+    assert all(record.seconds > 0.0 and record.signature for record in listed.values())
+    assert dualib.compile_kernels() == list(listed.values())  # nothing is left to do
+    if not jit.python_only():
+        assert len(kernels.posterior.compile().signatures) == 1
+
+
+def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[str, tuple]:
+    """Arguments, made anew at each call, of every kernel that Python calls: a problem of up to 5 x 4 with up to 4 clusters."""
+    n, k, n_t = rng.integers(2, 6), rng.integers(2, 5), rng.integers(1, 5)
+    beta = float(np.exp(rng.uniform(-1.0, 4.0)))
+    joint = dualib.JointDistribution(rng.dirichlet(np.ones(n * k)).reshape(n, k))
+    problem = Problem(joint, (dualib.IB(), dualib.DualIB())[kind])
+    members = rng.dirichlet(np.full(n, 0.2 if zeros else 2.0), n_t)
+    weights, means = rng.dirichlet(np.ones(n_t)), np.ascontiguousarray(members @ problem.U)
+    face = allowed = np.zeros((0, 0), dtype=bool)
+    if zeros:
+        face, allowed = np.ones((n_t, k), dtype=bool), rng.random((n_t, n)) < 0.9
+        allowed[0] = allowed[:, 0] = True  # some cluster may take every source, and every cluster some
+    v, b = np.empty((n_t, k)), np.empty(n_t)
+    log_a = np.log(problem.px)
+    return {
+        "posterior": (-rng.exponential(9.0, (n_t, n)), np.empty(n), np.empty(n)),
+        "responsibility": (-rng.exponential(9.0, (n_t, n)), log_a, np.empty(n_t), np.empty(n)),
+        "link_known": (kind, means, face, v, b),
+        "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
+        "newton_known": (
+            *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
+            *(1e-13, 6, int(rng.integers(3))),
+        ),
+        "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
+    }
+
+
+def copied(arguments: tuple) -> tuple:
+    return tuple(a.copy() if isinstance(a, np.ndarray) else a for a in arguments)
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled to compare with")
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_python_and_machine_code_agree_to_the_last_bit(kind, zeros):
+    rng = np.random.default_rng([kind, zeros])
+    for _ in range(40):
+        for name, arguments in small_arguments(rng, kind, zeros).items():
+            kernel = getattr(kernels, name, None) or getattr(newton_kernels, name)
+            first, second = copied(arguments), copied(arguments)
+            with np.errstate(all="ignore"):
+                answers = kernel.python(*first), kernel.compile()(*second)
+            np.testing.assert_equal(*answers, err_msg=name)
+            np.testing.assert_equal(first, second, err_msg=name)
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled to compare with")
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_proofs_agree_to_the_last_bit(kind, monkeypatch):
+    """The branch and bound as machine code, as Python, and as Python that gives up after three cells to be compiled."""
+    rng = np.random.default_rng(5)
+    compiled = bound_kernels.branch_and_bound
+    compiled.compile()
+    for n_y, beta in ((2, 3.0), (2, 30.0), (3, 8.0), (3, 40.0)):
+        p, answers = rng.dirichlet(np.ones(n_y), 6), []
+        for trial in (0, 10**6, 3):
+            monkeypatch.setattr(jit, "_spent", 0.0)
+            fresh = jit.Kernel(compiled.function, compiled.signature)
+            monkeypatch.setattr(bounds.kernels, "branch_and_bound", fresh if trial else compiled)
+            monkeypatch.setattr(bounds, "_TRIAL", trial)
+            answers.append(vars(bounds.prove(np.log(np.full(6, 1 / 6)), p, beta, kind)))
+            assert (fresh.state != "waiting") == (trial == 3 and answers[0]["n_cells"] > 3)
+        for answer in answers[1:]:
+            np.testing.assert_equal(answer, answers[0])
+
+
+def test_interpretation_ends_with_the_budget_and_the_size(monkeypatch):
+    def doubled(values):
+        values *= 2.0
+
+    kernel = jit.Kernel(doubled, "void(float64[::1])", few=3)
+    monkeypatch.setattr(jit, "_spent", 0.0)
+    assert kernel.interprets(np.ones(3)) and kernel.interprets(np.ones(4)) == jit.python_only()
+    monkeypatch.setattr(jit, "_spent", 10.0)
+    assert kernel.interprets(np.ones(3)) == jit.python_only()
 
 
 def test_importing_the_package_imports_nothing_heavy():
