@@ -70,9 +70,9 @@ class Branch:
         """The known state nearest to `beta` in ratio."""
         return self.states[min(self.states, key=lambda known: abs(math.log(known / beta)))]
 
-    def at(self, beta: float, largest: float = 0.5, smallest: float = _SMALLEST_STEP) -> Sweep | None:
-        """The state at `beta`, by steps in log beta between `smallest` and `largest`; None where it does not get there."""
-        step = largest
+    def at(self, beta: float, first: float = 0.5, smallest: float = _SMALLEST_STEP) -> Sweep | None:
+        """The state at `beta`, by steps in log beta, the `first` and all not below `smallest`; None where it does not get there."""
+        step = first
         while beta not in self.states:
             start = self.nearest(beta)
             away = math.log(beta / start.beta)

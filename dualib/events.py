@@ -8,7 +8,7 @@ without any singularity, while the other side may be singular there. So each eve
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,10 +35,16 @@ class _Patience:
     """
 
     left: int = 8
+    beside: dict[float, float] = field(default_factory=dict)  # solved betas, and how far off in log beta an event is
 
     def spend(self, width: float) -> None:
         if width < _CROWDED:
             self.left -= 1
+
+    def steps(self, beta: float, smallest: float) -> dict[str, float]:
+        """The first and the smallest step of a branch from `beta`: small beside an event, where the branch may be steep."""
+        step = self.beside.get(beta, 0.5)
+        return {"first": step, "smallest": min(step, smallest)}
 
 
 def events_between(path: Path, low: float, high: float, patience: _Patience | None = None) -> list[Event]:
@@ -55,14 +61,16 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
         if found is not None:
             return found
     rising = Branch(path.problem, below.state)
-    reached = rising.at(high, smallest=smallest)
+    reached = rising.at(high, **patience.steps(low, smallest))
     if reached is not None and _same(path.problem, reached, above.state):
         return []
     loss = _loss(rising, low, high, above, below) if reached is not None else None
     if loss is not None:
         return _beyond(path, loss, low, high, patience, rising=True)
     falling = Branch(path.problem, above.state)
-    reached = falling.at(low, smallest=smallest)
+    reached = falling.at(low, **patience.steps(high, smallest))
+    if reached is not None and _same(path.problem, below.state, reached):
+        return []
     loss = _loss(falling, high, low, below, above) if reached is not None else None
     if loss is not None:
         return _beyond(path, loss, low, high, patience, rising=False)
@@ -138,6 +146,7 @@ def _beyond(path: Path, loss: Loss, low: float, high: float, patience: _Patience
     if beta == far_end:
         return [event]
     patience.spend(abs(math.log(beta / near_end)))
+    patience.beside[beta] = abs(math.log(beta / loss.beta))
     rest = events_between(path, beta, high, patience) if rising else events_between(path, low, beta, patience)
     path.discard(beta)
     return [event, *rest] if rising else [*rest, event]

@@ -22,6 +22,8 @@ LARGEST = 200  # unknowns n + n_t up to which the elimination written here is as
 
 _TINY = 1e-300
 _SLIGHT = 1e-12
+NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
+_DENSE = 64**3  # numbers multiplied, above those of any interpreted call, from which a matrix product is worth its zeros
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 
 
@@ -113,6 +115,17 @@ def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, li
 
 
 @helper
+def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
+    """Row i of a less a multiple of row j."""
+    if a.shape[1] == 1:
+        a[i, 0] -= factor * a[j, 0]
+        return
+    low, high = a[i], a[j]
+    for x in range(low.shape[0]):
+        low[x] -= factor * high[x]
+
+
+@helper
 def _eliminate(a, right):  # type: ignore[no-untyped-def]
     """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
     n, m = right.shape
@@ -135,14 +148,12 @@ def _eliminate(a, right):  # type: ignore[no-untyped-def]
                 row, top = a[i, j + 1 :], a[j, j + 1 :]
                 for x in range(row.shape[0]):
                     row[x] -= factor * top[x]
-                for x in range(m):
-                    right[i, x] -= factor * right[j, x]
+                _subtract(right, i, factor, j)
     for j in range(n - 1, -1, -1):
         for i in range(j + 1, n):
             factor = a[j, i]
             if factor != 0.0:
-                for x in range(m):
-                    right[j, x] -= factor * right[i, x]
+                _subtract(right, j, factor, i)
         inverse = 1.0 / a[j, j]
         for x in range(m):
             right[j, x] *= inverse
@@ -200,7 +211,7 @@ def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, sou
             own = -product(own_rows, own_rows.T)
             right = own_rows.copy()
         for i in range(own.shape[0]):
-            own[i, i] += c[t]
+            own[i, i] += c[t] + NUDGE
         if not _eliminate(own, right):
             return False
         for i in range(count):
@@ -208,6 +219,27 @@ def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, sou
                 solved[y, start[t] + i] = right[y, i] if k <= count else right[i, y]
     start[n_t] = total
     return True
+
+
+@helper
+def _couple(rows, solved, source, start, post, system):  # type: ignore[no-untyped-def]
+    """Add the coupling of the sources, sum over t of sqrt(p(t|x) p(t|x')) Y_t (c_t - Y_t^T Y_t)^-1 Y_t^T, as one product."""
+    n_t, n = post.shape
+    k = rows.shape[1]
+    left, right = np.zeros((n, n_t * k)), np.zeros((n_t * k, n))
+    for t in range(n_t):
+        for i in range(start[t], start[t + 1]):
+            x = source[i]
+            root = np.sqrt(post[t, x])
+            target, own = left[x], rows[i]
+            for y in range(k):
+                target[t * k + y] = root * own[y]
+                right[t * k + y, x] = root * solved[y, i]
+    coupling = np.dot(left, right)
+    for x in range(n):
+        row, more = system[x], coupling[x]
+        for other in range(n):
+            row[other] += more[other]
 
 
 @helper
@@ -266,8 +298,11 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
     faster = _faster(beta, ut, v, b, post) if tangent else post
     system, right = np.zeros((size, size)), np.zeros((size, 1))
     pull, answer, moved = np.empty(n), np.empty(n), np.empty(k)
+    dense = n * n * n_t * k > _DENSE and start[n_t] > 0.4 * n * n_t
+    if dense:
+        _couple(rows, solved, source, start, post, system)
     for x in range(n):
-        system[x, x] = 1.0
+        system[x, x] += 1.0
     for t in range(n_t):
         root_w = np.sqrt(weights[t])
         for x in range(n):
@@ -277,7 +312,7 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
         first, last = start[t], start[t + 1]
         for i in range(first, last):
             root_post[i] = np.sqrt(post[t, source[i]])
-        for i in range(first, last):
+        for i in range(first, first if dense else last):
             xi = source[i]
             left = root_post[i]
             row = coupling[: i - first + 1]
@@ -321,7 +356,7 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
         for x in range(n):
             slope -= pull[x] * answer[x]
             # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t
-            weight = np.sqrt(post[t, x] * px[x]) * (share[x] + answer[x]) / (weights[t] * c[t])
+            weight = np.sqrt(post[t, x] * px[x]) * (share[x] + answer[x]) / (weights[t] * (c[t] + NUDGE))
             total += weight
             if weight != 0.0:
                 for y in range(k):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dualib.assemble import assemble
-from dualib.branch import Branch, Loss
+from dualib.branch import Branch, Loss, correct
 from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, join
@@ -66,6 +66,11 @@ class Path:
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
         """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
         start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
+        state = correct(self.problem, beta, start)
+        if state is not None:
+            outcome = self._certified(state, join(loss.state.atoms, loss.born), 1, _EFFORT_BESIDE)
+            if outcome.gap <= self.tol:
+                return self.add(beta, outcome)
         grown = polish(self.problem, beta, start, tol=1e-13, max_iter=500)
         outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter, _EFFORT_BESIDE)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:

@@ -7,8 +7,9 @@ answer of cluster t's mean to a pull on its members, ``omega`` the scaled step o
     [ I + K    -W ] [ u     ]   [ sum_t sqrt(p(t|x)) P_t sqrt(w_t q_t) ]       K = sum_t diag(sqrt(p(t|x))) P_t diag(sqrt(p(t|x)))
     [ W^T       0 ] [ omega ] = [ sqrt(w_t) (c_t - 1)                  ],      W[x, t] = sqrt(p(t|x) q_t(x))
 
-and then the step of each mean. Where some ``c_t - Y_t^T Y_t`` is nearly singular, a cluster about to split, the elimination loses
-digits of the step relative to its length, which the next step corrects. The same system with the derivative of the gradient by log
+and then the step of each mean. Where some ``c_t - Y_t^T Y_t`` is nearly singular, a cluster about to split, the elimination would
+lose most digits of the step, though the whole system is regular; so 1e-8 is added to its diagonal. The right-hand side stays
+exact, so that Newton's method only leaves 1e-8 of the way at each step. The same system with the derivative of the gradient by log
 beta on its right-hand side gives the tangent of the branch of stationary points (the implicit ODE of continuation).
 """
 
@@ -19,7 +20,7 @@ from scipy.linalg.lapack import dgetrf as getrf
 from scipy.linalg.lapack import dgetrs as getrs
 
 from dualib.distortions import Array
-from dualib.newton_kernels import LARGEST, STEP, TANGENT
+from dualib.newton_kernels import LARGEST, NUDGE, STEP, TANGENT
 from dualib.problem import Atoms, Problem, Sweep, newton_steps
 
 
@@ -34,7 +35,7 @@ class _Response:
         own = np.matmul(across, rows) if self.by_feature else np.matmul(rows, across)
         np.negative(own, out=own)
         size = own.shape[1]
-        own.reshape(n_t, size * size)[:, :: size + 1] += c[:, None]
+        own.reshape(n_t, size * size)[:, :: size + 1] += c[:, None] + NUDGE
         if self.by_feature:
             self.solved: Array = np.linalg.solve(own, across)  # (n_t, k, n)
         else:
@@ -130,7 +131,7 @@ class StationarySystem:
         rest = pull - self._root_post * u
         inner, length = self._response.along(rest)
         # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t, as in `dualib.local`
-        moved = self._root_q * (rest + inner) / (self._root_w * self._state.c[:, None])
+        moved = self._root_q * (rest + inner) / (self._root_w * (self._state.c[:, None] + NUDGE))
         step = moved @ self._problem.U - moved.sum(axis=1, keepdims=True) * means
         return weights, step, inner, float(np.max(length / self._root_w[:, 0]))
 

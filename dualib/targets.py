@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
     from dualib.results import Solution
 
+_TIGHTER = (
+    0.1  # of the tolerance, for the points on the way: the place of a jump is known as well as the objectives on its sides
+)
 _EXACT = 1e-10  # how near, relative to the range of the quantity, a single beta must come before nothing is mixed
 _LARGEST_BETA = 1e5  # what is not reached by then is taken as out of range
 
@@ -83,18 +86,18 @@ def solve_at(
     check_options(tol, max_iter=max_iter)
     problem = Problem(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    path = Path(problem, tol, max_iter, rng, prove=False)
+    path = Path(problem, _TIGHTER * tol, max_iter, rng, prove=False)
     first = onset_of(problem, rng)
     if not math.isfinite(first):
         raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {target!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the betas tried on the way; the answer's own is raised
-        solution = _search(path, name, target, max(first, 1e-6))
+        solution = _search(path, name, target, max(first, 1e-6), tol)
     warn_unless_converged(solution, tol)
     return solution
 
 
-def _search(path: Path, name: str, target: float, first: float) -> Solution:
+def _search(path: Path, name: str, target: float, first: float, tol: float) -> Solution:
     low, high = _bracket(path, name, target, first)
     scale = abs(_value(path.solution(high), name) - _value(path.solution(low), name))
 
@@ -108,8 +111,8 @@ def _search(path: Path, name: str, target: float, first: float) -> Solution:
     found = math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-12, rtol=1e-15, maxiter=200, disp=False))
     best = min(path.outcomes, key=lambda beta: (abs(_value(path.solution(beta), name) - target), abs(beta - found)))
     if abs(_value(path.solution(best), name) - target) <= _EXACT * scale:
-        return _judged(path, best, path.outcomes[best].state)
-    return _mixed(path, name, target)
+        return _judged(path, best, path.outcomes[best].state, tol)
+    return _mixed(path, name, target, tol)
 
 
 def _one_target(**targets: float | None) -> tuple[str, float]:
@@ -150,7 +153,7 @@ def _bracket(path: Path, name: str, target: float, first: float) -> tuple[float,
     raise ValueError(f"{name} must be between {ends[0]:.10g} and {ends[1]:.10g}, the range of this problem, got {target!r}")
 
 
-def _mixed(path: Path, name: str, target: float) -> Solution:
+def _mixed(path: Path, name: str, target: float, tol: float) -> Solution:
     """The two ends of the straight piece that holds the target, mixed in proportion."""
     problem = path.problem
     betas = sorted(path.outcomes)
@@ -167,16 +170,16 @@ def _mixed(path: Path, name: str, target: float) -> Solution:
     atoms = join(_scaled(parts[0], share), _scaled(parts[1], 1.0 - share))
     atoms = fewest_atoms(problem, tidy(problem, beta, atoms), beta, keep_rate=True)
     state = sort_atoms(problem, sweep(problem, beta, atoms))
-    return _judged(path, beta, state)
+    return _judged(path, beta, state, tol)
 
 
-def _judged(path: Path, beta: float, state: Sweep) -> Solution:
+def _judged(path: Path, beta: float, state: Sweep, tol: float) -> Solution:
     """The public solution of a state, its gap proved where that is to be had."""
     problem = path.problem
     maxima = search(problem, beta, state.atoms, state.posterior, state.log_z, path.rng)
-    gap, certificate, found = judge(problem, state, maxima, path.tol)
+    gap, certificate, found = judge(problem, state, maxima, tol)
     outcome = Outcome(state, gap, certificate, found, sum(outcome.n_iter for outcome in path.outcomes.values()))
-    return assemble(problem, outcome, status_of(outcome, path.tol))
+    return assemble(problem, outcome, status_of(outcome, tol))
 
 
 def _scaled(atoms: Atoms, share: float) -> Atoms:
