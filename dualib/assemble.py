@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from typing import Any
+
 import numpy as np
 
 from dualib.distortions import Array
 from dualib.information import mutual_information
+from dualib.joint import JointDistribution
 from dualib.local import slowest_rate
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, expected_distortion
+from dualib.problem import Atoms, Problem, Sweep, expected_distortion
 from dualib.results import Solution, Status
+from dualib.threads import one_blas_thread
 
 
 def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
@@ -22,8 +28,8 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     distortion = expected_distortion(problem, atoms, state.posterior)
     objective = rate + state.beta * distortion
     decoder = problem.decoder(atoms)
-    rho = slowest_rate(problem, state)
-    bound = state.residual / (1.0 - rho) if rho < 1.0 else (0.0 if state.residual == 0.0 else np.inf)
+    rho: Any = functools.cache(functools.partial(_rho, joint, problem, state))  # deferred: dear, and seldom asked for
+    error_bound: Any = lambda: _error_bound(state.residual, rho())  # noqa: E731
     gap = max(0.0, outcome.gap + objective - state.objective) if np.isfinite(outcome.gap) else np.inf
     pty = encoder.T @ (joint.pxy if not joint.is_sparse else joint.pxy.toarray())
     return Solution(
@@ -44,7 +50,7 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
         status=status,
         n_iter=outcome.n_iter,
         residual=state.residual,
-        error_bound=bound,
+        error_bound=error_bound,
         rho=rho,
         stability=_stability(problem, state.atoms, state.beta, state.posterior),
     )
@@ -66,6 +72,18 @@ def full_encoder(problem: Problem, atoms: Atoms, beta: float, posterior: Array) 
         near = np.isfinite(top)
         encoder[dead[near]] = np.exp(terms[near] - top[near, None])
     return encoder / encoder.sum(axis=1, keepdims=True)
+
+
+@one_blas_thread
+def _rho(joint: JointDistribution, problem: Problem, state: Sweep) -> float:
+    return slowest_rate(problem, state)
+
+
+def _error_bound(residual: float, rho: float) -> float:
+    """How far the fixed point is, sweeps converging at the rate rho."""
+    if rho < 1.0:
+        return residual / (1.0 - rho)
+    return 0.0 if residual == 0.0 else math.inf
 
 
 def _rate(px: Array, encoder: Array, weights: Array) -> float:

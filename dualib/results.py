@@ -9,7 +9,7 @@ import enum
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
@@ -130,13 +130,35 @@ class Solution(_Result):
     error_bound: float
     rho: float
     stability: Array
+    _deferred: dict[str, Callable[[], float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in _SOLUTION_ARRAYS:
             object.__setattr__(self, name, _frozen(getattr(self, name)))
+        object.__setattr__(self, "_deferred", {})
         for name in SOLUTION_FLOATS:
-            object.__setattr__(self, name, float(getattr(self, name)))
+            value = getattr(self, name)
+            if callable(value):  # `assemble` gives functions for what is dear and seldom asked for
+                self._deferred[name] = value
+                object.__delattr__(self, name)
+            else:
+                object.__setattr__(self, name, float(value))
         _check_solution(self)
+
+    if not TYPE_CHECKING:  # with it, mypy would take any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """A deferred number, computed at its first use."""
+            compute = self.__dict__.get("_deferred", {}).get(name)
+            if compute is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            object.__setattr__(self, name, float(compute()))
+            return self.__dict__[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        for name in tuple(self._deferred):
+            getattr(self, name)
+        return {**self.__dict__, "_deferred": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -527,6 +549,8 @@ def _check_solution(solution: Solution) -> None:
     if not np.isfinite(solution.means).all() or np.isnan(solution.stability).any():
         raise ValueError("means must be finite and stability must not be NaN")
     for name in SOLUTION_FLOATS:
+        if name in solution._deferred:
+            continue
         value = getattr(solution, name)
         if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
             raise ValueError(f"{name} must be finite, got {value!r}")

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from dualib import Curve, Event, JointDistribution, Solution, Status
+from dualib import Curve, Event, JointDistribution, Solution, Status, datasets, solve
 from dualib.distortions import IB, Alpha, DualIB
 
 PXY = np.array([[0.20, 0.05, 0.05], [0.02, 0.28, 0.00], [0.05, 0.10, 0.25]])
@@ -300,3 +300,15 @@ def test_a_missing_extra_is_named(monkeypatch, method, package):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=rf"dualib\[{package}\]"):
         getattr(curve_of(1.0, 2.0), method)()
+
+
+def test_the_rate_of_sweeps_is_computed_when_it_is_asked_for():
+    """Deferred until then; a copy, a pickle and a file hold the number."""
+    solution = solve(datasets.toy(), 8.0)
+    assert "rho" not in vars(solution) and "error_bound" not in vars(solution)
+    copied = pickle.loads(pickle.dumps(solution))
+    assert 0.0 < vars(copied)["rho"] < 1.0
+    assert solution.rho == copied.rho and solution.error_bound == copied.error_bound
+    assert solution.error_bound == pytest.approx(solution.residual / (1.0 - solution.rho))
+    with pytest.raises(AttributeError, match="no attribute 'rhos'"):
+        _ = solution.rhos
