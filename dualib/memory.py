@@ -18,6 +18,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
     from dualib.problem import Problem
 
 _BLOCK = 512  # of pairs of sources, looked at by `dualib.search` at a time
@@ -61,6 +62,23 @@ def check_fits(n_x: int, n_y: int, what: str) -> None:
         With the size that it would need.
     """
     _refuse_above(8 * 4 * n_x * n_y, f"{what} of {n_x} x by {n_y} y")
+
+
+def sparse_memory(n_x: int, n_y: int, nonzeros: int, n_t: int) -> int:
+    """Bytes that a solve on a sparse p(x, y) takes at most, about, with n_t clusters, beside those of p(x, y) itself."""
+    return 8 * (2 * nonzeros + 10 * n_x + 3 * n_x * n_t + 40 * n_y * max(n_t, 128))
+
+
+def check_sparse_fits(joint: JointDistribution, n_t: int = 1) -> None:
+    """Refuse a sparse joint distribution whose solve with n_t clusters cannot fit into memory.
+
+    Raises
+    ------
+    MemoryError
+        With the size that it would need.
+    """
+    what = f"a sparse problem of {joint.n_x} x by {joint.n_y} y with {joint.pxy.nnz} nonzeros and {n_t} clusters"
+    _refuse_above(sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_t), what)
 
 
 def _refuse_above(needed: int, what: str) -> None:

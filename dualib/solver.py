@@ -15,6 +15,8 @@ from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
+from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.sparse_solver import solve_sparse
 from dualib.threads import one_blas_thread
 from dualib.warnings import ConvergenceWarning
 
@@ -88,10 +90,14 @@ def solve(
     """
     beta = validate_beta(beta)
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
-    problem = Problem(joint, as_distortion(distortion))
+    problem = problem_of(joint, as_distortion(distortion))
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    if isinstance(problem, SparseProblem):
+        outcome = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
+        capped = n_clusters is not None and len(outcome.state.atoms) >= n_clusters and outcome.gap > tol
+        return _finish(problem, outcome, tol, certified=certify, capped=capped)
     if certify:
         check_solvable(problem)
-    rng = np.random.default_rng(0 if random_state is None else random_state)
     starts = _starts(problem, init, n_clusters, n_restarts, rng)
     outcome = None
     if certify or (init is None and n_clusters is not None):
