@@ -13,7 +13,9 @@ import numpy as np
 from dualib.jit import kernel
 from dualib.kernels import _exp_row
 
-_ROWS = "float64[::1], int32[::1], int64[::1]"  # a CSR matrix
+_FIXED = "Array({}, 1, 'C', readonly=True)"  # takes writeable arrays too; those of a joint distribution are not
+_ROWS = ", ".join(_FIXED.format(kind) for kind in ("float64", "int32", "int64"))  # a CSR matrix
+_PX = _FIXED.format("float64")
 _JUMP = 200.0  # by how much a term may exceed the scale of its sum before the sum is scaled anew: exp(200) is no overflow
 
 
@@ -40,7 +42,7 @@ def _scatter(data, indices, begin, end, pulls, moments):  # type: ignore[no-unty
 
 
 @kernel(
-    f"void({_ROWS}, float64[::1], float64[:, ::1], float64[::1], int64, int64,"
+    f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], int64, int64,"
     " float64[::1], float64[:, ::1], float64[::1], float64[:, ::1])"
 )
 def sweep_rows(data, indices, indptr, px, table, log_w, first, last, log_z, encoder, weights, moments):  # type: ignore[no-untyped-def]
@@ -91,7 +93,7 @@ def sweep_rows(data, indices, indptr, px, table, log_w, first, last, log_z, enco
             _scatter(data, indices, indptr[x], indptr[x + 1], terms, moments)
 
 
-@kernel(f"void({_ROWS}, float64[::1], float64[:, ::1], int64, int64, float64[::1], float64[::1], float64[:, ::1])")
+@kernel(f"void({_ROWS}, {_PX}, float64[:, ::1], int64, int64, float64[::1], float64[::1], float64[:, ::1])")
 def ascent_rows(data, indices, indptr, log_a, table, first, last, shift, totals, moments):  # type: ignore[no-untyped-def]
     """The gradient function c(s) of the certificate at many points s, and the sums of its ascent step.
 
@@ -131,7 +133,7 @@ def ascent_rows(data, indices, indptr, log_a, table, first, last, shift, totals,
 
 
 @kernel(
-    f"void({_ROWS}, float64[::1], float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], boolean,"
+    f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], boolean,"
     " int64, int64, float64[::1], float64[:, ::1])"
 )
 def tangent_rows(
@@ -171,7 +173,7 @@ def tangent_rows(
         _scatter(data, indices, indptr[x], indptr[x + 1], terms, moments)
 
 
-@kernel(f"void({_ROWS}, float64[::1], float64[:, ::1], float64[::1], float64[::1], int64, int64, float64[:, ::1])")
+@kernel(f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], float64[::1], int64, int64, float64[:, ::1])")
 def gram_rows(data, indices, indptr, px, table, log_w, log_z, first, last, gram):  # type: ignore[no-untyped-def]
     """Add ``sum_x p(x) p(s|x) p(t|x)`` to `gram` (n_t, n_t), its lower half; the arguments are those of `tangent_rows`."""
     n_t = log_w.shape[0]
