@@ -35,7 +35,9 @@ from scipy import sparse
 
 import dualib
 from dualib.distortions import as_distortion
-from dualib.problem import Problem, sweep
+from dualib.problem import Atoms, sweep
+from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.sparse_solver import random_atoms
 
 BETA = 5.0  # of the sweeps
 ABOVE_ONSET = 3.0  # the beta of the solves, over that at which learning begins (BETA, where that is 0)
@@ -95,12 +97,10 @@ def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[st
     """
     clock = time.process_time if os.environ.get("OPENBLAS_NUM_THREADS") == "1" else time.perf_counter
     start = clock()
-    problem = Problem(joint, as_distortion(kind))
+    problem = problem_of(joint, as_distortion(kind))
     prepared = clock() - start
     rng = np.random.default_rng(0)
-    members = rng.standard_exponential((n_t, problem.n))
-    members /= members.sum(axis=1, keepdims=True)
-    atoms = problem.atoms_from_members(members)
+    atoms = _soft_clusters(problem, n_t, rng)
     best, spent, count = np.inf, 0.0, 0
     while count < 3 or spent < 1.0:
         start = clock()
@@ -110,18 +110,36 @@ def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[st
     return {"seconds": best, "prepared": prepared}
 
 
-def time_solve(joint: dualib.JointDistribution, kind: str, beta: float) -> dict[str, Any]:
+def _soft_clusters(problem: Any, n_t: int, rng: np.random.Generator) -> Atoms:
+    """Random clusters that every x may join."""
+    if isinstance(problem, SparseProblem):
+        return random_atoms(problem, n_t, rng)
+    members = rng.standard_exponential((n_t, problem.n))
+    return problem.atoms_from_members(members / members.sum(axis=1, keepdims=True))
+
+
+def time_solve(
+    joint: dualib.JointDistribution, kind: str, beta: float, n_clusters: int | None, max_iter: int
+) -> dict[str, Any]:
     """CPU seconds of one certified solve, the lesser of two where it is short, and what came out."""
     best = np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dualib.ConvergenceWarning)  # the table has the gap
         for _ in range(2):
             start = time.process_time()
-            solution = dualib.solve(joint, beta, kind)
+            solution = dualib.solve(joint, beta, kind, n_clusters=n_clusters, max_iter=max_iter)
             best = min(best, time.process_time() - start)
             if best > 5.0:
                 break
-    return {"seconds": best, "gap": solution.gap, "n_clusters": solution.n_clusters, "certificate": solution.certificate}
+    return {
+        "seconds": best,
+        "gap": solution.gap,
+        "n_clusters": solution.n_clusters,
+        "certificate": solution.certificate,
+        "status": solution.status.name,
+        "residual": solution.residual,
+        "sweeps": solution.n_iter,
+    }
 
 
 def one(options: dict[str, Any]) -> dict[str, Any]:
@@ -133,13 +151,17 @@ def one(options: dict[str, Any]) -> dict[str, Any]:
     else:
         joint = random_joint(options["n_x"], options["n_y"], options["density"])
     built = peak()
-    shape: dict[str, Any] = {"n_x": joint.n_x, "n_y": joint.n_y, "nonzeros": int(np.sum(joint.pxy != 0.0))}
+    shape: dict[str, Any] = {
+        "n_x": joint.n_x,
+        "n_y": joint.n_y,
+        "nonzeros": int(joint.pxy.nnz if joint.is_sparse else np.count_nonzero(joint.pxy)),
+    }
     try:
         if options["what"] == "sweep":
             found = time_sweeps(joint, options["kind"], options["n_t"])
         else:
             beta = options["beta"] or ABOVE_ONSET * dualib.onset(joint, options["kind"]) or BETA
-            found = time_solve(joint, options["kind"], beta)
+            found = time_solve(joint, options["kind"], beta, options.get("n_t") or None, options.get("max_iter") or 20_000)
     except MemoryError as error:
         return {**shape, "refused": str(error)}
     clusters = found.get("n_clusters", options["n_t"])
@@ -201,7 +223,8 @@ def show_one(row: dict[str, Any]) -> None:
     print(f"{row['nonzeros']} nonzeros", end=", ")
     extra = f"prepared in {row['prepared']:.3g} s" if "prepared" in row else ""
     if "gap" in row:
-        extra = f"{row['n_clusters']} clusters, gap {row['gap']:.1e} nats, {row['certificate']}"
+        extra = f"{row['n_clusters']} clusters, gap {row['gap']:.3g} nats, {row['certificate']}, {row['status']}"
+        extra += f", {row['sweeps']} sweeps, residual {row['residual']:.1e}"
     print(
         f"{row['seconds']:.3g} s, {extra}; peak {row['peak MiB']:.0f} MiB, {row['multiple']:.1f} times input and encoder",
         flush=True,
@@ -221,6 +244,7 @@ def main() -> None:
     parser.add_argument("--n-y", type=int, default=2_000, help="with --large (default 2,000)")
     parser.add_argument("--nonzeros", type=int, default=5_000_000, help="with --large (default 5 million)")
     parser.add_argument("--solve", type=float, metavar="BETA", help="with --large and --text: solve as well")
+    parser.add_argument("--max-iter", type=int, default=300, help="with --solve: sweeps at most (default 300)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -229,7 +253,7 @@ def main() -> None:
     if options.large or options.text:
         case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "n_x": options.n_x, "n_y": options.n_y}
         case["density"] = options.nonzeros / (options.n_x * options.n_y)
-        case |= {"text": str(options.text or ""), "words": options.words}
+        case |= {"text": str(options.text or ""), "words": options.words, "max_iter": options.max_iter}
         print("sweep: ", end="", flush=True)
         show_one(measure(what="sweep", **case))
         if options.solve is not None:

@@ -136,9 +136,7 @@ def ascent_rows(data, indices, indptr, log_a, table, first, last, shift, totals,
     f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], boolean,"
     " int64, int64, float64[::1], float64[:, ::1])"
 )
-def tangent_rows(
-    data, indices, indptr, px, table, log_w, log_z, turn, lift, coupled, first, last, weights, moments
-):  # type: ignore[no-untyped-def]
+def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, coupled, first, last, weights, moments):  # type: ignore[no-untyped-def]
     """The derivative of the sums of `sweep_rows` where the terms move by ``lift_t + sum_y p(y|x) turn[y, t]``.
 
     Parameters

@@ -35,6 +35,7 @@ _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: round
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
 _SOFT = 0.02  # part of everything in a softened source
 _PATIENCE = 30
+_SEEN = 1e-14  # y that a cluster has with no more probability count for nothing in its stability, as its members do
 _TRIED = 10  # sweeps after which restarts are compared
 
 
@@ -154,8 +155,6 @@ def polish(problem: SparseProblem, beta: float, atoms: Atoms, *, tol: float, max
             history.clear()
         state = following
         trail.append((state.objective, state.residual))
-    if not state.residual <= tol:
-        return state, n_iter
     return state, n_iter
 
 
@@ -235,14 +234,15 @@ def _parts(count: int) -> list[np.ndarray]:
 def stability(problem: SparseProblem, state: Sweep) -> Array:
     """beta lambda_max( Cov_t(p(y|x)) diag(1 / r) ) of each cluster, (n_t,), by the power method: from below, to a few digits."""
     means = state.new.means.T
-    root = np.sqrt(np.where(means > 0.0, means, 1.0))
-    vector = np.random.default_rng(0).standard_normal(means.shape) * (means > 0.0)
+    seen = means > _SEEN
+    root = np.sqrt(np.where(seen, means, 1.0))
+    vector = np.random.default_rng(0).standard_normal(means.shape) * (seen)
     result = np.zeros(len(state.atoms))
     for _ in range(_LANCZOS):
         vector = vector / np.maximum(np.sqrt(np.sum(vector * vector, axis=0)), 1e-300)
-        turn = np.where(means > 0.0, vector / root, 0.0)
+        turn = np.where(seen, vector / root, 0.0)
         weights, moments = problem.tangent(state, turn, -np.sum(means * turn, axis=0), coupled=False)
-        image = np.where(means > 0.0, (moments - means * weights) / root, 0.0) / state.new.weights
+        image = np.where(seen, (moments - means * weights) / root, 0.0) / state.new.weights
         result = np.maximum(np.sum(vector * image, axis=0), 0.0)
         vector = image
     return state.beta * result
