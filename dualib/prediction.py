@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dualib._validation import as_probability_rows
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem
+from dualib.sparse_problem import problem_of
 
 if TYPE_CHECKING:
     from dualib.results import Assignment, DecoderKind, Solution
@@ -38,7 +39,7 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
     """
     _check_choice("assignment", assignment, ("soft", "map"))
     rows = as_probability_rows("py_x", py_x, solution.joint.n_y)
-    problem = Problem(solution.joint, solution.distortion)
+    problem = problem_of(solution.joint, solution.distortion)
     face = None if solution.distortion.support is None else solution.decoder > 0.0
     encoder = encode_rows(problem, Atoms(solution.weights, solution.means, face), solution.beta, rows)
     return as_map(encoder) if assignment == "map" else encoder
@@ -90,8 +91,8 @@ def bayes_decoder(solution: Solution) -> Array:
     Of the IB it is the decoder itself; a cluster that no source is in (weight 0) keeps the decoder of the problem, or p(y) where
     that is no distribution over y.
     """
-    joint = solution.joint.to_dense()
-    pairs = (joint.px[:, None] * solution.encoder).T @ joint.py_x
+    joint = solution.joint
+    pairs = np.asarray(joint.py_x.T @ (joint.px[:, None] * solution.encoder)).T
     weights = pairs.sum(axis=1, keepdims=True)
     spare = solution.decoder if solution.decoder.shape == pairs.shape else np.broadcast_to(joint.py, pairs.shape)
     return np.where(weights > 0.0, pairs / np.where(weights > 0.0, weights, 1.0), spare)
