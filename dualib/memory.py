@@ -7,7 +7,9 @@ at at a time, C = min(2000, 5 n) candidates of the search, and n_t <= n clusters
     most  = least + 3 n^2 + 2 C^2 + 64 k (n + k)                ... of many candidates
                   + 3 n_t n (1 + min(n, k))                     and Newton's method on n_t clusters
 
-where k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the
+A sparse problem of the IB with `nonzeros` takes about 2 nonzeros + 10 n_x + 3 n_x n_t + 40 n_y max(n_t, 128) beside p(x, y).
+
+Above, k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the
 search finds. Of each point, a path (`anneal`) keeps 2 n_t (n + 2 k) + C k numbers at most, and so does its checkpoint.
 """
 

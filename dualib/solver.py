@@ -93,11 +93,9 @@ def solve(
     problem = problem_of(joint, as_distortion(distortion))
     rng = np.random.default_rng(0 if random_state is None else random_state)
     if isinstance(problem, SparseProblem):
-        outcome = solve_sparse(
-            problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng
-        )
-        capped = n_clusters is not None and len(outcome.state.atoms) >= n_clusters and outcome.gap > tol
-        return _finish(problem, outcome, tol, certified=certify, capped=capped)
+        found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
+        capped = n_clusters is not None and len(found.state.atoms) >= n_clusters and found.gap > tol
+        return _finish(problem, found, tol, certified=certify, capped=capped)
     if certify:
         check_solvable(problem)
     starts = _starts(problem, init, n_clusters, n_restarts, rng)

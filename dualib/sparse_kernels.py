@@ -1,8 +1,8 @@
 """The compiled loops over the nonzeros of a sparse p(y|x): one row x at a time, all clusters of it in contiguous memory.
 
 A table (n_y, n_t) holds ``beta log p(y|t)``, -inf where p(y|t) is 0; row x of the terms is then the sum over its nonzeros of
-``p(y|x) table[y]``, -inf exactly where the divergence is infinite. Each call takes the rows `first` to `last` and adds to sums of its
-own, so that calls can run at once; `dualib.sparse_problem` adds these up in the order of the rows, whatever the number of threads.
+``p(y|x) table[y]``, -inf exactly where the divergence is infinite. Each call takes the rows `first` to `last` and adds to its own
+sums, so that calls can run at once; `dualib.sparse_problem` adds these up in the order of the rows, whatever the number of threads.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A sparse p(y|x) kept sparse for the IB: the reduced problem, its sweep and its gradient function, by rows of a CSR matrix.
 
-Clusters have dense decoders (n_t, n_y) and the encoder (n_x, n_t) is made once, at the end: a sweep keeps nothing per pair of x and t.
+Clusters have dense decoders (n_t, n_y) and the encoder (n_x, n_t) is made once, at the end: a sweep keeps none.
 Its sums are split into at most CHUNKS runs of rows, done by as many threads as there are, and added up in the order of the rows, so
 that results are the same bit for bit with any number of threads.
 """
@@ -42,7 +42,7 @@ def problem_of(joint: JointDistribution, distortion: Distortion) -> Problem:
 class SparseProblem(Problem):
     """A sparse joint distribution seen through the IB's distortion.
 
-    Of `Problem` it has what does not need a dense array over x: p(x), the offsets, `row_of`, the link and the decoder of clusters. The
+    Of `Problem` it has what needs no dense array over x: p(x), offsets, `row_of`, the link and the decoder of clusters. The
     posterior of its sweeps is left empty, (n_t, 0).
 
     Attributes
@@ -94,7 +94,7 @@ class SparseProblem(Problem):
         return float(beta * self.constant - np.sum(self.px * log_z))  # by NumPy's sum: BLAS rounds by its number of threads
 
     def sums(self, beta: float, atoms: Atoms, *, moments: bool = True) -> tuple[Array, Array, Array]:
-        """log Z (n,), the new weights (n_t,), and the new weights times the new means (n_y, n_t), or (0, n_t) without `moments`."""
+        """Log Z (n,), the new weights (n_t,), and the new weights times the new means (n_y, n_t), or (0, n_t) without `moments`."""
         n_t, n_y = len(atoms), self.joint.n_y if moments else 0
         table, log_w = self.table(beta, atoms), np.log(atoms.weights)
         log_z, no_encoder = np.empty(self.n), np.empty((0, n_t))
@@ -104,7 +104,8 @@ class SparseProblem(Problem):
             kernels.sweep_rows(*self._csr, self.px, table, log_w, first, last, log_z, no_encoder, *sums)
             return sums
 
-        return (log_z, *_summed(part, self.n))
+        weights, sums = _summed(part, self.n)
+        return log_z, weights, sums
 
     def encoder(self, beta: float, atoms: Atoms, rows: Any = None) -> tuple[Array, Array]:
         """p(t|x) (m, n_t) and log Z (m,) of the sources, or of any CSR `rows` of conditionals; rows of zeros where log Z is -inf."""
@@ -182,7 +183,8 @@ class SparseProblem(Problem):
 
     def allowed(self, face: Mask | None, support: Array | None = None) -> Mask:
         """Pairs (n_t, n) of finite divergence: dense, so for a few atoms only."""
-        assert face is not None
+        if face is None or support is not None:
+            return super().allowed(face, support)
         from scipy import sparse
 
         pattern = sparse.csr_array((np.ones(self.rows.nnz), self.rows.indices, self.rows.indptr), shape=self.rows.shape)
@@ -204,9 +206,9 @@ def n_threads() -> int:
         available = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
         available = os.cpu_count() or 1
-    import numba
+    from numba import config
 
-    return max(1, min(available, int(numba.config.NUMBA_NUM_THREADS), CHUNKS))
+    return max(1, min(available, int(vars(config)["NUMBA_NUM_THREADS"]), CHUNKS))
 
 
 def _in_order(part: Callable[[int, int], tuple[Array, ...]], n: int) -> Iterator[tuple[Array, ...]]:

@@ -1,7 +1,7 @@
-"""The global loop on a sparse problem: as `dualib.optimise`, with nothing kept per pair of x and t, and from a bounded number of starts.
+"""The global loop on a sparse problem: as `dualib.optimise`, from a bounded number of starts.
 
-Clusters grow from few: sweeps with Anderson's acceleration, then a search for points with c > 1 among a bounded number of starts, which
-become clusters, until none is found, `most` clusters are reached, or the sweeps are spent.
+Clusters grow from few: sweeps with Anderson's acceleration, then a search for points with c > 1 among a bounded number of starts, which become
+clusters, until none is found, `most` clusters are reached, or the sweeps are spent.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def search_sparse(problem: SparseProblem, state: Sweep, rng: np.random.Generator
             break
     order = np.argsort(-values, kind="stable")
     points, values = points.pick(order), values[order]
-    close = np.tril(distance_matrix(problem, beta, points, points) < 1e-6, -1).any(axis=1)
+    close = np.asarray(np.tril(distance_matrix(problem, beta, points, points) < 1e-6, -1).any(axis=1))
     return Maxima(points.pick(~close), values[~close])
 
 
@@ -232,7 +232,7 @@ def _parts(count: int) -> list[np.ndarray]:
 
 
 def stability(problem: SparseProblem, state: Sweep) -> Array:
-    """beta lambda_max( Cov_t(p(y|x)) diag(1 / r) ) of each cluster, (n_t,), by the power method: from below, to a few digits."""
+    """The numbers beta lambda_max( Cov_t(p(y|x)) diag(1 / r) ) of each cluster, (n_t,), from below, by the power method."""
     means = state.new.means.T
     seen = means > _SEEN
     root = np.sqrt(np.where(seen, means, 1.0))

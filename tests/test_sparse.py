@@ -89,6 +89,7 @@ def test_a_solution_is_saved_and_encodes(tmp_path, always_sparse):
     rows = solution.joint.py_x.toarray()
     live = solution.joint.px > 0.0
     np.testing.assert_allclose(solution.encode(rows[live]), solution.encoder[live], atol=1e-9)
+    np.testing.assert_allclose(solution.encode(rows[:3]), solution.encoder[:3], atol=1e-9)
 
 
 def test_only_large_sparse_tables_of_the_ib_stay_sparse():
