@@ -1,7 +1,7 @@
 """The global loop on a sparse problem: as `dualib.optimise`, from a bounded number of starts.
 
-Clusters grow from few: sweeps with Anderson's acceleration, then a search for points with c > 1 among a bounded number of starts, which become
-clusters, until none is found, `most` clusters are reached, or the sweeps are spent.
+Clusters grow from few: sweeps with Anderson's acceleration, then a search for points with c > 1 among a bounded number of starts.
+These become clusters, until none is found, `most` clusters are reached, or the sweeps are spent.
 """
 
 from __future__ import annotations
