@@ -17,9 +17,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from dualib.distortions import Array
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
+from dualib.newton_kernels import NOTHING
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, newton_steps, sweep
 from dualib.search import log_c, newton_means
-from dualib.stationary import stationary_step
+from dualib.stationary import in_kernel, stationary_step
 
 _CORRECTED = 1e-12
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
@@ -36,6 +37,9 @@ POSITIVE = 1e-13  # log c above this is a violation
 
 def correct(problem: Problem, beta: float, atoms: Atoms, max_newton: int = 12) -> Sweep | None:
     """The stationary point on these atoms by undamped Newton steps; None where they diverge or an atom would lose its weight."""
+    if in_kernel(problem, atoms):
+        settled, atoms, *_ = newton_steps(problem, beta, atoms, goal=_CORRECTED, most=max_newton, end=NOTHING)
+        return sweep(problem, beta, atoms) if settled else None
     state = sweep(problem, beta, atoms)
     for _ in range(max_newton):
         if state.residual <= _CORRECTED or not math.isfinite(state.residual):

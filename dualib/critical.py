@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import brentq
 
+from dualib.branch import ascend, distinct
 from dualib.distortions import Distortion, as_distortion, local_critical_beta
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import search
 from dualib.threads import one_blas_thread
+
+_POSITIVE = 1e-15  # log c above this is a violation
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -36,8 +39,9 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     Notes
     -----
     For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
-    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), and search again. This is
-    Newton's method on the maximum over s; the searches decide, so the value is as sure as a multistart certificate.
+    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), let s climb there, and
+    so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
+    a multistart certificate.
     """
     problem = Problem(joint, as_distortion(distortion))
     return onset_of(problem, np.random.default_rng(0))
@@ -52,14 +56,24 @@ def onset_of(problem: Problem, rng: np.random.Generator) -> float:
     while np.isfinite(beta):
         state = sweep(problem, beta, trivial)
         maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
-        roots = [
-            _root(problem, trivial, maxima.points.pick(np.array([j])), beta) for j in np.flatnonzero(maxima.log_c > 1e-15)
-        ]
-        lower = min([root for root in roots if root < beta * (1.0 - 1e-12)], default=None)
-        if lower is None:
+        lower = _descended(problem, trivial, beta, maxima.points.pick(maxima.log_c > _POSITIVE))
+        if lower == beta:
             return beta
         beta = lower
     return math.inf
+
+
+def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:
+    """The least beta that these points lead to: from each root of log c at fixed points they climb again, until none violates."""
+    while len(points):
+        roots = [_root(problem, trivial, points.pick(np.array([j])), beta) for j in range(len(points))]
+        if not min(roots) < beta * (1.0 - 1e-12):
+            break
+        beta = min(roots)
+        state = sweep(problem, beta, trivial)
+        points, values = ascend(problem, state, points)
+        points = distinct(problem, state, points.pick(values > _POSITIVE))  # one may have run into the one cluster
+    return beta
 
 
 def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator) -> float:

@@ -305,7 +305,8 @@ def _compress(rows: Array, pull: Array) -> tuple[Array, Array]:
 
 def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
     """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped."""
-    if damping == 0.0 and size_of(state.atoms, problem) > _SMALL and problem.n + len(state.atoms) <= _LARGEST_BORDERED:
+    bordered = size_of(state.atoms, problem) > _SMALL and problem.n + len(state.atoms) <= _LARGEST_BORDERED
+    if damping == 0.0 and bordered:
         proposal = stationary_step(problem, state, descending=True)
         if proposal is not None:
             return proposal

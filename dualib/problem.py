@@ -10,16 +10,23 @@ import contextlib
 import functools
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dualib import kernels
-from dualib.distortions import Array, Distortion, Mask
+from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
+from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
 
 MOST_FACES = 1000
+_FEW_FEATURES, _AT_ONCE = (
+    32,
+    2_000_000,
+)  # features, and numbers in all, up to which the stability of all atoms is computed at once
+_NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
+_KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
 NEGLIGIBLE = (
     1e-200  # p(x) up to which a source is treated as one of probability 0: squares and quotients of less are no numbers
 )
@@ -68,6 +75,10 @@ class Problem:
         Their conditionals.
     support : (n, n_y) bool or None
         Where p(y|x) > 0; None where no zero matters.
+    pxU : (n, k)
+        p(x) U[x].
+    known : int or None
+        The number by which the kernels of `dualib.newton_kernels` know the distortion.
     row_of : (n_x,) int
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
     """
@@ -102,6 +113,8 @@ class Problem:
         self.constant: float = float(self.px @ self.a)
         self.support: Mask | None = None if support is None or support[first].all() else support[first]
         self._support_f = None if self.support is None else self.support.astype(np.float64)
+        self.pxU: Array = self.px[:, None] * self.U
+        self.known: int | None = _KNOWN.get(type(distortion))
         self._links: deque[tuple[Atoms, tuple[Array, Array]]] = deque(maxlen=2)
 
     @property
@@ -165,13 +178,40 @@ class Problem:
 
         The last two are kept: a sweep needs them at both its ends, and the next one starts where it ended.
         """
+        result = self.known_link(atoms)
+        if result is None:
+            result = self._linked(atoms)
+            self._links.append((atoms, result))
+        return result
+
+    def _linked(self, atoms: Atoms) -> tuple[Array, Array]:
+        if self.known is None:
+            with np.errstate(all="ignore"):
+                return self.distortion.link(*self._on_face(atoms))
+        v, b = np.empty(atoms.means.shape), np.empty(len(atoms))
+        link_known(self.known, _writable(atoms.means), _NOWHERE if atoms.face is None else _writable(atoms.face), v, b)
+        return v, b
+
+    def known_link(self, atoms: Atoms) -> tuple[Array, Array] | None:
+        """V and b where they are kept."""
         for known, result in self._links:
             if known is atoms:  # the object, not its arrays: these may be a caller's, who writes into them
                 return result
-        with np.errstate(all="ignore"):
-            result = self.distortion.link(*self._on_face(atoms))
+        return None
+
+    def remember_link(self, atoms: Atoms, result: tuple[Array, Array]) -> None:
+        """Keep V and b of these atoms, as `link` would."""
         self._links.append((atoms, result))
-        return result
+
+    def for_kernels(self, atoms: Atoms) -> tuple[Array, Array, Mask, Mask]:
+        """Weights, means, faces (n_t, n_y) and pairs (n_t, n) allowed on them, for kernels: the last two empty without zeros.
+
+        A kernel compiled for arrays that may be written takes no other; it does not write into these.
+        """
+        weights, means = _writable(atoms.weights), _writable(atoms.means)
+        if atoms.face is None:
+            return weights, means, _NOWHERE, _NOWHERE
+        return weights, means, _writable(atoms.face), self.allowed(atoms.face)
 
     def decoder(self, atoms: Atoms) -> Array:
         """The decoder p(y|t), (n_t, n_y)."""
@@ -187,6 +227,10 @@ class Problem:
 
     def stability(self, atoms: Atoms, members: Array) -> Array:
         """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1."""
+        k = self.U.shape[1]
+        if k <= min(self.n, _FEW_FEATURES) and members.size * k <= _AT_ONCE:
+            rows = self.whitened(atoms) * np.sqrt(members)[:, :, None]
+            return np.maximum(np.linalg.eigvalsh(np.matmul(rows.transpose(0, 2, 1), rows))[:, -1], 0.0)
         result = np.zeros(len(atoms))
         for t, weights in enumerate(members):
             live = np.flatnonzero(weights > 1e-14 * weights.max())
@@ -210,6 +254,10 @@ class Problem:
         face = live @ (1.0 - self._support_f) == 0.0
         feasible = face.any(axis=1)
         return Atoms(weights[feasible], means[feasible], face[feasible])
+
+
+def _writable(array: Any) -> Any:
+    return array if array.flags.carray else np.require(array, requirements=["C", "W"])
 
 
 def _lifted(distortion: Distortion, py_x: Array, live: Mask) -> tuple[Array, Array]:
@@ -255,8 +303,7 @@ def trivial_atoms(problem: Problem) -> Atoms:
     return problem.atoms_from_members(problem.px[None, :], np.ones(1))
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(NamedTuple):
     """One evaluation at `atoms`: the objective there, the encoder, and where a sweep would go.
 
     Attributes
@@ -289,6 +336,33 @@ def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     """Evaluate the objective at `atoms` and make one Blahut-Arimoto step; all weights must be positive."""
     if problem.is_sparse:
         return problem.sweep(beta, atoms)
+    return _sweep_by_link(problem, beta, atoms) if problem.known is None else _sweep_known(problem, beta, atoms)
+
+
+def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
+    link = problem.known_link(atoms)
+    v, b = link or (np.empty(atoms.means.shape), np.empty(len(atoms)))
+    value, residual, posterior, log_z, c, weights, means, new_v, new_b = sweep_known(
+        problem.known, beta, problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms), v, b, link is not None
+    )
+    new = Atoms(weights, means, atoms.face)
+    if link is None:
+        problem.remember_link(atoms, (v, b))
+    problem.remember_link(new, (new_v, new_b))
+    return Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
+
+
+def newton_steps(
+    problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, end: int
+) -> tuple[bool, Atoms, Array, Array, float]:
+    """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
+    arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
+    settled, weights, means, d_weights, d_means, slope = newton_known(problem.known, beta, *arrays, goal, most, end)
+    return settled, Atoms(weights, means, atoms.face), d_weights, d_means, slope
+
+
+def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
+    """The same for any distortion, through its link."""
     terms = problem.log_terms(atoms, beta)
     terms += np.log(atoms.weights)[:, None]
     log_z, work = np.empty(problem.n), np.empty(problem.n)
@@ -299,9 +373,7 @@ def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     live = weights > 0.0
     means = atoms.means.copy()
     if not problem.distortion.fixed_atoms:
-        few = problem.U.shape[1] < len(atoms)  # p(x) goes onto whichever factor is smaller
-        moments = terms @ (problem.px[:, None] * problem.U) if few else (terms * problem.px) @ problem.U
-        means[live] = moments[live] / weights[live, None]
+        means[live] = (terms @ problem.pxU)[live] / weights[live, None]
     new = Atoms(weights, means, atoms.face)
     c = weights / atoms.weights
     residual = float(max(np.max(np.abs(c - 1.0)), np.sqrt(np.max(natural_distance(problem, beta, atoms, new)))))

@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from dualib import kernels
 from dualib.distortions import Array, Mask
+from dualib.newton_kernels import log_c_known
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 
 _PAIRS_PER_SOURCE = 2
@@ -202,8 +203,13 @@ def _on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) -
 
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
     """Log c at each point (m,), and the weights over the sources of its ascent step (m, n)."""
-    terms = problem.log_terms(points, beta)
-    values, work = np.empty(len(points)), np.empty(problem.n)
+    values = np.empty(len(points))
+    if problem.known is not None:
+        terms = np.empty((len(points), problem.n))
+        _, *arrays = problem.for_kernels(points)
+        log_c_known(problem.known, beta, problem.UT, log_a, *arrays, values, terms)
+        return values, terms
+    terms, work = problem.log_terms(points, beta), np.empty(problem.n)
     kernels.responsibility(terms, log_a, values, work)
     return values, terms
 

@@ -69,6 +69,7 @@ class SparseProblem(Problem):
         self.a: Array = _row_sums(self.rows, _xlogx(self.rows.data))
         self.constant: float = float(np.sum(self.px * self.a))
         self.support = None
+        self.known = None  # the kernels of known distortions are dense over x
         self._links: deque[tuple[Atoms, tuple[Array, Array]]] = deque(maxlen=2)
         self._turned: deque[tuple[Atoms, float, Array]] = deque(maxlen=2)
 

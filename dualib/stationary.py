@@ -19,7 +19,8 @@ from scipy.linalg.lapack import dgetrf as getrf
 from scipy.linalg.lapack import dgetrs as getrs
 
 from dualib.distortions import Array
-from dualib.problem import Atoms, Problem, Sweep
+from dualib.newton_kernels import LARGEST, STEP, TANGENT
+from dualib.problem import Atoms, Problem, Sweep, newton_steps
 
 
 class _Response:
@@ -134,16 +135,39 @@ class StationarySystem:
         return weights, step, inner, float(np.max(length / self._root_w[:, 0]))
 
 
+def in_kernel(problem: Problem, atoms: Atoms) -> bool:
+    """Whether Newton's method runs whole inside a compiled kernel: a distortion known there, and not too large."""
+    return problem.known is not None and problem.n + len(atoms) <= LARGEST
+
+
+def branch_tangent(problem: Problem, state: Sweep) -> tuple[Array, Array] | None:
+    """The derivatives of weights and means along the branch of stationary points, by log beta; None where it is singular."""
+    if in_kernel(problem, state.atoms):
+        regular, _, weights, means, _ = newton_steps(problem, state.beta, state.atoms, goal=0.0, most=0, end=TANGENT)
+        return (weights, means) if regular else None
+    with np.errstate(all="ignore"):
+        try:
+            weights, means = StationarySystem(problem, state).tangent()
+        except np.linalg.LinAlgError:
+            return None
+    return (weights, means) if np.isfinite(weights).all() and np.isfinite(means).all() else None
+
+
 def stationary_step(problem: Problem, state: Sweep, *, descending: bool = False) -> Atoms | None:
     """One Newton step on weights and means; None where the system is singular. No step is longer than 1 in the natural metric.
 
     Atoms whose weight would end at or below 0 are dropped. With `descending`, None also where the step does not lead downhill.
     """
-    with np.errstate(all="ignore"):  # far from a solution entries may overflow: the step is then refused
-        try:
-            weights, means, slope = StationarySystem(problem, state).newton()
-        except np.linalg.LinAlgError:
+    if in_kernel(problem, state.atoms):
+        regular, _, weights, means, slope = newton_steps(problem, state.beta, state.atoms, goal=0.0, most=0, end=STEP)
+        if not regular:
             return None
+    else:
+        with np.errstate(all="ignore"):  # far from a solution entries may overflow: the step is then refused
+            try:
+                weights, means, slope = StationarySystem(problem, state).newton()
+            except np.linalg.LinAlgError:
+                return None
     if descending and not slope < 0.0:
         return None
     return moved_atoms(state.atoms, weights, means)

@@ -15,15 +15,14 @@ import numpy as np
 
 from dualib.branch import Branch, correct
 from dualib.distortions import Array
-from dualib.problem import Atoms, Problem, Sweep, sweep
-from dualib.stationary import StationarySystem, moved_atoms
+from dualib.problem import Problem, Sweep
+from dualib.stationary import branch_tangent, moved_atoms
 
 _CLOSE = 1e-6  # in log beta: a root nearer than this is extrapolated, by the parabola known
 _LONGEST = 0.2  # step in log beta
 _KEPT = 0.05  # part of the way to the root that a step leaves
 _FIRST = 0.4  # part of the way of the first step, from which the bend of the weights is known
 _STEEP = 100.0  # a weight that falls faster than this by log beta is about to fold, not to cross 0
-_SETTLED = 1e-11  # residual of the states on the way
 _MOST_STEPS, _MOST_NEWTON = 20, 6
 _TIE = 1e-6  # roots nearer to each other than this, in log beta, are one event of several clusters
 
@@ -103,12 +102,8 @@ class _Point:
 
     @classmethod
     def of(cls, problem: Problem, state: Sweep) -> _Point | None:
-        with np.errstate(all="ignore"):
-            try:
-                weights, means = StationarySystem(problem, state).tangent()
-            except np.linalg.LinAlgError:
-                return None
-        return cls(state, weights, means) if np.isfinite(weights).all() and np.isfinite(means).all() else None
+        tangent = branch_tangent(problem, state)
+        return None if tangent is None else cls(state, *tangent)
 
     def bent(self, before: _Point) -> _Point:
         """The same with the bend since another point."""
@@ -131,34 +126,7 @@ class _Point:
         atoms = moved_atoms(self.state.atoms, signed * self.weights, signed * self.means)
         if atoms is None or len(atoms) != len(self.state.atoms):
             return None
-        settled = _settled(problem, beta, atoms)
-        if settled is None or not Branch(problem, self.state).continuous(self.state, settled.state):
+        settled = correct(problem, beta, atoms, max_newton=_MOST_NEWTON)
+        if settled is None or not Branch(problem, self.state).continuous(self.state, settled):
             return None
-        return settled
-
-
-def _settled(problem: Problem, beta: float, atoms: Atoms) -> _Point | None:
-    """Newton's method at `beta`, and the tangent from the last system factored."""
-    state = sweep(problem, beta, atoms)
-    for _ in range(_MOST_NEWTON):
-        if not math.isfinite(state.residual):
-            return None
-        with np.errstate(all="ignore"):
-            try:
-                system = StationarySystem(problem, state)
-                tangent = system.tangent()
-                weights, means, _ = system.newton()
-            except np.linalg.LinAlgError:
-                return None
-        if state.residual <= _SETTLED:
-            return _Point(state, *tangent)
-        proposal = moved_atoms(state.atoms, weights, means)
-        if proposal is None or len(proposal) != len(state.atoms):
-            return None
-        trial = sweep(problem, beta, proposal)
-        if not trial.residual < max(0.5 * state.residual, 1e-13):
-            return _Point(state, *tangent) if state.residual < 1e-9 else None
-        state = trial
-        if state.residual <= _SETTLED:
-            return _Point(state, *tangent)
-    return None
+        return _Point.of(problem, settled)
