@@ -133,19 +133,17 @@ def ascent_rows(data, indices, indptr, log_a, table, first, last, shift, totals,
 
 
 @kernel(
-    f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], boolean,"
+    f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1],"
     " int64, int64, float64[::1], float64[:, ::1])"
 )
-def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, coupled, first, last, weights, moments):  # type: ignore[no-untyped-def]
-    """The derivative of the sums of `sweep_rows` where the terms move by ``lift_t + sum_y p(y|x) turn[y, t]``.
+def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, first, last, weights, moments):  # type: ignore[no-untyped-def]
+    """The derivative of the sums of `sweep_rows` where the terms move by ``lift_t + sum_y p(y|x) turn[y, t]`` and log Z stays.
 
     Parameters
     ----------
     data, indices, indptr, px, table, log_w, log_z
         As of `sweep_rows`, at a point where log_z is finite.
     turn, lift : (n_y, n_t), (n_t,)
-    coupled : bool
-        False: as if each cluster kept its own normaliser, which leaves ``sum_x p(x) p(t|x) (...)`` of each cluster alone.
     first, last : int
         The rows to do.
     weights, moments : (n_t,), (n_y, n_t)
@@ -161,33 +159,10 @@ def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, cou
         for t in range(n_t):
             terms[t] -= log_z[x]
         _exp_row(terms, work)
-        mean = 0.0
-        if coupled:
-            for t in range(n_t):
-                mean += terms[t] * moved[t]
         for t in range(n_t):
-            terms[t] *= px[x] * (moved[t] - mean)
+            terms[t] *= px[x] * moved[t]
             weights[t] += terms[t]
         _scatter(data, indices, indptr[x], indptr[x + 1], terms, moments)
-
-
-@kernel(f"void({_ROWS}, {_PX}, float64[:, ::1], float64[::1], float64[::1], int64, int64, float64[:, ::1])")
-def gram_rows(data, indices, indptr, px, table, log_w, log_z, first, last, gram):  # type: ignore[no-untyped-def]
-    """Add ``sum_x p(x) p(s|x) p(t|x)`` to `gram` (n_t, n_t), its lower half; the arguments are those of `tangent_rows`."""
-    n_t = log_w.shape[0]
-    terms, work = np.empty(n_t), np.empty(n_t)
-    for x in range(first, last):
-        terms[:] = log_w
-        _add_terms(data, indices, indptr[x], indptr[x + 1], table, terms)
-        for t in range(n_t):
-            terms[t] -= log_z[x]
-        _exp_row(terms, work)
-        for s in range(n_t):
-            pull = px[x] * terms[s]
-            if pull > 0.0:
-                row = gram[s]
-                for t in range(s + 1):
-                    row[t] += pull * terms[t]
 
 
 @kernel(f"void({_ROWS}, uint64[::1])")

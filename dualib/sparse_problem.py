@@ -139,31 +139,19 @@ class SparseProblem(Problem):
             means = np.where(totals > 0.0, sums / totals, points.means.T[:n_y]).T
         return values, np.ascontiguousarray(means)
 
-    def tangent(self, state: Sweep, turn: Array, lift: Array, *, coupled: bool) -> tuple[Array, Array]:
-        """The derivatives of the weights (n_t,) and of the moments (n_y, n_t) of a sweep, where its terms move; see the kernel."""
+    def tangent(self, state: Sweep, turn: Array, lift: Array) -> tuple[Array, Array]:
+        """The derivatives of the weights (n_t,) and of the moments (n_y, n_t) of a sweep, where its terms move and log Z stays."""
         n_t = len(lift)
         table, log_w = self.table(state.beta, state.atoms), np.log(state.atoms.weights)
         turn = np.ascontiguousarray(turn)
 
         def part(first: int, last: int) -> tuple[Array, Array]:
             sums = np.zeros(n_t), np.zeros((self.joint.n_y, n_t))
-            kernels.tangent_rows(*self._csr, self.px, table, log_w, state.log_z, turn, lift, coupled, first, last, *sums)
+            kernels.tangent_rows(*self._csr, self.px, table, log_w, state.log_z, turn, lift, first, last, *sums)
             return sums
 
         weights, moments = _summed(part, self.n)
         return weights, moments
-
-    def gram(self, beta: float, atoms: Atoms, log_z: Array) -> Array:
-        """``sum_x p(x) p(s|x) p(t|x)``, (n_t, n_t)."""
-        table, log_w = self.table(beta, atoms), np.log(atoms.weights)
-
-        def part(first: int, last: int) -> tuple[Array]:
-            own = np.zeros((len(atoms), len(atoms)))
-            kernels.gram_rows(*self._csr, self.px, table, log_w, log_z, first, last, own)
-            return (own,)
-
-        (half,) = _summed(part, self.n)
-        return half + np.tril(half, -1).T
 
     def table(self, beta: float, atoms: Atoms) -> Array:
         """``beta log p(y|t)`` laid out (n_y, n_t), -inf off the faces; that of the last atoms is kept."""

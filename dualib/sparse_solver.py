@@ -241,7 +241,7 @@ def stability(problem: SparseProblem, state: Sweep) -> Array:
     for _ in range(_LANCZOS):
         vector = vector / np.maximum(np.sqrt(np.sum(vector * vector, axis=0)), 1e-300)
         turn = np.where(seen, vector / root, 0.0)
-        weights, moments = problem.tangent(state, turn, -np.sum(means * turn, axis=0), coupled=False)
+        weights, moments = problem.tangent(state, turn, -np.sum(means * turn, axis=0))
         image = np.where(seen, (moments - means * weights) / root, 0.0) / state.new.weights
         result = np.maximum(np.sum(vector * image, axis=0), 0.0)
         vector = image
