@@ -8,7 +8,9 @@
 
 Each measurement is a process of its own, so that its peak memory (`resource.getrusage`) is its own. Memory is what the process
 had at its peak beyond what it had once dualib was imported and compiled, as a multiple of the input (dense: p(x,y); sparse: the
-CSR arrays) plus the encoder (n_x, n_t). The exponent is the slope of log seconds against the log of the size.
+CSR arrays) plus the encoder (n_x, n_t). With --large and --text the process reads the counts from a file that another one wrote, so
+that its peak counts the caller's own counts, validation, p(x,y), p(y|x) and the solve, but not how the counts came about.
+The exponent is the slope of log seconds against the log of the size.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -59,15 +62,20 @@ def random_joint(n_x: int, n_y: int, density: float) -> dualib.JointDistribution
     rng = np.random.default_rng([n_x, n_y])
     if density == 1.0:
         return dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x))
-    count = max(int(density * n_x * n_y), n_x, n_y)
+    return dualib.JointDistribution.from_counts(random_counts(n_x, n_y, int(density * n_x * n_y)))
+
+
+def random_counts(n_x: int, n_y: int, nonzeros: int) -> Any:
+    """CSR counts (n_x, n_y) of about so many nonzeros."""
+    rng = np.random.default_rng([n_x, n_y])
+    count = max(nonzeros, n_x, n_y)
     rows, columns = rng.integers(n_x, size=count), rng.integers(n_y, size=count)
     rows[:n_x], columns[:n_y] = np.arange(n_x), np.arange(n_y)
-    counts = sparse.coo_array((rng.standard_gamma(1.0, count), (rows, columns)), shape=(n_x, n_y))
-    return dualib.JointDistribution.from_counts(counts.tocsr())
+    return sparse.coo_array((rng.standard_gamma(1.0, count), (rows, columns)), shape=(n_x, n_y)).tocsr()
 
 
-def word_pairs(path: Path, words: int) -> dualib.JointDistribution:
-    """Word by next word, over the most frequent words of a text; the others are passed over."""
+def word_pairs(path: Path, words: int) -> Any:
+    """CSR counts of word by next word, over the most frequent words of a text; the others are passed over."""
     found = re.findall(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?", path.read_text(encoding="utf-8").lower())
     kept = [word for word, _ in Counter(found).most_common(words)]
     number = {word: i for i, word in enumerate(kept)}
@@ -75,7 +83,7 @@ def word_pairs(path: Path, words: int) -> dualib.JointDistribution:
     index = np.array(list(pairs), dtype=int)
     counts = sparse.coo_array((np.array(list(pairs.values()), dtype=float), index.T), shape=(len(kept), len(kept)))
     csr = counts.tocsr()
-    return dualib.JointDistribution.from_counts(csr[np.flatnonzero(csr.sum(axis=1))][:, np.flatnonzero(csr.sum(axis=0))])
+    return csr[np.flatnonzero(csr.sum(axis=1))][:, np.flatnonzero(csr.sum(axis=0))]
 
 
 def size_of(joint: dualib.JointDistribution) -> int:
@@ -144,10 +152,17 @@ def time_solve(
 
 def one(options: dict[str, Any]) -> dict[str, Any]:
     """One measurement, in the process made for it."""
+    if options["what"] == "make":
+        if options["text"]:
+            counts = word_pairs(Path(options["text"]), options["words"])
+        else:
+            counts = random_counts(options["n_x"], options["n_y"], options["nonzeros"])
+        sparse.save_npz(options["file"], counts, compressed=False)
+        return {}
     dualib.solve(dualib.datasets.toy(), BETA)  # compiles
     before = peak()
-    if options.get("text"):
-        joint = word_pairs(Path(options["text"]), options["words"])
+    if options.get("file"):
+        joint = dualib.JointDistribution.from_counts(sparse.load_npz(options["file"]))
     else:
         joint = random_joint(options["n_x"], options["n_y"], options["density"])
     built = peak()
@@ -231,6 +246,20 @@ def show_one(row: dict[str, Any]) -> None:
     )
 
 
+def large(options: argparse.Namespace, file: Path) -> None:
+    """A sweep, and a solve where one is asked for, on the counts of a text or on random ones."""
+    case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "file": str(file), "max_iter": options.max_iter}
+    case |= {"n_x": options.n_x, "n_y": options.n_y}
+    # a process inherits the peak of the one that starts it, so this one stays small
+    made = measure(what="make", text=str(options.text or ""), words=options.words, nonzeros=options.nonzeros, **case)
+    if "refused" in made:
+        show_one(made)
+        return
+    for what in ("sweep", "solve") if options.solve is not None else ("sweep",):
+        print(f"{what}: ", end="", flush=True)
+        show_one(measure(what=what, beta=options.solve, **case))
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -251,14 +280,8 @@ def main() -> None:
         print(json.dumps(one(json.loads(options.one))))
         return
     if options.large or options.text:
-        case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "n_x": options.n_x, "n_y": options.n_y}
-        case["density"] = options.nonzeros / (options.n_x * options.n_y)
-        case |= {"text": str(options.text or ""), "words": options.words, "max_iter": options.max_iter}
-        print("sweep: ", end="", flush=True)
-        show_one(measure(what="sweep", **case))
-        if options.solve is not None:
-            print("solve: ", end="", flush=True)
-            show_one(measure(what="solve", beta=options.solve, **case))
+        with tempfile.TemporaryDirectory() as folder:
+            large(options, Path(folder) / "counts.npz")
         return
     if options.table != "solve":
         table("sweep", SWEEP, SWEEPS, options.kinds)

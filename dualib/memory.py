@@ -71,8 +71,8 @@ def sparse_memory(n_x: int, n_y: int, nonzeros: int, n_t: int) -> int:
     return 8 * (2 * nonzeros + 10 * n_x + 3 * n_x * n_t + 40 * n_y * max(n_t, 128))
 
 
-def check_sparse_fits(joint: JointDistribution, n_t: int = 1) -> None:
-    """Refuse a sparse joint distribution whose solve with n_t clusters cannot fit into memory.
+def check_sparse_fits(joint: JointDistribution, n_t: int = 1, points: int = 1) -> None:
+    """Refuse a sparse joint distribution whose solves with n_t clusters, at so many betas, cannot fit into memory.
 
     Raises
     ------
@@ -80,7 +80,9 @@ def check_sparse_fits(joint: JointDistribution, n_t: int = 1) -> None:
         With the size that it would need.
     """
     what = f"a sparse problem of {joint.n_x} x by {joint.n_y} y with {joint.pxy.nnz} nonzeros and {n_t} clusters"
-    _refuse_above(sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_t), what)
+    what += f" at {points} betas" if points > 1 else ""
+    kept = 8 * (points - 1) * n_t * (joint.n_x + 3 * joint.n_y)
+    _refuse_above(sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_t) + kept, what)
 
 
 def _refuse_above(needed: int, what: str) -> None:

@@ -16,7 +16,7 @@ from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, ini
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
 from dualib.sparse_problem import SparseProblem, problem_of
-from dualib.sparse_solver import solve_sparse
+from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
 from dualib.warnings import ConvergenceWarning
 
@@ -94,8 +94,7 @@ def solve(
     rng = np.random.default_rng(0 if random_state is None else random_state)
     if isinstance(problem, SparseProblem):
         found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
-        capped = n_clusters is not None and len(found.state.atoms) >= n_clusters and found.gap > tol
-        return _finish(problem, found, tol, certified=certify, capped=capped)
+        return _finish(problem, found, tol, certified=certify, capped=is_capped(found, n_clusters, tol))
     if certify:
         check_solvable(problem)
     starts = _starts(problem, init, n_clusters, n_restarts, rng)

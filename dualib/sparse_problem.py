@@ -23,6 +23,7 @@ from dualib.memory import check_sparse_fits
 from dualib.problem import NEGLIGIBLE, Atoms, Problem, Sweep, natural_distance
 
 CHUNKS = 8
+MOST_DENSE_CELLS = 10_000_000  # of a sparse p(x, y) that is made dense unasked: 80 MB
 _FEW_ROWS = 512  # a chunk has at least so many
 _DENSE_CELLS = 100_000  # p(y|x) of up to so many cells is solved in its dense form, which is as fast and searched more closely
 
@@ -36,7 +37,45 @@ def problem_of(joint: JointDistribution, distortion: Distortion) -> Problem:
         It cannot fit, with the size that it would need.
     """
     large = isinstance(joint, JointDistribution) and joint.is_sparse and joint.n_x * joint.n_y > _DENSE_CELLS
-    return SparseProblem(joint) if large and type(distortion) is IB else Problem(joint, distortion)
+    if large and type(distortion) is IB:
+        return SparseProblem(joint)
+    return dense_problem(joint, distortion, f"distortion {distortion!r}")
+
+
+def stays_sparse(joint: JointDistribution, distortion: Distortion, n_clusters: int | None) -> bool:
+    """Whether `anneal` keeps a joint distribution sparse.
+
+    Raises
+    ------
+    ValueError
+        A cap on the clusters of a problem that is not kept sparse.
+    """
+    cells = joint.n_x * joint.n_y if isinstance(joint, JointDistribution) and joint.is_sparse else 0
+    if type(distortion) is IB and cells > (MOST_DENSE_CELLS if n_clusters is None else _DENSE_CELLS):
+        return True
+    if n_clusters is not None:
+        raise ValueError(
+            f"n_clusters must be None but for a sparse p(x, y) of more than {_DENSE_CELLS} cells and the IB, got {n_clusters!r}:"
+            " solve has it for all"
+        )
+    return False
+
+
+def dense_problem(joint: JointDistribution, distortion: Distortion, caller: str) -> Problem:
+    """The dense reduced problem; a sparse joint distribution is made dense up to MOST_DENSE_CELLS and refused beyond.
+
+    Raises
+    ------
+    ValueError
+        The table is sparse and larger: nothing has been made dense yet.
+    """
+    if isinstance(joint, JointDistribution) and joint.is_sparse and joint.n_x * joint.n_y > MOST_DENSE_CELLS:
+        raise ValueError(
+            f"joint: {caller} needs the dense form of p(x, y), and this sparse one has {joint.n_x} x {joint.n_y} cells, more than"
+            f" {MOST_DENSE_CELLS}; solve, and anneal with betas and events=False, keep it sparse for the IB;"
+            " joint.to_dense() has the dense form made all the same"
+        )
+    return Problem(joint, distortion)
 
 
 class SparseProblem(Problem):

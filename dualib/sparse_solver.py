@@ -248,6 +248,11 @@ def stability(problem: SparseProblem, state: Sweep) -> Array:
     return state.beta * result
 
 
+def is_capped(outcome: Outcome, n_clusters: int | None, tol: float) -> bool:
+    """Whether the cap, not the search, ended the growth of the clusters."""
+    return n_clusters is not None and len(outcome.state.atoms) >= n_clusters and outcome.gap > tol
+
+
 def solve_sparse(
     problem: SparseProblem,
     beta: float,
@@ -259,8 +264,12 @@ def solve_sparse(
     max_iter: int,
     certify: bool,
     rng: np.random.Generator,
+    near: Atoms | None = None,
 ) -> Outcome:
-    """`dualib.solve` on a sparse problem; of several starts the one that is best after a few sweeps is followed to the end."""
+    """`dualib.solve` on a sparse problem; of several starts the one that is best after a few sweeps is followed to the end.
+
+    `near` is one more start, and leaves those of a solve without it as they are.
+    """
     from dualib.memory import check_sparse_fits
 
     most = MOST_CLUSTERS if n_clusters is None else min(n_clusters, problem.n + 1)
@@ -274,6 +283,8 @@ def solve_sparse(
     else:
         size = _FIRST if n_clusters is None else n_clusters
         starts = [initial_atoms(problem, rng, size) for _ in range(1 if n_clusters is None and init is None else n_restarts)]
+    if near is not None:
+        starts.append(near)
     if len(starts) > 1:
         states = [polish(problem, beta, start, tol=tol, max_iter=_TRIED)[0] for start in starts]
         starts = [min(states, key=lambda state: state.objective).new]
