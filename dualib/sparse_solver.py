@@ -6,6 +6,7 @@ These become clusters, until none is found, `most` clusters are reached, or the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,8 @@ _MERGE = 1e-9  # squared natural distance below which two atoms are one
 _SOFT = 0.02  # part of everything in a softened source
 _PATIENCE = 30
 _SEEN = 1e-14  # y that a cluster has with no more probability count for nothing in its stability, as its members do
+_SETTLING = 20  # sweeps that a state with fewer clusters has to become the better one
+_LIGHT = 1e-2  # times the average weight
 _TRIED = 10  # sweeps after which restarts are compared
 
 
@@ -138,7 +141,12 @@ def polish(problem: SparseProblem, beta: float, atoms: Atoms, *, tol: float, max
         if len(trail) > _PATIENCE:
             objective, residual = trail[-_PATIENCE]
             if objective - state.objective < tol * (1.0 + abs(objective)) and state.residual > 0.5 * residual:
-                break
+                fewer, steps = _fewer(problem, beta, state)
+                n_iter += steps
+                if fewer is None:
+                    break
+                state, trail = fewer, []
+                history.clear()
         following = None
         proposal = history.propose(state)
         if proposal is not None and (proposal.means >= 0.0).all():
@@ -156,6 +164,42 @@ def polish(problem: SparseProblem, beta: float, atoms: Atoms, *, tol: float, max
         state = following
         trail.append((state.objective, state.residual))
     return state, n_iter
+
+
+def _fewer(problem: SparseProblem, beta: float, state: Sweep) -> tuple[Sweep | None, int]:
+    """The state without a cluster that it can spare, and the sweeps spent; None where each one lowers the objective.
+
+    Near a bifurcation a surplus cluster fades, or nears another, ever more slowly: sweeps alone would hardly ever be rid of it.
+    """
+    spent = 0
+    for atoms in _smaller(problem, beta, state):
+        trial = problem.sweep(beta, atoms)
+        for step in range(_SETTLING):
+            spent += 1
+            if trial.objective <= state.objective:
+                return trial, spent
+            if step < _SETTLING - 1:
+                trial = problem.sweep(beta, _live(trial.new))
+    return None, spent
+
+
+def _smaller(problem: SparseProblem, beta: float, state: Sweep) -> Iterator[Atoms]:
+    """Without the light clusters of c < 1, which the weights ask to drop; without that of least c; with the cheapest pair merged."""
+    atoms = state.atoms
+    if len(atoms) < 2:
+        return
+    light = (state.c < 1.0 - 1e-12) & (atoms.weights < _LIGHT / len(atoms))
+    if light.any():
+        yield atoms.pick(~light).normalised()
+    yield atoms.pick(np.arange(len(atoms)) != np.argmin(state.c)).normalised()
+    w = atoms.weights
+    cost = distance_matrix(problem, beta, atoms, atoms) * (w[:, None] * w / (w[:, None] + w))
+    cost[np.diag_indices(len(atoms))] = np.inf
+    i, j = sorted(np.unravel_index(np.argmin(cost), cost.shape))
+    if np.isfinite(cost[i, j]):
+        weights, means, face = w.copy(), atoms.means.copy(), atoms.face.copy()  # type: ignore[union-attr]
+        weights[i], means[i], face[i] = w[i] + w[j], (w[i] * means[i] + w[j] * means[j]) / (w[i] + w[j]), face[i] | face[j]
+        yield Atoms(weights, means, face).pick(np.arange(len(w)) != j)
 
 
 def _live(atoms: Atoms) -> Atoms:
