@@ -30,7 +30,8 @@ _ADDED = 16  # clusters in one round
 _ROUNDS = 40
 _SAMPLED = 256  # starts of each kind, of which c is computed
 _CLIMBING = 48  # of which the best are followed uphill
-_CLIMBS = 30  # ascent steps at most
+_CLIMBS = 30  # ascent steps, and at most as long as no violation is found:
+_MOST_CLIMBS = 500
 _LANCZOS = 30  # steps of the power method behind a stability number
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
@@ -104,7 +105,7 @@ def optimise_sparse(
         if not certify:
             nothing = state.atoms.pick(np.zeros(0, dtype=int))
             return Outcome(_sorted(problem, state), np.inf, None, Maxima(nothing, np.zeros(0)), spent)
-        maxima = search_sparse(problem, state, rng, extra)
+        maxima = search_sparse(problem, state, rng, tol, extra)
         gap = max(0.0, maxima.best)
         if best is None or state.objective < best.state.objective - 1e-12 or gap < best.gap:
             best = Outcome(state, gap, "multistart", maxima, spent)
@@ -133,7 +134,19 @@ def reweight(problem: SparseProblem, beta: float, atoms: Atoms, steps: int = 10)
 
 
 def polish(problem: SparseProblem, beta: float, atoms: Atoms, *, tol: float, max_iter: int) -> tuple[Sweep, int]:
-    """Sweeps with guarded Anderson acceleration until the residual is at `tol` or nothing moves; the last sweep and their number."""
+    """Sweeps until the residual is at `tol` or nothing moves, no two clusters equal in the end; the last sweep and their number."""
+    state, n_iter = _settled(problem, beta, atoms, tol, max_iter)
+    while len(fewer := _tidy(problem, beta, state.atoms)) < len(state.atoms):
+        trial = problem.sweep(beta, fewer)
+        if trial.objective > state.objective + max(_RISE, tol) * (1.0 + abs(state.objective)):
+            break
+        state, steps = _settled(problem, beta, fewer, tol, max(max_iter - n_iter, 1))
+        n_iter += steps
+    return state, n_iter
+
+
+def _settled(problem: SparseProblem, beta: float, atoms: Atoms, tol: float, max_iter: int) -> tuple[Sweep, int]:
+    """Sweeps with guarded Anderson acceleration."""
     state = problem.sweep(beta, _tidy(problem, beta, atoms))
     history, n_iter = Anderson(), 1
     trail = [(state.objective, state.residual)]
@@ -217,7 +230,9 @@ def _tidy(problem: SparseProblem, beta: float, atoms: Atoms) -> Atoms:
     return merge_atoms(problem, beta, atoms, _MERGE).normalised() if len(atoms) > 1 else atoms.normalised()
 
 
-def search_sparse(problem: SparseProblem, state: Sweep, rng: np.random.Generator, extra: Atoms | None = None) -> Maxima:
+def search_sparse(
+    problem: SparseProblem, state: Sweep, rng: np.random.Generator, tol: float, extra: Atoms | None = None
+) -> Maxima:
     """Local maxima of log c from a bounded number of starts, and the values on the atoms, best first."""
     beta, atoms = state.beta, state.atoms
     log_a = np.log(problem.px) - state.log_z
@@ -228,18 +243,30 @@ def search_sparse(problem: SparseProblem, state: Sweep, rng: np.random.Generator
     points = points.pick(np.argsort(-values, kind="stable")[:_CLIMBING])
     points = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
     points = Atoms(np.zeros(len(points)), points.means, points.face)
-    values, means = problem.ascent(beta, log_a, points)
-    for _ in range(_CLIMBS):
-        ahead = Atoms(points.weights, means, points.face)
-        new_values, new_means = problem.ascent(beta, log_a, ahead)
-        settled = np.max(new_values - values) < 1e-12
-        points, values, means = ahead, new_values, new_means
-        if settled:
-            break
+    points, values = _climbed(problem, beta, log_a, points, tol)
     order = np.argsort(-values, kind="stable")
     points, values = points.pick(order), values[order]
     close = np.asarray(np.tril(distance_matrix(problem, beta, points, points) < 1e-6, -1).any(axis=1))
     return Maxima(points.pick(~close), values[~close])
+
+
+def _climbed(problem: SparseProblem, beta: float, log_a: Array, points: Atoms, tol: float) -> tuple[Atoms, Array]:
+    """The points after ascent steps, and log c there.
+
+    Many steps where no c is above 1 yet: near a bifurcation all rise slowly.
+    """
+    values, ahead = problem.ascent(beta, log_a, points)
+    means, rising = points.means.copy(), np.arange(len(points))
+    for step in range(_MOST_CLIMBS):
+        best = values.max()
+        means[rising] = ahead
+        new, ahead = problem.ascent(beta, log_a, Atoms(points.weights[rising], ahead, points.face[rising]))  # type: ignore[index]
+        going = new - values[rising] > 1e-13
+        values[rising] = new
+        rising, ahead = rising[going], ahead[going]
+        if not len(rising) or (step >= _CLIMBS and best > tol and values.max() - best < 1e-3 * best):
+            break
+    return Atoms(points.weights, means, points.face), values
 
 
 def _starts(problem: SparseProblem, beta: float, log_a: Array, rng: np.random.Generator) -> Atoms:
