@@ -220,7 +220,9 @@ def _with_rows(rows: Any, dead: np.ndarray, py: Array) -> Any:
     from scipy import sparse
 
     check_fits(
-        np.count_nonzero(dead), np.count_nonzero(py), "p(y|x) = p(y) of the x of probability 0: leave them out; a table"
+        int(np.count_nonzero(dead)),
+        int(np.count_nonzero(py)),
+        "p(y|x) = p(y) of the x of probability 0: leave them out; a table",
     )
     column = sparse.csr_array(dead[:, None].astype(np.float64))
     filled = sparse.csr_array(rows + column @ sparse.csr_array(py[None, :]))

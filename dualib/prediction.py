@@ -54,7 +54,7 @@ def _encode_sparse(solution: Solution, py_x: Any) -> Array:
     rows = as_sparse_probability_rows("py_x", py_x, solution.joint.n_y)
     problem = problem_of(solution.joint, solution.distortion)
     if not isinstance(problem, SparseProblem):
-        check_fits(*rows.shape, "the dense form of py_x")
+        check_fits(len(rows.indptr) - 1, solution.joint.n_y, "the dense form of py_x")
         return encode(solution, rows.toarray())
     atoms = Atoms(solution.weights, solution.means, solution.decoder > 0.0)
     encoder, log_z = problem.encoder(solution.beta, atoms, rows)
