@@ -8,7 +8,9 @@
 
 Each measurement is a process of its own, so that its peak memory (`resource.getrusage`) is its own. Memory is what the process
 had at its peak beyond what it had once dualib was imported and compiled, as a multiple of the input (dense: p(x,y); sparse: the
-CSR arrays) plus the encoder (n_x, n_t). The exponent is the slope of log seconds against the log of the size.
+CSR arrays) plus the encoder (n_x, n_t). With --large and --text the process reads the counts from a file that another one wrote, so
+that its peak counts the caller's own counts, validation, p(x,y), p(y|x) and the solve, but not how the counts came about.
+The exponent is the slope of log seconds against the log of the size.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -35,7 +38,9 @@ from scipy import sparse
 
 import dualib
 from dualib.distortions import as_distortion
-from dualib.problem import Problem, sweep
+from dualib.problem import Atoms, sweep
+from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.sparse_solver import random_atoms
 
 BETA = 5.0  # of the sweeps
 ABOVE_ONSET = 3.0  # the beta of the solves, over that at which learning begins (BETA, where that is 0)
@@ -57,15 +62,20 @@ def random_joint(n_x: int, n_y: int, density: float) -> dualib.JointDistribution
     rng = np.random.default_rng([n_x, n_y])
     if density == 1.0:
         return dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x))
-    count = max(int(density * n_x * n_y), n_x, n_y)
+    return dualib.JointDistribution.from_counts(random_counts(n_x, n_y, int(density * n_x * n_y)))
+
+
+def random_counts(n_x: int, n_y: int, nonzeros: int) -> Any:
+    """CSR counts (n_x, n_y) of about so many nonzeros."""
+    rng = np.random.default_rng([n_x, n_y])
+    count = max(nonzeros, n_x, n_y)
     rows, columns = rng.integers(n_x, size=count), rng.integers(n_y, size=count)
     rows[:n_x], columns[:n_y] = np.arange(n_x), np.arange(n_y)
-    counts = sparse.coo_array((rng.standard_gamma(1.0, count), (rows, columns)), shape=(n_x, n_y))
-    return dualib.JointDistribution.from_counts(counts.tocsr())
+    return sparse.coo_array((rng.standard_gamma(1.0, count), (rows, columns)), shape=(n_x, n_y)).tocsr()
 
 
-def word_pairs(path: Path, words: int) -> dualib.JointDistribution:
-    """Word by next word, over the most frequent words of a text; the others are passed over."""
+def word_pairs(path: Path, words: int) -> Any:
+    """CSR counts of word by next word, over the most frequent words of a text; the others are passed over."""
     found = re.findall(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?", path.read_text(encoding="utf-8").lower())
     kept = [word for word, _ in Counter(found).most_common(words)]
     number = {word: i for i, word in enumerate(kept)}
@@ -73,7 +83,7 @@ def word_pairs(path: Path, words: int) -> dualib.JointDistribution:
     index = np.array(list(pairs), dtype=int)
     counts = sparse.coo_array((np.array(list(pairs.values()), dtype=float), index.T), shape=(len(kept), len(kept)))
     csr = counts.tocsr()
-    return dualib.JointDistribution.from_counts(csr[np.flatnonzero(csr.sum(axis=1))][:, np.flatnonzero(csr.sum(axis=0))])
+    return csr[np.flatnonzero(csr.sum(axis=1))][:, np.flatnonzero(csr.sum(axis=0))]
 
 
 def size_of(joint: dualib.JointDistribution) -> int:
@@ -95,12 +105,10 @@ def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[st
     """
     clock = time.process_time if os.environ.get("OPENBLAS_NUM_THREADS") == "1" else time.perf_counter
     start = clock()
-    problem = Problem(joint, as_distortion(kind))
+    problem = problem_of(joint, as_distortion(kind))
     prepared = clock() - start
     rng = np.random.default_rng(0)
-    members = rng.standard_exponential((n_t, problem.n))
-    members /= members.sum(axis=1, keepdims=True)
-    atoms = problem.atoms_from_members(members)
+    atoms = _soft_clusters(problem, n_t, rng)
     best, spent, count = np.inf, 0.0, 0
     while count < 3 or spent < 1.0:
         start = clock()
@@ -110,37 +118,66 @@ def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[st
     return {"seconds": best, "prepared": prepared}
 
 
-def time_solve(joint: dualib.JointDistribution, kind: str, beta: float) -> dict[str, Any]:
+def _soft_clusters(problem: Any, n_t: int, rng: np.random.Generator) -> Atoms:
+    """Random clusters that every x may join."""
+    if isinstance(problem, SparseProblem):
+        return random_atoms(problem, n_t, rng)
+    members = rng.standard_exponential((n_t, problem.n))
+    return problem.atoms_from_members(members / members.sum(axis=1, keepdims=True))
+
+
+def time_solve(
+    joint: dualib.JointDistribution, kind: str, beta: float, n_clusters: int | None, max_iter: int
+) -> dict[str, Any]:
     """CPU seconds of one certified solve, the lesser of two where it is short, and what came out."""
     best = np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dualib.ConvergenceWarning)  # the table has the gap
         for _ in range(2):
             start = time.process_time()
-            solution = dualib.solve(joint, beta, kind)
+            solution = dualib.solve(joint, beta, kind, n_clusters=n_clusters, max_iter=max_iter)
             best = min(best, time.process_time() - start)
             if best > 5.0:
                 break
-    return {"seconds": best, "gap": solution.gap, "n_clusters": solution.n_clusters, "certificate": solution.certificate}
+    return {
+        "seconds": best,
+        "gap": solution.gap,
+        "n_clusters": solution.n_clusters,
+        "certificate": solution.certificate,
+        "status": solution.status.name,
+        "residual": solution.residual,
+        "sweeps": solution.n_iter,
+    }
 
 
 def one(options: dict[str, Any]) -> dict[str, Any]:
     """One measurement, in the process made for it."""
+    if options["what"] == "make":
+        if options["text"]:
+            counts = word_pairs(Path(options["text"]), options["words"])
+        else:
+            counts = random_counts(options["n_x"], options["n_y"], options["nonzeros"])
+        sparse.save_npz(options["file"], counts, compressed=False)
+        return {}
     dualib.compile_kernels()
     dualib.solve(dualib.datasets.toy(), BETA)  # imports
     before = peak()
-    if options.get("text"):
-        joint = word_pairs(Path(options["text"]), options["words"])
+    if options.get("file"):
+        joint = dualib.JointDistribution.from_counts(sparse.load_npz(options["file"]))
     else:
         joint = random_joint(options["n_x"], options["n_y"], options["density"])
     built = peak()
-    shape: dict[str, Any] = {"n_x": joint.n_x, "n_y": joint.n_y, "nonzeros": int(np.sum(joint.pxy != 0.0))}
+    shape: dict[str, Any] = {
+        "n_x": joint.n_x,
+        "n_y": joint.n_y,
+        "nonzeros": int(joint.pxy.nnz if joint.is_sparse else np.count_nonzero(joint.pxy)),
+    }
     try:
         if options["what"] == "sweep":
             found = time_sweeps(joint, options["kind"], options["n_t"])
         else:
             beta = options["beta"] or ABOVE_ONSET * dualib.onset(joint, options["kind"]) or BETA
-            found = time_solve(joint, options["kind"], beta)
+            found = time_solve(joint, options["kind"], beta, options.get("n_t") or None, options.get("max_iter") or 20_000)
     except MemoryError as error:
         return {**shape, "refused": str(error)}
     clusters = found.get("n_clusters", options["n_t"])
@@ -202,11 +239,26 @@ def show_one(row: dict[str, Any]) -> None:
     print(f"{row['nonzeros']} nonzeros", end=", ")
     extra = f"prepared in {row['prepared']:.3g} s" if "prepared" in row else ""
     if "gap" in row:
-        extra = f"{row['n_clusters']} clusters, gap {row['gap']:.1e} nats, {row['certificate']}"
+        extra = f"{row['n_clusters']} clusters, gap {row['gap']:.3g} nats, {row['certificate']}, {row['status']}"
+        extra += f", {row['sweeps']} sweeps, residual {row['residual']:.1e}"
     print(
         f"{row['seconds']:.3g} s, {extra}; peak {row['peak MiB']:.0f} MiB, {row['multiple']:.1f} times input and encoder",
         flush=True,
     )
+
+
+def large(options: argparse.Namespace, file: Path) -> None:
+    """A sweep, and a solve where one is asked for, on the counts of a text or on random ones."""
+    case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "file": str(file), "max_iter": options.max_iter}
+    case |= {"n_x": options.n_x, "n_y": options.n_y}
+    # a process inherits the peak of the one that starts it, so this one stays small
+    made = measure(what="make", text=str(options.text or ""), words=options.words, nonzeros=options.nonzeros, **case)
+    if "refused" in made:
+        show_one(made)
+        return
+    for what in ("sweep", "solve") if options.solve is not None else ("sweep",):
+        print(f"{what}: ", end="", flush=True)
+        show_one(measure(what=what, beta=options.solve, **case))
 
 
 def main() -> None:
@@ -222,20 +274,15 @@ def main() -> None:
     parser.add_argument("--n-y", type=int, default=2_000, help="with --large (default 2,000)")
     parser.add_argument("--nonzeros", type=int, default=5_000_000, help="with --large (default 5 million)")
     parser.add_argument("--solve", type=float, metavar="BETA", help="with --large and --text: solve as well")
+    parser.add_argument("--max-iter", type=int, default=300, help="with --solve: sweeps at most (default 300)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(one(json.loads(options.one))))
         return
     if options.large or options.text:
-        case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "n_x": options.n_x, "n_y": options.n_y}
-        case["density"] = options.nonzeros / (options.n_x * options.n_y)
-        case |= {"text": str(options.text or ""), "words": options.words}
-        print("sweep: ", end="", flush=True)
-        show_one(measure(what="sweep", **case))
-        if options.solve is not None:
-            print("solve: ", end="", flush=True)
-            show_one(measure(what="solve", beta=options.solve, **case))
+        with tempfile.TemporaryDirectory() as folder:
+            large(options, Path(folder) / "counts.npz")
         return
     if options.table != "solve":
         table("sweep", SWEEP, SWEEPS, options.kinds)

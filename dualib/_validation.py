@@ -135,7 +135,8 @@ def as_non_negative_csr(name: str, matrix: Any) -> sparse.csr_array:
     csr.eliminate_zeros()
     if 0 in csr.shape or csr.nnz == 0:
         raise ValueError(f"{name} must not be empty or all zero, got shape {csr.shape}")
-    as_non_negative(name, csr.data, 1)
+    if not (csr.data.min() >= 0.0 and csr.data.max() < np.inf):  # NaN fails both; no copy of good data
+        as_non_negative(name, csr.data, 1)
     return csr
 
 
@@ -172,6 +173,19 @@ def as_probability_rows(name: str, array: Any, n_columns: int | None = None) -> 
     if len(wrong):
         raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {totals[wrong[0]]!r}")
     return np.asarray(values / totals[:, None])
+
+
+def as_sparse_probability_rows(name: str, matrix: Any, n_columns: int) -> sparse.csr_array:
+    """`as_probability_rows` of a scipy.sparse matrix, as a new CSR array."""
+    csr = as_non_negative_csr(name, matrix)
+    if csr.shape[1] != n_columns:
+        raise ValueError(f"{name} must have {n_columns} columns, got shape {csr.shape}")
+    totals = np.asarray(csr.sum(axis=1)).ravel()
+    wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
+    if len(wrong):
+        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {totals[wrong[0]]!r}")
+    csr.data /= np.repeat(totals, np.diff(csr.indptr))
+    return csr
 
 
 def as_counts(name: str, array: Any) -> Array:

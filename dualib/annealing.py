@@ -22,9 +22,10 @@ from dualib.enclosure import Enclosure
 from dualib.events import bracketed, events_between
 from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
-from dualib.problem import Problem
 from dualib.results import Curve, Event
 from dualib.solver import check_options
+from dualib.sparse_path import anneal_sparse
+from dualib.sparse_problem import SparseProblem, dense_problem, stays_sparse
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def anneal(
     progress: Progress = False,
     random_state: int | np.random.Generator | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    n_clusters: int | None = None,
 ) -> Curve:
     """Solve the whole path over beta, every point certified.
 
@@ -86,6 +88,8 @@ def anneal(
     checkpoint : path-like, optional
         A file that holds the path so far, written after every point: after an interruption of any kind the same call goes on from
         it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
+    n_clusters : int, optional
+        Cap on the clusters at each beta, for a large sparse p(x, y) of the IB only (see Notes).
 
     Returns
     -------
@@ -103,14 +107,33 @@ def anneal(
     -----
     ConvergenceWarning
         At some beta `tol` was not reached; each solution states its true gap.
+
+    Notes
+    -----
+    A sparse p(x, y) of the IB stays sparse where it has more than 10 million cells, or more than 100,000 and `n_clusters` is given.
+    It takes `betas` and ``events=False``, no `tol_curve` and no `checkpoint`; the curve has no onset. Each point is solved from its
+    neighbour and fresh starts, and its gap is of the kind "multistart", to the optimum without a cap, as of `solve`.
     """
     if direction not in ("down", "up"):
         raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
     if not isinstance(events, (bool, np.bool_)):
         raise TypeError(f"events must be a bool, got {events!r}")
-    check_options(tol, max_iter=max_iter)
+    check_options(tol, max_iter=max_iter, n_clusters=n_clusters)
     width = None if tol_curve is None else _checked_width(tol_curve, tol)
-    problem = Problem(joint, as_distortion(distortion))
+    if stays_sparse(joint, as_distortion(distortion), n_clusters):
+        ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
+        grid = _sparse_grid(betas, events, ends)
+        return anneal_sparse(
+            SparseProblem(joint),
+            grid,
+            n_clusters,
+            tol=tol,
+            max_iter=max_iter,
+            direction=direction,
+            rng=np.random.default_rng(0 if random_state is None else random_state),
+            report=_reporter(progress),
+        )
+    problem = dense_problem(joint, as_distortion(distortion), "anneal")
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, tol, max_iter, rng)
@@ -245,6 +268,19 @@ def _checked_grid(betas: npt.ArrayLike | None, beta_min: float | None, beta_max:
     ends = {"beta_min": beta_min, "beta_max": beta_max}
     checked = {name: None if end is None else validate_beta(end, name) for name, end in ends.items()}
     return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), **checked}
+
+
+def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, Any]) -> list[float]:
+    """The betas of a path on a sparse problem; what it cannot do is refused."""
+    what = "for a sparse p(x, y) that is kept sparse"
+    if betas is None:
+        raise ValueError(f"betas must be given {what}: its onset is not computed, got None")
+    if events:
+        raise ValueError(f"events must be False {what}: events are not located on it, got {events!r}")
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} must be None {what}, got {value!r}")
+    return sorted(set(_checked_betas(betas)))
 
 
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:

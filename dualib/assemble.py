@@ -15,11 +15,15 @@ from dualib.local import slowest_rate
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, expected_distortion
 from dualib.results import Solution, Status
+from dualib.sparse_assemble import assemble_sparse
+from dualib.sparse_problem import SparseProblem
 from dualib.threads import one_blas_thread
 
 
 def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     """The solution of the whole joint distribution: encoder of every x, its marginal and its centroids."""
+    if isinstance(problem, SparseProblem):
+        return assemble_sparse(problem, outcome, status)
     state, joint = outcome.state, problem.joint
     encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
     weights = joint.px @ encoder

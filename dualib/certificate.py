@@ -24,6 +24,7 @@ from dualib.optimise import atoms_of_encoder, optimise
 from dualib.problem import Atoms, Problem, expected_distortion, sweep
 from dualib.search import search
 from dualib.solver import check_options
+from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def certify(
     check_options(tol)
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {effort!r}")
-    problem = Problem(joint, as_distortion(distortion))
+    problem = dense_problem(joint, as_distortion(distortion), "certify")
     rng = np.random.default_rng(0 if random_state is None else random_state)
     atoms = atoms_of_encoder(problem, encoder)
     state = sweep(problem, beta, atoms)

@@ -11,6 +11,7 @@ from dualib.branch import ascend, distinct
 from dualib.distortions import Distortion, as_distortion, local_critical_beta
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import search
+from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
@@ -42,7 +43,7 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
     a multistart certificate.
     """
-    problem = Problem(joint, as_distortion(distortion))
+    problem = dense_problem(joint, as_distortion(distortion), "onset")
     return onset_of(problem, np.random.default_rng(0))
 
 

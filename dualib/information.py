@@ -15,6 +15,8 @@ from dualib._validation import as_distribution, as_non_negative, as_non_negative
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
 
+_BLOCK = 65_536  # cells of a sparse table at a time
+
 
 def entropy(p: npt.ArrayLike, *, unit: Unit = "nats") -> float:
     """H(p) = - sum p log p of a distribution (n,)."""
@@ -43,17 +45,28 @@ def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
         csr = as_non_negative_csr("pxy", pxy)
         csr.data /= csr.data.max()
         csr.data /= csr.data.sum()
-        cells = csr.tocoo()
-        values, rows, columns = cells.data, cells.row, cells.col
-        px, py = np.asarray(csr.sum(axis=1)).ravel(), np.asarray(csr.sum(axis=0)).ravel()
-    else:
-        joint = _joint("pxy", pxy)
-        rows, columns = np.nonzero(joint)
-        values, px, py = joint[rows, columns], joint.sum(axis=1), joint.sum(axis=0)
-    live = values > 0.0
-    values, rows, columns = values[live], rows[live], columns[live]
+        return _in(unit, sparse_mutual_information(csr))
+    joint = _joint("pxy", pxy)
+    rows, columns = np.nonzero(joint)
+    values, px, py = joint[rows, columns], joint.sum(axis=1), joint.sum(axis=0)
     terms = values * (np.log(values) - np.log(px[rows]) - np.log(py[columns]))
     return _in(unit, max(0.0, float(np.sum(terms))))
+
+
+def sparse_mutual_information(csr: Any) -> float:
+    """I(X;Y), nats, of a CSR array that sums to 1: block by block, so that nothing of its size is made."""
+    with np.errstate(divide="ignore"):  # empty rows and columns are never looked up
+        log_px, log_py = (np.log(np.asarray(csr.sum(axis=axis)).ravel()) for axis in (1, 0))
+    total = 0.0
+    for begin in range(0, csr.nnz, _BLOCK):
+        cells = slice(begin, begin + _BLOCK)
+        values = csr.data[cells]
+        # row x holds the cells indptr[x] <= cell < indptr[x + 1]
+        rows = np.searchsorted(csr.indptr, np.arange(begin, begin + len(values)), side="right") - 1
+        live = values > 0.0  # a product of probabilities may have underflown
+        logs = np.log(values[live]) - log_px[rows[live]] - log_py[csr.indices[cells][live]]
+        total += float(np.sum(values[live] * logs))
+    return max(0.0, total)
 
 
 def jensen_shannon(p: npt.ArrayLike, q: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, unit: Unit = "nats") -> float:

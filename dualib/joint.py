@@ -17,7 +17,8 @@ from dualib._validation import (
     as_probability_rows,
     is_sparse,
 )
-from dualib.information import mutual_information
+from dualib.information import mutual_information, sparse_mutual_information
+from dualib.memory import check_fits
 
 Array = npt.NDArray[np.float64]
 
@@ -66,7 +67,10 @@ class JointDistribution:
 
     def _set(self, matrix: Any, py_x: Array | None, x_labels: Any, y_labels: Any) -> None:
         self.is_sparse: bool = is_sparse(matrix)
-        matrix = matrix / matrix.sum()
+        if self.is_sparse:
+            matrix.data /= matrix.data.sum()  # in place: the matrix is our own
+        else:
+            matrix = matrix / matrix.sum()
         self.n_x, self.n_y = (int(size) for size in matrix.shape)
         px = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
         py = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
@@ -74,7 +78,9 @@ class JointDistribution:
         self.px: Array = _freeze(px / px.sum())
         self.py: Array = _freeze(py / py.sum())
         self.py_x: Any = _freeze(_conditionals(matrix, px, self.py) if py_x is None else py_x)
-        self.mutual_information: float = max(0.0, mutual_information(self.pxy))
+        self.mutual_information: float = (
+            sparse_mutual_information(self.pxy) if self.is_sparse else mutual_information(self.pxy)
+        )
         self.x_labels: tuple[str, ...] = _labels("x_labels", x_labels, self.n_x)
         self.y_labels: tuple[str, ...] = _labels("y_labels", y_labels, self.n_y)
 
@@ -96,7 +102,12 @@ class JointDistribution:
         amount = _smoothing(smoothing)
         if is_sparse(counts) and amount == 0.0:
             matrix = as_non_negative_csr("counts", counts)
-            matrix = matrix / matrix.data.max()
+            matrix.data /= matrix.data.max()
+            matrix.data /= matrix.data.sum()
+            matrix.eliminate_zeros()  # what has underflown
+            joint = cls.__new__(cls)
+            joint._set(matrix, None, x_labels, y_labels)
+            return joint
         elif amount == 0.0:
             matrix = as_counts("counts", counts)
         else:
@@ -192,8 +203,12 @@ def _check_total(total: float) -> None:
 
 def _conditionals(matrix: Any, px: Array, py: Array) -> Any:
     if is_sparse(matrix):
-        rows = matrix.copy()
-        rows.data = rows.data / np.repeat(px, np.diff(rows.indptr))  # a row of p(x) = 0 has nothing stored
+        from scipy import sparse
+
+        data = np.repeat(px, np.diff(matrix.indptr))  # a row of p(x) = 0 has nothing stored
+        np.divide(matrix.data, data, out=data)
+        rows = sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)  # indices shared with p(x, y)
+        rows.has_canonical_format = True
         return rows if (px > 0.0).all() else _with_rows(rows, px == 0.0, py)
     with np.errstate(over="ignore"):
         rows = np.where(px[:, None] > 0.0, matrix / np.where(px > 0.0, px, 1.0)[:, None], py)
@@ -204,6 +219,11 @@ def _with_rows(rows: Any, dead: np.ndarray, py: Array) -> Any:
     """The CSR `rows` with p(y) in those of `dead`, which are empty."""
     from scipy import sparse
 
+    check_fits(
+        int(np.count_nonzero(dead)),
+        int(np.count_nonzero(py)),
+        "p(y|x) = p(y) of the x of probability 0: leave them out; a table",
+    )
     column = sparse.csr_array(dead[:, None].astype(np.float64))
     filled = sparse.csr_array(rows + column @ sparse.csr_array(py[None, :]))
     filled.sort_indices()

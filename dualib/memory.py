@@ -7,7 +7,9 @@ at at a time, C = min(2000, 5 n) candidates of the search, and n_t <= n clusters
     most  = least + 3 n^2 + 2 C^2 + 64 k (n + k)                ... of many candidates
                   + 3 n_t n (1 + min(n, k))                     and Newton's method on n_t clusters
 
-where k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the
+A sparse problem of the IB with `nonzeros` takes about 2 nonzeros + 10 n_x + 3 n_x n_t + 40 n_y max(n_t, 128) beside p(x, y).
+
+Above, k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the
 search finds. Of each point, a path (`anneal`) keeps 2 n_t (n + 2 k) + C k numbers at most, and so does its checkpoint.
 """
 
@@ -18,6 +20,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
     from dualib.problem import Problem
 
 _BLOCK = 512  # of pairs of sources, looked at by `dualib.search` at a time
@@ -61,6 +64,25 @@ def check_fits(n_x: int, n_y: int, what: str) -> None:
         With the size that it would need.
     """
     _refuse_above(8 * 4 * n_x * n_y, f"{what} of {n_x} x by {n_y} y")
+
+
+def sparse_memory(n_x: int, n_y: int, nonzeros: int, n_t: int) -> int:
+    """Bytes that a solve on a sparse p(x, y) takes at most, about, with n_t clusters, beside those of p(x, y) itself."""
+    return 8 * (2 * nonzeros + 10 * n_x + 3 * n_x * n_t + 40 * n_y * max(n_t, 128))
+
+
+def check_sparse_fits(joint: JointDistribution, n_t: int = 1, points: int = 1) -> None:
+    """Refuse a sparse joint distribution whose solves with n_t clusters, at so many betas, cannot fit into memory.
+
+    Raises
+    ------
+    MemoryError
+        With the size that it would need.
+    """
+    what = f"a sparse problem of {joint.n_x} x by {joint.n_y} y with {joint.pxy.nnz} nonzeros and {n_t} clusters"
+    what += f" at {points} betas" if points > 1 else ""
+    kept = 8 * (points - 1) * n_t * (joint.n_x + 3 * joint.n_y)
+    _refuse_above(sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_t) + kept, what)
 
 
 def _refuse_above(needed: int, what: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_probability_rows
+from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse
 from dualib.distortions import Array
+from dualib.memory import check_fits
 from dualib.problem import Atoms, Problem
+from dualib.sparse_problem import SparseProblem, problem_of
 
 if TYPE_CHECKING:
     from dualib.results import Assignment, DecoderKind, Solution
@@ -21,7 +23,7 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
     Parameters
     ----------
     solution : Solution
-    py_x : array_like, shape (m, n_y)
+    py_x : array_like or scipy.sparse matrix, shape (m, n_y)
         Conditionals p(y|x), rows summing to 1. A row of zeros has no conditional: smooth or estimate it first.
     assignment : "soft" or "map"
         p(t|x) itself, or 1 at the likeliest cluster of each x (the first of equals) and 0 elsewhere.
@@ -37,11 +39,29 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
         them): smooth it. Another `assignment`.
     """
     _check_choice("assignment", assignment, ("soft", "map"))
+    if is_sparse(py_x):
+        encoder = _encode_sparse(solution, py_x)
+        return as_map(encoder) if assignment == "map" else encoder
     rows = as_probability_rows("py_x", py_x, solution.joint.n_y)
-    problem = Problem(solution.joint, solution.distortion)
+    problem = problem_of(solution.joint, solution.distortion)
     face = None if solution.distortion.support is None else solution.decoder > 0.0
     encoder = encode_rows(problem, Atoms(solution.weights, solution.means, face), solution.beta, rows)
     return as_map(encoder) if assignment == "map" else encoder
+
+
+def _encode_sparse(solution: Solution, py_x: Any) -> Array:
+    """`encode` of scipy.sparse rows, which stay sparse where the problem does."""
+    rows = as_sparse_probability_rows("py_x", py_x, solution.joint.n_y)
+    problem = problem_of(solution.joint, solution.distortion)
+    if not isinstance(problem, SparseProblem):
+        check_fits(len(rows.indptr) - 1, solution.joint.n_y, "the dense form of py_x")
+        return encode(solution, rows.toarray())
+    atoms = Atoms(solution.weights, solution.means, solution.decoder > 0.0)
+    encoder, log_z = problem.encoder(solution.beta, atoms, rows)
+    far = np.flatnonzero(~np.isfinite(log_z))
+    if len(far):
+        raise ValueError(_too_far(int(far[0])))
+    return encoder
 
 
 def predict_proba(
@@ -90,8 +110,8 @@ def bayes_decoder(solution: Solution) -> Array:
     Of the IB it is the decoder itself; a cluster that no source is in (weight 0) keeps the decoder of the problem, or p(y) where
     that is no distribution over y.
     """
-    joint = solution.joint.to_dense()
-    pairs = (joint.px[:, None] * solution.encoder).T @ joint.py_x
+    joint = solution.joint
+    pairs = np.asarray(joint.py_x.T @ (joint.px[:, None] * solution.encoder)).T
     weights = pairs.sum(axis=1, keepdims=True)
     spare = solution.decoder if solution.decoder.shape == pairs.shape else np.broadcast_to(joint.py, pairs.shape)
     return np.where(weights > 0.0, pairs / np.where(weights > 0.0, weights, 1.0), spare)
@@ -112,9 +132,13 @@ def encode_rows(problem: Problem, atoms: Atoms, beta: float, rows: Array) -> Arr
     top = terms.max(axis=1)
     if not np.isfinite(top).all():
         row = int(np.flatnonzero(~np.isfinite(top))[0])
-        raise ValueError(f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first")
+        raise ValueError(_too_far(row))
     encoder = np.exp(terms - top[:, None])
     return np.asarray(encoder / encoder.sum(axis=1, keepdims=True))
+
+
+def _too_far(row: int) -> str:
+    return f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first"
 
 
 def as_map(encoder: Array) -> Array:

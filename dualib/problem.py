@@ -83,6 +83,8 @@ class Problem:
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
     """
 
+    is_sparse = False  # True of `dualib.sparse_problem.SparseProblem`
+
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
         if not isinstance(joint, JointDistribution):
             raise TypeError(f"joint must be a JointDistribution, got {type(joint).__name__}: write JointDistribution(pxy)")
@@ -236,6 +238,10 @@ class Problem:
             result[t] = np.linalg.eigvalsh(rows.T @ rows if rows.shape[1] <= len(live) else rows @ rows.T)[-1]
         return np.maximum(result, 0.0)
 
+    def sweep(self, beta: float, atoms: Atoms) -> Sweep:
+        """`sweep` of this module."""
+        return sweep(self, beta, atoms)
+
     def atoms_from_members(self, members: Array, weights: Array | None = None) -> Atoms:
         """Atoms at the centroids of the rows of `members` (m, n), rows summing to 1; infeasible rows are left out."""
         weights = np.full(len(members), 1.0 / len(members)) if weights is None else weights
@@ -328,6 +334,8 @@ class Sweep(NamedTuple):
 
 def sweep(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     """Evaluate the objective at `atoms` and make one Blahut-Arimoto step; all weights must be positive."""
+    if problem.is_sparse:
+        return problem.sweep(beta, atoms)
     return _sweep_by_link(problem, beta, atoms) if problem.known is None else _sweep_known(problem, beta, atoms)
 
 

@@ -15,6 +15,8 @@ from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
+from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
 from dualib.warnings import ConvergenceWarning
 
@@ -88,10 +90,13 @@ def solve(
     """
     beta = validate_beta(beta)
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
-    problem = Problem(joint, as_distortion(distortion))
+    problem = problem_of(joint, as_distortion(distortion))
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    if isinstance(problem, SparseProblem):
+        found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
+        return _finish(problem, found, tol, certified=certify, capped=is_capped(found, n_clusters, tol))
     if certify:
         check_solvable(problem)
-    rng = np.random.default_rng(0 if random_state is None else random_state)
     starts = _starts(problem, init, n_clusters, n_restarts, rng)
     outcome = None
     if certify or (init is None and n_clusters is not None):

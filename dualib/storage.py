@@ -235,14 +235,17 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
     n_x, n_y = len(arrays["px"]), len(arrays["py"])
     if list(header["shape"]) != [n_x, n_y]:
         raise ValueError(f"shape {header['shape']} does not fit px of {n_x} and py of {n_y}")
-    check_fits(n_x, n_y, "the saved problem")
+    sparse = "pxy" not in arrays
+    check_fits(n_x, 1 if sparse else n_y, "the saved problem")
     saved = {name: _unpack_matrix(name, header, arrays) for name in ("pxy", "py_x")}
     saved.update({name: arrays[name] for name in ("px", "py")})
     joint = JointDistribution(saved["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
     live = joint.px > 0.0
     for name, value in saved.items():
-        given, computed = _dense(value), _dense(getattr(joint, name))
-        rows = live if name == "py_x" else slice(None)  # where p(x) = 0 the conditional is the user's own
+        given, computed = value, getattr(joint, name)
+        if sparse:
+            given, computed = _same_cells(name, given, computed, live)
+        rows: Any = live if name == "py_x" and not sparse else slice(None)  # where p(x) = 0 the conditional is the user's own
         if given.dtype != np.float64 or given.shape != computed.shape or not np.isfinite(given).all():
             raise ValueError(f"{name} must be finite float64, shape {computed.shape}, got {given.dtype} {given.shape}")
         if np.any(given < 0.0) or not np.allclose(given[rows], computed[rows], rtol=1e-9, atol=1e-12):
@@ -266,8 +269,15 @@ def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.nd
     return matrix
 
 
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+def _same_cells(name: str, given: Any, computed: Any, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values of two CSR matrices, or where p(x) > 0 those of two px or py, cell by cell."""
+    if not hasattr(given, "indptr"):
+        return given, computed
+    if name == "py_x" and not live.all():
+        given, computed = given[live], computed[live]
+    if not (np.array_equal(given.indptr, computed.indptr) and np.array_equal(given.indices, computed.indices)):
+        raise ValueError(f"{name} does not fit pxy")
+    return given.data, computed.data
 
 
 def curve_to_xarray(curve: Curve, unit: str) -> xarray.Dataset:

@@ -17,9 +17,10 @@ from dualib.gap import judge
 from dualib.local import tidy
 from dualib.optimise import Outcome, sort_atoms
 from dualib.path import Path
-from dualib.problem import Atoms, Problem, Sweep, join, sweep
+from dualib.problem import Atoms, Sweep, join, sweep
 from dualib.search import fewest_atoms, search
 from dualib.solver import check_options, status_of, warn_unless_converged
+from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 from dualib.warnings import ConvergenceWarning
 
@@ -84,7 +85,7 @@ def solve_at(
     """
     name, target = _one_target(rate=rate, relevance=relevance, expected_distortion=expected_distortion)
     check_options(tol, max_iter=max_iter)
-    problem = Problem(joint, as_distortion(distortion))
+    problem = dense_problem(joint, as_distortion(distortion), "solve_at")
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, _TIGHTER * tol, max_iter, rng, prove=False)
     first = onset_of(problem, rng)
