@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from dualib import kernels
 from dualib.distortions import Array, Mask
-from dualib.newton_kernels import log_c_known
+from dualib.newton_kernels import ARITHMETIC, log_c_known
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 
 _PAIRS_PER_SOURCE = 2
@@ -23,6 +23,8 @@ _FACES_PER_SOURCE = 12
 _PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
+_LEAST_GAIN = 1e-13  # of c off a face
+_MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
@@ -201,6 +203,36 @@ def _on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) -
     return points.pick(np.argpartition(-log_c(problem, beta, log_a, points)[0], kept)[:kept])
 
 
+def _off_their_faces(problem: Problem, beta: float, log_a: Array, atoms: Atoms, members: Array) -> Atoms | None:
+    """IB: beside each atom, the maximum of c just off its face towards each source that the face leaves out.
+
+    At ``(1 - h) M_t + h p_x``, a mass ``e = h pi`` off the face, c is about ``(1 - e)^beta + A e^(beta pi)``, pi being the mass
+    of p_x off the face. Where beta pi < 1 the second term rises with infinite slope, so the maximum is never on the face, but
+    it may be at an e of 1e-8, where ascent steps from afar take long to come.
+    """
+    if problem.known != ARITHMETIC or atoms.face is None:
+        return None
+    t, x = np.nonzero(~problem.allowed(atoms.face))
+    off = np.where(atoms.face[t], 0.0, problem.py_x[x])
+    pi = off.sum(axis=1)
+    with np.errstate(all="ignore"):
+        on = np.where(atoms.face[t], problem.py_x[x] * np.log(atoms.means[t]), 0.0)
+        on = np.where(problem.py_x[x] > 0.0, on, 0.0).sum(axis=1)
+        inner = np.where(off > 0.0, off * np.log(off / pi[:, None]), 0.0).sum(axis=1)
+        log_height = log_a[x] + beta * (on + inner)
+        log_mass = (log_height + np.log(pi)) / (1.0 - beta * pi)
+        gain = np.exp(log_height + beta * pi * log_mass) * (1.0 - beta * pi)
+        keep = np.flatnonzero((beta * pi < 1.0) & (gain > _LEAST_GAIN) & (log_mass < np.log(0.5 * pi)))
+    if not len(keep):
+        return None
+    keep = keep[np.argsort(-gain[keep], kind="stable")[:_MOST_OFF_FACES]]
+    rows = members[t[keep]]
+    share = np.exp(log_mass[keep]) / pi[keep]
+    rows *= 1.0 - share[:, None]
+    rows[np.arange(len(keep)), x[keep]] += share
+    return problem.atoms_from_members(rows)
+
+
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
     """Log c at each point (m,), and the weights over the sources of its ascent step (m, n)."""
     values = np.empty(len(points))
@@ -242,6 +274,7 @@ def search(
     for more in (
         extra,
         _unstable_directions(problem, beta, atoms, members, rates),
+        _off_their_faces(problem, beta, log_a, atoms, members),
         _on_every_face(problem, beta, log_a, effort),
     ):
         if more is not None and len(more):
