@@ -20,6 +20,7 @@ import numpy.typing as npt
 from dualib._validation import validate_beta
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.gap import Kind, judge
+from dualib.memory import check_solvable
 from dualib.optimise import atoms_of_encoder, optimise
 from dualib.problem import Atoms, Problem, expected_distortion, sweep
 from dualib.search import search
@@ -109,6 +110,7 @@ def certify(
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {effort!r}")
     problem = dense_problem(joint, as_distortion(distortion), "certify")
+    check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     atoms = atoms_of_encoder(problem, encoder)
     state = sweep(problem, beta, atoms)

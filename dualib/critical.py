@@ -9,6 +9,7 @@ import numpy as np
 
 from dualib.branch import ascend, distinct
 from dualib.distortions import Distortion, as_distortion, local_critical_beta
+from dualib.memory import check_solvable
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import search
 from dualib.sparse_problem import dense_problem
@@ -44,6 +45,7 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     a multistart certificate.
     """
     problem = dense_problem(joint, as_distortion(distortion), "onset")
+    check_solvable(problem)
     return onset_of(problem, np.random.default_rng(0))
 
 

@@ -15,6 +15,7 @@ from dualib.critical import onset_of
 from dualib.distortions import Distortion, as_distortion
 from dualib.gap import judge
 from dualib.local import tidy
+from dualib.memory import check_solvable
 from dualib.optimise import Outcome, sort_atoms
 from dualib.path import Path
 from dualib.problem import Atoms, Sweep, join, sweep
@@ -86,6 +87,7 @@ def solve_at(
     name, target = _one_target(rate=rate, relevance=relevance, expected_distortion=expected_distortion)
     check_options(tol, max_iter=max_iter)
     problem = dense_problem(joint, as_distortion(distortion), "solve_at")
+    check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, _TIGHTER * tol, max_iter, rng, prove=False)
     first = onset_of(problem, rng)

@@ -18,7 +18,8 @@ from dualib.problem import Problem
 def test_the_formula_encloses_what_a_solve_takes(n_x, n_y, kind, beta):
     rng = np.random.default_rng(0)
     joint = JointDistribution.from_conditionals(rng.dirichlet(np.full(n_y, 0.5), n_x))
-    dualib.solve(dualib.datasets.toy(), 3.0, kind)  # imports and compiled code are not the problem's
+    dualib.compile_kernels()  # imports and compiled code are not the problem's
+    dualib.solve(dualib.datasets.toy(), 3.0, kind)
     tracemalloc.start()
     try:
         dualib.solve(joint, beta, kind, max_iter=40)
@@ -34,7 +35,14 @@ def test_what_cannot_fit_is_refused_before_the_work(monkeypatch):
     needed = least_memory(1500, 3, 3)
     monkeypatch.setattr(memory, "available_memory", lambda: needed - 1)
     message = r"a certified solve of 1500 distinct x with 3 features and 3 y needs at least 115 MiB of memory, and 115 MiB are"
-    for attempt in (lambda: dualib.solve(joint, 2.0), lambda: dualib.anneal(joint, "dualib", [2.0])):
+    labels = np.arange(1500) % 2
+    for attempt in (
+        lambda: dualib.solve(joint, 2.0),
+        lambda: dualib.anneal(joint, "dualib", [2.0]),
+        lambda: dualib.certify(joint, np.eye(2)[labels], 2.0),
+        lambda: dualib.solve_at(joint, rate=0.1),
+        lambda: dualib.onset(joint),
+    ):
         tracemalloc.start()
         try:
             with pytest.raises(MemoryError, match=message):
