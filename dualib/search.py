@@ -268,7 +268,9 @@ def search(
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return _sorted(columns, log_c(problem, beta, log_a, columns)[0])
     members = posterior * problem.px
-    members /= members.sum(axis=1, keepdims=True)
+    total = members.sum(axis=1, keepdims=True)
+    # somebody's encoder may have a cluster that its own decoder gives no source to: it is no maximum
+    members = np.divide(members, total, out=np.tile(problem.px, (len(atoms), 1)), where=total > 0.0)
     rates = beta * problem.stability(atoms, members)
     points = starting_points(problem, beta, log_a, posterior, rng, effort)
     for more in (

@@ -251,3 +251,15 @@ def test_the_optimum_does_not_hang_on_the_seed_of_the_search(number, seed):
     case = random_problem(number, seed)
     objectives = [dualib.solve(case.joint, case.beta, case.kind, random_state=state).objective for state in (None, 1, 2)]
     assert max(objectives) - min(objectives) <= 1e-9
+
+
+def test_an_encoder_with_a_cluster_that_its_decoder_gives_no_source_to():
+    """At a large beta the posterior of such a cluster underflows to 0 for every x (found by hypothesis)."""
+    joint = dualib.JointDistribution.from_conditionals(
+        [[9.99999987e-01, 1.30061331e-08], [9.04548687e-02, 9.09545131e-01]], [0.40007079, 0.59992921]
+    )
+    encoder = np.random.default_rng(0).dirichlet(np.ones(3), 2)
+    certificate = dualib.certify(joint, encoder, 1e4)
+    best = dualib.solve(joint, 1e4)
+    assert certificate.objective > best.objective
+    assert certificate.lower_bound == pytest.approx(best.objective, abs=1e-8)

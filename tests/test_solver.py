@@ -1,14 +1,19 @@
 """solve(): worked cases with known answers, a naive twin, degenerate problems, options, bad input."""
 
+import inspect
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import naive
 import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution
+from dualib import JointDistribution, Status
+from dualib.optimise import Outcome
+from dualib.problem import Problem, sweep
+from dualib.solver import _best_start, _starts, status_of
 
 KINDS = ("ib", "dualib")
 
@@ -351,3 +356,73 @@ def test_extreme_betas(kind, beta):
     if beta == 1e4:
         assert solution.n_clusters == 9
         assert solution.objective == pytest.approx(-np.sum(px * np.log(px)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("residual", "gap", "options", "status"),
+    [
+        (1e-9, 1e-9, {}, Status.CONVERGED),  # what reaches the tolerance meets it
+        (1.1e-9, 0.0, {}, Status.MAX_ITER),
+        (0.0, 1.1e-9, {}, Status.GAP_OPEN),
+        (0.0, 0.5e-9, {}, Status.CONVERGED),
+        (1.1e-9, 1.0, {"capped": True}, Status.MAX_ITER),
+        (1e-9, 1.0, {"capped": True}, Status.CAPPED),
+        (1e-9, 1.0, {"certified": False}, Status.NOT_CERTIFIED),
+        (1e-9, 1.0, {"certified": False, "capped": True}, Status.CAPPED),
+    ],
+)
+def test_the_status_says_what_residual_and_gap_mean(residual, gap, options, status):
+    outcome = Outcome(SimpleNamespace(residual=residual), gap, None, None, 1)
+    assert status_of(outcome, 1e-9, **options) is status
+
+
+def test_rounding_is_no_missed_tolerance():
+    outcome = Outcome(SimpleNamespace(residual=1e-11), 0.0, None, None, 1)
+    assert status_of(outcome, 1e-15) is Status.CONVERGED
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_the_gap_of_a_capped_solution_is_to_the_certified_optimum(kind):
+    toy = dualib.datasets.toy()
+    full, capped = dualib.solve(toy, 40.0, kind), dualib.solve(toy, 40.0, kind, n_clusters=2)
+    assert (full.n_clusters, capped.n_clusters, capped.status) == (4, 2, Status.CAPPED)
+    assert capped.lower_bound == pytest.approx(full.lower_bound, abs=1e-12)
+    assert capped.certificate == full.certificate
+    assert capped.gap == pytest.approx(capped.objective - full.objective, abs=1e-9)
+    assert capped.n_iter > full.n_iter  # both are counted
+    assert dualib.solve(toy, 40.0, kind, n_clusters=2, certify=False).gap == np.inf
+    assert dualib.solve(toy, 40.0, kind, n_clusters=4).status is Status.CONVERGED
+
+
+def test_the_best_start_is_the_feasible_one_of_lowest_objective():
+    problem = Problem(dualib.datasets.toy(), dualib.IB())
+    one, all_apart = (problem.atoms_from_members(rows) for rows in (problem.px[None, :], np.eye(5)))
+    objectives = [sweep(problem, 100.0, start.normalised()).objective for start in (one, all_apart)]
+    best = all_apart if objectives[1] < objectives[0] else one
+    for starts in ([one, all_apart], [all_apart, one]):
+        assert len(_best_start(problem, 100.0, starts)) == len(best)
+    assert len(_best_start(problem, 100.0, [one])) == 1
+    assert len(_best_start(problem, 100.0, [])) == 6  # the identity, and all in one
+    assert len(_best_start(problem, 0.01, [one, all_apart])) == 1
+
+
+@pytest.mark.parametrize("option", ["n_restarts", "max_iter", "n_clusters"])
+def test_counts_of_one_are_allowed_and_none_is_not_always(option):
+    toy = dualib.datasets.toy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dualib.ConvergenceWarning)
+        assert np.isfinite(dualib.solve(toy, 8.0, **{option: 1}).objective)
+    if option == "n_clusters":
+        assert dualib.solve(toy, 8.0, n_clusters=None).converged
+    else:
+        with pytest.raises(TypeError, match=rf"{option} must be an integer, got None"):
+            dualib.solve(toy, 8.0, **{option: None})
+
+
+def test_random_starts_are_as_many_as_asked_and_no_larger_than_the_cap():
+    problem, rng = Problem(dualib.datasets.toy(), dualib.IB()), np.random.default_rng(0)
+    assert [len(start) for start in _starts(problem, "random", 3, 7, rng)] == [3] * 7
+    assert [len(start) for start in _starts(problem, "random", None, 2, rng)] == [5] * 2
+    assert [len(start) for start in _starts(problem, None, 9, 2, rng)] == [6, 5, 5]
+    assert len(_starts(problem, None, None, 7, rng)) == 1
+    assert inspect.signature(dualib.solve).parameters["n_restarts"].default == 10  # as documented
