@@ -141,8 +141,7 @@ def starting_points(
     """
     n = problem.n
     rows = [np.eye(n), problem.px[None, :]]
-    members = posterior * problem.px
-    rows.append(members / members.sum(axis=1, keepdims=True))
+    rows.append(_members(problem, posterior))
     if n > 1:
         n_subsets = int(effort * max(n, 16))
         subset = (rng.random((n_subsets, n)) < rng.uniform(0.05, 0.8, (n_subsets, 1))) * problem.px
@@ -154,6 +153,13 @@ def starting_points(
     if n > 1:
         points = join(points, _best_pairs(problem, beta, log_a, rng, effort))
     return points
+
+
+def _members(problem: Problem, posterior: Array) -> Array:
+    """p(x|t), (n_t, n); p(x) for a cluster that no source goes to, as somebody's encoder may have at its own decoder."""
+    pairs = posterior * problem.px
+    total = pairs.sum(axis=1, keepdims=True)
+    return np.divide(pairs, total, out=np.tile(problem.px, (len(pairs), 1)), where=total > 0.0)
 
 
 def _best_pairs(problem: Problem, beta: float, log_a: Array, rng: np.random.Generator, effort: float) -> Atoms:
@@ -267,10 +273,7 @@ def search(
     if problem.distortion.fixed_atoms:
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return _sorted(columns, log_c(problem, beta, log_a, columns)[0])
-    members = posterior * problem.px
-    total = members.sum(axis=1, keepdims=True)
-    # somebody's encoder may have a cluster that its own decoder gives no source to: it is no maximum
-    members = np.divide(members, total, out=np.tile(problem.px, (len(atoms), 1)), where=total > 0.0)
+    members = _members(problem, posterior)
     rates = beta * problem.stability(atoms, members)
     points = starting_points(problem, beta, log_a, posterior, rng, effort)
     for more in (
