@@ -11,9 +11,10 @@ import dualib
 from dualib import JointDistribution, closed_forms, datasets
 from dualib.bounds import prove
 from dualib.distortions import as_distortion
+from dualib.gap import judge
 from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, distance_matrix, sweep
-from dualib.search import search
+from dualib.problem import Problem, distance_matrix, sweep, trivial_atoms
+from dualib.search import Maxima, search
 
 KINDS = ("ib", "dualib")
 
@@ -263,3 +264,81 @@ def test_an_encoder_with_a_cluster_that_its_decoder_gives_no_source_to():
     best = dualib.solve(joint, 1e4)
     assert certificate.objective > best.objective
     assert certificate.lower_bound == pytest.approx(best.objective, abs=1e-8)
+
+
+def naive_log_c(joint, beta, kind, log_z, points):
+    """Log c at decoders (m, n_y), from its definition; `log_z` with the whole distortion in it."""
+    p, s = joint.py_x[None], points[:, None]
+    first, second = (p, s) if kind == "ib" else (s, p)
+    with np.errstate(all="ignore"):
+        d = np.where(first > 0.0, first * np.log(first / second), 0.0).sum(axis=2)
+        return np.log(np.exp(-beta * d) @ (joint.px / np.exp(log_z)))
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("joint", [dualib.datasets.toy(), dualib.datasets.erasure(0.3)], ids=["toy", "zeros"])
+def test_the_proof_finds_what_the_search_has_missed(joint, kind):
+    """Judged with no candidate but the atom itself, the one cluster above the onset: gap and point against a grid."""
+    beta = 8.0 if joint.n_y == 2 else 3.0
+    problem = Problem(joint, as_distortion(kind))
+    atoms = trivial_atoms(problem)
+    if not len(atoms):
+        pytest.skip("one cluster is infeasible")
+    state = sweep(problem, beta, atoms)
+    gap, certificate, found = judge(problem, state, Maxima(atoms, np.zeros(1)), 1e-9)
+    step = 1.0 / 400.0
+    grid = np.array([[a, b] for a in np.arange(0.0, 1.0 + step, step) for b in np.arange(0.0, 1.0 - a + step, step)])
+    grid = np.column_stack([grid, np.maximum(0.0, 1.0 - grid.sum(axis=1))]) if joint.n_y == 3 else None
+    if grid is None:
+        ends = np.linspace(0.0, 1.0, 100_001)
+        grid = np.column_stack([ends, 1.0 - ends])
+    log_z = state.log_z - beta * problem.a
+    values = naive_log_c(joint, beta, kind, log_z[problem.row_of], grid)
+    assert values.max() > 1e-3
+    assert certificate == "rigorous"
+    assert gap == pytest.approx(values.max(), abs=2e-4) and gap >= values.max() - 1e-12
+    assert found.best == pytest.approx(gap, abs=1e-9)
+    point = problem.decoder(found.points.pick(np.array([0])))
+    assert naive_log_c(joint, beta, kind, log_z[problem.row_of], point)[0] == pytest.approx(gap, abs=1e-8)
+
+
+def test_a_search_that_found_the_maximum_is_kept():
+    """The proof adds no second copy of a point that the search already has."""
+    problem = Problem(dualib.datasets.toy(), dualib.IB())
+    atoms = trivial_atoms(problem)
+    state = sweep(problem, 8.0, atoms)
+    full = search(problem, 8.0, atoms, state.posterior, state.log_z, np.random.default_rng(0))
+    gap, certificate, found = judge(problem, state, full, 1e-9)
+    assert found is full and certificate == "rigorous"
+    assert full.best <= gap <= full.best + 1e-9
+    below, _, _ = judge(problem, sweep(problem, 1.0, atoms), Maxima(atoms, np.array([-0.5])), 1e-9)
+    assert 0.0 <= below < 1e-9
+
+
+def test_the_witness_is_the_decoder_where_the_encoder_could_be_improved_most():
+    joint = dualib.datasets.toy()
+    certificate = dualib.certify(joint, np.ones((5, 1)), 8.0)
+    problem = Problem(joint, dualib.IB())
+    state = sweep(problem, 8.0, trivial_atoms(problem))
+    ends = np.linspace(1e-6, 1.0 - 1e-6, 100_001)
+    grid = np.column_stack([ends, 1.0 - ends])
+    values = naive_log_c(joint, 8.0, "ib", (state.log_z - 8.0 * problem.a)[problem.row_of], grid)
+    assert certificate.witness == pytest.approx(grid[values.argmax()], abs=2e-5)
+
+
+def test_sources_without_probability_have_no_part_in_an_encoders_objective():
+    toy = dualib.datasets.toy()
+    encoder = np.random.default_rng(1).dirichlet(np.ones(3), 5)
+    padded = dualib.JointDistribution(np.concatenate([toy.pxy, np.zeros((1, 2))]))
+    first, second = dualib.certify(toy, encoder, 8.0), dualib.certify(padded, np.concatenate([encoder, [[1.0, 0, 0]]]), 8.0)
+    assert first.objective == pytest.approx(second.objective, abs=1e-14)
+    assert first.lower_bound == pytest.approx(second.lower_bound, abs=1e-9)
+
+
+def test_what_certify_takes_by_name_only_and_refuses():
+    toy = dualib.datasets.toy()
+    with pytest.raises(TypeError, match="positional"):
+        dualib.certify(toy, np.ones((5, 1)), 8.0, "ib", 1e-9)
+    for effort in (np.inf, 0.0, -1.0, np.nan, True, "1"):
+        with pytest.raises(ValueError, match="effort must be a positive number"):
+            dualib.certify(toy, np.ones((5, 1)), 8.0, effort=effort)

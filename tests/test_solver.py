@@ -426,3 +426,37 @@ def test_random_starts_are_as_many_as_asked_and_no_larger_than_the_cap():
     assert [len(start) for start in _starts(problem, None, 9, 2, rng)] == [6, 5, 5]
     assert len(_starts(problem, None, None, 7, rng)) == 1
     assert inspect.signature(dualib.solve).parameters["n_restarts"].default == 10  # as documented
+
+
+def test_defaults_are_those_documented():
+    defaults = {name: parameter.default for name, parameter in inspect.signature(dualib.solve).parameters.items()}
+    assert (defaults["max_iter"], defaults["tol"], defaults["certify"]) == (20_000, 1e-9, True)
+    toy = dualib.datasets.toy()
+    options = {"init": "random", "certify": False, "max_iter": 1, "n_restarts": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dualib.ConvergenceWarning)
+        none, zero, one = (dualib.solve(toy, 3.3, random_state=state, **options) for state in (None, 0, 1))
+    np.testing.assert_array_equal(none.encoder, zero.encoder)
+    assert none.objective != one.objective
+
+
+def test_the_warning_points_at_the_caller():
+    with pytest.warns(dualib.ConvergenceWarning) as caught:
+        dualib.solve(dualib.datasets.toy(), 40.0, max_iter=1)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("tol", [np.inf, -1.0, 0.0, np.nan, True, "1"])
+def test_a_tolerance_is_a_positive_number(tol):
+    with pytest.raises(ValueError, match="tol must be a positive number"):
+        dualib.solve(dualib.datasets.toy(), 3.0, tol=tol)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_a_capped_solution_without_a_certificate_is_as_good(kind):
+    """It starts from the optimum merged down too, whether or not that is certified."""
+    rng = np.random.default_rng(3)
+    joint = JointDistribution(rng.dirichlet(np.full(120, 0.3)).reshape(20, 6))
+    with_it, without = (dualib.solve(joint, 30.0, kind, n_clusters=4, n_restarts=1, certify=c) for c in (True, False))
+    assert without.objective == pytest.approx(with_it.objective, abs=1e-9)
+    assert without.gap == np.inf and with_it.gap < 10.0
