@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from dualib.events import bracketed, events_between
 from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
 from dualib.problem import Problem
+from dualib.progress import Progress, Reporter, reporter
 from dualib.results import Curve, Event
 from dualib.solver import check_options
 from dualib.threads import one_blas_thread
@@ -36,8 +36,6 @@ _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
 _MOST_FOR_ENCLOSURE = 4_000
-
-Progress = bool | Callable[[int, int], Any]
 
 
 @one_blas_thread
@@ -117,7 +115,7 @@ def anneal(
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
         path = recorded(path, checkpoint, {**_checked_grid(betas, beta_min, beta_max), **options})
-    report = _reporter(progress)
+    report = reporter(progress, "anneal")
     first = onset_of(problem, rng)
     if betas is not None:
         if beta_min is not None or beta_max is not None:
@@ -135,7 +133,7 @@ def anneal(
     return Curve([path.solution(beta) for beta in path.outcomes], events=found, onset=first)
 
 
-def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) -> None:
+def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter) -> None:
     """Solve each beta not solved yet, in the given direction, each from the one before."""
     wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
     report.expect(len(wanted))
@@ -144,7 +142,7 @@ def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) 
         report.step()
 
 
-def _insert(path: Path, wanted: list[tuple[float, float]], report: _Silent) -> None:
+def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter) -> None:
     """Solve the geometric middle of each interval, from its upper end."""
     report.expect(len(wanted))
     for low, high in sorted(wanted, reverse=True):
@@ -152,7 +150,7 @@ def _insert(path: Path, wanted: list[tuple[float, float]], report: _Silent) -> N
         report.step()
 
 
-def _refine_shape(path: Path, report: _Silent) -> None:
+def _refine_shape(path: Path, report: Reporter) -> None:
     """Add the middle of intervals across which rate or relevance change too much, widest change first."""
     while len(path.outcomes) < _MOST_POINTS:
         betas = sorted(path.outcomes)
@@ -167,7 +165,7 @@ def _refine_shape(path: Path, report: _Silent) -> None:
         _insert(path, [(betas[i], betas[i + 1]) for i in wide], report)
 
 
-def _refine_enclosure(path: Path, width: float, report: _Silent) -> None:
+def _refine_enclosure(path: Path, width: float, report: Reporter) -> None:
     """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
     while len(path.outcomes) < _MOST_FOR_ENCLOSURE:
         betas = sorted(path.outcomes)
@@ -184,7 +182,7 @@ def _relative_steps(values: Array) -> Array:
     return np.abs(np.diff(values)) / span if span > 0.0 else np.zeros(len(values) - 1)
 
 
-def _all_events(path: Path, report: _Silent) -> list[Event]:
+def _all_events(path: Path, report: Reporter) -> list[Event]:
     """The events between all neighbouring points, from large beta to small; on large problems only bracketed."""
     if not can_follow(path):
         return _grid_events(path)
@@ -250,56 +248,3 @@ def _checked_grid(betas: npt.ArrayLike | None, beta_min: float | None, beta_max:
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:
     values = as_float_array("betas", betas, 1)
     return [validate_beta(float(value), "betas") for value in values]
-
-
-class _Silent:
-    """No report."""
-
-    def expect(self, count: int) -> None:
-        """Announce further points."""
-
-    def step(self) -> None:
-        """One point is done."""
-
-    def close(self) -> None:
-        """All are done."""
-
-
-class _Calls(_Silent):
-    """Report to a callable, as ``progress(done, total)``."""
-
-    def __init__(self, call: Callable[[int, int], Any]) -> None:
-        self._call, self._done, self._total = call, 0, 0
-
-    def expect(self, count: int) -> None:
-        self._total += count
-
-    def step(self) -> None:
-        self._done += 1
-        self._call(self._done, self._total)
-
-
-class _Line(_Silent):
-    """Report as a progress line on stderr."""
-
-    def __init__(self) -> None:
-        from dualib.progress import ProgressBar
-
-        self._bar = ProgressBar(0, "anneal")
-
-    def expect(self, count: int) -> None:
-        self._bar.total += count
-
-    def step(self) -> None:
-        self._bar.update()
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-def _reporter(progress: Progress) -> _Silent:
-    if callable(progress):
-        return _Calls(progress)
-    if not isinstance(progress, (bool, np.bool_)):
-        raise TypeError(f"progress must be a bool or a callable, got {progress!r}")
-    return _Line() if progress else _Silent()

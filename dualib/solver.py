@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, ini
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
 from dualib.threads import one_blas_thread
-from dualib.warnings import ConvergenceWarning
+from dualib.warnings import warn_of_convergence
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -181,9 +180,8 @@ def status_of(outcome: Outcome, tol: float, *, certified: bool = True, capped: b
 def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:
     """ConvergenceWarning with beta, gap and remedy where the solution missed `tol`."""
     if solution.status in (Status.MAX_ITER, Status.GAP_OPEN):
-        warnings.warn(
+        warn_of_convergence(
             f"beta={solution.beta:g}: residual {solution.residual:.1e}, gap {solution.gap:.1e} nats, tol {tol:g}; "
             f"{solution.status.value}",
-            ConvergenceWarning,
             stacklevel=stacklevel,
         )
