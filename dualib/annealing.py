@@ -102,27 +102,23 @@ def anneal(
     ConvergenceWarning
         At some beta `tol` was not reached; each solution states its true gap.
     """
-    if direction not in ("down", "up"):
-        raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
-    if not isinstance(events, (bool, np.bool_)):
-        raise TypeError(f"events must be a bool, got {events!r}")
-    check_options(tol, max_iter=max_iter)
-    width = None if tol_curve is None else _checked_width(tol_curve, tol)
+    grid = check_path(
+        betas, beta_min, beta_max, tol=tol, tol_curve=tol_curve, events=events, direction=direction, max_iter=max_iter
+    )
+    width = None if tol_curve is None else float(tol_curve)
     problem = Problem(joint, as_distortion(distortion))
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, tol, max_iter, rng)
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
-        path = recorded(path, checkpoint, {**_checked_grid(betas, beta_min, beta_max), **options})
+        path = recorded(path, checkpoint, {**grid, **options})
     report = reporter(progress, "anneal")
     first = onset_of(problem, rng)
-    if betas is not None:
-        if beta_min is not None or beta_max is not None:
-            raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
-        _solve_all(path, _checked_betas(betas), direction, report)
+    if grid["betas"] is not None:
+        _solve_all(path, grid["betas"], direction, report)
     else:
-        low, high = _ends(path, first, beta_min, beta_max)
+        low, high = _ends(path, first, grid["beta_min"], grid["beta_max"])
         _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report)
         _refine_shape(path, report)
     if width is not None:
@@ -203,20 +199,16 @@ def _grid_events(path: Path) -> list[Event]:
     return [bracketed(path, betas[i], betas[i + 1]) for i in range(len(betas) - 1) if counts[i] != counts[i + 1]]
 
 
-def _checked_width(tol_curve: float, tol: float) -> float:
+def _check_width(tol_curve: float, tol: float) -> None:
     if isinstance(tol_curve, (bool, np.bool_)) or not isinstance(tol_curve, (int, float, np.integer, np.floating)):
         raise TypeError(f"tol_curve must be a number, got {tol_curve!r}")
     if not 10.0 * tol <= tol_curve < math.inf:
         raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {tol_curve!r}")
-    return float(tol_curve)
 
 
 def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
-    """The ends of the adaptive grid: below the onset, and where the relevance saturates."""
-    low = validate_beta(beta_min, "beta_min") if beta_min is not None else None
-    high = validate_beta(beta_max, "beta_max") if beta_max is not None else None
-    if low is not None and high is not None and low >= high:
-        raise ValueError(f"beta_min must be below beta_max, got {low!r} and {high!r}")
+    """The ends of the adaptive grid, those not given below the onset and where the relevance saturates."""
+    low, high = beta_min, beta_max
     scale = first if 0.0 < first < math.inf else 1.0
     if low is None:
         low = 0.8 * scale if high is None else min(0.8 * scale, 0.5 * high)
@@ -238,11 +230,32 @@ def _saturation(path: Path, beta: float) -> float:
     return min(beta, _LARGEST_BETA)
 
 
-def _checked_grid(betas: npt.ArrayLike | None, beta_min: float | None, beta_max: float | None) -> dict[str, Any]:
-    """The arguments that fix the grid, by name."""
-    ends = {"beta_min": beta_min, "beta_max": beta_max}
-    checked = {name: None if end is None else validate_beta(end, name) for name, end in ends.items()}
-    return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), **checked}
+def check_path(
+    betas: npt.ArrayLike | None,
+    beta_min: float | None,
+    beta_max: float | None,
+    *,
+    tol: float,
+    tol_curve: float | None,
+    events: bool,
+    direction: str,
+    max_iter: int,
+) -> dict[str, Any]:
+    """Check the arguments of `anneal` that no problem is needed for; returns those that fix the grid, by name."""
+    if direction not in ("down", "up"):
+        raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
+    if not isinstance(events, (bool, np.bool_)):
+        raise TypeError(f"events must be a bool, got {events!r}")
+    check_options(tol, max_iter=max_iter)
+    if tol_curve is not None:
+        _check_width(tol_curve, tol)
+    low = None if beta_min is None else validate_beta(beta_min, "beta_min")
+    high = None if beta_max is None else validate_beta(beta_max, "beta_max")
+    if betas is not None and not (low is None and high is None):
+        raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"beta_min must be below beta_max, got {low!r} and {high!r}")
+    return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), "beta_min": low, "beta_max": high}
 
 
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:
