@@ -54,7 +54,7 @@ def solve_many(
     distortions: str | Distortion | Iterable[str | Distortion] = "ib",
     seeds: int | Iterable[int | None] | None = None,
     n_jobs: int | None = None,
-    backend: Any = None,
+    backend: str | None = None,
     on_error: OnError = "raise",
     progress: Progress = False,
     **options: Any,
@@ -75,9 +75,9 @@ def solve_many(
     n_jobs : int, optional
         Tasks at a time, as in joblib and scikit-learn: None is 1 unless ``joblib.parallel_config`` says otherwise, -1 all cores.
         Needs the extra `parallel` where it is not 1.
-    backend : str or multiprocessing context, optional
-        As in joblib: "loky" (processes, the default), "threading", "multiprocessing". Threads start at once and share memory, but
-        only the compiled kernels and BLAS run side by side in them.
+    backend : str, optional
+        As in joblib: "loky" (processes, the default) or "threading". Threads start at once and share memory, but only the compiled
+        kernels and BLAS run side by side in them.
     on_error : "raise" or "return"
         "raise": the first task in order that fails ends the sweep with a `TaskError` that names it and holds the results before it.
         "return": the `TaskError` takes the place of the result, and the sweep goes on.
@@ -128,7 +128,7 @@ def anneal_many(
     distortions: str | Distortion | Iterable[str | Distortion] = "ib",
     seeds: int | Iterable[int | None] | None = None,
     n_jobs: int | None = None,
-    backend: Any = None,
+    backend: str | None = None,
     on_error: OnError = "raise",
     progress: Progress = False,
     **options: Any,

@@ -35,15 +35,16 @@ class Outcome(NamedTuple):
     messages: list[str]
 
 
-def pool_of(n_jobs: int | None, backend: Any = None) -> Any:
+def pool_of(n_jobs: int | None, backend: str | None = None) -> Any:
     """The joblib.Parallel to run tasks with; None where they are to run here, one after the other.
 
     Parameters
     ----------
     n_jobs : int or None
         As in joblib: None is 1 unless ``joblib.parallel_config`` says otherwise, -1 all cores, -2 all but one.
-    backend : str, multiprocessing context or None
-        As in joblib; None is its default, processes ("loky"), or what ``joblib.parallel_config`` says.
+    backend : str or None
+        As in joblib; None is its default, processes ("loky"), or what ``joblib.parallel_config`` says. It must hand on results as
+        they come, which "multiprocessing" does not.
 
     Raises
     ------
@@ -57,8 +58,8 @@ def pool_of(n_jobs: int | None, backend: Any = None) -> Any:
             raise TypeError(f"n_jobs must be a whole number or None, got {n_jobs!r}")
         if n_jobs == 0:
             raise ValueError("n_jobs must not be 0: 1 is one after the other, -1 all cores")
-    if backend is not None and not isinstance(backend, str) and not hasattr(backend, "Pool"):
-        raise TypeError(f"backend must be the name of a joblib backend, a multiprocessing context or None, got {backend!r}")
+    if backend is not None and not isinstance(backend, str):
+        raise TypeError(f"backend must be the name of a joblib backend or None, got {backend!r}")
     if n_jobs == 1 or (n_jobs is None and "joblib" not in sys.modules):  # without joblib there is no parallel_config either
         return None
     try:
@@ -98,6 +99,18 @@ def in_order(pool: Any, call: Callable[..., Any], tasks: Sequence[tuple[Any, ...
         yield from outcomes
     finally:
         outcomes.close()
+
+
+def value_of(outcome: Outcome) -> Any:
+    """The value, or the error raised, its traceback in the worker as its cause where it comes from another process."""
+    failure = outcome.failure
+    if failure is None:
+        return outcome.value
+    if failure.error is None:
+        raise RuntimeError(f"{failure.kind}: {failure.message}\n{failure.trace}")
+    if failure.error.__traceback__ is None:  # it does not travel between processes
+        raise failure.error from RuntimeError(f"in a worker:\n{failure.trace}")
+    raise failure.error
 
 
 def _outcome(call: Callable[..., Any], task: tuple[Any, ...]) -> Outcome:
