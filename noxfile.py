@@ -24,7 +24,7 @@ def oldest_versions() -> list[str]:
     config = configparser.ConfigParser()
     config.read(pathlib.Path(__file__).parent / "setup.cfg")
     lines = [config["options"]["install_requires"]]
-    lines += [config["options.extras_require"][extra] for extra in ("threads", "pandas", "xarray", "sklearn")]
+    lines += [config["options.extras_require"][extra] for extra in ("parallel", "pandas", "xarray", "sklearn")]
     declared = re.findall(r"^([\w-]+) *>= *([\d.]+)", "\n".join(lines), re.M)
     return [f"{name} == {version}.*" for name, version in declared]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dualib.interpolation import CurvePoint
     from dualib.jit import compile_kernels
     from dualib.joint import JointDistribution
+    from dualib.parallel import TaskError, anneal_many, solve_many
     from dualib.results import Curve, Event, Solution, Status
     from dualib.scores import Comparison
     from dualib.solver import solve
@@ -49,6 +50,9 @@ _HOME = {
     "follow": "following",
     "CurvePoint": "interpolation",
     "solve_at": "targets",
+    "solve_many": "parallel",
+    "anneal_many": "parallel",
+    "TaskError": "parallel",
     "compare_predictions": "comparison",
     "Comparison": "scores",
     "InformationBottleneck": "estimators",
@@ -87,7 +91,9 @@ __all__ = [
     "RateDistortion",
     "Solution",
     "Status",
+    "TaskError",
     "anneal",
+    "anneal_many",
     "certify",
     "closed_forms",
     "compare_predictions",
@@ -102,6 +108,7 @@ __all__ = [
     "read_table",
     "solve",
     "solve_at",
+    "solve_many",
 ]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from dualib.enclosure import Enclosure
 from dualib.events import bracketed, events_between
 from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
+from dualib.progress import Progress, Reporter, reporter
 from dualib.results import Curve, Event
 from dualib.solver import check_options
 from dualib.sparse_path import anneal_sparse
@@ -37,8 +37,6 @@ _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
 _MOST_FOR_ENCLOSURE = 4_000
-
-Progress = bool | Callable[[int, int], Any]
 
 
 @one_blas_thread
@@ -114,40 +112,41 @@ def anneal(
     It takes `betas` and ``events=False``, no `tol_curve` and no `checkpoint`; the curve has no onset. Each point is solved from its
     neighbour and fresh starts, and its gap is of the kind "multistart", to the optimum without a cap, as of `solve`.
     """
-    if direction not in ("down", "up"):
-        raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
-    if not isinstance(events, (bool, np.bool_)):
-        raise TypeError(f"events must be a bool, got {events!r}")
-    check_options(tol, max_iter=max_iter, n_clusters=n_clusters)
-    width = None if tol_curve is None else _checked_width(tol_curve, tol)
+    rules: dict[str, Any] = {
+        "tol": tol,
+        "events": events,
+        "direction": direction,
+        "max_iter": max_iter,
+        "n_clusters": n_clusters,
+    }
     if stays_sparse(joint, as_distortion(distortion), n_clusters):
+        check_path(None, None, None, tol_curve=None, **rules)
         ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
-        grid = _sparse_grid(betas, events, ends)
         return anneal_sparse(
             SparseProblem(joint),
-            grid,
+            _sparse_grid(betas, events, ends),
             n_clusters,
             tol=tol,
             max_iter=max_iter,
             direction=direction,
             rng=np.random.default_rng(0 if random_state is None else random_state),
-            report=_reporter(progress),
+            report=reporter(progress, "anneal"),
         )
+    grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
+    width = None if tol_curve is None else float(tol_curve)
     problem = dense_problem(joint, as_distortion(distortion), "anneal")
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     path = Path(problem, tol, max_iter, rng)
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
-        path = recorded(path, checkpoint, {**_checked_grid(betas, beta_min, beta_max), **options})
-    report = _reporter(progress)
+        path = recorded(path, checkpoint, {**grid, **options})
+    report = reporter(progress, "anneal")
     first = onset_of(problem, rng)
-    if betas is not None:
-        if beta_min is not None or beta_max is not None:
-            raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
-        _solve_all(path, _checked_betas(betas), direction, report)
+    if grid["betas"] is not None:
+        _solve_all(path, grid["betas"], direction, report)
     else:
-        low, high = _ends(path, first, beta_min, beta_max)
+        low, high = _ends(path, first, grid["beta_min"], grid["beta_max"])
         _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report)
         _refine_shape(path, report)
     if width is not None:
@@ -158,7 +157,7 @@ def anneal(
     return Curve([path.solution(beta) for beta in path.outcomes], events=found, onset=first)
 
 
-def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) -> None:
+def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter) -> None:
     """Solve each beta not solved yet, in the given direction, each from the one before."""
     wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
     report.expect(len(wanted))
@@ -167,7 +166,7 @@ def _solve_all(path: Path, betas: list[float], direction: str, report: _Silent) 
         report.step()
 
 
-def _insert(path: Path, wanted: list[tuple[float, float]], report: _Silent) -> None:
+def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter) -> None:
     """Solve the geometric middle of each interval, from its upper end."""
     report.expect(len(wanted))
     for low, high in sorted(wanted, reverse=True):
@@ -175,7 +174,7 @@ def _insert(path: Path, wanted: list[tuple[float, float]], report: _Silent) -> N
         report.step()
 
 
-def _refine_shape(path: Path, report: _Silent) -> None:
+def _refine_shape(path: Path, report: Reporter) -> None:
     """Add the middle of intervals across which rate or relevance change too much, widest change first."""
     while len(path.outcomes) < _MOST_POINTS:
         betas = sorted(path.outcomes)
@@ -190,7 +189,7 @@ def _refine_shape(path: Path, report: _Silent) -> None:
         _insert(path, [(betas[i], betas[i + 1]) for i in wide], report)
 
 
-def _refine_enclosure(path: Path, width: float, report: _Silent) -> None:
+def _refine_enclosure(path: Path, width: float, report: Reporter) -> None:
     """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
     while len(path.outcomes) < _MOST_FOR_ENCLOSURE:
         betas = sorted(path.outcomes)
@@ -207,7 +206,7 @@ def _relative_steps(values: Array) -> Array:
     return np.abs(np.diff(values)) / span if span > 0.0 else np.zeros(len(values) - 1)
 
 
-def _all_events(path: Path, report: _Silent) -> list[Event]:
+def _all_events(path: Path, report: Reporter) -> list[Event]:
     """The events between all neighbouring points, from large beta to small; on large problems only bracketed."""
     if not can_follow(path):
         return _grid_events(path)
@@ -228,20 +227,16 @@ def _grid_events(path: Path) -> list[Event]:
     return [bracketed(path, betas[i], betas[i + 1]) for i in range(len(betas) - 1) if counts[i] != counts[i + 1]]
 
 
-def _checked_width(tol_curve: float, tol: float) -> float:
+def _check_width(tol_curve: float, tol: float) -> None:
     if isinstance(tol_curve, (bool, np.bool_)) or not isinstance(tol_curve, (int, float, np.integer, np.floating)):
         raise TypeError(f"tol_curve must be a number, got {tol_curve!r}")
     if not 10.0 * tol <= tol_curve < math.inf:
         raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {tol_curve!r}")
-    return float(tol_curve)
 
 
 def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
-    """The ends of the adaptive grid: below the onset, and where the relevance saturates."""
-    low = validate_beta(beta_min, "beta_min") if beta_min is not None else None
-    high = validate_beta(beta_max, "beta_max") if beta_max is not None else None
-    if low is not None and high is not None and low >= high:
-        raise ValueError(f"beta_min must be below beta_max, got {low!r} and {high!r}")
+    """The ends of the adaptive grid, those not given below the onset and where the relevance saturates."""
+    low, high = beta_min, beta_max
     scale = first if 0.0 < first < math.inf else 1.0
     if low is None:
         low = 0.8 * scale if high is None else min(0.8 * scale, 0.5 * high)
@@ -263,11 +258,33 @@ def _saturation(path: Path, beta: float) -> float:
     return min(beta, _LARGEST_BETA)
 
 
-def _checked_grid(betas: npt.ArrayLike | None, beta_min: float | None, beta_max: float | None) -> dict[str, Any]:
-    """The arguments that fix the grid, by name."""
-    ends = {"beta_min": beta_min, "beta_max": beta_max}
-    checked = {name: None if end is None else validate_beta(end, name) for name, end in ends.items()}
-    return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), **checked}
+def check_path(
+    betas: npt.ArrayLike | None,
+    beta_min: float | None,
+    beta_max: float | None,
+    *,
+    tol: float,
+    tol_curve: float | None,
+    events: bool,
+    direction: str,
+    max_iter: int,
+    n_clusters: int | None = None,
+) -> dict[str, Any]:
+    """Check the arguments of `anneal` that no problem is needed for; returns those that fix the grid, by name."""
+    if direction not in ("down", "up"):
+        raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
+    if not isinstance(events, (bool, np.bool_)):
+        raise TypeError(f"events must be a bool, got {events!r}")
+    check_options(tol, max_iter=max_iter, n_clusters=n_clusters)
+    if tol_curve is not None:
+        _check_width(tol_curve, tol)
+    low = None if beta_min is None else validate_beta(beta_min, "beta_min")
+    high = None if beta_max is None else validate_beta(beta_max, "beta_max")
+    if betas is not None and not (low is None and high is None):
+        raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"beta_min must be below beta_max, got {low!r} and {high!r}")
+    return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), "beta_min": low, "beta_max": high}
 
 
 def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, Any]) -> list[float]:
@@ -286,56 +303,3 @@ def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, An
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:
     values = as_float_array("betas", betas, 1)
     return [validate_beta(float(value), "betas") for value in values]
-
-
-class _Silent:
-    """No report."""
-
-    def expect(self, count: int) -> None:
-        """Announce further points."""
-
-    def step(self) -> None:
-        """One point is done."""
-
-    def close(self) -> None:
-        """All are done."""
-
-
-class _Calls(_Silent):
-    """Report to a callable, as ``progress(done, total)``."""
-
-    def __init__(self, call: Callable[[int, int], Any]) -> None:
-        self._call, self._done, self._total = call, 0, 0
-
-    def expect(self, count: int) -> None:
-        self._total += count
-
-    def step(self) -> None:
-        self._done += 1
-        self._call(self._done, self._total)
-
-
-class _Line(_Silent):
-    """Report as a progress line on stderr."""
-
-    def __init__(self) -> None:
-        from dualib.progress import ProgressBar
-
-        self._bar = ProgressBar(0, "anneal")
-
-    def expect(self, count: int) -> None:
-        self._bar.total += count
-
-    def step(self) -> None:
-        self._bar.update()
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-def _reporter(progress: Progress) -> _Silent:
-    if callable(progress):
-        return _Calls(progress)
-    if not isinstance(progress, (bool, np.bool_)):
-        raise TypeError(f"progress must be a bool or a callable, got {progress!r}")
-    return _Line() if progress else _Silent()

@@ -83,7 +83,7 @@ clustered by the Information Bottleneck and by its dual, over the whole range of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; bad input costs one line on stderr, never a traceback.
+    """Run one command; bad input, or a missing extra, costs one line on stderr, never a traceback.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (ValueError, OSError, MemoryError) as error:
+        except (ValueError, OSError, MemoryError, ImportError) as error:
             print(f"dualib {arguments.command}: error: {_one_line(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:

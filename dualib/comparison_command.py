@@ -46,6 +46,7 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
     command.add_argument("--n-train", metavar="N,N,...", type=numbers, help="training sizes (default: all of TRAIN)")
     command.add_argument("--splits", metavar="N", type=int, default=5, help="draws of each size (default: %(default)s)")
     command.add_argument("--seed", metavar="N", type=int, help="of the draws (default: a fixed one, so results repeat)")
+    command.add_argument("--jobs", metavar="N", type=int, default=1, help="fits at a time, -1 for all cores (default: 1)")
     command.add_argument("--no-plots", action="store_true", help="write the tables only")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=run)
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
         methods=[name.strip() for name in arguments.methods.split(",")],
         n_splits=arguments.splits,
         random_state=arguments.seed,
+        n_jobs=arguments.jobs,
         progress=not arguments.quiet,
         **options,
     )

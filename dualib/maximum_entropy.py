@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from dualib._validation import validate_integer
 from dualib.distortions import Array
-from dualib.warnings import ConvergenceWarning
+from dualib.warnings import warn_of_convergence
 
 L2_GRID = np.geomspace(1e3, 1e-3, 13)  # descending, so that each fit starts from the more strongly penalised one
 _MAX_ITER = 10_000
@@ -96,10 +95,9 @@ def fit_parameters(
         if slope <= largest_slope:
             break
     else:
-        warnings.warn(
+        warn_of_convergence(
             f"ExponentialFamily.fit: l2={l2:g}, slope {slope:.1e} per sample left after {found.nit} iterations; raise l2, or scale "
             "the features",
-            ConvergenceWarning,
             stacklevel=3,
         )
     parameters = found.x.reshape(shape) / scale

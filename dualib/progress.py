@@ -1,10 +1,16 @@
-"""A progress line on stderr, without any dependency."""
+"""Progress of long work: a line on stderr, without any dependency, or calls of a function of the user's."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+Progress = bool | Callable[[int, int], Any]
 
 
 class ProgressBar:
@@ -62,3 +68,61 @@ class ProgressBar:
         if self._stream is not None:
             self._stream.write(text)
             self._stream.flush()
+
+
+class Reporter:
+    """Told of every step; this one says nothing."""
+
+    def expect(self, count: int) -> None:
+        """Announce further steps."""
+
+    def step(self) -> None:
+        """One step is done."""
+
+    def close(self) -> None:
+        """All are done."""
+
+
+class _Calls(Reporter):
+    """Report to a callable, as ``progress(done, total)``."""
+
+    def __init__(self, call: Callable[[int, int], Any]) -> None:
+        self._call, self._done, self._total = call, 0, 0
+
+    def expect(self, count: int) -> None:
+        self._total += count
+
+    def step(self) -> None:
+        self._done += 1
+        self._call(self._done, self._total)
+
+
+class _Line(Reporter):
+    """Report as a progress line on stderr."""
+
+    def __init__(self, label: str) -> None:
+        self._bar = ProgressBar(0, label)
+
+    def expect(self, count: int) -> None:
+        self._bar.total += count
+
+    def step(self) -> None:
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def reporter(progress: Progress, label: str) -> Reporter:
+    """What the argument `progress` asks for: nothing, a line called `label`, or calls.
+
+    Raises
+    ------
+    TypeError
+        Neither a bool nor a callable.
+    """
+    if callable(progress):
+        return _Calls(progress)
+    if not isinstance(progress, (bool, np.bool_)):
+        raise TypeError(f"progress must be a bool or a callable, got {progress!r}")
+    return _Line(label) if progress else Reporter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from dualib.results import Status
 from dualib.sparse_problem import SparseProblem, problem_of
 from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
-from dualib.warnings import ConvergenceWarning
+from dualib.warnings import warn_of_convergence
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -186,9 +185,8 @@ def status_of(outcome: Outcome, tol: float, *, certified: bool = True, capped: b
 def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:
     """ConvergenceWarning with beta, gap and remedy where the solution missed `tol`."""
     if solution.status in (Status.MAX_ITER, Status.GAP_OPEN):
-        warnings.warn(
+        warn_of_convergence(
             f"beta={solution.beta:g}: residual {solution.residual:.1e}, gap {solution.gap:.1e} nats, tol {tol:g}; "
             f"{solution.status.value}",
-            ConvergenceWarning,
             stacklevel=stacklevel,
         )

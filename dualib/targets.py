@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,7 @@ from dualib.search import fewest_atoms, search
 from dualib.solver import check_options, status_of, warn_unless_converged
 from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
-from dualib.warnings import ConvergenceWarning
+from dualib.warnings import convergence_collected
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -93,8 +92,7 @@ def solve_at(
     first = onset_of(problem, rng)
     if not math.isfinite(first):
         raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {target!r}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of the betas tried on the way; the answer's own is raised
+    with convergence_collected():  # of the betas tried on the way, and forgotten; the answer's own is raised
         solution = _search(path, name, target, max(first, 1e-6), tol)
     warn_unless_converged(solution, tol)
     return solution

@@ -8,8 +8,11 @@ the number of threads. Without it, set OPENBLAS_NUM_THREADS=1 before numpy is im
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 _SMALL = 200_000  # cells of p(x,y) up to which one thread is asked for
@@ -29,6 +32,50 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+class _Limit:
+    """The limit in force: how many ask for it now, and what restores the number of threads from before the first of them.
+
+    That number belongs to the whole process. Were each call to restore what it found, the first of two overlapping ones to end would
+    give the other one more threads in the middle of its work, and the last would leave one thread for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._first = threading.Lock(), 0, None
+
+    def enter(self, controller: Any) -> None:
+        with self._lock:
+            limiter = controller.limit(limits=1, user_api="blas")  # by each, as OpenMP keeps a number for each thread
+            if not self._users:
+                self._first = limiter
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users and self._first is not None:
+                self._first.restore_original_limits()
+                self._first = None
+
+
+_limit = _Limit()
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that asked for the limit, or that hold its lock
+    os.register_at_fork(after_in_child=lambda: _limit.__init__())  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def single_blas_thread() -> Iterator[None]:
+    """One BLAS thread in this process until the last of all such contexts, nested or in other threads, has ended."""
+    controller = _controller()
+    if controller is None:
+        yield
+        return
+    _limit.enter(controller)
+    try:
+        yield
+    finally:
+        _limit.leave()
+
+
 def one_blas_thread(call: Call) -> Call:
     """Run a function of a joint distribution, or of a solution, with one BLAS thread where the problem is small."""
 
@@ -37,10 +84,7 @@ def one_blas_thread(call: Call) -> Call:
         first = args[0] if args else options.get("joint", options.get("solution"))
         joint = getattr(first, "joint", first)
         size = getattr(joint, "n_x", 0) * getattr(joint, "n_y", 0)
-        controller = _controller() if 0 < size <= _SMALL else None
-        if controller is None:
-            return call(*args, **options)
-        with controller.limit(limits=1, user_api="blas"):
+        with single_blas_thread() if 0 < size <= _SMALL else contextlib.nullcontext():
             return call(*args, **options)
 
     return limited  # type: ignore[return-value]

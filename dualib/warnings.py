@@ -1,4 +1,11 @@
-"""The warnings of dualib, in one small hierarchy so that they can be filtered together."""
+"""The warnings of dualib, in one small hierarchy so that they can be filtered together; and where those of many tasks go."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import warnings
+from collections.abc import Iterator
 
 
 class DualibWarning(UserWarning):
@@ -11,3 +18,33 @@ class ConvergenceWarning(DualibWarning):
 
 class CacheWarning(DualibWarning):
     """The on-disk cache of compiled kernels cannot be used; kernels are compiled in every process."""
+
+
+_collected: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("collected", default=None)
+
+
+def warn_of_convergence(message: str, stacklevel: int = 2) -> None:
+    """A `ConvergenceWarning`; inside `convergence_collected`, an entry in its list instead.
+
+    Parameters
+    ----------
+    message : str
+    stacklevel : int
+        As of `warnings.warn`, counted from the caller.
+    """
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(message)
+        return
+    warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
+
+
+@contextlib.contextmanager
+def convergence_collected() -> Iterator[list[str]]:
+    """Collect the messages of convergence warnings of this thread; `warnings.catch_warnings` is of the whole process."""
+    messages: list[str] = []
+    token = _collected.set(messages)
+    try:
+        yield messages
+    finally:
+        _collected.reset(token)
