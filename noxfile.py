@@ -4,6 +4,7 @@ oldest      Python 3.10 with the oldest versions that setup.cfg declares
 newest      Python 3.13 with the newest of everything, pre-releases too
 default     whatever Python runs nox, as the README sets it up
 slow        the environments that compile everything anew, with bounds checked and in six processes at once
+mutation    small changes of the code that the tests should notice
 python_only the tests without the compiler, with branch coverage
 nightly     50,000 examples of each relation, 200 kills, 100,000 mutated files, all degeneracies
 """
@@ -64,6 +65,13 @@ def python_only(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     session.run("coverage", "run", "-m", "pytest", *session.posargs, env={**ONE_THREAD, "NUMBA_DISABLE_JIT": "1"})
     session.run("coverage", "report")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Half an hour of mutants."""
+    session.install(".[test]", "cosmic-ray")
+    session.run("python", "benchmarks/mutation.py", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

@@ -8,11 +8,12 @@ import pytest
 from scipy.cluster.vq import kmeans2
 
 import dualib
+import dualib.certificate
 from dualib import JointDistribution, closed_forms, datasets
 from dualib.bounds import prove
 from dualib.distortions import as_distortion
 from dualib.gap import judge
-from dualib.optimise import atoms_of_encoder
+from dualib.optimise import Outcome, atoms_of_encoder
 from dualib.problem import Problem, distance_matrix, sweep, trivial_atoms
 from dualib.search import Maxima, search
 
@@ -342,3 +343,26 @@ def test_what_certify_takes_by_name_only_and_refuses():
     for effort in (np.inf, 0.0, -1.0, np.nan, True, "1"):
         with pytest.raises(ValueError, match="effort must be a positive number"):
             dualib.certify(toy, np.ones((5, 1)), 8.0, effort=effort)
+
+
+def test_the_bound_of_a_full_solve_counts_its_gap(monkeypatch):
+    """Where the encoder's own bound is loose, the lower bound is the optimum's objective less the optimum's gap."""
+    toy = dualib.datasets.toy()
+    real = dualib.certificate.optimise
+
+    def with_a_gap(*arguments, **options):
+        outcome = real(*arguments, **options)
+        return Outcome(outcome.state, 0.01, outcome.certificate, outcome.maxima, outcome.n_iter)
+
+    monkeypatch.setattr("dualib.certificate.optimise", with_a_gap)
+    best = dualib.solve(toy, 30.0)
+    judged = dualib.certify(toy, np.ones((5, 1)), 30.0)
+    assert judged.lower_bound == pytest.approx(best.objective - 0.01, abs=1e-8)
+    assert judged.gap == pytest.approx(judged.objective - judged.lower_bound)
+
+
+def test_an_encoder_at_an_infinite_distance_is_refused():
+    """The dual IB's decoder of a cluster lies on the common support: there is none here."""
+    joint = dualib.JointDistribution(np.eye(3) / 3.0)
+    with pytest.raises(ValueError, match=r"encoder|infinite|support"):
+        dualib.certify(joint, np.ones((3, 1)), 2.0, "dualib")

@@ -11,7 +11,7 @@ import pytest
 
 import dualib
 from dualib import JointDistribution, Status
-from dualib.optimise import Outcome
+from dualib.optimise import Outcome, best_local, merged_down
 from dualib.problem import Problem, sweep
 from dualib.solver import _best_start, _starts, status_of
 
@@ -460,3 +460,14 @@ def test_a_capped_solution_without_a_certificate_is_as_good(kind):
     with_it, without = (dualib.solve(joint, 30.0, kind, n_clusters=4, n_restarts=1, certify=c) for c in (True, False))
     assert without.objective == pytest.approx(with_it.objective, abs=1e-9)
     assert without.gap == np.inf and with_it.gap < 10.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_capped_solution_is_no_worse_than_the_optimum_merged_down(seed):
+    joint = JointDistribution(np.random.default_rng(seed).dirichlet(np.full(160, 0.3)).reshape(20, 8))
+    problem = Problem(joint, dualib.IB())
+    full = dualib.solve(joint, 20.0)
+    atoms = problem.atoms_from_members((full.encoder * joint.px[:, None] / full.weights).T, np.array(full.weights))
+    merged = merged_down(problem, sweep(problem, 20.0, atoms), 5)
+    alone = best_local(problem, 20.0, merged, 1e-9, 20_000)
+    assert dualib.solve(joint, 20.0, n_clusters=5, n_restarts=1).objective <= alone.state.objective + 1e-8
