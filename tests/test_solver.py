@@ -471,3 +471,13 @@ def test_a_capped_solution_is_no_worse_than_the_optimum_merged_down(seed):
     merged = merged_down(problem, sweep(problem, 20.0, atoms), 5)
     alone = best_local(problem, 20.0, merged, 1e-9, 20_000)
     assert dualib.solve(joint, 20.0, n_clusters=5, n_restarts=1).objective <= alone.state.objective + 1e-8
+
+
+def test_means_that_nearly_vanish_are_stationary_too():
+    """A mean of 1e-16 moves the residual and not the objective: Newton's steps ended at a residual of 1e-9 here."""
+    rng = np.random.default_rng([7, 42])
+    n_x, n_y = (int(n) for n in rng.integers(2, 13, 2))
+    py_x = rng.dirichlet(np.full(n_y, np.exp(rng.uniform(np.log(0.05), np.log(5.0)))), n_x)
+    beta = float(10.0 ** rng.uniform(-2.0, 4.0))
+    solution = dualib.solve(JointDistribution.from_conditionals(py_x, rng.dirichlet(np.full(n_x, 2.0))), beta)
+    assert solution.residual <= 1e-12
