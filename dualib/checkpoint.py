@@ -11,6 +11,7 @@ entry per point, and ``data``, the bytes of all arrays one after the other, as d
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -176,12 +177,12 @@ class RecordedPath(Path):
         """Solve one beta past the loss of a branch, or replay it."""
         return self._point(["beyond", beta, loss.beta], lambda: Path.solve_beyond(self, beta, loss))
 
-    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0) -> Outcome:
+    def _certified(
+        self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None
+    ) -> Outcome:
         """A state with its gap: a record of its own where it is no part of a point."""
-        certify = super()._certified
-        if self._inside:
-            return certify(state, hints, n_iter, effort)
-        return self._answer(["certify", state.beta, len(state.atoms)], lambda: certify(state, hints, n_iter, effort)).outcome
+        certify = functools.partial(super()._certified, state, hints, n_iter, effort, known)
+        return certify() if self._inside else self._answer(["certify", state.beta, len(state.atoms)], certify).outcome
 
     def _point(self, key: list[Any], compute: Callable[[], Outcome]) -> Outcome:
         beta = key[1]

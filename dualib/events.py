@@ -17,7 +17,7 @@ from dualib.optimise import Outcome
 from dualib.path import Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Event, EventKind
-from dualib.vanishing import Vanishing, next_vanishing
+from dualib.vanishing import Vanishing
 
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
@@ -50,13 +50,11 @@ class _Patience:
 def events_between(path: Path, low: float, high: float, patience: _Patience | None = None) -> list[Event]:
     """The events between two solved betas, ascending; further points are solved on the way where several lie there."""
     patience = patience or _Patience()
-    if path.one_piece(low, high):
-        return []
     below, above = path.outcomes[low], path.outcomes[high]
     if math.log(high / low) < _CLOSEST or patience.left <= 0:
         return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
     smallest = _LEAST_STEP * math.log(high / low)
-    if len(above.state.atoms) > len(below.state.atoms):
+    if path.one_piece(low, high) or len(above.state.atoms) > len(below.state.atoms):
         found = _vanishing(path, low, high, patience)
         if found is not None:
             return found
@@ -85,28 +83,23 @@ def _vanishing(path: Path, low: float, high: float, patience: _Patience) -> list
 
     None where not even the first event is of this kind.
     """
-    problem, outcome, beta = path.problem, path.outcomes[high], high
+    vanishings, end = path.vanishings(low, high)
+    outcome, beta = path.outcomes[high], high
     found: list[Event] = []
-    while True:
-        following = next_vanishing(problem, outcome.state, low)
-        if isinstance(following, Sweep) and _same(problem, following, path.outcomes[low].state):
-            rest: list[Event] = []
+    for vanishing in vanishings:
+        left = path.certified_beside(vanishing.rest, outcome)
+        if left.gap > path.tol:
+            end = None
             break
-        left = path.certified_beside(following.rest, outcome) if isinstance(following, Vanishing) else None
-        if left is None or left.gap > path.tol:
-            if not found:
-                return None
-            rest = events_between(path, low, beta, patience)
-            break
-        assert isinstance(following, Vanishing)
-        above = path.certified_beside(following.state, left)
-        found.append(_appearance(path, following, left, above))
-        if beta != high:
-            path.discard(beta)
-        outcome, beta = left, following.beta
-        path.add(beta, outcome)
-    if beta != high:
-        path.discard(beta)
+        found.append(_appearance(path, vanishing, left, path.certified_at_once(vanishing.state, left)))
+        outcome, beta = left, vanishing.beta
+    if end is not None and _same(path.problem, end, path.outcomes[low].state):
+        return found[::-1]
+    if not found:
+        return None
+    path.add(beta, outcome)
+    rest = events_between(path, low, beta, patience)
+    path.discard(beta)
     return [*rest, *reversed(found)]
 
 

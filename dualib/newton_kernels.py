@@ -24,6 +24,8 @@ _TINY = 1e-300
 _SLIGHT = 1e-12
 NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
 _DENSE = 64**3  # numbers multiplied, above those of any interpreted call, from which a matrix product is worth its zeros
+_FILLED = 0.4  # ... part of the pairs that must matter
+_BY_LAPACK = 130  # unknowns above which LAPACK is quicker than the elimination written here
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 
 
@@ -162,7 +164,7 @@ def _eliminate(a, right):  # type: ignore[no-untyped-def]
 
 @helper
 def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):  # type: ignore[no-untyped-def]
-    """Y_t and (c_t - Y_t^T Y_t)^-1 Y_t^T of each cluster over the sources that matter to it, in `rows` and `solved`.
+    """Y_t and Y_t (c_t - Y_t^T Y_t)^-1 of each cluster over the sources that matter to it, in `rows` and `solved`.
 
     Those of cluster t are start[t] to start[t + 1], each belonging to a source. False where one system is singular.
     """
@@ -200,56 +202,76 @@ def _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, sou
                     row[y] *= size
                 source[total] = x
                 total += 1
-        count = total - start[t]
-        if count == 0:
-            continue
-        own_rows = rows[start[t] : total]
-        if k <= count:
-            own = -product(own_rows.T, own_rows)
-            right = np.ascontiguousarray(own_rows.T)
-        else:
-            own = -product(own_rows, own_rows.T)
-            right = own_rows.copy()
-        for i in range(own.shape[0]):
-            own[i, i] += c[t] + NUDGE
-        if not _eliminate(own, right):
+        if total > start[t] and not _respond(rows[start[t] : total], c[t] + NUDGE, solved[start[t] : total]):
             return False
-        for i in range(count):
-            for y in range(k):
-                solved[y, start[t] + i] = right[y, i] if k <= count else right[i, y]
     start[n_t] = total
     return True
 
 
 @helper
-def _couple(rows, solved, source, start, post, system):  # type: ignore[no-untyped-def]
-    """Add the coupling of the sources, sum over t of sqrt(p(t|x) p(t|x')) Y_t (c_t - Y_t^T Y_t)^-1 Y_t^T, as one product."""
-    n_t, n = post.shape
+def _respond(rows, c, solved):  # type: ignore[no-untyped-def]
+    """Y (c - Y^T Y)^-1 = (c - Y Y^T)^-1 Y of one cluster, by the smaller of the two; False where that is singular."""
+    count, k = rows.shape
+    if k <= count:
+        own, right = -product(rows.T, rows), np.eye(k)
+    else:
+        own, right = -product(rows, rows.T), rows.copy()
+    for i in range(own.shape[0]):
+        own[i, i] += c
+    if not _eliminate(own, right):
+        return False
+    solved[:] = product(rows, right) if k <= count else right
+    return True
+
+
+@helper
+def _couple(rows, solved, source, start, root_post, system):  # type: ignore[no-untyped-def]
+    """Add the coupling of the sources, sum over t of sqrt(p(t|x) p(t|x')) Y_t (c_t - Y_t^T Y_t)^-1 Y_t^T."""
+    n_t, n = root_post.shape
     k = rows.shape[1]
-    left, right = np.zeros((n, n_t * k)), np.zeros((n_t * k, n))
+    if n * n * n_t * k > _DENSE and start[n_t] > _FILLED * n * n_t:
+        left, right = np.zeros((n, n_t * k)), np.zeros((n, n_t * k))
+        for t in range(n_t):
+            for i in range(start[t], start[t + 1]):
+                x = source[i]
+                for y in range(k):
+                    left[x, t * k + y] = root_post[t, x] * rows[i, y]
+                    right[x, t * k + y] = root_post[t, x] * solved[i, y]
+        coupling = np.dot(left, right.T)
+        for x in range(n):
+            row, more = system[x], coupling[x]
+            for other in range(n):
+                row[other] += more[other]
+        return
+    work, columns = np.empty(n), np.empty((k, n))
     for t in range(n_t):
-        for i in range(start[t], start[t + 1]):
-            x = source[i]
-            root = np.sqrt(post[t, x])
-            target, own = left[x], rows[i]
+        first, last = start[t], start[t + 1]
+        for i in range(first, last):
             for y in range(k):
-                target[t * k + y] = root * own[y]
-                right[t * k + y, x] = root * solved[y, i]
-    coupling = np.dot(left, right)
-    for x in range(n):
-        row, more = system[x], coupling[x]
-        for other in range(n):
-            row[other] += more[other]
+                columns[y, i - first] = root_post[t, source[i]] * solved[i, y]
+        for i in range(first, last):
+            xi = source[i]
+            row = work[: i - first + 1]
+            row[:] = 0.0
+            for y in range(k):
+                factor, column = root_post[t, xi] * rows[i, y], columns[y]
+                for j in range(row.shape[0]):
+                    row[j] += factor * column[j]
+            for j in range(first, i):
+                system[xi, source[j]] += row[j - first]
+                system[source[j], xi] += row[j - first]
+            system[xi, xi] += row[i - first]
 
 
 @helper
 def _answers(rows, solved, source, start, t, pull, moved, answer):  # type: ignore[no-untyped-def]
     """The move of the mean of cluster t to a pull (n,) on its members, into `moved` (k,), and Y_t times it, into `answer` (n,)."""
     k = moved.shape[0]
-    for y in range(k):
-        moved[y] = 0.0
-        for i in range(start[t], start[t + 1]):
-            moved[y] += solved[y, i] * pull[source[i]]
+    moved[:] = 0.0
+    for i in range(start[t], start[t + 1]):
+        force = pull[source[i]]
+        for y in range(k):
+            moved[y] += solved[i, y] * force
     answer[:] = 0.0
     for i in range(start[t], start[t + 1]):
         inner = 0.0
@@ -259,12 +281,15 @@ def _answers(rows, solved, source, start, t, pull, moved, answer):  # type: igno
 
 
 @helper
-def _pull(t, px, weights, post, faster, tangent, pull):  # type: ignore[no-untyped-def]
-    """sqrt(w q) over the sources of one cluster, times the derivative of log p(t|x) by log beta for the tangent."""
-    for x in range(px.shape[0]):
-        pull[x] = np.sqrt(post[t, x] * px[x])
-        if tangent:
-            pull[x] *= faster[t, x]
+def _pulls(root_px, root_post, faster, tangent):  # type: ignore[no-untyped-def]
+    """sqrt(w q) over the sources of each cluster, times the derivative of log p(t|x) by log beta for the tangent."""
+    pulls = np.empty(root_post.shape)
+    for t in range(root_post.shape[0]):
+        for x in range(root_px.shape[0]):
+            pulls[t, x] = root_post[t, x] * root_px[x]
+            if tangent:
+                pulls[t, x] *= faster[t, x]
+    return pulls
 
 
 @helper
@@ -272,15 +297,26 @@ def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
     """Derivative of log p(t|x) by log beta at fixed atoms, 0 where p(t|x) is 0."""
     terms = product(beta * v, ut)
     n_t, n = post.shape
-    for x in range(n):
-        mean = 0.0
-        for t in range(n_t):
+    mean = np.zeros(n)
+    for t in range(n_t):
+        for x in range(n):
             terms[t, x] -= beta * b[t]
             if post[t, x] > 0.0:
-                mean += post[t, x] * terms[t, x]
-        for t in range(n_t):
-            terms[t, x] = terms[t, x] - mean if post[t, x] > 0.0 else 0.0
+                mean[x] += post[t, x] * terms[t, x]
+    for t in range(n_t):
+        for x in range(n):
+            terms[t, x] = terms[t, x] - mean[x] if post[t, x] > 0.0 else 0.0
     return terms
+
+
+@helper
+def _solve(system, right):  # type: ignore[no-untyped-def]
+    """The solution of the system; False where it is not finite, or singular."""
+    if not np.isfinite(np.sum(system)):
+        return False, right
+    if right.shape[0] > _BY_LAPACK:
+        return True, np.linalg.solve(system, right)  # raises LinAlgError where it is singular to the bit
+    return _eliminate(system, right), right
 
 
 @helper
@@ -288,55 +324,35 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
     """Steps of weights and means, to the stationary point or along the branch by log beta: (regular, dw, dM, longest, slope)."""
     n_t, k = means.shape
     n = px.shape[0]
-    size = n + n_t
     d_weights, d_means = np.zeros(n_t), np.zeros((n_t, k))
-    capacity = n_t * n
-    rows, solved, coupling, root_post = np.empty((capacity, k)), np.empty((k, capacity)), np.empty(n), np.empty(capacity)
-    source, start = np.empty(capacity, np.int64), np.empty(n_t + 1, np.int64)
+    rows, solved = np.empty((n_t * n, k)), np.empty((n_t * n, k))
+    source, start = np.empty(n_t * n, np.int64), np.empty(n_t + 1, np.int64)
     if not _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):
         return False, d_weights, d_means, 0.0, 0.0
     faster = _faster(beta, ut, v, b, post) if tangent else post
-    system, right = np.zeros((size, size)), np.zeros((size, 1))
-    pull, answer, moved = np.empty(n), np.empty(n), np.empty(k)
-    dense = n * n * n_t * k > _DENSE and start[n_t] > 0.4 * n * n_t
-    if dense:
-        _couple(rows, solved, source, start, post, system)
+    root_px, root_post = np.sqrt(px), np.sqrt(post)
+    pulls = _pulls(root_px, root_post, faster, tangent)
+    system, right = np.zeros((n + n_t, n + n_t)), np.zeros((n + n_t, 1))
+    answer, moved = np.empty(n), np.empty(k)
+    _couple(rows, solved, source, start, root_post, system)
     for x in range(n):
         system[x, x] += 1.0
     for t in range(n_t):
         root_w = np.sqrt(weights[t])
         for x in range(n):
-            border = post[t, x] * np.sqrt(px[x]) / root_w
+            border = post[t, x] * root_px[x] / root_w
             system[x, n + t] = -border
             system[n + t, x] = border
-        first, last = start[t], start[t + 1]
-        for i in range(first, last):
-            root_post[i] = np.sqrt(post[t, source[i]])
-        for i in range(first, first if dense else last):
-            xi = source[i]
-            left = root_post[i]
-            row = coupling[: i - first + 1]
-            row[:] = 0.0
-            for y in range(k):
-                factor, column = left * rows[i, y], solved[y, first : i + 1]
-                for j in range(row.shape[0]):
-                    row[j] += factor * column[j]
-            for j in range(first, i + 1):
-                xj = source[j]
-                inner = row[j - first] * root_post[j]
-                system[xi, xj] += inner
-                if j < i:
-                    system[xj, xi] += inner
-        _pull(t, px, weights, post, faster, tangent, pull)
-        _answers(rows, solved, source, start, t, pull, moved, answer)
+        _answers(rows, solved, source, start, t, pulls[t], moved, answer)
         for x in range(n):
-            right[x, 0] += np.sqrt(post[t, x]) * answer[x]
+            right[x, 0] += root_post[t, x] * answer[x]
         if tangent:
             for x in range(n):
                 right[n + t, 0] += post[t, x] * px[x] * faster[t, x] / root_w
         else:
             right[n + t, 0] = root_w * (c[t] - 1.0)
-    if not np.isfinite(np.sum(system)) or not _eliminate(system, right):
+    regular, right = _solve(system, right)
+    if not regular:
         return False, d_weights, d_means, 0.0, 0.0
     longest, slope = 0.0, 0.0
     share = np.empty(n)
@@ -344,19 +360,19 @@ def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tange
         root_w = np.sqrt(weights[t])
         d_weights[t] = root_w * right[n + t, 0]
         slope -= root_w * (c[t] - 1.0) * right[n + t, 0]
-        _pull(t, px, weights, post, faster, tangent, pull)
         for x in range(n):
-            share[x] = pull[x] - np.sqrt(post[t, x]) * right[x, 0]
+            share[x] = pulls[t, x] - root_post[t, x] * right[x, 0]
         _answers(rows, solved, source, start, t, share, moved, answer)
         length = 0.0
         for y in range(k):
             length += moved[y] * moved[y]
         longest = max(longest, np.sqrt(length) / root_w)
         total = 0.0
+        scale = 1.0 / (weights[t] * (c[t] + NUDGE))
         for x in range(n):
-            slope -= pull[x] * answer[x]
+            slope -= pulls[t, x] * answer[x]
             # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t
-            weight = np.sqrt(post[t, x] * px[x]) * (share[x] + answer[x]) / (weights[t] * (c[t] + NUDGE))
+            weight = root_post[t, x] * root_px[x] * (share[x] + answer[x]) * scale
             total += weight
             if weight != 0.0:
                 for y in range(k):

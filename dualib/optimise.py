@@ -23,6 +23,7 @@ from dualib.search import Maxima, fewest_atoms, reweight, search
 MAX_ROUNDS = 40
 _HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search
 _GLANCE = 0.2  # the effort of such a search
+_CAN_RISE = -1e-2  # log c below this stays below 0 over a step of 1e-6 in log beta
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
 
 
@@ -178,16 +179,18 @@ def certified(
     effort: float = 1.0,
     prove: bool = True,
     quick: bool = False,
+    known: Maxima | None = None,
 ) -> tuple[float, Kind | None, Maxima, Maxima]:
     """The gap of a state, its kind, the maxima of log c found, and those that the gap rests on.
 
-    With `quick`, where the gap can be proved, only the hints are looked at before the proof: what they miss, it finds.
+    With `quick`, where the gap can be proved, only the hints are looked at before the proof: what they miss, it finds. `known` are
+    the maxima of a state at almost the same beta: only those of them that can have risen above 0 are then looked at again.
     """
     hints = state.atoms.pick(np.zeros(0, dtype=int)) if hints is None else hints
     if quick and prove and provable(problem):
-        points, values = touching(problem, state, hints)
-        order = np.argsort(-values, kind="stable")
-        maxima = Maxima(points.pick(order), values[order])
+        maxima = _risen(problem, state, hints)
+    elif known is not None:
+        maxima = _risen(problem, state, known.points.pick(known.log_c > _CAN_RISE))
     else:
         maxima = search(
             problem,
@@ -201,6 +204,15 @@ def certified(
         )
     gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
     return gap, certificate, maxima, found
+
+
+def _risen(problem: Problem, state: Sweep, hints: Atoms) -> Maxima:
+    """The maxima of log c reached from the hints, and the values on the atoms."""
+    points, values = touching(problem, state, hints)
+    atoms = Atoms(np.zeros(len(state.atoms)), state.atoms.means, state.atoms.face)
+    values = np.concatenate([np.log(state.c), values])
+    order = np.argsort(-values, kind="stable")
+    return Maxima(join(atoms, points).pick(order), values[order])
 
 
 def _better(objective: float, gap: float, best: Outcome) -> bool:

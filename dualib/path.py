@@ -14,8 +14,9 @@ from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.results import Solution
-from dualib.search import reweight
+from dualib.search import Maxima, reweight
 from dualib.solver import status_of, warn_unless_converged
+from dualib.vanishing import Descent, Vanishing
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _EFFORT_BESIDE = 0.25  # of the search beside an event, whose maxima are known from its other side
@@ -37,6 +38,8 @@ class Path:
         self._solutions: dict[float, Solution] = {}
         self._pieces: dict[float, int] = {}
         self._numbers = itertools.count()
+        self._first: dict[int, Sweep] = {}
+        self._descents: dict[int, Descent] = {}
 
     def solve(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch)."""
@@ -56,12 +59,31 @@ class Path:
     def add(self, beta: float, outcome: Outcome, piece: int | None = None) -> Outcome:
         """Keep a solved point; `piece` is the number of the piece of the path that it continues."""
         self.outcomes[beta] = outcome
-        self._pieces[beta] = next(self._numbers) if piece is None else piece
+        number = next(self._numbers) if piece is None else piece
+        self._pieces[beta] = number
+        self._first.setdefault(number, outcome.state)
         return outcome
 
     def one_piece(self, low: float, high: float) -> bool:
-        """Whether both points were followed along one branch, optimal at each point between them."""
+        """Whether one point was followed to from the other, clusters perhaps vanishing on the way down."""
         return self._pieces[low] == self._pieces[high]
+
+    def vanishings(self, low: float, high: float) -> tuple[list[Vanishing], Sweep | None]:
+        """The clusters that vanish one by one on the branch of `high` on the way down, and where it arrives at `low`, if so."""
+        descent = self._descent(high)
+        if descent is None:
+            return [], self.outcomes[low].state if self.one_piece(low, high) else None
+        return descent.between(low, high), descent.at(low)
+
+    def _descent(self, beta: float) -> Descent | None:
+        """The branch of a point downward; None where that was followed upward, or is too large."""
+        number = self._pieces[beta]
+        first = self._first[number]
+        if first.beta < beta or size_of(first.atoms, self.problem) > _FOLLOWED:
+            return None
+        if number not in self._descents:
+            self._descents[number] = Descent(self.problem, first)
+        return self._descents[number]
 
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
         """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
@@ -80,6 +102,10 @@ class Path:
     def certified_beside(self, state: Sweep, near: Outcome) -> Outcome:
         """A stationary state with its gap, searched from the maxima known beside it."""
         return self._certified(state, join(near.state.atoms, near.maxima.points), 1, _EFFORT_BESIDE)
+
+    def certified_at_once(self, state: Sweep, near: Outcome) -> Outcome:
+        """The same at almost the same beta: only what may have risen in between is looked at."""
+        return self._certified(state, near.maxima.points, 1, known=near.maxima)
 
     def discard(self, beta: float) -> None:
         """Forget a point that was solved on the way only."""
@@ -113,20 +139,23 @@ class Path:
 
     def _followed(self, beta: float, near: Outcome) -> Outcome | None:
         """The certified state on the branch of a neighbour; None where that is too large or cannot be followed there."""
+        descent = self._descent(near.state.beta) if beta < near.state.beta else None
+        if descent is not None:
+            state = descent.at(beta)
+            return None if state is None else self._certified(state, near.maxima.points, 1)
         if size_of(near.state.atoms, self.problem) > _FOLLOWED or abs(math.log(beta / near.state.beta)) > _FARTHEST:
             return None
         branch = Branch(self.problem, near.state)
         state = branch.at(beta, smallest=0.05)
-        if state is None:
-            return None
-        return self._certified(state, near.maxima.points, 3 * len(branch.states))
+        return None if state is None else self._certified(state, near.maxima.points, 3 * len(branch.states))
 
-    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0) -> Outcome:
+    def _certified(
+        self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None
+    ) -> Outcome:
         """A stationary state with its gap."""
         hints = Atoms(np.zeros(len(hints)), hints.means, hints.face)
-        gap, certificate, _, found = certified(
-            self.problem, state, hints, tol=self.tol, rng=self.rng, effort=effort, prove=self.prove, quick=True
-        )
+        options: dict[str, Any] = {"tol": self.tol, "rng": self.rng, "prove": self.prove, "quick": True}
+        gap, certificate, _, found = certified(self.problem, state, hints, effort=effort, known=known, **options)
         return Outcome(state, gap, certificate, found, n_iter)
 
     def _from_neighbour(self, beta: float, near: Outcome) -> Outcome:
