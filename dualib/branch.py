@@ -18,7 +18,7 @@ import numpy as np
 from dualib.distortions import Array
 from dualib.newton_kernels import NOTHING
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, newton_steps, sweep
-from dualib.search import log_c, newton_means
+from dualib.search import log_c, rise
 from dualib.stationary import in_kernel, stationary_step
 
 _CORRECTED = 1e-12
@@ -81,7 +81,7 @@ class Branch:
             state = None if guess is None else correct(self.problem, target, guess)
             if state is None:
                 state = correct(self.problem, target, start.atoms)
-            if state is not None and self.continuous(start, state):
+            if state is not None and continuous(self.problem, target, start.atoms, state.atoms):
                 self.states[target] = state
                 step *= 2.0
             else:
@@ -111,40 +111,25 @@ class Branch:
         means = start.atoms.means + share * (start.atoms.means - other.atoms.means)
         return Atoms(weights, means, start.atoms.face).normalised()
 
-    def continuous(self, old: Sweep, new: Sweep) -> bool:
-        """Whether each atom is still itself: nearer to its old place than to any other atom's, and none coincide."""
-        if len(new.atoms) == 1 or self.problem.distortion.fixed_atoms:
-            return True
-        between = distance_matrix(self.problem, new.beta, new.atoms, new.atoms)
-        np.fill_diagonal(between, np.inf)
-        if between.min() < _SAME:
-            return False
-        moved = natural_distance(self.problem, new.beta, old.atoms, new.atoms)
-        return bool((moved < between.min(axis=1)).all())
+
+def continuous(problem: Problem, beta: float, old: Atoms, new: Atoms) -> bool:
+    """Whether each atom is still itself: nearer to its old place than to any other atom's, and none coincide."""
+    if len(new) == 1 or problem.distortion.fixed_atoms:
+        return True
+    between = distance_matrix(problem, beta, new, new)
+    np.fill_diagonal(between, np.inf)
+    if between.min() < _SAME:
+        return False
+    moved = natural_distance(problem, beta, old, new)
+    return bool((moved < between.min(axis=1)).all())
 
 
 def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 6) -> tuple[Atoms, Array]:
     """Move points up log c at a state: Newton steps where they climb, else the centroid step; the values."""
     log_a = np.log(problem.px) - state.log_z
-    values, q = log_c(problem, state.beta, log_a, points)
-    if problem.distortion.fixed_atoms or not len(points):
-        return points, values
-    for _ in range(steps):
-        plain = Atoms(points.weights, q @ problem.U, points.face)
-        if np.max(natural_distance(problem, state.beta, points, plain)) < 1e-24:
-            break
-        newton = Atoms(points.weights, newton_means(problem, state.beta, points, q, plain.means), points.face)
-        newton = Atoms(points.weights, log_c(problem, state.beta, log_a, newton)[1] @ problem.U, points.face)
-        newton_values, newton_q = log_c(problem, state.beta, log_a, newton)
-        plain_values, plain_q = log_c(problem, state.beta, log_a, plain)
-        better = newton_values >= plain_values
-        q = np.where(better[:, None], newton_q, plain_q)
-        climbed = np.where(better, newton_values, plain_values)
-        points = Atoms(points.weights, np.where(better[:, None], newton.means, plain.means), points.face)
-        if np.max(np.abs(climbed - values)) == 0.0:
-            break
-        values = climbed
-    return points, values
+    if problem.distortion.fixed_atoms:
+        return points, log_c(problem, state.beta, log_a, points)[0]
+    return rise(problem, state.beta, log_a, points, steps)
 
 
 def halves(problem: Problem, state: Sweep, t: int) -> Atoms:

@@ -86,6 +86,52 @@ def applied(a, vector):  # type: ignore[no-untyped-def]
 
 
 @helper
+def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
+    """Row i of a less a multiple of row j."""
+    if a.shape[1] == 1:
+        a[i, 0] -= factor * a[j, 0]
+        return
+    low, high = a[i], a[j]
+    for x in range(low.shape[0]):
+        low[x] -= factor * high[x]
+
+
+@helper
+def eliminate(a, right):  # type: ignore[no-untyped-def]
+    """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
+    n, m = right.shape
+    for j in range(n):
+        pivot = j
+        for i in range(j + 1, n):
+            if abs(a[i, j]) > abs(a[pivot, j]):
+                pivot = i
+        if not abs(a[pivot, j]) > 0.0:
+            return False
+        if pivot != j:
+            for i in range(j, n):
+                a[j, i], a[pivot, i] = a[pivot, i], a[j, i]
+            for i in range(m):
+                right[j, i], right[pivot, i] = right[pivot, i], right[j, i]
+        inverse = 1.0 / a[j, j]
+        for i in range(j + 1, n):
+            factor = a[i, j] * inverse
+            if factor != 0.0:
+                row, top = a[i, j + 1 :], a[j, j + 1 :]
+                for x in range(row.shape[0]):
+                    row[x] -= factor * top[x]
+                _subtract(right, i, factor, j)
+    for j in range(n - 1, -1, -1):
+        for i in range(j + 1, n):
+            factor = a[j, i]
+            if factor != 0.0:
+                _subtract(right, j, factor, i)
+        inverse = 1.0 / a[j, j]
+        for x in range(m):
+            right[j, x] *= inverse
+    return True
+
+
+@helper
 def exp_row(values, work):  # type: ignore[no-untyped-def]
     """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
     bits = work.view(np.int64)

@@ -12,12 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
-from dualib.kernels import applied, exp_row, log, product
+from dualib.kernels import applied, eliminate, exp_row, log, product, square
 from dualib.kernels import posterior as posterior_kernel
-from dualib.kernels import responsibility as responsibility_kernel
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
-NOTHING, STEP, TANGENT = 0, 1, 2
+NOTHING, STEP, TANGENT, ALONG = 0, 1, 2, 3
 LARGEST = 200  # unknowns n + n_t up to which the elimination written here is as quick as LAPACK's
 
 _TINY = 1e-300
@@ -25,12 +24,13 @@ _SLIGHT = 1e-12
 NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
 _DENSE = 64**3  # numbers multiplied, above those of any interpreted call, from which a matrix product is worth its zeros
 _FILLED = 0.4  # ... part of the pairs that must matter
+_TOGETHER = 100  # columns of a matrix product, so that it stays in the cache
 _BY_LAPACK = 130  # unknowns above which LAPACK is quicker than the elimination written here
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 
 
 @helper
-def _link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
+def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of the means; `face` is empty where no zero matters."""
     n_t, k = means.shape
     everywhere = face.shape[0] == 0
@@ -89,7 +89,7 @@ def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # typ
         c[t] = new_weights[t] / weights[t]
         for y in range(k):
             new_means[t, y] = new_means[t, y] / new_weights[t] if new_weights[t] > 0.0 else means[t, y]
-    _link(kind, new_means, face, new_v, new_b)
+    link(kind, new_means, face, new_v, new_b)
     residual = 0.0
     for t in range(n_t):
         away = 0.0
@@ -112,54 +112,8 @@ def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, li
     `v` and `b` are those of the atoms if they are `linked`, else they receive them.
     """
     if not linked:
-        _link(kind, means, face, v, b)
+        link(kind, means, face, v, b)
     return _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b)
-
-
-@helper
-def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
-    """Row i of a less a multiple of row j."""
-    if a.shape[1] == 1:
-        a[i, 0] -= factor * a[j, 0]
-        return
-    low, high = a[i], a[j]
-    for x in range(low.shape[0]):
-        low[x] -= factor * high[x]
-
-
-@helper
-def _eliminate(a, right):  # type: ignore[no-untyped-def]
-    """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
-    n, m = right.shape
-    for j in range(n):
-        pivot = j
-        for i in range(j + 1, n):
-            if abs(a[i, j]) > abs(a[pivot, j]):
-                pivot = i
-        if not abs(a[pivot, j]) > 0.0:
-            return False
-        if pivot != j:
-            for i in range(j, n):
-                a[j, i], a[pivot, i] = a[pivot, i], a[j, i]
-            for i in range(m):
-                right[j, i], right[pivot, i] = right[pivot, i], right[j, i]
-        inverse = 1.0 / a[j, j]
-        for i in range(j + 1, n):
-            factor = a[i, j] * inverse
-            if factor != 0.0:
-                row, top = a[i, j + 1 :], a[j, j + 1 :]
-                for x in range(row.shape[0]):
-                    row[x] -= factor * top[x]
-                _subtract(right, i, factor, j)
-    for j in range(n - 1, -1, -1):
-        for i in range(j + 1, n):
-            factor = a[j, i]
-            if factor != 0.0:
-                _subtract(right, j, factor, i)
-        inverse = 1.0 / a[j, j]
-        for x in range(m):
-            right[j, x] *= inverse
-    return True
 
 
 @helper
@@ -218,7 +172,7 @@ def _respond(rows, c, solved):  # type: ignore[no-untyped-def]
         own, right = -product(rows, rows.T), rows.copy()
     for i in range(own.shape[0]):
         own[i, i] += c
-    if not _eliminate(own, right):
+    if not eliminate(own, right):
         return False
     solved[:] = product(rows, right) if k <= count else right
     return True
@@ -230,18 +184,21 @@ def _couple(rows, solved, source, start, root_post, system):  # type: ignore[no-
     n_t, n = root_post.shape
     k = rows.shape[1]
     if n * n * n_t * k > _DENSE and start[n_t] > _FILLED * n * n_t:
-        left, right = np.zeros((n, n_t * k)), np.zeros((n, n_t * k))
-        for t in range(n_t):
-            for i in range(start[t], start[t + 1]):
-                x = source[i]
-                for y in range(k):
-                    left[x, t * k + y] = root_post[t, x] * rows[i, y]
-                    right[x, t * k + y] = root_post[t, x] * solved[i, y]
-        coupling = np.dot(left, right.T)
-        for x in range(n):
-            row, more = system[x], coupling[x]
-            for other in range(n):
-                row[other] += more[other]
+        size = max(1, min(n_t, _TOGETHER // k))
+        left, right, coupling = np.zeros((n, size * k)), np.zeros((n, size * k)), np.empty((n, n))
+        for first in range(0, n_t, size):
+            left[:], right[:] = 0.0, 0.0
+            for t in range(first, min(first + size, n_t)):
+                for i in range(start[t], start[t + 1]):
+                    x = source[i]
+                    for y in range(k):
+                        left[x, (t - first) * k + y] = root_post[t, x] * rows[i, y]
+                        right[x, (t - first) * k + y] = root_post[t, x] * solved[i, y]
+            np.dot(left, right.T, coupling)
+            for x in range(n):
+                row, more = system[x], coupling[x]
+                for other in range(n):
+                    row[other] += more[other]
         return
     work, columns = np.empty(n), np.empty((k, n))
     for t in range(n_t):
@@ -264,32 +221,20 @@ def _couple(rows, solved, source, start, root_post, system):  # type: ignore[no-
 
 
 @helper
-def _answers(rows, solved, source, start, t, pull, moved, answer):  # type: ignore[no-untyped-def]
-    """The move of the mean of cluster t to a pull (n,) on its members, into `moved` (k,), and Y_t times it, into `answer` (n,)."""
-    k = moved.shape[0]
-    moved[:] = 0.0
-    for i in range(start[t], start[t + 1]):
-        force = pull[source[i]]
-        for y in range(k):
-            moved[y] += solved[i, y] * force
-    answer[:] = 0.0
-    for i in range(start[t], start[t + 1]):
-        inner = 0.0
-        for y in range(k):
-            inner += rows[i, y] * moved[y]
-        answer[source[i]] = inner
-
-
-@helper
-def _pulls(root_px, root_post, faster, tangent):  # type: ignore[no-untyped-def]
-    """sqrt(w q) over the sources of each cluster, times the derivative of log p(t|x) by log beta for the tangent."""
-    pulls = np.empty(root_post.shape)
-    for t in range(root_post.shape[0]):
-        for x in range(root_px.shape[0]):
-            pulls[t, x] = root_post[t, x] * root_px[x]
-            if tangent:
-                pulls[t, x] *= faster[t, x]
-    return pulls
+def _answers(rows, solved, source, start, t, pulls, moved, answers):  # type: ignore[no-untyped-def]
+    """The moves of the mean of cluster t to pulls (m, n) on its members, into `moved` (m, k), and Y_t times them, into `answers`."""
+    first, last = start[t], start[t + 1]
+    count = last - first
+    forces = np.empty((pulls.shape[0], count))
+    for j in range(pulls.shape[0]):
+        for i in range(count):
+            forces[j, i] = pulls[j, source[first + i]]
+    moved[:] = product(forces, solved[first:last])
+    forces[:] = product(moved, rows[first:last].T)
+    answers[:] = 0.0
+    for j in range(pulls.shape[0]):
+        for i in range(count):
+            answers[j, source[first + i]] = forces[j, i]
 
 
 @helper
@@ -316,69 +261,83 @@ def _solve(system, right):  # type: ignore[no-untyped-def]
         return False, right
     if right.shape[0] > _BY_LAPACK:
         return True, np.linalg.solve(system, right)  # raises LinAlgError where it is singular to the bit
-    return _eliminate(system, right), right
+    return eliminate(system, right), right
 
 
 @helper
-def _direction(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tangent):  # type: ignore[no-untyped-def]
-    """Steps of weights and means, to the stationary point or along the branch by log beta: (regular, dw, dM, longest, slope)."""
+def _directions(kind, beta, px, u, ut, weights, means, face, v, b, post, c, newton, tangent):  # type: ignore[no-untyped-def]
+    """Steps of weights and means: to the stationary point first, then along the branch by log beta, where wanted.
+
+    Returns whether the system is regular, the steps (m, n_t) and (m, n_t, k), and of the first of them the longest move of a mean
+    and the slope of the objective.
+    """
     n_t, k = means.shape
     n = px.shape[0]
-    d_weights, d_means = np.zeros(n_t), np.zeros((n_t, k))
-    rows, solved = np.empty((n_t * n, k)), np.empty((n_t * n, k))
+    m = int(newton) + int(tangent)
+    d_weights, d_means = np.zeros((m, n_t)), np.zeros((m, n_t, k))
+    both = np.empty((2, n_t * n, k))  # one block: memory that comes in many large pieces goes back to the system at every call
+    rows, solved = both[0], both[1]
     source, start = np.empty(n_t * n, np.int64), np.empty(n_t + 1, np.int64)
     if not _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):
         return False, d_weights, d_means, 0.0, 0.0
-    faster = _faster(beta, ut, v, b, post) if tangent else post
-    root_px, root_post = np.sqrt(px), np.sqrt(post)
-    pulls = _pulls(root_px, root_post, faster, tangent)
-    system, right = np.zeros((n + n_t, n + n_t)), np.zeros((n + n_t, 1))
-    answer, moved = np.empty(n), np.empty(k)
+    root_px, root_post, root_w = np.sqrt(px), np.sqrt(post), np.sqrt(weights)
+    pulls = np.empty((m, n_t, n))  # sqrt(w q) over the sources of each cluster, for the tangent times d log p(t|x) / d log beta
+    for t in range(n_t):
+        for x in range(n):
+            pulls[:, t, x] = root_post[t, x] * root_px[x]
+    system, right = np.zeros((n + n_t, n + n_t)), np.zeros((n + n_t, m))
+    for t in range(n_t):
+        right[n + t, 0] = root_w[t] * (c[t] - 1.0)
+    if tangent:
+        faster = _faster(beta, ut, v, b, post)
+        for t in range(n_t):
+            right[n + t, m - 1] = 0.0
+            for x in range(n):
+                pulls[m - 1, t, x] *= faster[t, x]
+                right[n + t, m - 1] += post[t, x] * px[x] * faster[t, x] / root_w[t]
+    answers, moved = np.empty((m, n)), np.empty((m, k))
     _couple(rows, solved, source, start, root_post, system)
     for x in range(n):
         system[x, x] += 1.0
     for t in range(n_t):
-        root_w = np.sqrt(weights[t])
         for x in range(n):
-            border = post[t, x] * root_px[x] / root_w
+            border = post[t, x] * root_px[x] / root_w[t]
             system[x, n + t] = -border
             system[n + t, x] = border
-        _answers(rows, solved, source, start, t, pulls[t], moved, answer)
-        for x in range(n):
-            right[x, 0] += root_post[t, x] * answer[x]
-        if tangent:
+        _answers(rows, solved, source, start, t, pulls[:, t], moved, answers)
+        for i in range(m):
             for x in range(n):
-                right[n + t, 0] += post[t, x] * px[x] * faster[t, x] / root_w
-        else:
-            right[n + t, 0] = root_w * (c[t] - 1.0)
+                right[x, i] += root_post[t, x] * answers[i, x]
     regular, right = _solve(system, right)
     if not regular:
         return False, d_weights, d_means, 0.0, 0.0
     longest, slope = 0.0, 0.0
-    share = np.empty(n)
+    shares = np.empty((m, n))
     for t in range(n_t):
-        root_w = np.sqrt(weights[t])
-        d_weights[t] = root_w * right[n + t, 0]
-        slope -= root_w * (c[t] - 1.0) * right[n + t, 0]
-        for x in range(n):
-            share[x] = pulls[t, x] - root_post[t, x] * right[x, 0]
-        _answers(rows, solved, source, start, t, share, moved, answer)
+        scale = 1.0 / (weights[t] * (c[t] + NUDGE))
+        slope -= root_w[t] * (c[t] - 1.0) * right[n + t, 0]
+        for i in range(m):
+            d_weights[i, t] = root_w[t] * right[n + t, i]
+            for x in range(n):
+                shares[i, x] = pulls[i, t, x] - root_post[t, x] * right[x, i]
+        _answers(rows, solved, source, start, t, shares, moved, answers)
         length = 0.0
         for y in range(k):
-            length += moved[y] * moved[y]
-        longest = max(longest, np.sqrt(length) / root_w)
-        total = 0.0
-        scale = 1.0 / (weights[t] * (c[t] + NUDGE))
+            length += square(moved[0, y])
+        longest = max(longest, np.sqrt(length) / root_w[t])
         for x in range(n):
-            slope -= pulls[t, x] * answer[x]
-            # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t
-            weight = root_post[t, x] * root_px[x] * (share[x] + answer[x]) * scale
-            total += weight
-            if weight != 0.0:
-                for y in range(k):
-                    d_means[t, y] += weight * u[x, y]
-        for y in range(k):
-            d_means[t, y] -= total * means[t, y]
+            slope -= pulls[0, t, x] * answers[0, x]
+        for i in range(m):
+            total = 0.0
+            for x in range(n):
+                # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t
+                weight = root_post[t, x] * root_px[x] * (shares[i, x] + answers[i, x]) * scale
+                total += weight
+                if weight != 0.0:
+                    for y in range(k):
+                        d_means[i, t, y] += weight * u[x, y]
+            for y in range(k):
+                d_means[i, t, y] -= total * means[t, y]
     return True, d_weights, d_means, longest, slope
 
 
@@ -395,7 +354,8 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     goal : float
         Residual at which to stop.
     end : int
-        Which direction to give at the end: `NOTHING`, `STEP` (Newton's next step) or `TANGENT` (the branch by log beta).
+        Which direction to give at the end: `NOTHING`, `STEP` (Newton's next step), `TANGENT` (the branch by log beta) or `ALONG`,
+        the tangent at the point before the last step, which comes with that step at no cost (one step is then made always).
 
     Returns
     -------
@@ -404,79 +364,61 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     weights, means : (n_t,), (n_t, k)
     d_weights, d_means : (n_t,), (n_t, k)
         The direction.
-    slope : float
-        Of the objective along Newton's step.
+    last : float
+        The slope of the objective along Newton's step; with `ALONG` the residual of the point that the tangent is of.
     """
     n_t, k = means.shape
     v, b = np.empty((n_t, k)), np.empty(n_t)
     new_weights, new_means = weights, means
     post, c = np.empty((0, 0)), np.empty(0)
     residual = np.inf
-    d_weights, d_means, slope = np.zeros(n_t), np.zeros((n_t, k)), 0.0
+    d_weights, d_means, last = np.zeros(n_t), np.zeros((n_t, k)), 0.0
     settled = False
     for i in range(most + 2):
         if not settled:
             new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
-            _link(kind, new_means, face, new_v, new_b)
+            link(kind, new_means, face, new_v, new_b)
             value, new_residual, new_post, _, new_c, _, _, _, _ = _sweep(
                 kind, beta, px, pxu, ut, new_weights, new_means, face, allowed, new_v, new_b
             )
             if i > 0 and not (np.isfinite(value) and new_residual <= 2.0 * max(residual, 0.1)):
-                return False, weights, means, d_weights, d_means, slope
+                return False, weights, means, d_weights, d_means, last
             settled = i > 0 and new_residual > 0.5 * residual and residual < _ROUNDING
             if not settled:
                 weights, means, v, b, post, c = new_weights, new_means, new_v, new_b, new_post, new_c
                 residual = new_residual
-                settled = residual <= goal or i == most or not np.isfinite(residual)
-            if settled and (end == 0 or (most > 0 and not residual < _ROUNDING) or not np.isfinite(residual)):
-                return residual < _ROUNDING, weights, means, d_weights, d_means, slope
-        regular, d_weights, d_means, longest, slope = _direction(
-            kind, beta, px, u, ut, weights, means, face, v, b, post, c, settled and end == 2
+                settled = (residual <= goal and (i > 0 or end != 3)) or i == most or not np.isfinite(residual)
+            none_wanted = end == 0 or (end == 3 and i > 0)
+            if settled and (none_wanted or (most > 0 and not residual < max(_ROUNDING, goal)) or not np.isfinite(residual)):
+                return residual < max(_ROUNDING, goal), weights, means, d_weights, d_means, last
+        newton = not settled or end == 1
+        regular, all_weights, all_means, longest, last = _directions(
+            kind, beta, px, u, ut, weights, means, face, v, b, post, c, newton, end == 3 or not newton
         )
-        if not regular or not np.isfinite(longest) or not np.isfinite(slope):
-            return False, weights, means, d_weights, d_means, slope
-        shrink = 1.0 if settled and end == 2 else 1.0 / max(1.0, longest)
-        d_weights *= shrink
-        d_means *= shrink
-        if settled:
+        if not regular or not np.isfinite(longest) or not np.isfinite(last):
+            return False, weights, means, d_weights, d_means, last
+        if end == 3:
+            last = residual
+        d_weights, d_means = all_weights[-1], all_means[-1]
+        if settled and not newton:
             break
-        new_weights, new_means = weights + d_weights, means + d_means
+        shrink = 1.0 / max(1.0, longest)
+        new_weights, new_means = weights + shrink * all_weights[0], means + shrink * all_means[0]
+        if settled:
+            d_weights, d_means = shrink * d_weights, shrink * d_means
+            break
         total = 0.0
         for t in range(n_t):
             if not new_weights[t] > 1e-3 * min(weights[t], 1e-9):
-                return False, weights, means, d_weights, d_means, slope
+                return False, weights, means, d_weights, d_means, last
             total += new_weights[t]
         if not np.isfinite(total) or not np.isfinite(np.sum(new_means)):
-            return False, weights, means, d_weights, d_means, slope
+            return False, weights, means, d_weights, d_means, last
         new_weights = new_weights / total
-    return True, weights, means, d_weights, d_means, slope
+    return True, weights, means, d_weights, d_means, last
 
 
 @kernel("void(int64, float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1])", few=MORE)
 def link_known(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of the means, into `v` and `b`."""
-    _link(kind, means, face, v, b)
-
-
-@kernel(
-    "void(int64, float64, float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[::1],"
-    " float64[:, ::1])",
-    few=MORE,
-)
-def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
-    """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.search.log_c`."""
-    m, k = means.shape
-    n = log_a.shape[0]
-    v, b = np.empty((m, k)), np.empty(m)
-    _link(kind, means, face, v, b)
-    inner = product(beta * v, ut)
-    for j in range(m):
-        shift = beta * b[j]
-        for x in range(n):
-            terms[j, x] = inner[j, x] - shift
-    if allowed.shape[0] > 0:
-        for j in range(m):
-            for x in range(n):
-                if not allowed[j, x]:
-                    terms[j, x] = -np.inf
-    responsibility_kernel(terms, log_a, values, np.empty(n))
+    link(kind, means, face, v, b)

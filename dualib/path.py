@@ -101,7 +101,7 @@ class Path:
 
     def certified_beside(self, state: Sweep, near: Outcome) -> Outcome:
         """A stationary state with its gap, searched from the maxima known beside it."""
-        return self._certified(state, join(near.state.atoms, near.maxima.points), 1, _EFFORT_BESIDE)
+        return self._certified(state, near.maxima.points, 1, _EFFORT_BESIDE)
 
     def certified_at_once(self, state: Sweep, near: Outcome) -> Outcome:
         """The same at almost the same beta: only what may have risen in between is looked at."""

@@ -15,8 +15,9 @@ from scipy.special import expit
 
 from dualib import kernels
 from dualib.distortions import Array, Mask
-from dualib.newton_kernels import ARITHMETIC, log_c_known
+from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
+from dualib.search_kernels import log_c_known, rise_known
 
 _PAIRS_PER_SOURCE = 2
 _FACES_PER_SOURCE = 12
@@ -25,6 +26,8 @@ _BLOCK = 512  # of them at a time, which stay in the cache
 _FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _LEAST_GAIN = 1e-13  # of c off a face
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
+_CLIMBS = 3  # rounds of ascent
+_NEWTON_ROUNDS, _NARROWING = 12, 1  # ... of Newton's method, of the best 64 points from this round on
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
@@ -288,7 +291,8 @@ def search(
     stepped = Atoms(atoms.weights, members @ problem.U, atoms.face)
     stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
     radius = np.where(stationary, np.where(rates < 0.9, _NEAR, 1e-7), 1e-14)
-    for round_ in range(6):
+    points = _off(problem, beta, points, atoms, radius)
+    for round_ in range(_CLIMBS):
         points = _climb(problem, beta, log_a, points)
         points = _prune(problem, beta, log_a, points, atoms, radius, 1e-4)
         if round_ >= 2 and len(points) <= 8:
@@ -339,8 +343,7 @@ def _prune(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: At
     """Drop candidates that lie on an atom, or on a better candidate; the rest sorted by log c."""
     if not len(points):
         return points
-    near = np.asarray((distance_matrix(problem, beta, points, atoms) < radius).any(axis=1))
-    points = points.pick(~near)
+    points = _off(problem, beta, points, atoms, radius)
     points = points.pick(np.argsort(-log_c(problem, beta, log_a, points)[0], kind="stable"))
     if len(points) > 2000:
         return points
@@ -348,24 +351,51 @@ def _prune(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: At
     return points.pick(np.asarray(~np.tril(close, -1).any(axis=1)))
 
 
+def _off(problem: Problem, beta: float, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
+    """The points that lie on no atom."""
+    return points.pick(np.asarray(~(distance_matrix(problem, beta, points, atoms) < radius).any(axis=1)))
+
+
 def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Bring the best candidates to their maxima by guarded Newton steps; those that fall onto an atom are dropped."""
-    points = points.pick(np.arange(min(len(points), 64)))
-    for _ in range(12):
+    for round_ in range(_NEWTON_ROUNDS):
         if not len(points):
             break
-        _, q = log_c(problem, beta, log_a, points)
-        plain = Atoms(points.weights, q @ problem.U, points.face)
-        if np.max(natural_distance(problem, beta, points, plain)) < 1e-18:
+        if round_ >= _NARROWING:
+            points = points.pick(np.arange(min(len(points), 64)))
+        before, points = points, rise(problem, beta, log_a, points, 1)[0]
+        if np.max(natural_distance(problem, beta, before, points)) < 1e-18:
             break
-        plain_values, _ = log_c(problem, beta, log_a, plain)
-        proposal = Atoms(points.weights, newton_means(problem, beta, points, q, plain.means), points.face)
-        # one ascent step brings the proposal, which may have left the domain, back to a true mean
-        proposal = Atoms(points.weights, log_c(problem, beta, log_a, proposal)[1] @ problem.U, points.face)
-        better = log_c(problem, beta, log_a, proposal)[0] >= plain_values
-        points = Atoms(points.weights, np.where(better[:, None], proposal.means, plain.means), points.face)
         points = _prune(problem, beta, log_a, points, atoms, radius, 1e-8)
     return points
+
+
+def rise(problem: Problem, beta: float, log_a: Array, points: Atoms, steps: int) -> tuple[Atoms, Array]:
+    """Points moved up log c by Newton steps where these climb further, else by the centroid step; log c there."""
+    if not len(points):
+        return points, np.empty(0)
+    if problem.known is not None:
+        _, *arrays = problem.for_kernels(points)
+        means, values = rise_known(problem.known, beta, problem.U, problem.UT, log_a, *arrays, steps)
+        return Atoms(points.weights, means, points.face), values
+    values, q = log_c(problem, beta, log_a, points)
+    for _ in range(steps):
+        plain = Atoms(points.weights, q @ problem.U, points.face)
+        if np.max(natural_distance(problem, beta, points, plain)) < 1e-24:
+            break
+        ahead = Atoms(points.weights, newton_means(problem, beta, points, q, plain.means), points.face)
+        # one ascent step brings the points ahead, which may have left the domain, back to true means
+        ahead = Atoms(points.weights, log_c(problem, beta, log_a, ahead)[1] @ problem.U, points.face)
+        ahead_values, ahead_q = log_c(problem, beta, log_a, ahead)
+        plain_values, plain_q = log_c(problem, beta, log_a, plain)
+        better = ahead_values >= plain_values
+        q = np.where(better[:, None], ahead_q, plain_q)
+        climbed = np.where(better, ahead_values, plain_values)
+        points = Atoms(points.weights, np.where(better[:, None], ahead.means, plain.means), points.face)
+        if np.max(np.abs(climbed - values)) == 0.0:
+            break
+        values = climbed
+    return points, values
 
 
 def newton_means(problem: Problem, beta: float, points: Atoms, q: Array, plain: Array) -> Array:

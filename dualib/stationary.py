@@ -20,8 +20,10 @@ from scipy.linalg.lapack import dgetrf as getrf
 from scipy.linalg.lapack import dgetrs as getrs
 
 from dualib.distortions import Array
-from dualib.newton_kernels import LARGEST, NUDGE, STEP, TANGENT
-from dualib.problem import Atoms, Problem, Sweep, newton_steps
+from dualib.newton_kernels import ALONG, LARGEST, NUDGE, STEP, TANGENT
+from dualib.problem import Atoms, Problem, Sweep, newton_steps, sweep
+
+NEARLY = 1e-6  # residual of a point of a branch that only leads to others
 
 
 class _Response:
@@ -152,6 +154,34 @@ def branch_tangent(problem: Problem, state: Sweep) -> tuple[Array, Array] | None
         except np.linalg.LinAlgError:
             return None
     return (weights, means) if np.isfinite(weights).all() and np.isfinite(means).all() else None
+
+
+def point_and_tangent(problem: Problem, beta: float, atoms: Atoms, most: int) -> tuple[Atoms, Array, Array, float] | None:
+    """The stationary point to `NEARLY`, by at most `most` Newton steps, with the tangent of its branch; None where they fail.
+
+    The tangent is that of the point before the last step, whose system it shares; the residual there comes last.
+    """
+    if in_kernel(problem, atoms):
+        regular, atoms, weights, means, residual = newton_steps(problem, beta, atoms, goal=NEARLY, most=most, end=ALONG)
+        return (atoms, weights, means, residual) if regular else None
+    state = sweep(problem, beta, atoms)
+    with np.errstate(all="ignore"):
+        for _ in range(max(most, 1)):
+            try:
+                system = StationarySystem(problem, state)
+                weights, means, _ = system.newton()
+                tangent = system.tangent()
+            except np.linalg.LinAlgError:
+                return None
+            proposal = moved_atoms(state.atoms, weights, means)
+            if proposal is None or len(proposal) != len(atoms):
+                return None
+            residual, state = state.residual, sweep(problem, beta, proposal)
+            if state.residual <= NEARLY:
+                return (proposal, *tangent, residual) if all(np.isfinite(part).all() for part in tangent) else None
+            if not state.residual <= 2.0 * max(residual, 0.1):
+                return None
+    return None
 
 
 def stationary_step(problem: Problem, state: Sweep, *, descending: bool = False) -> Atoms | None:

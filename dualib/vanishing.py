@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from dualib.branch import Branch, correct
+from dualib.branch import continuous, correct
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep
-from dualib.stationary import branch_tangent
+from dualib.stationary import point_and_tangent
 
-_AGREED = 1e-10  # difference of two orders of extrapolation, in log beta, below which the root is known
+Number = TypeVar("Number", float, Array)
+_AGREED = 5e-8  # difference of two orders of extrapolation, in log beta, below which the state beside the root is next
 _BESIDE = 1e-6  # in log beta: how far above the root the state with the cluster is given
 _LONGEST = 0.2  # step in log beta
 _FIRST = 0.5  # part of the way to the root of the tangent that a first step goes
@@ -58,9 +60,9 @@ class Descent:
     """
 
     def __init__(self, problem: Problem, state: Sweep) -> None:
-        self.problem, self.top = problem, state.beta
+        self.problem, self.top, self._first = problem, state.beta, state
         self.vanishings: list[Vanishing] = []  # by falling beta
-        first = _Point.of(problem, state)
+        first = _Point.reached(problem, state.beta, state.atoms)
         self._pieces: list[list[_Point]] = [[] if first is None else [first]]  # between the vanishings, by falling beta
         self._ended = first is None
         self._allowed = 1.0
@@ -68,14 +70,14 @@ class Descent:
 
     def at(self, beta: float) -> Sweep | None:
         """The branch at `beta`; None where it does not get there."""
+        if beta == self.top:
+            return self._first
         self._reach(beta)
         if not self._reached <= beta <= self.top:
             return None
         piece = self._pieces[sum(vanishing.beta > beta for vanishing in self.vanishings)]
-        above = [point for point in piece if point.state.beta >= beta]
-        below = [point for point in piece if point.state.beta < beta]
-        if above[-1].state.beta == beta:
-            return above[-1].state
+        above = [point for point in piece if point.beta >= beta]
+        below = [point for point in piece if point.beta < beta]
         other = below[0] if below else (above[-2] if len(above) > 1 else None)
         return above[-1].corrected(self.problem, other, beta)
 
@@ -100,42 +102,44 @@ class Descent:
         if math.isfinite(nearest) and before is not None:
             cubic = point.root_of_cubic(before, t, nearest)
             unsure = abs(cubic - nearest)
-            if unsure < _AGREED and cubic < _LONGEST:
-                return self._vanish(point, before, roots, t, cubic)
-        if point.state.atoms.weights[t] > _STEEP * nearest:
+            if unsure < _AGREED and cubic < _LONGEST and self._vanish(point, before, roots, t, cubic):
+                return True
+        if nearest < _BESIDE or point.atoms.weights[t] > _STEEP * nearest:
             return False
         left = max(_LEFT * nearest, _MARGIN * unsure)
         longest = min(max(nearest - left, _FIRST * nearest), _LONGEST) if math.isfinite(nearest) else _LONGEST
         while self._allowed > _SMALLEST:
-            step = longest * self._allowed
-            following = point.stepped(self.problem, before, point.state.beta * math.exp(-step))
+            following = point.stepped(self.problem, before, point.beta * math.exp(-longest * self._allowed))
             if following is not None:
                 self._allowed = min(1.0, 2.0 * self._allowed)
                 piece.append(following)
-                self._reached = following.state.beta
+                self._reached = following.beta
                 return True
             self._allowed *= 0.25
         return False
 
     def _vanish(self, point: _Point, before: _Point, roots: Array, t: int, root: float) -> bool:
-        """Go through the root of the weight of cluster t."""
+        """Go through the root of the weight of cluster t, which a state right above it, known to rounding, tells to rounding.
+
+        False where the root is not where it seemed to be, or is no simple one.
+        """
         others = np.arange(len(roots)) != t
         if np.sum(roots < roots[t] + _TIE) > 1 or not others.any():
             return False
-        beta = point.state.beta * math.exp(-root)
-        state = point.state
-        if root > _BESIDE:
-            beside = point.corrected(self.problem, before, beta * math.exp(_BESIDE))
-            if beside is None:
-                return False
-            state = beside
-        ahead = point.predicted(before, beta)
-        start = state.atoms if ahead is None else ahead
-        rest = correct(self.problem, beta, start.pick(others).normalised())
-        following = None if rest is None or len(rest.atoms) != int(others.sum()) else _Point.of(self.problem, rest)
-        if following is None:
+        above = point.beta * math.exp(_BESIDE - root)
+        state = point.corrected(self.problem, before, above)
+        if state is None:
             return False
-        self.vanishings.append(Vanishing(beta, state, t, following.state))
+        left = float(state.atoms.weights[t]) / point.slope_of(before, t, above)
+        if not abs(left - _BESIDE) < 0.5 * _BESIDE:
+            return False
+        beta = above * math.exp(-left)
+        start = point.predicted(before, beta).pick(others)
+        following = _Point.reached(self.problem, beta, start.normalised()) if (start.weights > 0.0).all() else None
+        rest = None if following is None else correct(self.problem, beta, following.atoms)
+        if following is None or rest is None or len(rest.atoms) != int(others.sum()):
+            return False
+        self.vanishings.append(Vanishing(beta, state, t, rest))
         self._pieces.append([following])
         self._reached, self._allowed = beta, 1.0
         return True
@@ -143,25 +147,31 @@ class Descent:
 
 @dataclass(frozen=True)
 class _Point:
-    """A state of the branch with the derivatives of its weights and means by log beta."""
+    """Atoms of the branch with the derivatives of their weights and means by log beta.
 
-    state: Sweep
+    `loose` is the residual of the atoms that the derivatives are of: those before the last step of Newton's method.
+    """
+
+    beta: float
+    atoms: Atoms
     weights: Array
     means: Array
+    loose: float
 
     @classmethod
-    def of(cls, problem: Problem, state: Sweep) -> _Point | None:
-        tangent = branch_tangent(problem, state)
-        return None if tangent is None else cls(state, *tangent)
+    def reached(cls, problem: Problem, beta: float, atoms: Atoms) -> _Point | None:
+        """The point of the branch at `beta` near these atoms; None where Newton's method does not settle."""
+        found = point_and_tangent(problem, beta, atoms, _MOST_NEWTON)
+        return None if found is None else cls(beta, *found)
 
     def away(self, beta: float) -> float:
         """How far `beta` is above, in log beta."""
-        return math.log(beta / self.state.beta)
+        return math.log(beta / self.beta)
 
     def to_roots(self, before: _Point | None) -> Array:
         """How far below each weight's root is by its parabola (by its tangent, at a first point), in log beta; inf without one."""
-        w, falling = self.state.atoms.weights, self.weights
-        bend = np.zeros(len(w)) if before is None else (before.weights - self.weights) / self.away(before.state.beta)
+        w, falling = self.atoms.weights, self.weights
+        bend = np.zeros(len(w)) if before is None else (before.weights - self.weights) / self.away(before.beta)
         inside = falling**2 - 2.0 * bend * w
         with np.errstate(all="ignore"):  # the smaller root of w - falling s + bend s^2 / 2, written without cancellation
             roots = 2.0 * w / (falling + np.sqrt(inside))
@@ -169,11 +179,9 @@ class _Point:
 
     def root_of_cubic(self, before: _Point, t: int, guess: float) -> float:
         """The same of one weight by the cubic that has both points' values and derivatives; inf where Newton's method fails."""
-        length = self.away(before.state.beta)
         root = guess
         for _ in range(8):
-            s = np.array([-root])
-            value, slope = (float(x[0]) for x in _cubic(s, length, self._of_weight(t), before._of_weight(t)))
+            value, slope = self._weight(before, t, -root)
             if not slope > 0.0:
                 return math.inf
             root += value / slope
@@ -181,42 +189,46 @@ class _Point:
                 return math.inf
         return root
 
-    def _of_weight(self, t: int) -> tuple[Array, Array]:
-        return self.state.atoms.weights[[t]], self.weights[[t]]
+    def slope_of(self, before: _Point, t: int, beta: float) -> float:
+        """The slope of one weight by log beta at `beta`, by this cubic."""
+        return self._weight(before, t, self.away(beta))[1]
 
-    def predicted(self, other: _Point | None, beta: float) -> Atoms | None:
-        """The atoms at `beta` by the cubic through both points, or by the tangent; None where a weight would not be positive.
+    def _weight(self, before: _Point, t: int, s: float) -> tuple[float, float]:
+        ends = [(float(point.atoms.weights[t]), float(point.weights[t])) for point in (self, before)]
+        return _cubic(s, self.away(before.beta), *ends)
 
-        Not normalised: the weights sum to 1 to the order of the prediction.
-        """
-        s, atoms = self.away(beta), self.state.atoms
-        if other is not None and abs(s) <= _FARTHEST_AHEAD * abs(self.away(other.state.beta)):
-            length = self.away(other.state.beta)
-            weights = _cubic(s, length, (atoms.weights, self.weights), (other.state.atoms.weights, other.weights))[0]
-            means = _cubic(s, length, (atoms.means, self.means), (other.state.atoms.means, other.means))[0]
+    def predicted(self, other: _Point | None, beta: float) -> Atoms:
+        """The atoms at `beta` by the cubic through both points, or by the tangent; not normalised, nor all weights positive."""
+        s, atoms = self.away(beta), self.atoms
+        if other is not None and abs(s) <= _FARTHEST_AHEAD * abs(self.away(other.beta)):
+            length = self.away(other.beta)
+            weights = _cubic(s, length, (atoms.weights, self.weights), (other.atoms.weights, other.weights))[0]
+            means = _cubic(s, length, (atoms.means, self.means), (other.atoms.means, other.means))[0]
         else:
             weights, means = atoms.weights + s * self.weights, atoms.means + s * self.means
-        return Atoms(weights, means, atoms.face) if np.isfinite(weights).all() and np.isfinite(means).all() else None
+        return Atoms(weights, means, atoms.face)
 
     def corrected(self, problem: Problem, other: _Point | None, beta: float) -> Sweep | None:
         """The branch at `beta` by the prediction and Newton's method; None where that does not settle on this branch."""
-        ahead = self.predicted(other, beta)
-        if ahead is None or not (ahead.weights > 0.0).all():
-            return None
-        settled = correct(problem, beta, ahead.normalised(), max_newton=_MOST_NEWTON)
-        if settled is None or not Branch(problem, self.state).continuous(self.state, settled):
-            return None
-        return settled
+        ahead = self._ahead(other, beta)
+        settled = None if ahead is None else correct(problem, beta, ahead, max_newton=_MOST_NEWTON)
+        return settled if settled is not None and continuous(problem, beta, self.atoms, settled.atoms) else None
 
     def stepped(self, problem: Problem, before: _Point | None, beta: float) -> _Point | None:
-        """The point of the branch at `beta`."""
-        settled = self.corrected(problem, before, beta)
-        return None if settled is None else _Point.of(problem, settled)
+        """The point of the branch at `beta`, likewise."""
+        ahead = self._ahead(before, beta)
+        following = None if ahead is None else _Point.reached(problem, beta, ahead)
+        return following if following is not None and continuous(problem, beta, self.atoms, following.atoms) else None
+
+    def _ahead(self, other: _Point | None, beta: float) -> Atoms | None:
+        atoms = self.predicted(other, beta)
+        fine = (atoms.weights > 0.0).all() and np.isfinite(atoms.means).all()
+        return atoms.normalised() if fine else None
 
 
 def _cubic(
-    s: float | Array, length: float, here: tuple[Array, Array], there: tuple[Array, Array]
-) -> tuple[Array, Array]:
+    s: float, length: float, here: tuple[Number, Number], there: tuple[Number, Number]
+) -> tuple[Number, Number]:
     """Value and slope at s of the cubic with these values and slopes at 0 and at `length`."""
     (value, slope), (value_there, slope_there) = here, there
     chord = (value_there - value) / length
