@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dualib.distortions import Array
-from dualib.information import mutual_information
+from dualib.information import mutual_information_of
 from dualib.joint import JointDistribution
 from dualib.local import slowest_rate
 from dualib.optimise import Outcome
@@ -46,9 +46,9 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
         decoder=decoder,
         objective=objective,
         rate=rate,
-        relevance=max(0.0, mutual_information(pty / pty.sum())),
+        relevance=mutual_information_of(pty / pty.sum()),
         expected_distortion=distortion,
-        decoder_information=max(0.0, _decoder_information(weights, decoder)),
+        decoder_information=_decoder_information(weights, decoder),
         gap=gap,
         certificate=outcome.certificate,
         status=status,
@@ -97,7 +97,7 @@ def _rate(px: Array, encoder: Array, weights: Array) -> float:
 
 def _decoder_information(weights: Array, decoder: Array) -> float:
     claimed = weights[:, None] * decoder
-    return mutual_information(claimed / claimed.sum())
+    return mutual_information_of(claimed / claimed.sum())
 
 
 def _stability(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:

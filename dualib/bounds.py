@@ -64,6 +64,7 @@ Rounding
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Literal
@@ -108,7 +109,7 @@ class BoundResult:
 
 def prove(
     log_a: npt.ArrayLike,
-    py_x: npt.ArrayLike,
+    py_x: npt.ArrayLike | Rows,
     beta: float,
     kind: Literal["ib", "dualib"],
     *,
@@ -123,7 +124,7 @@ def prove(
     ----------
     log_a : array_like, shape (n_x,)
         ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
-    py_x : array_like, shape (n_x, n_y)
+    py_x : array_like, shape (n_x, n_y), or Rows
         Conditionals p(y|x), at most 4 columns; zeros are exact.
     beta : float
         Trade-off, > 0.
@@ -149,7 +150,19 @@ def prove(
     """
     if not lower < np.inf:
         raise ValueError(f"lower must be below infinity and not NaN: {lower!r}")
-    problem = _Search(*_checked(log_a, py_x, points), _positive("beta", beta), _positive("tol", tol), float(lower), max_cells)
+    rows = py_x if isinstance(py_x, Rows) else Rows(py_x)
+    a = np.asarray(log_a, dtype=np.float64)
+    if a.shape != rows.p.shape[:1]:
+        raise ValueError(f"log_a must have shape ({len(rows.p)},), one entry per row of py_x, not {a.shape}")
+    if not (a < np.inf).all():
+        raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
+    live = a > -np.inf
+    if not live.any():
+        raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
+    if not live.all():
+        a, rows = a[live], Rows(rows.p[live])
+    starts = rows.p[:0] if points is None else _distributions("points", points, rows.n_y)
+    problem = _Search(a, rows, starts, _positive("beta", beta), _positive("tol", tol), float(lower), max_cells)
     if kind == "dualib":
         problem.dual()
     elif kind == "ib":
@@ -168,43 +181,91 @@ def _positive(name: str, value: float) -> float:
     return number
 
 
-def _checked(log_a: npt.ArrayLike, py_x: npt.ArrayLike, points: npt.ArrayLike | None) -> tuple[Array, Array, Array]:
-    """Return the states with a_x > 0, their conditionals with rows summing to 1, and the points."""
-    a, rows = np.asarray(log_a, dtype=np.float64), np.asarray(py_x, dtype=np.float64)
-    if rows.ndim != 2 or not 1 <= rows.shape[1] <= MAX_N_Y:
-        raise ValueError(f"py_x must have shape (n_x, n_y) with n_y from 1 to {MAX_N_Y}, not {rows.shape}")
-    if a.shape != rows.shape[:1]:
-        raise ValueError(f"log_a must have shape ({len(rows)},), one entry per row of py_x, not {a.shape}")
-    if not (a < np.inf).all():
-        raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
-    live = a > -np.inf
-    if not live.any():
-        raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
-    starts = np.empty((0, rows.shape[1])) if points is None else np.asarray(points, dtype=np.float64)
-    if starts.ndim != 2 or starts.shape[1] != rows.shape[1]:
-        raise ValueError(f"points must have shape (n_t, {rows.shape[1]}), not {starts.shape}")
-    a, rows = a[live], rows[live]
-    for name, array in (("py_x", rows), ("points", starts)):
-        sums = array.sum(axis=1)
+def _distributions(name: str, values: npt.ArrayLike, n_y: int) -> Array:
+    """Rows that sum to 1, of rows of non-negative numbers."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != n_y:
+        raise ValueError(f"{name} must have shape (n_t, {n_y}), not {array.shape}")
+    sums = array.sum(axis=1)
+    if not (array.size == 0 or (array.min() >= 0.0 and sums.min() > 0.0 and sums.max() < np.inf)):
         bad = ~((array >= 0.0).all(axis=1) & (sums > 0.0) & np.isfinite(sums))
-        if bad.any():
-            raise ValueError(f"{name} must have rows of non-negative numbers that do not all vanish: {array[bad][0]}")
-    return a, rows / rows.sum(axis=1, keepdims=True), starts / starts.sum(axis=1, keepdims=True)
+        raise ValueError(f"{name} must have rows of non-negative numbers that do not all vanish: {array[bad][0]}")
+    return np.asarray(array / sums[:, None])
+
+
+class Rows:
+    """Conditionals p(y|x), with what branch and bound needs of them whatever log a and beta are; for many bounds on one problem.
+
+    Parameters
+    ----------
+    py_x : array_like, shape (n_x, n_y)
+
+    Raises
+    ------
+    ValueError
+        More than 4 columns, a wrong shape, negative or non-finite entries.
+    """
+
+    def __init__(self, py_x: npt.ArrayLike) -> None:
+        array = np.asarray(py_x, dtype=np.float64)
+        if array.ndim != 2 or not 1 <= array.shape[1] <= MAX_N_Y:
+            raise ValueError(f"py_x must have shape (n_x, n_y) with n_y from 1 to {MAX_N_Y}, not {array.shape}")
+        self.n_y = array.shape[1]
+        self.p = _distributions("py_x", array, self.n_y)
+        self.support = _as_bits(self.p > 0.0)
+        self._within: dict[int, _Within] = {}
+
+    def within(self, face: int) -> _Within:
+        """The rows whose support is within a face."""
+        if face not in self._within:
+            self._within[face] = _Within.of(self, face)
+        return self._within[face]
+
+
+@dataclass(frozen=True)
+class _Within:
+    """The rows with their support in a face: which they are, the face they fill, and their coordinates for the IB.
+
+    `p` are their columns on that face, the one that is largest at its least put last; `low` and `high` the extremes over the rows of
+    ``log(p_y / p_k)``, k the last.
+    """
+
+    members: npt.NDArray[np.bool_]
+    face: int
+    one_support: bool
+    columns: npt.NDArray[np.intp]
+    p: Array
+    negentropy: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, rows: Rows, face: int) -> _Within:
+        members = (rows.support & ~face) == 0
+        face = int(np.bitwise_or.reduce(rows.support[members]))
+        p, columns = rows.p[members], _columns(face, rows.n_y)
+        columns = np.append(np.delete(columns, pivot := int(np.argmax(p[:, columns].min(axis=0)))), columns[pivot])
+        p = p[:, columns]
+        negentropy = np.sum(p * np.log(np.where(p > 0.0, p, 1.0)), axis=1)
+        low, high = np.empty(p.shape[1] - 1), np.empty(p.shape[1] - 1)
+        with np.errstate(divide="ignore"):
+            for y in range(len(low)):
+                both = p[:, y] + p[:, -1] > 0.0
+                ratio = np.log(p[both, y]) - np.log(p[both, -1])
+                low[y], high[y] = ratio.min(), ratio.max()
+        one_support = bool((rows.support[members] == face).all())
+        return cls(members, face, one_support, columns, p, negentropy, low, high)
 
 
 class _Search:
     """The faces of one problem, and what has been found on those searched so far."""
 
-    def __init__(
-        self, log_a: Array, py_x: Array, points: Array, beta: float, tol: float, lower: float, max_cells: int
-    ) -> None:
-        self.log_a, self.py_x = log_a, py_x
+    def __init__(self, log_a: Array, rows: Rows, points: Array, beta: float, tol: float, lower: float, max_cells: int) -> None:
+        self.log_a, self.rows, self.py_x, self.support, self.n_y = log_a, rows, rows.p, rows.support, rows.n_y
         self.beta, self.tol, self.max_cells = beta, tol, max_cells
         largest = int(np.argmax(log_a))  # log c(p_x) >= log a_x, for d = 0 there
         self.lower = max(lower, float(log_a[largest]))
-        self.points = np.concatenate([points, py_x[[largest]]])
-        self.n_y = py_x.shape[1]
-        self.support = _as_bits(py_x > 0.0)
+        self.points = np.concatenate([points, self.py_x[[largest]]])
         self.upper, self.best, self.cells, self.proved = -np.inf, -np.inf, 0, True
         self.point: Array = np.full(self.n_y, 1.0 / self.n_y)
 
@@ -232,13 +293,13 @@ class _Search:
         self._ib_face(int(np.bitwise_or.reduce(self.support)))
 
     def _ib_face(self, face: int) -> None:
-        members = (self.support & ~face) == 0
-        face = int(np.bitwise_or.reduce(self.support[members]))
+        within = self.rows.within(face)
+        face, members, columns, p = within.face, within.members, within.columns, within.p
         if face in self._faces:
             return
         self._faces.add(face)
         slabs = []
-        for part in range(1, face):
+        for part in range(1, face) if not within.one_support else ():
             if part & ~face == 0 and (inner := (self.support & ~part) == 0).any():
                 outer = members & ~inner
                 outside = self.py_x[outer][:, _columns(face & ~part, self.n_y)].sum(axis=1)
@@ -246,21 +307,16 @@ class _Search:
                 if ratio > 0.0:
                     slabs.append((face & ~part, ratio))
                     self._ib_face(part)
-        p = self.py_x[members]
-        columns = _columns(face, self.n_y)
-        columns = np.append(np.delete(columns, pivot := int(np.argmax(p[:, columns].min(axis=0)))), columns[pivot])
-        p = p[:, columns]
-        negentropy = np.sum(p * np.log(np.where(p > 0.0, p, 1.0)), axis=1)
         log_a = self.log_a[members]
-        longest = max(np.log(100.0 * self.beta * len(columns) / self.tol), 4.0)
-        low, high, loss = _ratio_box(p, longest, self.beta)
+        longest = max(math.log(100.0 * self.beta * len(columns) / self.tol), 4.0)
+        low, high, loss = _ratio_box(within.low, within.high, longest, self.beta)
         inside = (_as_bits(self.points > 0.0) & ~face) == 0
-        starts = np.log(np.maximum(self.points[inside][:, columns], np.exp(-longest)))
+        starts = np.log(np.maximum(self.points[inside][:, columns], math.exp(-longest)))
         self._run(
             _IB,
             columns,
-            log_a - self.beta * negentropy,
-            np.abs(log_a) - self.beta * negentropy,
+            log_a - self.beta * within.negentropy,
+            np.abs(log_a) - self.beta * within.negentropy,
             self.beta * p,
             _kuhn(low, high),
             starts - starts[:, -1:],
@@ -346,21 +402,16 @@ def _slab(log_a: Array, outside: Array, beta: float, lower: float) -> float:
     return 0.0
 
 
-def _ratio_box(p: Array, longest: float, beta: float) -> tuple[Array, Array, float]:
+def _ratio_box(low: Array, high: Array, longest: float, beta: float) -> tuple[Array, Array, float]:
     """Bounds (k - 1,) of ``log(s_y / s_k)`` that hold at the maximum, and what cutting them at +-longest may cost log c."""
-    low, high = np.empty(p.shape[1] - 1), np.empty(p.shape[1] - 1)
-    with np.errstate(divide="ignore"):
-        for y in range(len(low)):
-            rows = p[:, y] + p[:, -1] > 0.0
-            ratio = np.log(p[rows, y]) - np.log(p[rows, -1])
-            low[y], high[y] = ratio.min(), ratio.max()
-    cut = bool((low < -longest).any() or (high > longest).any())
-    if (high > longest).any():
+    beyond = bool((high > longest).any())
+    cut = beyond or bool((low < -longest).any())
+    if beyond:
         low = np.minimum(low, 0.0)
     low = np.maximum(low, -longest)
     high = np.maximum(np.minimum(high, longest), low)
     margin = 1e-12 * (1.0 + np.maximum(np.abs(low), np.abs(high))) * _GRID
-    loss = beta * np.log1p(p.shape[1] * np.exp(-longest)) if cut else 0.0
+    loss = beta * math.log1p((len(low) + 1) * math.exp(-longest)) if cut else 0.0
     return np.floor(low * _GRID - margin) / _GRID, np.ceil(high * _GRID + margin) / _GRID, float(loss)
 
 

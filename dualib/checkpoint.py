@@ -177,9 +177,7 @@ class RecordedPath(Path):
         """Solve one beta past the loss of a branch, or replay it."""
         return self._point(["beyond", beta, loss.beta], lambda: Path.solve_beyond(self, beta, loss))
 
-    def _certified(
-        self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None
-    ) -> Outcome:
+    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None) -> Outcome:
         """A state with its gap: a record of its own where it is no part of a point."""
         certify = functools.partial(super()._certified, state, hints, n_iter, effort, known)
         return certify() if self._inside else self._answer(["certify", state.beta, len(state.atoms)], certify).outcome

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import weakref
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from dualib.search import Maxima, log_c
 
 PROVABLE_N_Y = 4
 _MAX_CELLS = 400_000
+_ROWS: weakref.WeakKeyDictionary[Problem, Any] = weakref.WeakKeyDictionary()  # what is proved again and again along a path
 Kind = Literal["rigorous", "multistart"]
 
 
@@ -32,13 +34,16 @@ def judge(problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: 
 
 def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
     """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
-    from dualib.bounds import prove
+    from dualib.bounds import Rows, prove
 
+    rows = _ROWS.get(problem)
+    if rows is None:
+        rows = _ROWS[problem] = Rows(problem.py_x)
     log_a = np.log(problem.px) - state.log_z
     lower = max(0.0, maxima.best)
     result = prove(
         log_a + state.beta * problem.a,  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
-        problem.py_x,
+        rows,
         state.beta,
         "ib" if isinstance(problem.distortion, IB) else "dualib",
         tol=0.5 * tol,

@@ -46,11 +46,15 @@ def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
         csr.data /= csr.data.max()
         csr.data /= csr.data.sum()
         return _in(unit, sparse_mutual_information(csr))
-    joint = _joint("pxy", pxy)
+    return _in(unit, mutual_information_of(_joint("pxy", pxy)))
+
+
+def mutual_information_of(joint: Array) -> float:
+    """I(X;Y), nats, of a joint distribution (n_x, n_y) that is known to be one."""
     rows, columns = np.nonzero(joint)
     values, px, py = joint[rows, columns], joint.sum(axis=1), joint.sum(axis=0)
     terms = values * (np.log(values) - np.log(px[rows]) - np.log(py[columns]))
-    return _in(unit, max(0.0, float(np.sum(terms))))
+    return max(0.0, float(np.sum(terms)))
 
 
 def sparse_mutual_information(csr: Any) -> float:

@@ -236,3 +236,32 @@ def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-de
         scale = 1.0 / total if total > 0.0 else 0.0
         for i in range(n_x):
             row[i] *= scale
+
+
+@kernel(
+    "void(float64, float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1],"
+    " float64[:, ::1])",
+    few=MORE,
+)
+def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[no-untyped-def]
+    """``beta <M2 - M1, V2 - V1>`` of every pair, into `out` (m1, m2); inf between different faces, unless these are empty."""
+    m1, k = means1.shape
+    m2 = means2.shape[0]
+    cross, back = product(means1, np.ascontiguousarray(v2.T)), product(v1, np.ascontiguousarray(means2.T))
+    own2 = np.zeros(m2)
+    for j in range(m2):
+        for y in range(k):
+            own2[j] += means2[j, y] * v2[j, y]
+    for i in range(m1):
+        own1 = 0.0
+        for y in range(k):
+            own1 += means1[i, y] * v1[i, y]
+        for j in range(m2):
+            distance = beta * (own1 + own2[j] - cross[i, j] - back[i, j])
+            out[i, j] = 0.0 if distance < 0.0 else distance
+    if face1.shape[0] > 0 and face2.shape[0] > 0:
+        for i in range(m1):
+            for j in range(m2):
+                for y in range(face1.shape[1]):
+                    if face1[i, y] != face2[j, y]:
+                        out[i, j] = np.inf

@@ -281,7 +281,9 @@ def _directions(kind, beta, px, u, ut, weights, means, face, v, b, post, c, newt
     if not _rows(kind, beta, px, u, weights, means, v, face, post, c, rows, solved, source, start):
         return False, d_weights, d_means, 0.0, 0.0
     root_px, root_post, root_w = np.sqrt(px), np.sqrt(post), np.sqrt(weights)
-    pulls = np.empty((m, n_t, n))  # sqrt(w q) over the sources of each cluster, for the tangent times d log p(t|x) / d log beta
+    pulls = np.empty(
+        (m, n_t, n)
+    )  # sqrt(w q) over the sources of each cluster, for the tangent times d log p(t|x) / d log beta
     for t in range(n_t):
         for x in range(n):
             pulls[:, t, x] = root_post[t, x] * root_px[x]

@@ -71,9 +71,10 @@ class Path:
     def vanishings(self, low: float, high: float) -> tuple[list[Vanishing], Sweep | None]:
         """The clusters that vanish one by one on the branch of `high` on the way down, and where it arrives at `low`, if so."""
         descent = self._descent(high)
+        known = self.outcomes[low].state if self.one_piece(low, high) else None
         if descent is None:
-            return [], self.outcomes[low].state if self.one_piece(low, high) else None
-        return descent.between(low, high), descent.at(low)
+            return [], known
+        return descent.between(low, high), known or descent.at(low)
 
     def _descent(self, beta: float) -> Descent | None:
         """The branch of a point downward; None where that was followed upward, or is too large."""
@@ -149,9 +150,7 @@ class Path:
         state = branch.at(beta, smallest=0.05)
         return None if state is None else self._certified(state, near.maxima.points, 3 * len(branch.states))
 
-    def _certified(
-        self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None
-    ) -> Outcome:
+    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None) -> Outcome:
         """A stationary state with its gap."""
         hints = Atoms(np.zeros(len(hints)), hints.means, hints.face)
         options: dict[str, Any] = {"tol": self.tol, "rng": self.rng, "prove": self.prove, "quick": True}

@@ -392,13 +392,12 @@ def natural_distance(problem: Problem, beta: float, first: Atoms, second: Atoms)
 def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) -> Array:
     """`natural_distance` of every pair (m1, m2); inf between different faces."""
     v1, v2 = problem.link(first)[0], problem.link(second)[0]
-    own1, own2 = np.sum(first.means * v1, axis=1), np.sum(second.means * v2, axis=1)
-    distance = beta * (own1[:, None] + own2[None, :] - first.means @ v2.T - v1 @ second.means.T)
-    np.maximum(distance, 0.0, out=distance)
-    if first.face is not None and second.face is not None:
-        differ = first.face.astype(np.float64) @ (~second.face).T + (~first.face).astype(np.float64) @ second.face.T
-        distance[differ > 0.0] = np.inf
-    return distance
+    out = np.empty((len(first), len(second)))
+    faces = [_NOWHERE if face is None else _writable(face) for face in (first.face, second.face)]
+    kernels.distances(
+        beta, _writable(first.means), _writable(v1), faces[0], _writable(second.means), _writable(v2), faces[1], out
+    )
+    return out
 
 
 def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> float:

@@ -16,12 +16,12 @@ import numpy as np
 
 from dualib.branch import continuous, correct
 from dualib.distortions import Array
-from dualib.problem import Atoms, Problem, Sweep
+from dualib.problem import Atoms, Problem, Sweep, sweep
 from dualib.stationary import point_and_tangent
 
 Number = TypeVar("Number", float, Array)
 _AGREED = 5e-8  # difference of two orders of extrapolation, in log beta, below which the state beside the root is next
-_BESIDE = 1e-6  # in log beta: how far above the root the state with the cluster is given
+_BESIDE = 2e-7  # in log beta: how far above the root the state with the cluster is given
 _LONGEST = 0.2  # step in log beta
 _FIRST = 0.5  # part of the way to the root of the tangent that a first step goes
 _LEFT, _MARGIN = 0.02, 5.0  # part of the way to a root that a step leaves, or else this many times what is unsure of it
@@ -127,10 +127,10 @@ class Descent:
         if np.sum(roots < roots[t] + _TIE) > 1 or not others.any():
             return False
         above = point.beta * math.exp(_BESIDE - root)
-        state = point.corrected(self.problem, before, above)
-        if state is None:
+        beside = point.stepped(self.problem, before, above)
+        if beside is None or not beside.weights[t] > 0.0:
             return False
-        left = float(state.atoms.weights[t]) / point.slope_of(before, t, above)
+        left = float(beside.atoms.weights[t] / beside.weights[t])
         if not abs(left - _BESIDE) < 0.5 * _BESIDE:
             return False
         beta = above * math.exp(-left)
@@ -139,7 +139,7 @@ class Descent:
         rest = None if following is None else correct(self.problem, beta, following.atoms)
         if following is None or rest is None or len(rest.atoms) != int(others.sum()):
             return False
-        self.vanishings.append(Vanishing(beta, state, t, rest))
+        self.vanishings.append(Vanishing(beta, sweep(self.problem, above, beside.atoms), t, rest))
         self._pieces.append([following])
         self._reached, self._allowed = beta, 1.0
         return True
@@ -185,13 +185,11 @@ class _Point:
             if not slope > 0.0:
                 return math.inf
             root += value / slope
+            if abs(value) <= 1e-14 * abs(slope) * root:
+                break
             if not 0.0 < root < 2.0 * guess:
                 return math.inf
         return root
-
-    def slope_of(self, before: _Point, t: int, beta: float) -> float:
-        """The slope of one weight by log beta at `beta`, by this cubic."""
-        return self._weight(before, t, self.away(beta))[1]
 
     def _weight(self, before: _Point, t: int, s: float) -> tuple[float, float]:
         ends = [(float(point.atoms.weights[t]), float(point.weights[t])) for point in (self, before)]
@@ -226,9 +224,7 @@ class _Point:
         return atoms.normalised() if fine else None
 
 
-def _cubic(
-    s: float, length: float, here: tuple[Number, Number], there: tuple[Number, Number]
-) -> tuple[Number, Number]:
+def _cubic(s: float, length: float, here: tuple[Number, Number], there: tuple[Number, Number]) -> tuple[Number, Number]:
     """Value and slope at s of the cubic with these values and slopes at 0 and at `length`."""
     (value, slope), (value_there, slope_there) = here, there
     chord = (value_there - value) / length

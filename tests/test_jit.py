@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import bound_kernels, bounds, jit, kernels, newton_kernels
+from dualib import bound_kernels, bounds, jit, kernels, newton_kernels, search_kernels
 from dualib.problem import Problem
 
 SCRIPT = """
@@ -123,7 +123,18 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
         "newton_known": (
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
-            *(1e-13, 6, int(rng.integers(3))),
+            *(1e-13, 6, int(rng.integers(4))),
+        ),
+        "rise_known": (kind, beta, problem.U, problem.UT, log_a, means, face, allowed, 4),
+        "distances": (
+            beta,
+            means,
+            rng.random((n_t, k)),
+            face,
+            means[::-1].copy(),
+            rng.random((n_t, k)),
+            face,
+            np.empty((n_t, n_t)),
         ),
         "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
     }
@@ -140,7 +151,7 @@ def test_python_and_machine_code_agree_to_the_last_bit(kind, zeros):
     rng = np.random.default_rng([kind, zeros])
     for _ in range(40):
         for name, arguments in small_arguments(rng, kind, zeros).items():
-            kernel = getattr(kernels, name, None) or getattr(newton_kernels, name)
+            kernel = next(vars(module)[name] for module in (kernels, newton_kernels, search_kernels) if name in vars(module))
             first, second = copied(arguments), copied(arguments)
             with np.errstate(all="ignore"):
                 answers = kernel.python(*first), kernel.compile()(*second)

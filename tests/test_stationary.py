@@ -10,7 +10,7 @@ from dualib.distortions import as_distortion
 from dualib.local import Curvature
 from dualib.problem import Atoms, Problem, sweep
 from dualib.stationary import StationarySystem, stationary_step
-from dualib.vanishing import Vanishing, next_vanishing
+from dualib.vanishing import Descent
 
 CASES = [("ib", 6, 3, 12.0), ("dualib", 7, 4, 5.0), ("ib", 5, 9, 8.0), ("dualib", 4, 8, 3.0)]
 
@@ -83,8 +83,7 @@ def test_a_weight_is_zero_where_the_other_side_loses_optimality(kind):
     solution = dualib.solve(joint, high, kind)
     members = (solution.encoder * joint.px[:, None] / solution.weights).T
     state = correct(problem, high, problem.atoms_from_members(members.copy(), solution.weights.copy()))
-    found = next_vanishing(problem, state, low)
-    assert isinstance(found, Vanishing)
+    found = Descent(problem, state).between(low, high)[0]
     assert found.state.atoms.weights[found.cluster] < 1e-5
     lower = Branch(problem, correct(problem, low, found.rest.atoms))
     lower.at(found.beta)
