@@ -18,7 +18,7 @@ import numpy as np
 from dualib.distortions import Array
 from dualib.newton_kernels import NOTHING
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, newton_steps, sweep
-from dualib.search import log_c, rise
+from dualib.search import log_c, rise, softest_tilts
 from dualib.stationary import in_kernel, stationary_step
 
 _CORRECTED = 1e-12
@@ -29,6 +29,7 @@ _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
 _SEED, _TILT = 1e-3, 0.1  # weight of a cluster just born; how far the halves of one that splits start apart
 _FLAT = 1e-2  # squared natural distance
+_TIE = 1e-7  # stability numbers nearer to 1 than this may belong to one split
 _BACK = 1e-2  # how far behind a point past its loss a root is looked for, in log beta
 _MOST_ROUNDS = 30
 POSITIVE = 1e-13  # log c above this is a violation
@@ -136,10 +137,8 @@ def halves(problem: Problem, state: Sweep, t: int) -> Atoms:
     """Two atoms of half the weight, moved apart along the direction in which atom t is softest."""
     members = state.posterior[t] * problem.px
     members = members / members.sum()
-    scaled = np.sqrt(members)[:, None] * problem.whitened(state.atoms.pick(np.array([t])))[0]
-    direction = np.linalg.svd(scaled, full_matrices=False)[0][:, 0] / np.sqrt(np.maximum(members, 1e-300))
-    direction = np.where(members > 1e-12, direction, 0.0)
-    rows = members * (1.0 + _TILT * np.outer([1.0, -1.0], direction / np.max(np.abs(direction))))
+    tilt = softest_tilts(problem, state.atoms.pick(np.array([t])), members[None, :])[0]
+    rows = members * (1.0 + _TILT * np.outer([1.0, -1.0], tilt))
     halves = problem.atoms_from_members(rows / rows.sum(axis=1, keepdims=True))
     return Atoms(np.full(len(halves), 0.5 * state.atoms.weights[t]), halves.means, halves.face)
 
@@ -213,11 +212,14 @@ def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | 
         violating = np.flatnonzero(values > POSITIVE)
         if not len(violating) and not unstable.any():
             break
-        stable_until = [(_stability_root(branch, int(t), start, beta), int(t)) for t in np.flatnonzero(unstable)]
-        roots = [root for root, _ in stable_until]
+        before, stable_until = beta, []
         if len(violating):  # one at a time: where another still violates there, it is next
-            roots.append(_point_root(branch, points, int(np.argmax(values)), start, beta))
-        before = min(roots) if end > start else max(roots)
+            before = _point_root(branch, points, int(np.argmax(values)), start, beta)
+        for t in np.flatnonzero(unstable).tolist():
+            root = _stability_root(branch, t, start, before)
+            if root is not None:
+                stable_until.append((root, t))
+                before = root
         found = True
         for root, t in stable_until:
             splitting[t] = abs(math.log(root / before)) < 1e-9
@@ -230,7 +232,7 @@ def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | 
     if not found:
         return None
     if splitting.any():
-        splitting &= np.abs(stability_numbers(problem, state) - 1.0) < 1e-7
+        splitting &= np.abs(stability_numbers(problem, state) - 1.0) < _TIE
     points = points.pick(values > -_TOUCHES)
     if splitting.any() and len(points):
         # beside an atom that is about to split log c is flat to fourth order: what lies there is that atom
@@ -307,8 +309,8 @@ def _root(value: Callable[[float], float], start: float, end: float) -> float:
     return math.exp(brentq(value, low, high, xtol=_ROOT, rtol=4.0 * np.finfo(float).eps))
 
 
-def _stability_root(branch: Branch, t: int, start: float, end: float) -> float:
-    """Where the stability number of atom t crosses 1."""
+def _stability_root(branch: Branch, t: int, start: float, end: float) -> float | None:
+    """Where the stability number of atom t crosses 1, between `start` and `end`; None where it is below 1 at `end` already."""
 
     def value(log_beta: float) -> float:
         state = branch.between(math.exp(log_beta))
@@ -316,6 +318,8 @@ def _stability_root(branch: Branch, t: int, start: float, end: float) -> float:
         number = branch.problem.stability(state.atoms.pick(np.array([t])), members / members.sum())[0]
         return float(state.beta * number - 1.0)
 
+    if value(math.log(end)) < -_TIE:
+        return None
     return _root(value, start, end)
 
 

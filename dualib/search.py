@@ -325,18 +325,29 @@ def _sorted(points: Atoms, values: Array) -> Maxima:
 
 def _unstable_directions(problem: Problem, beta: float, atoms: Atoms, members: Array, rates: Array) -> Atoms | None:
     """Two starts beside each atom that is unstable, or nearly so, along its softest direction in the members' weights."""
-    rows = []
-    for t in np.flatnonzero(rates > 0.9):
-        scaled = np.sqrt(members[t])[:, None] * problem.whitened(atoms.pick(np.array([t])))[0]
-        direction = np.linalg.svd(scaled, full_matrices=False)[0][:, 0]
-        tilt = direction / np.sqrt(np.maximum(members[t], 1e-300))
-        tilt = np.where(members[t] > 1e-12, tilt, 0.0)
-        largest = np.max(np.abs(tilt))
-        if largest > 0.0:
-            for sign in (0.3, -0.3):
-                row = members[t] * (1.0 + sign * tilt / largest)
-                rows.append(row / row.sum())
-    return problem.atoms_from_members(np.array(rows)) if rows else None
+    near = np.flatnonzero(rates > 0.9)
+    if not len(near):
+        return None
+    tilts = softest_tilts(problem, atoms.pick(near), members[near])
+    tilted = [members[near] * (1.0 + sign * tilts) for sign in (0.3, -0.3)]
+    rows = np.stack(tilted, axis=1).reshape(2 * len(near), -1)[np.repeat(tilts.any(axis=1), 2)]
+    return problem.atoms_from_members(rows / rows.sum(axis=1, keepdims=True)) if len(rows) else None
+
+
+def softest_tilts(problem: Problem, atoms: Atoms, members: Array) -> Array:
+    """Relative changes of the members p(x|t) along which each atom splits most easily, (n_t, n), the largest 1."""
+    rows = problem.whitened(atoms)
+    n, k = rows.shape[1:]
+    scaled = rows * np.sqrt(members)[:, :, None]
+    if k <= n:
+        softest = np.linalg.eigh(np.matmul(scaled.transpose(0, 2, 1), scaled))[1][:, :, -1]
+        tilts = np.matmul(rows, softest[:, :, None])[:, :, 0]
+    else:
+        tilts = np.linalg.eigh(np.matmul(scaled, scaled.transpose(0, 2, 1)))[1][:, :, -1]
+        tilts = tilts / np.sqrt(np.maximum(members, 1e-300))
+    tilts = np.where(members > 1e-12, tilts, 0.0)
+    largest = np.max(np.abs(tilts), axis=1, keepdims=True)
+    return np.asarray(np.divide(tilts, largest, out=np.zeros_like(tilts), where=largest > 0.0))
 
 
 def _prune(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array, apart: float) -> Atoms:
