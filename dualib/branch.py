@@ -27,6 +27,7 @@ _SAME = 1e-6  # squared natural distance below which two points are one
 _SMALLEST_STEP = 1e-7  # in log beta
 _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
+_LEVEL = 1e-13  # difference of log c that is rounding
 _SEED, _TILT = 1e-3, 0.1  # weight of a cluster just born; how far the halves of one that splits start apart
 _FLAT = 1e-2  # squared natural distance
 _TIE = 1e-7  # stability numbers nearer to 1 than this may belong to one split
@@ -233,12 +234,20 @@ def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | 
         return None
     if splitting.any():
         splitting &= np.abs(stability_numbers(problem, state) - 1.0) < _TIE
-    points = points.pick(values > -_TOUCHES)
+    points = _tops(problem, state.beta, points, values)
     if splitting.any() and len(points):
         # beside an atom that is about to split log c is flat to fourth order: what lies there is that atom
         near = distance_matrix(problem, state.beta, points, state.atoms.pick(splitting)) < _FLAT
         points = points.pick(np.asarray(~near.any(axis=1)))
     return Loss(state.beta, state, points, splitting)
+
+
+def _tops(problem: Problem, beta: float, points: Atoms, values: Array) -> Atoms:
+    """The points that touch, without those on the flank of a higher one: beside an atom soon to split log c is all but flat."""
+    points, values = points.pick(values > -_TOUCHES), values[values > -_TOUCHES]
+    near = distance_matrix(problem, beta, points, points) < _FLAT
+    flank = near & (values[None, :] > values[:, None] + _LEVEL)
+    return points.pick(np.asarray(~flank.any(axis=1)))
 
 
 def _unstable(problem: Problem, state: Sweep) -> np.ndarray:

@@ -164,7 +164,7 @@ def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, ris
         if not _same(path.problem, far.state, loss.state):
             _forget(path, best, far_end)
             best = beta, event
-            if step > _BEYOND or step < 10.0 * _CLOSEST or event.kind == "jump" or _explained(event, loss):
+            if step > _BEYOND or step < 20.0 * _CLOSEST or event.kind == "jump" or _explained(event, loss):
                 return best
             step *= 0.1
             continue

@@ -27,7 +27,7 @@ _FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes a
 _LEAST_GAIN = 1e-13  # of c off a face
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _CLIMBS = 3  # rounds of ascent
-_NEWTON_ROUNDS, _NARROWING = 12, 1  # ... of Newton's method, of the best 64 points from this round on
+_NEWTON_STEPS = (1, 1, 1, 3, 3, 3)  # of Newton's method, by rounds; after the first round for the best 64 points only
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
@@ -369,12 +369,12 @@ def _off(problem: Problem, beta: float, points: Atoms, atoms: Atoms, radius: Arr
 
 def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Bring the best candidates to their maxima by guarded Newton steps; those that fall onto an atom are dropped."""
-    for round_ in range(_NEWTON_ROUNDS):
+    for round_, steps in enumerate(_NEWTON_STEPS):
         if not len(points):
             break
-        if round_ >= _NARROWING:
+        if round_ > 0:
             points = points.pick(np.arange(min(len(points), 64)))
-        before, points = points, rise(problem, beta, log_a, points, 1)[0]
+        before, points = points, rise(problem, beta, log_a, points, steps)[0]
         if np.max(natural_distance(problem, beta, before, points)) < 1e-18:
             break
         points = _prune(problem, beta, log_a, points, atoms, radius, 1e-8)
