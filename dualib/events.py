@@ -20,6 +20,7 @@ from dualib.results import Event, EventKind
 from dualib.vanishing import Vanishing
 
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
+_NEAREST = 2e-7  # ... or if need be almost this near
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
 _PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
 _LEAST_STEP = 0.02  # of a branch across an interval, in its width: a branch that needs less breaks off there
@@ -152,19 +153,24 @@ def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, ris
     """
     sign = 1.0 if rising else -1.0
     origin = max(loss.beta, near_end) if rising else min(loss.beta, near_end)
-    step = _BEYOND
+    step, grows = _BEYOND, True
     best: tuple[float, Event] | None = None
     while True:
         beta = origin * math.exp(sign * step)
         if (far_end - beta) * sign <= 0.0:
             beta, far = far_end, path.outcomes[far_end]
         else:
-            far = path.solve_beyond(beta, loss)
+            grown = path.grown_beyond(beta, loss)
+            if grown is None and grows and best is None:  # beside another event much may change over a small step
+                grows = step > _NEAREST
+                step = 0.1 * step if grows else _BEYOND
+                continue
+            far = grown or path.solve_beyond(beta, loss)
         event = _event(path, loss, far, rising=rising)
         if not _same(path.problem, far.state, loss.state):
             _forget(path, best, far_end)
             best = beta, event
-            if step > _BEYOND or step < 20.0 * _CLOSEST or event.kind == "jump" or _explained(event, loss):
+            if step > _BEYOND or step < _NEAREST or event.kind == "jump" or _explained(event, loss):
                 return best
             step *= 0.1
             continue
@@ -173,7 +179,7 @@ def _step_beyond(path: Path, loss: Loss, near_end: float, far_end: float, *, ris
                 _forget(path, (beta, event), far_end)
             return best or (beta, event)
         path.discard(beta)
-        step *= 10.0
+        step, grows = 10.0 * step, False
 
 
 def _forget(path: Path, attempt: tuple[float, Event] | None, far_end: float) -> None:

@@ -86,14 +86,16 @@ class Path:
             self._descents[number] = Descent(self.problem, first)
         return self._descents[number]
 
-    def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
-        """Solve one beta a little past the loss of a branch, on the atoms that grow out of it where they are optimal."""
+    def grown_beyond(self, beta: float, loss: Loss) -> Outcome | None:
+        """Solve one beta a little past the loss of a branch on the atoms that grow out of it; None where Newton's method fails."""
         start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
         state = correct(self.problem, beta, start)
-        if state is not None:
-            outcome = self._certified(state, join(loss.state.atoms, loss.born), 1, _EFFORT_BESIDE)
-            if outcome.gap <= self.tol:
-                return self.add(beta, outcome)
+        outcome = None if state is None else self._certified(state, join(loss.state.atoms, loss.born), 1, _EFFORT_BESIDE)
+        return None if outcome is None or outcome.gap > self.tol else self.add(beta, outcome)
+
+    def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
+        """The same by all means."""
+        start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
         grown = polish(self.problem, beta, start, tol=1e-13, max_iter=500)
         outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter, _EFFORT_BESIDE)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:
