@@ -27,6 +27,9 @@ _SAME = 1e-6  # squared natural distance below which two points are one
 _SMALLEST_STEP = 1e-7  # in log beta
 _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
+PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
+_NOISE = 3e-13  # of log c along a branch
+_ASIDE = 1e-5  # in log beta: how far from a root the rise of log c is looked at
 _LEVEL = 1e-13  # difference of log c that is rounding
 _SEED, _TILT = 1e-3, 0.1  # weight of a cluster just born; how far the halves of one that splits start apart
 _FLAT = 1e-2  # squared natural distance
@@ -157,12 +160,15 @@ class Loss:
         The points off the atoms at which c is 1 there; none for a split.
     splitting : (n_t,) bool
         Atoms whose stability number is 1 there.
+    precision : float
+        Of `beta`, relative: where c rises slowly, its rounding moves the root.
     """
 
     beta: float
     state: Sweep
     born: Atoms
     splitting: np.ndarray
+    precision: float
 
     @property
     def multiplicity(self) -> int:
@@ -239,7 +245,17 @@ def find_loss(branch: Branch, start: float, end: float, hints: Atoms) -> Loss | 
         # beside an atom that is about to split log c is flat to fourth order: what lies there is that atom
         near = distance_matrix(problem, state.beta, points, state.atoms.pick(splitting)) < _FLAT
         points = points.pick(np.asarray(~near.any(axis=1)))
-    return Loss(state.beta, state, points, splitting)
+    return Loss(state.beta, state, points, splitting, _precision(branch, state.beta, end, points))
+
+
+def _precision(branch: Branch, beta: float, end: float, born: Atoms) -> float:
+    """How sure a root of log c is, from how fast it rises past it."""
+    beyond = beta * math.exp(math.copysign(min(_ASIDE, abs(math.log(end / beta))), math.log(end / beta)))
+    state = branch.at(beyond) if len(born) and beyond != beta else None
+    if state is None:
+        return PRECISION
+    rise = float(np.max(ascend(branch.problem, state, born)[1]))
+    return max(PRECISION, _NOISE * abs(math.log(beyond / beta)) / rise) if rise > 0.0 else _ASIDE
 
 
 def _tops(problem: Problem, beta: float, points: Atoms, values: Array) -> Atoms:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dualib.branch import Branch, BrokenBranch, Loss, find_loss, stability_numbers
+from dualib.branch import PRECISION, Branch, BrokenBranch, Loss, find_loss, stability_numbers
 from dualib.optimise import Outcome
 from dualib.path import Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
@@ -22,7 +22,6 @@ from dualib.vanishing import Vanishing
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
 _NEAREST = 2e-7  # ... or if need be almost this near
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
-_PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
 _LEAST_STEP = 0.02  # of a branch across an interval, in its width: a branch that needs less breaks off there
 _CROWDED = 1e-3  # in log beta
 _ONE_PIECE = 1e-4  # squared natural distance within which the two ends of a piece agree
@@ -108,11 +107,11 @@ def _appearance(path: Path, vanishing: Vanishing, below: Outcome, above: Outcome
     return Event(
         kind="appearance",
         beta=vanishing.beta,
-        interval=(vanishing.beta * (1.0 - _PRECISION), vanishing.beta * (1.0 + _PRECISION)),
+        interval=(vanishing.beta * (1.0 - PRECISION), vanishing.beta * (1.0 + PRECISION)),
         before=len(below.state.atoms),
         after=len(above.state.atoms),
         located=True,
-        precision=2.0 * _PRECISION,
+        precision=2.0 * PRECISION,
         below=path.solution_of(below.state, below.state.atoms, below),
         above=path.solution_of(above.state, below.state.atoms, above),
     )
@@ -204,12 +203,12 @@ def _event(path: Path, loss: Loss, far: Outcome, *, rising: bool) -> Event:
     return Event(
         kind=kind,
         beta=loss.beta,
-        interval=(loss.beta * (1.0 - _PRECISION), loss.beta * (1.0 + _PRECISION)),
+        interval=(loss.beta * (1.0 - loss.precision), loss.beta * (1.0 + loss.precision)),
         before=below.n_clusters,
         after=above.n_clusters,
         multiplicity=max(1, born),
         located=True,
-        precision=2.0 * _PRECISION,
+        precision=2.0 * loss.precision,
         below=below,
         above=above,
     )

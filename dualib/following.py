@@ -11,10 +11,12 @@ from dualib._validation import as_float_array, validate_beta
 from dualib.assemble import assemble
 from dualib.branch import halves, stability_numbers
 from dualib.local import polish
+from dualib.memory import check_solvable
 from dualib.optimise import Outcome, certified, feasible, sort_atoms
 from dualib.problem import Atoms, Problem, join, sweep
 from dualib.results import Curve, Solution
 from dualib.solver import check_options, status_of
+from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -59,12 +61,15 @@ def follow(
     ------
     ValueError, TypeError
         A bad argument, named with its value.
+    MemoryError
+        The dense arrays of the problem cannot fit: a sparse one may have been solved without them.
     """
     if not isinstance(solution, Solution):
         raise TypeError(f"solution must be a Solution, got {type(solution).__name__}")
     check_options(tol, max_iter=max_iter)
     wanted = [validate_beta(float(beta), "betas") for beta in as_float_array("betas", betas, 1)]
-    problem = Problem(solution.joint, solution.distortion)
+    problem = dense_problem(solution.joint, solution.distortion, "follow")
+    check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     face = None if solution.distortion.support is None else solution.decoder > 0.0
     atoms = Atoms(solution.weights, solution.means, face)

@@ -27,6 +27,7 @@ _FIRST = 0.5  # part of the way to the root of the tangent that a first step goe
 _LEFT, _MARGIN = 0.02, 5.0  # part of the way to a root that a step leaves, or else this many times what is unsure of it
 _STEEP = 100.0  # a weight that falls faster than this by log beta is about to fold, not to cross 0
 _FARTHEST_AHEAD = 3.0  # a cubic is trusted this many times the length that it was fitted on
+_LOOSE = 1e-8  # residual above which one step of Newton's method does not end at rounding
 _SMALLEST = 1e-3  # of a step allowed, after failures
 _MOST_NEWTON = 6
 _TIE = 1e-6  # roots nearer to each other than this, in log beta, are one event of several clusters
@@ -128,6 +129,8 @@ class Descent:
             return False
         above = point.beta * math.exp(_BESIDE - root)
         beside = point.stepped(self.problem, before, above)
+        if beside is not None and beside.loose > _LOOSE:
+            beside = _Point.reached(self.problem, above, beside.atoms)
         if beside is None or not beside.weights[t] > 0.0:
             return False
         left = float(beside.atoms.weights[t] / beside.weights[t])

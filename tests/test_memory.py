@@ -33,6 +33,7 @@ def test_what_cannot_fit_is_refused_before_the_work(monkeypatch):
     rng = np.random.default_rng(0)
     joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(3), 1500))
     needed = least_memory(1500, 3, 3)
+    solution = dualib.solve(joint, 0.01)
     monkeypatch.setattr(memory, "available_memory", lambda: needed - 1)
     message = r"a certified solve of 1500 distinct x with 3 features and 3 y needs at least 115 MiB of memory, and 115 MiB are"
     labels = np.arange(1500) % 2
@@ -42,6 +43,7 @@ def test_what_cannot_fit_is_refused_before_the_work(monkeypatch):
         lambda: dualib.certify(joint, np.eye(2)[labels], 2.0),
         lambda: dualib.solve_at(joint, rate=0.1),
         lambda: dualib.onset(joint),
+        lambda: dualib.follow(solution, [2.0]),
     ):
         tracemalloc.start()
         try:
