@@ -36,6 +36,7 @@ _FLAT = 1e-2  # squared natural distance
 _TIE = 1e-7  # stability numbers nearer to 1 than this may belong to one split
 _BACK = 1e-2  # how far behind a point past its loss a root is looked for, in log beta
 _MOST_ROUNDS = 30
+_MOST_TRIES = 400  # steps of one branch; the hardest that lead to an event take about a hundred
 POSITIVE = 1e-13  # log c above this is a violation
 
 
@@ -70,6 +71,7 @@ class Branch:
     def __init__(self, problem: Problem, state: Sweep) -> None:
         self.problem = problem
         self.states: dict[float, Sweep] = {state.beta: state}
+        self._tries = 0
 
     def nearest(self, beta: float) -> Sweep:
         """The known state nearest to `beta` in ratio."""
@@ -83,6 +85,9 @@ class Branch:
             away = math.log(beta / start.beta)
             target = beta if abs(away) <= step else start.beta * math.exp(math.copysign(step, away))
             guess = self._predicted(start, target)
+            self._tries += 1
+            if self._tries > _MOST_TRIES:  # it winds around a fold in the smallest of steps
+                return None
             state = None if guess is None else correct(self.problem, target, guess)
             if state is None:
                 state = correct(self.problem, target, start.atoms)

@@ -26,8 +26,9 @@ _BLOCK = 512  # of them at a time, which stay in the cache
 _FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _LEAST_GAIN = 1e-13  # of c off a face
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
-_CLIMBS = 3  # rounds of ascent
-_NEWTON_STEPS = (1, 1, 1, 3, 3, 3)  # of Newton's method, by rounds; after the first round for the best 64 points only
+_CLIMBS = 6  # rounds of ascent
+_NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
+_MOST_FINISHED = 256  # points after the first of these rounds, the best ones
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
@@ -373,7 +374,7 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
         if not len(points):
             break
         if round_ > 0:
-            points = points.pick(np.arange(min(len(points), 64)))
+            points = points.pick(np.arange(min(len(points), _MOST_FINISHED)))
         before, points = points, rise(problem, beta, log_a, points, steps)[0]
         if np.max(natural_distance(problem, beta, before, points)) < 1e-18:
             break

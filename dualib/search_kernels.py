@@ -13,6 +13,8 @@ from dualib.kernels import responsibility as responsibility_kernel
 from dualib.newton_kernels import link
 
 _TINY = 1e-300
+_LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end in another basin
+_LONGEST = 64.0  # ascent steps at once
 _AT_REST = 1e-24  # squared natural distance of an ascent step
 
 
@@ -88,7 +90,7 @@ def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: 
     v = _log_c(kind, beta, ut, log_a, means, face, allowed, values, terms)
     plain_terms, plain_values = np.empty((m, n)), np.empty(m)
     ahead_terms, ahead_values = np.empty((m, n)), np.empty(m)
-    step = np.empty(k)
+    step, factor = np.empty(k), np.zeros(m)
     for _ in range(steps):
         plain = product(terms, u)
         plain_v = _log_c(kind, beta, ut, log_a, plain, face, allowed, plain_values, plain_terms)
@@ -100,9 +102,13 @@ def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: 
                 away += (plain[j, y] - means[j, y]) * (plain_v[j, y] - v[j, y])
             longest = max(longest, beta * away)
             own = face[j] if face.shape[0] > 0 else np.empty(0, np.bool_)
-            regular = _newton_step(kind, beta, u, means[j], v[j], own, terms[j], plain[j], step)
+            longer = factor[j] > 0.0
+            regular = not longer and _newton_step(kind, beta, u, means[j], v[j], own, terms[j], plain[j], step)
             for y in range(k):
-                ahead[j, y] = means[j, y] + step[y] if regular and np.isfinite(step[y]) else plain[j, y]
+                if longer:
+                    ahead[j, y] = means[j, y] + factor[j] * (plain[j, y] - means[j, y])
+                else:
+                    ahead[j, y] = means[j, y] + step[y] if regular and np.isfinite(step[y]) else plain[j, y]
         if longest < _AT_REST:
             break
         # one ascent step brings the point ahead, which may have left the domain, back to a true mean
@@ -112,7 +118,14 @@ def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: 
         new_means, new_v = np.empty((m, k)), np.empty((m, k))
         moved = 0.0
         for j in range(m):
-            better = ahead_values[j] >= plain_values[j]
+            leap = 0.0
+            for y in range(k):
+                leap += (ahead[j, y] - means[j, y]) * (ahead_v[j, y] - v[j, y])
+            better = ahead_values[j] >= plain_values[j] and beta * leap <= _LEAP
+            if better:
+                factor[j] = min(2.0 * factor[j], _LONGEST)
+            else:  # by turns: where log c is not concave Newton's steps fail, and plain ones are short
+                factor[j] = 4.0 if factor[j] == 0.0 else 0.0
             new_means[j] = ahead[j] if better else plain[j]
             new_v[j] = ahead_v[j] if better else plain_v[j]
             terms[j] = ahead_terms[j] if better else plain_terms[j]
