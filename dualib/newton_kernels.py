@@ -16,7 +16,7 @@ from dualib.kernels import applied, eliminate, exp_row, log, product, square
 from dualib.kernels import posterior as posterior_kernel
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
-NOTHING, STEP, TANGENT, ALONG = 0, 1, 2, 3
+NOTHING, STEP, TANGENT = 0, 1, 2
 LARGEST = 200  # unknowns n + n_t up to which the elimination written here is as quick as LAPACK's
 
 _TINY = 1e-300
@@ -265,15 +265,15 @@ def _solve(system, right):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _directions(kind, beta, px, u, ut, weights, means, face, v, b, post, c, newton, tangent):  # type: ignore[no-untyped-def]
-    """Steps of weights and means: to the stationary point first, then along the branch by log beta, where wanted.
+def _directions(kind, beta, px, u, ut, weights, means, face, v, b, post, c, tangent):  # type: ignore[no-untyped-def]
+    """Steps of weights and means: to the stationary point, and where wanted the tangent of the branch by log beta.
 
-    Returns whether the system is regular, the steps (m, n_t) and (m, n_t, k), and of the first of them the longest move of a mean
-    and the slope of the objective.
+    Returns whether the system is regular, the steps (m, n_t) and (m, n_t, k), and of the first the longest move of a mean and the
+    slope of the objective.
     """
     n_t, k = means.shape
     n = px.shape[0]
-    m = int(newton) + int(tangent)
+    m = 1 + int(tangent)
     d_weights, d_means = np.zeros((m, n_t)), np.zeros((m, n_t, k))
     both = np.empty((2, n_t * n, k))  # one block: memory that comes in many large pieces goes back to the system at every call
     rows, solved = both[0], both[1]
@@ -293,10 +293,9 @@ def _directions(kind, beta, px, u, ut, weights, means, face, v, b, post, c, newt
     if tangent:
         faster = _faster(beta, ut, v, b, post)
         for t in range(n_t):
-            right[n + t, m - 1] = 0.0
             for x in range(n):
-                pulls[m - 1, t, x] *= faster[t, x]
-                right[n + t, m - 1] += post[t, x] * px[x] * faster[t, x] / root_w[t]
+                pulls[1, t, x] *= faster[t, x]
+                right[n + t, 1] += post[t, x] * px[x] * faster[t, x] / root_w[t]
     answers, moved = np.empty((m, n)), np.empty((m, k))
     _couple(rows, solved, source, start, root_post, system)
     for x in range(n):
@@ -356,8 +355,8 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     goal : float
         Residual at which to stop.
     end : int
-        Which direction to give at the end: `NOTHING`, `STEP` (Newton's next step), `TANGENT` (the branch by log beta) or `ALONG`,
-        the tangent at the point before the last step, which comes with that step at no cost (one step is then made always).
+        What to give besides: `NOTHING`, `STEP` (Newton's next step) or `TANGENT`, that of the branch by log beta at the point before
+        the last step, which shares its system (one step is then made always).
 
     Returns
     -------
@@ -367,7 +366,7 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     d_weights, d_means : (n_t,), (n_t, k)
         The direction.
     last : float
-        The slope of the objective along Newton's step; with `ALONG` the residual of the point that the tangent is of.
+        The slope of the objective along Newton's step; with `TANGENT` the residual of the point that the tangent is of.
     """
     n_t, k = means.shape
     v, b = np.empty((n_t, k)), np.empty(n_t)
@@ -375,35 +374,29 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     post, c = np.empty((0, 0)), np.empty(0)
     residual = np.inf
     d_weights, d_means, last = np.zeros(n_t), np.zeros((n_t, k)), 0.0
-    settled = False
     for i in range(most + 2):
+        new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
+        link(kind, new_means, face, new_v, new_b)
+        value, new_residual, new_post, _, new_c, _, _, _, _ = _sweep(
+            kind, beta, px, pxu, ut, new_weights, new_means, face, allowed, new_v, new_b
+        )
+        if i > 0 and not (np.isfinite(value) and new_residual <= 2.0 * max(residual, 0.1)):
+            return False, weights, means, d_weights, d_means, last
+        settled = i > 0 and new_residual > 0.5 * residual and residual < _ROUNDING
         if not settled:
-            new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
-            link(kind, new_means, face, new_v, new_b)
-            value, new_residual, new_post, _, new_c, _, _, _, _ = _sweep(
-                kind, beta, px, pxu, ut, new_weights, new_means, face, allowed, new_v, new_b
-            )
-            if i > 0 and not (np.isfinite(value) and new_residual <= 2.0 * max(residual, 0.1)):
-                return False, weights, means, d_weights, d_means, last
-            settled = i > 0 and new_residual > 0.5 * residual and residual < _ROUNDING
-            if not settled:
-                weights, means, v, b, post, c = new_weights, new_means, new_v, new_b, new_post, new_c
-                residual = new_residual
-                settled = (residual <= goal and (i > 0 or end != 3)) or i == most or not np.isfinite(residual)
-            none_wanted = end == 0 or (end == 3 and i > 0)
-            if settled and (none_wanted or (most > 0 and not residual < max(_ROUNDING, goal)) or not np.isfinite(residual)):
-                return residual < max(_ROUNDING, goal), weights, means, d_weights, d_means, last
-        newton = not settled or end == 1
+            weights, means, v, b, post, c = new_weights, new_means, new_v, new_b, new_post, new_c
+            residual = new_residual
+            settled = (residual <= goal and (i > 0 or end != 2)) or i == most or not np.isfinite(residual)
+        if settled and (end != 1 or (most > 0 and not residual < max(_ROUNDING, goal)) or not np.isfinite(residual)):
+            return residual < max(_ROUNDING, goal), weights, means, d_weights, d_means, last
         regular, all_weights, all_means, longest, last = _directions(
-            kind, beta, px, u, ut, weights, means, face, v, b, post, c, newton, end == 3 or not newton
+            kind, beta, px, u, ut, weights, means, face, v, b, post, c, end == 2
         )
         if not regular or not np.isfinite(longest) or not np.isfinite(last):
             return False, weights, means, d_weights, d_means, last
-        if end == 3:
+        if end == 2:
             last = residual
         d_weights, d_means = all_weights[-1], all_means[-1]
-        if settled and not newton:
-            break
         shrink = 1.0 / max(1.0, longest)
         new_weights, new_means = weights + shrink * all_weights[0], means + shrink * all_means[0]
         if settled:

@@ -20,7 +20,7 @@ from scipy.linalg.lapack import dgetrf as getrf
 from scipy.linalg.lapack import dgetrs as getrs
 
 from dualib.distortions import Array
-from dualib.newton_kernels import ALONG, LARGEST, NUDGE, STEP, TANGENT
+from dualib.newton_kernels import LARGEST, NUDGE, STEP, TANGENT
 from dualib.problem import Atoms, Problem, Sweep, newton_steps, sweep
 
 NEARLY = 1e-6  # residual of a point of a branch that only leads to others
@@ -143,26 +143,13 @@ def in_kernel(problem: Problem, atoms: Atoms) -> bool:
     return problem.known is not None and problem.n + len(atoms) <= LARGEST
 
 
-def branch_tangent(problem: Problem, state: Sweep) -> tuple[Array, Array] | None:
-    """The derivatives of weights and means along the branch of stationary points, by log beta; None where it is singular."""
-    if in_kernel(problem, state.atoms):
-        regular, _, weights, means, _ = newton_steps(problem, state.beta, state.atoms, goal=0.0, most=0, end=TANGENT)
-        return (weights, means) if regular else None
-    with np.errstate(all="ignore"):
-        try:
-            weights, means = StationarySystem(problem, state).tangent()
-        except np.linalg.LinAlgError:
-            return None
-    return (weights, means) if np.isfinite(weights).all() and np.isfinite(means).all() else None
-
-
 def point_and_tangent(problem: Problem, beta: float, atoms: Atoms, most: int) -> tuple[Atoms, Array, Array, float] | None:
     """The stationary point to `NEARLY`, by at most `most` Newton steps, with the tangent of its branch; None where they fail.
 
     The tangent is that of the point before the last step, whose system it shares; the residual there comes last.
     """
     if in_kernel(problem, atoms):
-        regular, atoms, weights, means, residual = newton_steps(problem, beta, atoms, goal=NEARLY, most=most, end=ALONG)
+        regular, atoms, weights, means, residual = newton_steps(problem, beta, atoms, goal=NEARLY, most=most, end=TANGENT)
         return (atoms, weights, means, residual) if regular else None
     state = sweep(problem, beta, atoms)
     with np.errstate(all="ignore"):

@@ -123,7 +123,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
         "newton_known": (
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
-            *(1e-13, 6, int(rng.integers(4))),
+            *(1e-13, 6, int(rng.integers(3))),
         ),
         "rise_known": (kind, beta, problem.U, problem.UT, log_a, means, face, allowed, 4),
         "distances": (

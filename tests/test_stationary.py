@@ -9,7 +9,7 @@ from dualib.branch import Branch, correct, find_loss
 from dualib.distortions import as_distortion
 from dualib.local import Curvature
 from dualib.problem import Atoms, Problem, sweep
-from dualib.stationary import StationarySystem, stationary_step
+from dualib.stationary import StationarySystem, point_and_tangent, stationary_step
 from dualib.vanishing import Descent
 
 CASES = [("ib", 6, 3, 12.0), ("dualib", 7, 4, 5.0), ("ib", 5, 9, 8.0), ("dualib", 4, 8, 3.0)]
@@ -56,6 +56,10 @@ def test_the_tangent_is_the_derivative_along_the_branch(kind, n_x, n_y, beta):
     problem, state = near_optimum(kind, n_x, n_y, beta, off=1.0)
     state = correct(problem, beta, state.atoms)
     weights, means = StationarySystem(problem, state).tangent()
+    atoms, *tangent, residual = point_and_tangent(problem, beta, state.atoms, 6)
+    assert residual < 1e-11 and sweep(problem, beta, atoms).residual < 1e-11
+    np.testing.assert_allclose(tangent[0], weights, atol=1e-8)
+    np.testing.assert_allclose(tangent[1], means, atol=1e-8)
     h = 1e-5
     above, below = (correct(problem, beta * np.exp(sign * h), state.atoms).atoms for sign in (1.0, -1.0))
     np.testing.assert_allclose(weights, (above.weights - below.weights) / (2.0 * h), atol=1e-6)
