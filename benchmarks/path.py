@@ -89,25 +89,27 @@ def check(problems: int, first: int) -> None:
 
 
 def cost() -> None:
-    """The time of whole curves with all events, and in plain sweeps of the identity start."""
+    """The CPU time of whole curves with all events, and in plain sweeps of the identity start; the shortest of three."""
     rng = np.random.default_rng(0)
     large = dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(10), 100))
     dualib.compile_kernels()
     dualib.anneal(dualib.datasets.toy(), "ib", [2.0, 8.0, 40.0])  # imports
     print(f"{'':24s}{'points':>8s}{'events':>8s}{'seconds':>10s}{'in sweeps':>11s}{'gap':>10s}")
-    for name, joint, ends in (("toy", dualib.datasets.toy(), (2.0, 64.0)), ("random 100 x 10", large, (None, None))):
+    for name, joint, ends in (("toy", dualib.datasets.toy(), (2.0, 64.0)), ("random 100 x 10", large, (None, 64.0))):
         for kind in ("ib", "dualib"):
             problem = Problem(joint, as_distortion(kind))
             atoms = identity_atoms(problem)
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(200):
                 atoms = sweep(problem, 8.0, atoms).new
-            one = (time.perf_counter() - start) / 200
-            start = time.perf_counter()
-            curve = dualib.anneal(joint, kind, beta_min=ends[0], beta_max=ends[1])
-            seconds = time.perf_counter() - start
+            one = (time.process_time() - start) / 200
+            seconds = np.inf
+            for _ in range(3):
+                start = time.process_time()
+                curve = dualib.anneal(joint, kind, beta_min=ends[0], beta_max=ends[1])
+                seconds = min(seconds, time.process_time() - start)
             print(
-                f"{name + ', ' + kind:24s}{len(curve):8d}{len(curve.events):8d}{seconds:10.2f}{seconds / one:11.0f}"
+                f"{name + ', ' + kind:24s}{len(curve):8d}{len(curve.events):8d}{seconds:10.3f}{seconds / one:11.0f}"
                 f"{curve.gap.max():10.1e}",
                 flush=True,
             )

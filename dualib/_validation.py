@@ -130,6 +130,8 @@ def as_non_negative_csr(name: str, matrix: Any) -> sparse.csr_array:
         raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
     if matrix.ndim != 2:
         raise ValueError(f"{name} must have 2 dimension(s), got shape {matrix.shape}")
+    if matrix.format == "coo":  # an older SciPy's astype sums its duplicates first, in their own type
+        matrix = sparse.coo_array((matrix.data.astype(np.float64), (matrix.row, matrix.col)), shape=matrix.shape)
     csr = sparse.csr_array(matrix.astype(np.float64))  # a copy: the caller's is left alone, and small integers do not overflow
     csr.sum_duplicates()
     csr.eliminate_zeros()
