@@ -249,8 +249,10 @@ def bracketed(path: Path, low: float, high: float) -> Event:
 
 def _same(problem: Problem, first: Sweep, second: Sweep) -> bool:
     """Whether two states are one: as many atoms, each with a partner."""
-    if first is second or len(first.atoms) != len(second.atoms):
-        return first is second
+    if first is second:
+        return True
+    if len(first.atoms) != len(second.atoms):
+        return False
     distance = distance_matrix(problem, second.beta, first.atoms, second.atoms)
     partner = distance.argmin(axis=1)
     return len(set(partner.tolist())) == len(partner) and bool(distance.min(axis=1).max() < _ONE_PIECE)

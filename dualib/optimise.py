@@ -23,7 +23,7 @@ from dualib.search import Maxima, fewest_atoms, reweight, search
 MAX_ROUNDS = 40
 _HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search
 _GLANCE = 0.2  # the effort of such a search
-_CAN_RISE = -1e-2  # log c below this stays below 0 over a step of 1e-6 in log beta
+_CAN_RISE = -0.1  # log c below this stays below 0 over a step of 2e-7 in log beta, for beta d up to 1e5
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
 
 
@@ -189,7 +189,7 @@ def certified(
     hints = state.atoms.pick(np.zeros(0, dtype=int)) if hints is None else hints
     if quick and prove and provable(problem):
         maxima = _risen(problem, state, hints)
-    elif known is not None:
+    elif known is not None and not problem.distortion.fixed_atoms:  # whose search looks at every point there is
         maxima = _risen(problem, state, known.points.pick(known.log_c > _CAN_RISE))
     else:
         maxima = search(

@@ -17,7 +17,7 @@ from dualib import kernels
 from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
-from dualib.search_kernels import log_c_known, rise_known
+from dualib.search_kernels import LEAP, LONGEST, log_c_known, rise_known
 
 _PAIRS_PER_SOURCE = 2
 _FACES_PER_SOURCE = 12
@@ -383,7 +383,10 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
 
 
 def rise(problem: Problem, beta: float, log_a: Array, points: Atoms, steps: int) -> tuple[Atoms, Array]:
-    """Points moved up log c by Newton steps where these climb further, else by the centroid step; log c there."""
+    """Points moved up log c by the centroid step, or further: by Newton's step or, where that fails, by longer and longer ones.
+
+    Returns log c there too. No step may leap into another basin.
+    """
     if not len(points):
         return points, np.empty(0)
     if problem.known is not None:
@@ -391,16 +394,20 @@ def rise(problem: Problem, beta: float, log_a: Array, points: Atoms, steps: int)
         means, values = rise_known(problem.known, beta, problem.U, problem.UT, log_a, *arrays, steps)
         return Atoms(points.weights, means, points.face), values
     values, q = log_c(problem, beta, log_a, points)
+    factor = np.zeros(len(points))
     for _ in range(steps):
         plain = Atoms(points.weights, q @ problem.U, points.face)
         if np.max(natural_distance(problem, beta, points, plain)) < 1e-24:
             break
-        ahead = Atoms(points.weights, newton_means(problem, beta, points, q, plain.means), points.face)
+        longer = points.means + factor[:, None] * (plain.means - points.means)
+        newton = newton_means(problem, beta, points, q, plain.means)
+        ahead = Atoms(points.weights, np.where(factor[:, None] > 0.0, longer, newton), points.face)
         # one ascent step brings the points ahead, which may have left the domain, back to true means
         ahead = Atoms(points.weights, log_c(problem, beta, log_a, ahead)[1] @ problem.U, points.face)
         ahead_values, ahead_q = log_c(problem, beta, log_a, ahead)
         plain_values, plain_q = log_c(problem, beta, log_a, plain)
-        better = ahead_values >= plain_values
+        better = (ahead_values >= plain_values) & (natural_distance(problem, beta, points, ahead) <= LEAP)
+        factor = np.where(better, np.minimum(2.0 * factor, LONGEST), np.where(factor == 0.0, 4.0, 0.0))
         q = np.where(better[:, None], ahead_q, plain_q)
         climbed = np.where(better, ahead_values, plain_values)
         points = Atoms(points.weights, np.where(better[:, None], ahead.means, plain.means), points.face)

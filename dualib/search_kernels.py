@@ -13,8 +13,8 @@ from dualib.kernels import responsibility as responsibility_kernel
 from dualib.newton_kernels import link
 
 _TINY = 1e-300
-_LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end in another basin
-_LONGEST = 64.0  # ascent steps at once
+LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end in another basin
+LONGEST = 64.0  # ascent steps at once
 _AT_REST = 1e-24  # squared natural distance of an ascent step
 
 
@@ -121,9 +121,9 @@ def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: 
             leap = 0.0
             for y in range(k):
                 leap += (ahead[j, y] - means[j, y]) * (ahead_v[j, y] - v[j, y])
-            better = ahead_values[j] >= plain_values[j] and beta * leap <= _LEAP
+            better = ahead_values[j] >= plain_values[j] and beta * leap <= LEAP
             if better:
-                factor[j] = min(2.0 * factor[j], _LONGEST)
+                factor[j] = min(2.0 * factor[j], LONGEST)
             else:  # by turns: where log c is not concave Newton's steps fail, and plain ones are short
                 factor[j] = 4.0 if factor[j] == 0.0 else 0.0
             new_means[j] = ahead[j] if better else plain[j]
