@@ -5,8 +5,8 @@ contiguous memory and vectorise without reordering any sum, so results do not de
 rows is written out for the same reason (a call of the library's, one scalar at a time, costs eight times as much).
 
 A kernel gives the same bits as Python and compiled. For that, all exp and log of kernels are the C library's, by `exp`, `log` and
-`expm1` below (NumPy has its own), powers are products, and `product` sums in a fixed order up to a size beyond which no
-kernel is interpreted.
+`expm1` below (NumPy has its own), powers are products, and matrix products sum in a fixed order up to a size beyond which no
+kernel is interpreted (`dualib.linear_kernels`).
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ import math
 
 import numpy as np
 
-from dualib.jit import FEW, MORE, helper, kernel
+from dualib.jit import MORE, helper, kernel
+from dualib.linear_kernels import product
 
 _LOG2E = 1.4426950408889634
 _LN2_HI = 6.93147180369123816490e-01  # ln 2 split in two (Cody and Waite), so that k * _LN2_HI is exact
 _LN2_LO = 1.90821492927058770002e-10
 _ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left in the low bits
 _LOWEST = -708.0  # exp below this is taken as exactly 0
-
-
-_BY_HAND = max(FEW**2, math.isqrt(MORE**3))  # multiplications: no interpreted kernel makes a product of more
 
 
 @helper
@@ -51,84 +49,6 @@ def log(x):  # type: ignore[no-untyped-def]
 def square(x):  # type: ignore[no-untyped-def]
     """X times x, which Python's ** need not be to the last bit."""
     return x * x
-
-
-@helper
-def product(a, b):  # type: ignore[no-untyped-def]
-    """The matrix product of a (m, k) and b (k, n)."""
-    m, k = a.shape
-    n = b.shape[1]
-    if m * k * n > _BY_HAND:
-        return np.dot(a, b)
-    result = np.zeros((m, n))
-    for i in range(m):
-        row = result[i]
-        for j in range(k):
-            factor, other = a[i, j], b[j]
-            for x in range(n):
-                row[x] += factor * other[x]
-    return result
-
-
-@helper
-def applied(a, vector):  # type: ignore[no-untyped-def]
-    """The product of a (m, k) and a vector (k,)."""
-    m, k = a.shape
-    if m * k > _BY_HAND:
-        return np.dot(a, vector)
-    result = np.zeros(m)
-    for i in range(m):
-        total = 0.0
-        for j in range(k):
-            total += a[i, j] * vector[j]
-        result[i] = total
-    return result
-
-
-@helper
-def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
-    """Row i of a less a multiple of row j."""
-    if a.shape[1] == 1:
-        a[i, 0] -= factor * a[j, 0]
-        return
-    low, high = a[i], a[j]
-    for x in range(low.shape[0]):
-        low[x] -= factor * high[x]
-
-
-@helper
-def eliminate(a, right):  # type: ignore[no-untyped-def]
-    """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
-    n, m = right.shape
-    for j in range(n):
-        pivot = j
-        for i in range(j + 1, n):
-            if abs(a[i, j]) > abs(a[pivot, j]):
-                pivot = i
-        if not abs(a[pivot, j]) > 0.0:
-            return False
-        if pivot != j:
-            for i in range(j, n):
-                a[j, i], a[pivot, i] = a[pivot, i], a[j, i]
-            for i in range(m):
-                right[j, i], right[pivot, i] = right[pivot, i], right[j, i]
-        inverse = 1.0 / a[j, j]
-        for i in range(j + 1, n):
-            factor = a[i, j] * inverse
-            if factor != 0.0:
-                row, top = a[i, j + 1 :], a[j, j + 1 :]
-                for x in range(row.shape[0]):
-                    row[x] -= factor * top[x]
-                _subtract(right, i, factor, j)
-    for j in range(n - 1, -1, -1):
-        for i in range(j + 1, n):
-            factor = a[j, i]
-            if factor != 0.0:
-                _subtract(right, j, factor, i)
-        inverse = 1.0 / a[j, j]
-        for x in range(m):
-            right[j, x] *= inverse
-    return True
 
 
 @helper

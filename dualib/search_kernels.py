@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
-from dualib.kernels import applied, eliminate, product
 from dualib.kernels import responsibility as responsibility_kernel
+from dualib.linear_kernels import applied, eliminate, product
 from dualib.newton_kernels import link
 
 _TINY = 1e-300

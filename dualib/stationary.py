@@ -20,8 +20,9 @@ from scipy.linalg.lapack import dgetrf as getrf
 from scipy.linalg.lapack import dgetrs as getrs
 
 from dualib.distortions import Array
-from dualib.newton_kernels import LARGEST, NUDGE, STEP, TANGENT
+from dualib.newton_kernels import LARGEST, STEP, TANGENT
 from dualib.problem import Atoms, Problem, Sweep, newton_steps, sweep
+from dualib.stationary_kernels import NUDGE
 
 NEARLY = 1e-6  # residual of a point of a branch that only leads to others
 

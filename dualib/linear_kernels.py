@@ -1,0 +1,162 @@
+"""Linear algebra inside kernels: products, and systems solved by elimination.
+
+NumPy's calls cost ten times the arithmetic on small arrays. Where a matrix is large enough for BLAS to be quicker, the work is
+done in products of blocks; that is beyond any size at which a kernel is interpreted, so that Python and compiled code, whose BLAS
+may differ, give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dualib.jit import FEW, MORE, helper
+
+_BY_HAND = max(FEW**2, math.isqrt(MORE**3))  # multiplications: no interpreted kernel makes a product of more
+_WHOLE = 2 * FEW  # unknowns of a system: no interpreted kernel solves a larger one
+_BLOCK = 16  # columns eliminated at a time
+
+
+@helper
+def product(a, b):  # type: ignore[no-untyped-def]
+    """The matrix product of a (m, k) and b (k, n)."""
+    m, k = a.shape
+    n = b.shape[1]
+    if m * k * n > _BY_HAND:
+        return np.dot(a, b)
+    result = np.zeros((m, n))
+    for i in range(m):
+        row = result[i]
+        for j in range(k):
+            factor, other = a[i, j], b[j]
+            for x in range(n):
+                row[x] += factor * other[x]
+    return result
+
+
+@helper
+def applied(a, vector):  # type: ignore[no-untyped-def]
+    """The product of a (m, k) and a vector (k,)."""
+    m, k = a.shape
+    if m * k > _BY_HAND:
+        return np.dot(a, vector)
+    result = np.zeros(m)
+    for i in range(m):
+        total = 0.0
+        for j in range(k):
+            total += a[i, j] * vector[j]
+        result[i] = total
+    return result
+
+
+@helper
+def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
+    """Row i of a less a multiple of row j."""
+    if a.shape[1] == 1:
+        a[i, 0] -= factor * a[j, 0]
+        return
+    low, high = a[i], a[j]
+    for x in range(low.shape[0]):
+        low[x] -= factor * high[x]
+
+
+@helper
+def eliminate(a, right):  # type: ignore[no-untyped-def]
+    """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
+    n, m = right.shape
+    for j in range(n):
+        pivot = j
+        for i in range(j + 1, n):
+            if abs(a[i, j]) > abs(a[pivot, j]):
+                pivot = i
+        if not abs(a[pivot, j]) > 0.0:
+            return False
+        if pivot != j:
+            for i in range(j, n):
+                a[j, i], a[pivot, i] = a[pivot, i], a[j, i]
+            for i in range(m):
+                right[j, i], right[pivot, i] = right[pivot, i], right[j, i]
+        inverse = 1.0 / a[j, j]
+        for i in range(j + 1, n):
+            factor = a[i, j] * inverse
+            if factor != 0.0:
+                row, top = a[i, j + 1 :], a[j, j + 1 :]
+                for x in range(row.shape[0]):
+                    row[x] -= factor * top[x]
+                _subtract(right, i, factor, j)
+    for j in range(n - 1, -1, -1):
+        for i in range(j + 1, n):
+            factor = a[j, i]
+            if factor != 0.0:
+                _subtract(right, j, factor, i)
+        inverse = 1.0 / a[j, j]
+        for x in range(m):
+            right[j, x] *= inverse
+    return True
+
+
+@helper
+def factorize(a, pivots):  # type: ignore[no-untyped-def]
+    """Replace a (n, n) by its LU factors, with partial pivoting by rows into `pivots`; False where a is singular."""
+    n = a.shape[0]
+    width = n if n <= _WHOLE else _BLOCK
+    for first in range(0, n, width):
+        last = min(first + width, n)
+        for j in range(first, last):
+            pivot = j
+            for i in range(j + 1, n):
+                if abs(a[i, j]) > abs(a[pivot, j]):
+                    pivot = i
+            if not abs(a[pivot, j]) > 0.0:
+                return False
+            pivots[j] = pivot
+            if pivot != j:
+                for x in range(n):
+                    a[j, x], a[pivot, x] = a[pivot, x], a[j, x]
+            inverse = 1.0 / a[j, j]
+            for i in range(j + 1, n):
+                a[i, j] *= inverse
+                if a[i, j] != 0.0:
+                    _subtract_row(a[i, j + 1 : last], a[i, j], a[j, j + 1 : last])
+        if last < n:
+            for j in range(first, last):
+                for i in range(j + 1, last):
+                    _subtract_row(a[i, last:], a[i, j], a[j, last:])
+            done = np.dot(np.ascontiguousarray(a[last:, first:last]), np.ascontiguousarray(a[first:last, last:]))
+            for i in range(last, n):
+                _subtract_row(a[i, last:], 1.0, done[i - last])
+    return True
+
+
+@helper
+def _subtract_row(row, factor, other):  # type: ignore[no-untyped-def]
+    """Row less a multiple of another."""
+    for x in range(row.shape[0]):
+        row[x] -= factor * other[x]
+
+
+@helper
+def substitute(factors, pivots, right):  # type: ignore[no-untyped-def]
+    """Solve a z = row for each row of right (m, n) in place, from what `factorize` made of a."""
+    n = factors.shape[0]
+    for r in range(right.shape[0]):
+        z = right[r]
+        for i in range(n):
+            if pivots[i] != i:
+                z[i], z[pivots[i]] = z[pivots[i]], z[i]
+        for i in range(n):
+            z[i] -= _inner(factors[i, :i], z[:i])
+        for i in range(n - 1, -1, -1):
+            z[i] = (z[i] - _inner(factors[i, i + 1 :], z[i + 1 :])) / factors[i, i]
+
+
+@helper
+def _inner(a, b):  # type: ignore[no-untyped-def]
+    """The inner product of two rows."""
+    if a.shape[0] > _WHOLE:
+        return np.dot(a, b)
+    total = 0.0
+    for x in range(a.shape[0]):
+        total += a[x] * b[x]
+    return total
