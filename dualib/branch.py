@@ -25,6 +25,8 @@ _CORRECTED = 1e-12
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 _SAME = 1e-6  # squared natural distance below which two points are one
 _SMALLEST_STEP = 1e-7  # in log beta
+_MOST_NEWTON = 6  # of one step: where more would be needed a shorter step is better
+_SHORTER = 0.3  # of a step that failed: where a branch ends, each failure costs as much as several steps
 _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
 PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
@@ -88,14 +90,12 @@ class Branch:
             self._tries += 1
             if self._tries > _MOST_TRIES:  # it winds around a fold in the smallest of steps
                 return None
-            state = None if guess is None else correct(self.problem, target, guess)
-            if state is None:
-                state = correct(self.problem, target, start.atoms)
+            state = correct(self.problem, target, guess or start.atoms, _MOST_NEWTON)
             if state is not None and continuous(self.problem, target, start.atoms, state.atoms):
                 self.states[target] = state
                 step *= 2.0
             else:
-                step = 0.5 * min(step, abs(away))
+                step = _SHORTER * min(step, abs(away))
                 if step < smallest:
                     return None
         return self.states[beta]

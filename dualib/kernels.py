@@ -124,6 +124,25 @@ def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
             row[i] *= work[i]
 
 
+@helper
+def softmax(row, work):  # type: ignore[no-untyped-def]
+    """Replace a row (n,) by its softmax, or by zeros where all of it is -inf; returns log sum exp."""
+    n = row.shape[0]
+    top = -1e300
+    for i in range(n):
+        top = max(top, row[i])
+    for i in range(n):
+        row[i] -= top
+    exp_row(row, work[:n])
+    total = 0.0
+    for i in range(n):
+        total += row[i]
+    scale = 1.0 / total if total > 0.0 else 0.0
+    for i in range(n):
+        row[i] *= scale
+    return top + log(total) if total > 0.0 else -np.inf
+
+
 @kernel("void(float64[:, ::1], float64[::1], float64[::1], float64[::1])", few=MORE)
 def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-def]
     """Softmax over the sources: log c(s) of section "certificate" and the weights of its ascent step, for many points s.
@@ -142,20 +161,9 @@ def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-de
     m, n_x = log_terms.shape
     for j in range(m):
         row = log_terms[j]
-        top = -1e300
         for i in range(n_x):
             row[i] += log_a[i]
-            top = max(top, row[i])
-        for i in range(n_x):
-            row[i] -= top
-        exp_row(row, work)
-        total = 0.0
-        for i in range(n_x):
-            total += row[i]
-        log_c[j] = top + log(total) if total > 0.0 else -np.inf
-        scale = 1.0 / total if total > 0.0 else 0.0
-        for i in range(n_x):
-            row[i] *= scale
+        log_c[j] = softmax(row, work)
 
 
 @kernel(

@@ -51,6 +51,33 @@ def applied(a, vector):  # type: ignore[no-untyped-def]
 
 
 @helper
+def across(a, b):  # type: ignore[no-untyped-def]
+    """A (m, n) times the transpose of b (k, n)."""
+    if b.size > FEW:
+        return np.dot(a, b.T)
+    result = np.zeros((a.shape[0], b.shape[0]))
+    for i in range(a.shape[0]):
+        for j in range(b.shape[0]):
+            for x in range(a.shape[1]):
+                result[i, j] += a[i, x] * b[j, x]
+    return result
+
+
+@helper
+def combined(weights, rows, result):  # type: ignore[no-untyped-def]
+    """The sum of the rows (n, k) times the weights (n,), into `result` (k,)."""
+    if rows.size > FEW:
+        np.dot(weights, rows, result)
+        return
+    result[:] = 0.0
+    for x in range(rows.shape[0]):
+        if weights[x] != 0.0:
+            row = rows[x]
+            for y in range(row.shape[0]):
+                result[y] += weights[x] * row[y]
+
+
+@helper
 def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
     """Row i of a less a multiple of row j."""
     if a.shape[1] == 1:

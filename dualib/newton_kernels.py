@@ -25,34 +25,40 @@ _TRUE_ENOUGH = 1e-3  # residual of a point whose tangent may stand for that of t
 
 
 @helper
-def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
-    """V and b of the means; `face` is empty where no zero matters."""
-    n_t, k = means.shape
+def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
+    """V of one mean (k,), into `v`, and b; `face` is empty where no zero matters, `work` (k,) scratch."""
+    k = mean.shape[0]
     everywhere = face.shape[0] == 0
-    work = np.empty(k)
-    for t in range(n_t):
-        b[t] = 0.0
-        if kind == 0:
-            for y in range(k):
-                v[t, y] = log(max(means[t, y], TINY)) if everywhere or face[t, y] else 0.0
-            continue
-        top = -np.inf
+    if kind == 0:
         for y in range(k):
-            if everywhere or face[t, y]:
-                top = max(top, means[t, y])
-        total, finite = 0.0, True
-        for y in range(k):
-            v[t, y] = means[t, y] - top if everywhere or face[t, y] else -np.inf
-            finite = finite and v[t, y] <= 0.0
-        if finite:
-            exp_row(v[t], work)
-        for y in range(k):
-            total += v[t, y]
-        log_total = log(total)
-        for y in range(k):
-            v[t, y] /= total
-            if everywhere or face[t, y]:
-                b[t] += v[t, y] * (means[t, y] - top - log_total)
+            v[y] = log(max(mean[y], TINY)) if everywhere or face[y] else 0.0
+        return 0.0
+    top = -np.inf
+    for y in range(k):
+        if everywhere or face[y]:
+            top = max(top, mean[y])
+    total, finite, b = 0.0, True, 0.0
+    for y in range(k):
+        v[y] = mean[y] - top if everywhere or face[y] else -np.inf
+        finite = finite and v[y] <= 0.0
+    if finite:
+        exp_row(v, work)
+    for y in range(k):
+        total += v[y]
+    log_total = log(total)
+    for y in range(k):
+        v[y] /= total
+        if everywhere or face[y]:
+            b += v[y] * (mean[y] - top - log_total)
+    return b
+
+
+@helper
+def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
+    """V and b of means (n_t, k), into `v` and `b`."""
+    work = np.empty(means.shape[1])
+    for t in range(means.shape[0]):
+        b[t] = link_one(kind, means[t], face[t] if face.shape[0] > 0 else np.empty(0, np.bool_), v[t], work)
 
 
 @helper

@@ -17,18 +17,18 @@ from dualib import kernels
 from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
-from dualib.search_kernels import LEAP, LONGEST, log_c_known, rise_known
+from dualib.search_kernels import FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
 
 _PAIRS_PER_SOURCE = 2
 _FACES_PER_SOURCE = 12
 _PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
-_FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _LEAST_GAIN = 1e-13  # of c off a face
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
 _MOST_FINISHED = 256  # points after the first of these rounds, the best ones
+_COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
 _NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
 
 
@@ -140,11 +140,13 @@ def starting_points(
 ) -> Atoms:
     """The points from which the search starts, their number growing with n.
 
-    Every source; every atom; centroids of pairs, of random subsets and of everything; and each source softened by a little of
-    everything, which frees the supports where p(y|x) has zeros.
+    Every source (by less effort, some drawn at random); every atom; centroids of pairs, of random subsets and of everything; and
+    these sources softened by a little of everything, which frees the supports where p(y|x) has zeros.
     """
     n = problem.n
-    rows = [np.eye(n), problem.px[None, :]]
+    n_sources = min(n, max(int(effort * n), 16))
+    sources = np.eye(n) if n_sources == n else np.eye(n)[np.sort(rng.choice(n, n_sources, replace=False))]
+    rows = [sources, problem.px[None, :]]
     rows.append(_members(problem, posterior))
     if n > 1:
         n_subsets = int(effort * max(n, 16))
@@ -152,7 +154,7 @@ def starting_points(
         subset = subset[subset.sum(axis=1) > 0.0]
         rows.append(subset / subset.sum(axis=1, keepdims=True))
     if problem.support is not None:
-        rows.append(0.98 * np.eye(n) + 0.02 * problem.px)
+        rows.append(0.98 * sources + 0.02 * problem.px)
     points = problem.atoms_from_members(np.concatenate(rows))
     if n > 1:
         points = join(points, _best_pairs(problem, beta, log_a, rng, effort))
@@ -293,17 +295,36 @@ def search(
     stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
     radius = np.where(stationary, np.where(rates < 0.9, _NEAR, 1e-7), 1e-14)
     points = _off(problem, beta, points, atoms, radius)
-    for round_ in range(_CLIMBS):
-        points = _climb(problem, beta, log_a, points)
-        points = _prune(problem, beta, log_a, points, atoms, radius, 1e-4)
-        if round_ >= 2 and len(points) <= 8:
-            break
-    points = _finish(problem, beta, log_a, points, atoms, radius)
+    points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
     return _sorted(everything, log_c(problem, beta, log_a, everything)[0])
 
 
-def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms) -> Atoms:
+def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
+    """Points some way up log c, best first, without those that come to an atom, or to another point, on the way."""
+    if problem.known is not None:
+        points = _ascended(problem, beta, log_a, points, atoms, radius, leaps=_CLIMBS, steps=0, apart=_COARSE)
+        return _prune(problem, beta, log_a, points, atoms, radius, _COARSE)
+    for round_ in range(_CLIMBS):
+        points = _leap_ahead(problem, beta, log_a, points)
+        points = _prune(problem, beta, log_a, points, atoms, radius, _COARSE)
+        if round_ >= 2 and len(points) <= 8:
+            break
+    return points
+
+
+def _ascended(
+    problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array, *, leaps: int, steps: int, apart: float
+) -> Atoms:
+    """`dualib.search_kernels.ascend_known` on points."""
+    _, *arrays = problem.for_kernels(points)
+    _, atom_means, atom_face, _ = problem.for_kernels(atoms)
+    common = (problem.known, beta, problem.U, problem.UT, log_a)
+    means, _, which = ascend_known(*common, *arrays, atom_means, problem.link(atoms)[0], atom_face, radius, leaps, steps, apart)
+    return Atoms(points.weights[which], means, None if points.face is None else points.face[which])
+
+
+def _leap_ahead(problem: Problem, beta: float, log_a: Array, points: Atoms) -> Atoms:
     """Two ascent steps, then Aitken's extrapolation of their slowest mode where c is higher there."""
     values, members = log_c(problem, beta, log_a, points)
     alive = np.isfinite(values)
@@ -311,7 +332,7 @@ def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms) -> Atoms:
     once = Atoms(points.weights, members[alive] @ problem.U, points.face)
     twice = Atoms(points.weights, log_c(problem, beta, log_a, once)[1] @ problem.U, points.face)
     first, second = natural_distance(problem, beta, points, once), natural_distance(problem, beta, once, twice)
-    rate = np.minimum(np.sqrt(second / np.maximum(first, 1e-300)), _FASTEST)
+    rate = np.minimum(np.sqrt(second / np.maximum(first, 1e-300)), FASTEST)
     ahead = twice.means + (rate / (1.0 - rate))[:, None] * (twice.means - once.means)
     plain = log_c(problem, beta, log_a, twice)[0]
     values, members = log_c(problem, beta, log_a, Atoms(points.weights, ahead, points.face))
@@ -370,6 +391,12 @@ def _off(problem: Problem, beta: float, points: Atoms, atoms: Atoms, radius: Arr
 
 def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Bring the best candidates to their maxima by guarded Newton steps; those that fall onto an atom are dropped."""
+    if problem.known is not None:
+        if len(points) > _MOST_FINISHED:
+            points = _prune(problem, beta, log_a, rise(problem, beta, log_a, points, 1)[0], atoms, radius, _FINE)
+            points = points.pick(np.arange(min(len(points), _MOST_FINISHED)))
+        points = _ascended(problem, beta, log_a, points, atoms, radius, leaps=0, steps=sum(_NEWTON_STEPS), apart=_FINE)
+        return _prune(problem, beta, log_a, points, atoms, radius, _FINE)
     for round_, steps in enumerate(_NEWTON_STEPS):
         if not len(points):
             break
@@ -378,7 +405,7 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
         before, points = points, rise(problem, beta, log_a, points, steps)[0]
         if np.max(natural_distance(problem, beta, before, points)) < 1e-18:
             break
-        points = _prune(problem, beta, log_a, points, atoms, radius, 1e-8)
+        points = _prune(problem, beta, log_a, points, atoms, radius, _FINE)
     return points
 
 

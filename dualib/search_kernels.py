@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import FEW, MORE, helper, kernel
 from dualib.kernels import responsibility as responsibility_kernel
-from dualib.linear_kernels import applied, eliminate, product
-from dualib.newton_kernels import link
+from dualib.kernels import softmax
+from dualib.linear_kernels import across, applied, combined, eliminate, product
+from dualib.newton_kernels import link, link_one
 
 _TINY = 1e-300
 LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end in another basin
 LONGEST = 64.0  # ascent steps at once
+FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
+_SLIGHT = 1e-16  # weight of a source that does not change Newton's step
+_ABOUT = 1e-6  # error allowed to a distance between points far apart
 _AT_REST = 1e-24  # squared natural distance of an ascent step
 
 
-@helper
-def _log_c(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
-    """See `log_c_known`; gives V too."""
+@kernel(
+    "void(int64, float64, float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[::1],"
+    " float64[:, ::1])",
+    few=MORE,
+)
+def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
+    """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.search.log_c`."""
     m, k = means.shape
     n = log_a.shape[0]
     v, b = np.empty((m, k)), np.empty(m)
@@ -36,29 +44,50 @@ def _log_c(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type:
                 if not allowed[j, x]:
                     terms[j, x] = -np.inf
     responsibility_kernel(terms, log_a, values, np.empty(n))
-    return v
-
-
-@kernel(
-    "void(int64, float64, float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[::1],"
-    " float64[:, ::1])",
-    few=MORE,
-)
-def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
-    """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.search.log_c`."""
-    _log_c(kind, beta, ut, log_a, means, face, allowed, values, terms)
 
 
 @helper
-def _newton_step(kind, beta, u, mean, v, face, q, plain, step):  # type: ignore[no-untyped-def]
-    """(I - beta Cov_q(U) J)^-1 (plain - mean), Cov about the mean, into `step`; False where that is singular."""
-    n, k = u.shape
-    rows = np.empty((n, k))
+def _value(kind, beta, ut, log_a, mean, face, allowed, v, q, work):  # type: ignore[no-untyped-def]
+    """Log c at one mean (k,), its V into `v` and the weights over the sources of its ascent step into `q`."""
+    k, n = ut.shape
+    shift = beta * link_one(kind, mean, face, v, work[:k])
     for x in range(n):
-        root = np.sqrt(q[x])
+        q[x] = log_a[x] - shift
+    for y in range(k):
+        factor, line = beta * v[y], ut[y]
+        for x in range(n):
+            q[x] += factor * line[x]
+    if allowed.shape[0] > 0:
+        for x in range(n):
+            if not allowed[x]:
+                q[x] = -np.inf
+    return softmax(q, work)
+
+
+@helper
+def _distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
+    """``beta <M' - M, V' - V>``."""
+    total = 0.0
+    for y in range(mean.shape[0]):
+        total += (other[y] - mean[y]) * (other_v[y] - v[y])
+    return beta * total
+
+
+@helper
+def _newton_step(kind, beta, ut, mean, v, face, q, plain, step):  # type: ignore[no-untyped-def]
+    """(I - beta Cov_q(U) J)^-1 (plain - mean), Cov about the mean, into `step`; False where that is singular."""
+    k, n = ut.shape
+    source, count = np.empty(n, np.int64), 0
+    for x in range(n):
+        if q[x] > _SLIGHT:
+            source[count] = x
+            count += 1
+    rows, right = np.empty((k, count)), np.empty((k, 1))
+    for i in range(count):
+        root = np.sqrt(q[source[i]])
         for y in range(k):
-            rows[x, y] = root * (u[x, y] - mean[y])
-    system, right = product(rows.T, rows), np.empty((k, 1))
+            rows[y, i] = root * (ut[y, source[i]] - mean[y])
+    system = across(rows, rows)
     if kind == 1:
         along = applied(system, v)
     for i in range(k):
@@ -78,6 +107,40 @@ def _newton_step(kind, beta, u, mean, v, face, q, plain, step):  # type: ignore[
     return True
 
 
+@helper
+def _step_up(kind, beta, u, ut, log_a, face, allowed, factor, means, v, q, values, work):  # type: ignore[no-untyped-def]
+    """One step up from the point in row 0 of means (4, k), v, q and values (3, ...), which is replaced.
+
+    By Newton's step for a factor of 0, else by so many ascent steps at once; by the plain step where that leads no higher. Returns
+    the next factor, -1 where the point is at rest.
+    """
+    k = u.shape[1]
+    combined(q[0], u, means[1])
+    values[1] = _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
+    if _distance(beta, means[0], v[0], means[1], v[1]) < _AT_REST:
+        return -1.0
+    if factor > 0.0:
+        for y in range(k):
+            means[2, y] = means[0, y] + factor * (means[1, y] - means[0, y])
+    else:
+        regular = _newton_step(kind, beta, ut, means[0], v[0], face, q[0], means[1], means[3])
+        for y in range(k):
+            means[2, y] = means[0, y] + means[3, y] if regular and np.isfinite(means[3, y]) else means[1, y]
+    # one ascent step brings the point ahead, which may have left the domain, back to a true mean
+    _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
+    combined(q[2], u, means[2])
+    values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
+    better = values[2] >= values[1] and _distance(beta, means[0], v[0], means[2], v[2]) <= LEAP
+    chosen = 2 if better else 1
+    rests = values[chosen] == values[0]
+    means[0], v[0], q[0], values[0] = means[chosen], v[chosen], q[chosen], values[chosen]
+    if rests:
+        return -1.0
+    if better:
+        return min(2.0 * factor, LONGEST)
+    return 4.0 if factor == 0.0 else 0.0  # by turns: where log c is not concave Newton's steps fail, and plain ones are short
+
+
 @kernel(
     "Tuple((float64[:, ::1], float64[::1]))(int64, float64, float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
     " boolean[:, ::1], boolean[:, ::1], int64)"
@@ -86,54 +149,133 @@ def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: 
     """Move points up log c: see `dualib.search.rise`. Returns the means and log c there."""
     m, k = means.shape
     n = log_a.shape[0]
-    terms, values = np.empty((m, n)), np.empty(m)
-    v = _log_c(kind, beta, ut, log_a, means, face, allowed, values, terms)
-    plain_terms, plain_values = np.empty((m, n)), np.empty(m)
-    ahead_terms, ahead_values = np.empty((m, n)), np.empty(m)
-    step, factor = np.empty(k), np.zeros(m)
-    for _ in range(steps):
-        plain = product(terms, u)
-        plain_v = _log_c(kind, beta, ut, log_a, plain, face, allowed, plain_values, plain_terms)
-        longest = 0.0
-        ahead = np.empty((m, k))
-        for j in range(m):
-            away = 0.0
-            for y in range(k):
-                away += (plain[j, y] - means[j, y]) * (plain_v[j, y] - v[j, y])
-            longest = max(longest, beta * away)
-            own = face[j] if face.shape[0] > 0 else np.empty(0, np.bool_)
-            longer = factor[j] > 0.0
-            regular = not longer and _newton_step(kind, beta, u, means[j], v[j], own, terms[j], plain[j], step)
-            for y in range(k):
-                if longer:
-                    ahead[j, y] = means[j, y] + factor[j] * (plain[j, y] - means[j, y])
-                else:
-                    ahead[j, y] = means[j, y] + step[y] if regular and np.isfinite(step[y]) else plain[j, y]
-        if longest < _AT_REST:
-            break
-        # one ascent step brings the point ahead, which may have left the domain, back to a true mean
-        _log_c(kind, beta, ut, log_a, ahead, face, allowed, ahead_values, ahead_terms)
-        ahead = product(ahead_terms, u)
-        ahead_v = _log_c(kind, beta, ut, log_a, ahead, face, allowed, ahead_values, ahead_terms)
-        new_means, new_v = np.empty((m, k)), np.empty((m, k))
-        moved = 0.0
-        for j in range(m):
-            leap = 0.0
-            for y in range(k):
-                leap += (ahead[j, y] - means[j, y]) * (ahead_v[j, y] - v[j, y])
-            better = ahead_values[j] >= plain_values[j] and beta * leap <= LEAP
-            if better:
-                factor[j] = min(2.0 * factor[j], LONGEST)
-            else:  # by turns: where log c is not concave Newton's steps fail, and plain ones are short
-                factor[j] = 4.0 if factor[j] == 0.0 else 0.0
-            new_means[j] = ahead[j] if better else plain[j]
-            new_v[j] = ahead_v[j] if better else plain_v[j]
-            terms[j] = ahead_terms[j] if better else plain_terms[j]
-            value = ahead_values[j] if better else plain_values[j]
-            if value != values[j]:
-                moved = max(moved, abs(value - values[j]))
-            values[j] = value
-        means, v = new_means, new_v
-        if moved == 0.0:
-            break
-    return means, values
+    risen, reached = np.empty((m, k)), np.empty(m)
+    near, v, q, values, work = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3), np.empty(max(n, k))
+    nowhere = np.empty(0, np.bool_)
+    for j in range(m):
+        own = face[j] if face.shape[0] > 0 else nowhere
+        free = allowed[j] if allowed.shape[0] > 0 else nowhere
+        near[0] = means[j]
+        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0], work)
+        factor = 0.0
+        for _ in range(steps):
+            if factor < 0.0 or values[0] == -np.inf:
+                break
+            factor = _step_up(kind, beta, u, ut, log_a, own, free, factor, near, v, q, values, work)
+        risen[j], reached[j] = near[0], values[0]
+    return risen, reached
+
+
+@helper
+def _leap_ahead(kind, beta, u, ut, log_a, face, allowed, means, v, q, values, work):  # type: ignore[no-untyped-def]
+    """Two ascent steps from the point in row 0, then Aitken's extrapolation of their slowest mode where c is higher there.
+
+    Returns whether the point is at rest.
+    """
+    k = u.shape[1]
+    combined(q[0], u, means[1])
+    _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
+    combined(q[1], u, means[2])
+    values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
+    first = max(_distance(beta, means[0], v[0], means[1], v[1]), _TINY)
+    second = max(_distance(beta, means[1], v[1], means[2], v[2]), 0.0)
+    rate = min(np.sqrt(second / first), FASTEST)
+    for y in range(k):
+        means[3, y] = means[2, y] + rate / (1.0 - rate) * (means[2, y] - means[1, y])
+    values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1], work)
+    if values[1] >= values[2]:  # False where the extrapolation has left the domain
+        combined(q[1], u, means[0])
+        values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0], work)
+    else:
+        means[0], v[0], q[0], values[0] = means[2], v[2], q[2], values[2]
+    return second < _AT_REST
+
+
+@helper
+def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, count):  # type: ignore[no-untyped-def]
+    """Whether a point is within the radius (squared natural distance) of one of the first `count` others no lower than it."""
+    if count == 0:
+        return False
+    here = 0.0
+    for y in range(mean.shape[0]):
+        here += mean[y] * v[y]
+    if count * mean.shape[0] > FEW:
+        cross, back = np.dot(means[:count], v), np.dot(vs[:count], mean)
+    else:
+        cross, back = applied(means[:count], v), applied(vs[:count], mean)
+    for i in range(count):
+        about = beta * (own[i] + here - cross[i] - back[i])  # of few digits: it spares most distances
+        if about < radius[i] + _ABOUT and values[i] >= value and _distance(beta, means[i], vs[i], mean, v) < radius[i]:
+            same = True
+            for y in range(face.shape[0]):
+                same = same and face[y] == faces[i, y]
+            if same:
+                return True
+    return False
+
+
+@helper
+def _own(means, vs):  # type: ignore[no-untyped-def]
+    """``<M, V>`` of each point (m,)."""
+    own = np.zeros(means.shape[0])
+    for i in range(means.shape[0]):
+        for y in range(means.shape[1]):
+            own[i] += means[i, y] * vs[i, y]
+    return own
+
+
+@kernel(
+    "Tuple((float64[:, ::1], float64[::1], int64[::1]))(int64, float64, float64[:, ::1], float64[:, ::1], float64[::1],"
+    " float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[::1], int64,"
+    " int64, float64)"
+)
+def ascend_known(  # type: ignore[no-untyped-def]
+    kind, beta, u, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius, leaps, steps, apart
+):
+    """Take points up log c one after the other, as far as they come neither to an atom nor to a point taken up before.
+
+    Parameters
+    ----------
+    radius : (n_t,)
+        Squared natural distance at which each atom swallows a point.
+    leaps, steps : int
+        How often to take two ascent steps and their extrapolation, and then at most how many steps of Newton's method.
+    apart : float
+        Squared natural distance below which a point is one that was taken up before, to where c is no lower.
+
+    Returns
+    -------
+    means, log_c, which : (m', k), (m',), (m',)
+        Of the points that are left, and their places among those given.
+    """
+    m, k = means.shape
+    n, n_t = log_a.shape[0], atom_means.shape[0]
+    kept, kept_v, kept_face = np.empty((m, k)), np.empty((m, k)), np.empty((m, face.shape[1]), np.bool_)
+    reached, which, count = np.empty(m), np.empty(m, np.int64), 0
+    near, v, q, values, work = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3), np.empty(max(n, k))
+    highest, everywhere, nowhere = np.full(n_t, np.inf), np.full(m, apart), np.empty(0, np.bool_)
+    atom_own, kept_own = _own(atom_means, atom_v), np.empty(m)
+    for j in range(m):
+        own = face[j] if face.shape[0] > 0 else nowhere
+        free = allowed[j] if allowed.shape[0] > 0 else nowhere
+        near[0] = means[j]
+        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0], work)
+        factor, left = 0.0, values[0] > -np.inf
+        for step in range(leaps + steps):
+            if not left or factor < 0.0:
+                break
+            if step >= leaps:
+                factor = _step_up(kind, beta, u, ut, log_a, own, free, factor, near, v, q, values, work)
+            elif _leap_ahead(kind, beta, u, ut, log_a, own, free, near, v, q, values, work):
+                factor = -1.0
+            left = not _meets(beta, near[0], v[0], own, values[0], atom_means, atom_v, atom_own, atom_face, highest, radius, n_t)
+            left = left and not _meets(
+                beta, near[0], v[0], own, values[0], kept, kept_v, kept_own, kept_face, reached, everywhere, count
+            )
+        if left:
+            kept[count], kept_v[count], reached[count], which[count] = near[0], v[0], values[0], j
+            kept_own[count] = _own(near[:1], v[:1])[0]
+            for y in range(own.shape[0]):
+                kept_face[count, y] = own[y]
+            count += 1
+    return kept[:count].copy(), reached[:count].copy(), which[:count].copy()

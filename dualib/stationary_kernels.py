@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import FEW, helper
+from dualib.jit import helper
 from dualib.kernels import square
-from dualib.linear_kernels import eliminate, factorize, product, substitute
+from dualib.linear_kernels import across, eliminate, factorize, product, substitute
 
 NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
 TINY = 1e-300
@@ -99,35 +99,22 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
 
 
 @helper
-def _across(a, b):  # type: ignore[no-untyped-def]
-    """A (m, n) times the transpose of b (k, n)."""
-    if b.size > FEW:
-        return np.dot(a, b.T)
-    result = np.zeros((a.shape[0], b.shape[0]))
-    for i in range(a.shape[0]):
-        for j in range(b.shape[0]):
-            for x in range(a.shape[1]):
-                result[i, j] += a[i, x] * b[j, x]
-    return result
-
-
-@helper
 def _respond(rows, c, solved):  # type: ignore[no-untyped-def]
     """(c - Y^T Y)^-1 Y^T = Y^T (c - Y Y^T)^-1 of one cluster, by the smaller of the two; False where that is singular."""
     k, count = rows.shape
     if k <= count:
-        own = -_across(rows, rows)
+        own = -across(rows, rows)
         for i in range(k):
             own[i, i] += c
         solved[:] = rows
         return eliminate(own, solved)
-    across = rows.T.copy()
-    own = -_across(across, across)
+    turned = rows.T.copy()
+    own = -across(turned, turned)
     for i in range(count):
         own[i, i] += c
-    if not eliminate(own, across):
+    if not eliminate(own, turned):
         return False
-    solved[:] = across.T
+    solved[:] = turned.T
     return True
 
 
@@ -253,9 +240,9 @@ def directions(  # type: ignore[no-untyped-def]
                 x = source[first + j]
                 pulls[i, j] = root_post[t, x] * right[i, x]
         block = _block(rows, start, t, k)
-        rest = naturals[t] - _across(pulls, block)
+        rest = naturals[t] - across(pulls, block)
         answers = product(rest, _block(solved, start, t, k))
-        moved = _across(answers[:1], block)
+        moved = across(answers[:1], block)
         length = 0.0
         for y in range(k):
             move = (rest[0, y] + moved[0, y]) / (c[t] + NUDGE)
