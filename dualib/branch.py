@@ -1,9 +1,7 @@
 """Local continuation in beta: a branch of solutions on one set of atoms, and where c touches 1 along it.
 
-On a fixed set of atoms the stationary point z(beta) = (w, M) moves by the implicit ODE ``dz/dbeta = -H^-1 dg/dbeta`` (g the scaled
-gradient, H the Hessian of `local.Curvature`). Newton's first step at the new beta from the old point is Euler's step of this ODE
-to first order, and the further ones correct it; a step that does not converge is halved. Nothing here asks whether the branch
-is optimal: a branch can be followed past its loss of optimality, which is how that loss is located from both sides.
+A step of `dualib.continuation` that does not converge is made shorter. Nothing in a branch asks whether it is optimal: it can be
+followed past its loss of optimality, which is how that loss is located from both sides.
 """
 
 from __future__ import annotations
@@ -15,17 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dualib.continuation import SAME, Point
 from dualib.distortions import Array
-from dualib.newton_kernels import NOTHING
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, newton_steps, sweep
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance
 from dualib.search import log_c, rise, softest_tilts
-from dualib.stationary import in_kernel, stationary_step
 
-_CORRECTED = 1e-12
-_ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
-_SAME = 1e-6  # squared natural distance below which two points are one
 _SMALLEST_STEP = 1e-7  # in log beta
-_MOST_NEWTON = 6  # of one step: where more would be needed a shorter step is better
+_APART = 1e-9  # in log beta: points that a cubic may join
 _SHORTER = 0.3  # of a step that failed: where a branch ends, each failure costs as much as several steps
 _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
@@ -42,27 +36,6 @@ _MOST_TRIES = 400  # steps of one branch; the hardest that lead to an event take
 POSITIVE = 1e-13  # log c above this is a violation
 
 
-def correct(problem: Problem, beta: float, atoms: Atoms, max_newton: int = 12) -> Sweep | None:
-    """The stationary point on these atoms by undamped Newton steps; None where they diverge or an atom would lose its weight."""
-    if in_kernel(problem, atoms):
-        settled, atoms, *_ = newton_steps(problem, beta, atoms, goal=_CORRECTED, most=max_newton, end=NOTHING)
-        return sweep(problem, beta, atoms) if settled else None
-    state = sweep(problem, beta, atoms)
-    for _ in range(max_newton):
-        if state.residual <= _CORRECTED or not math.isfinite(state.residual):
-            break
-        proposal = stationary_step(problem, state)
-        if proposal is None or len(proposal) != len(atoms):
-            return None
-        trial = sweep(problem, beta, proposal)
-        if not math.isfinite(trial.objective) or trial.residual > 2.0 * max(state.residual, 0.1):
-            return None
-        if trial.residual > 0.5 * state.residual and state.residual < _ROUNDING:
-            break
-        state = trial
-    return state if state.residual < _ROUNDING else None
-
-
 class BrokenBranch(ArithmeticError):
     """A branch could not be followed between two betas that it was known to reach."""
 
@@ -73,32 +46,50 @@ class Branch:
     def __init__(self, problem: Problem, state: Sweep) -> None:
         self.problem = problem
         self.states: dict[float, Sweep] = {state.beta: state}
+        self._points: dict[float, Point | None] = {}
         self._tries = 0
-
-    def nearest(self, beta: float) -> Sweep:
-        """The known state nearest to `beta` in ratio."""
-        return self.states[min(self.states, key=lambda known: abs(math.log(known / beta)))]
 
     def at(self, beta: float, first: float = 0.5, smallest: float = _SMALLEST_STEP) -> Sweep | None:
         """The state at `beta`, by steps in log beta, the `first` and all not below `smallest`; None where it does not get there."""
         step = first
         while beta not in self.states:
-            start = self.nearest(beta)
+            start, other = self._nearest(beta)
+            if start is None:
+                return None
             away = math.log(beta / start.beta)
-            target = beta if abs(away) <= step else start.beta * math.exp(math.copysign(step, away))
-            guess = self._predicted(start, target)
             self._tries += 1
             if self._tries > _MOST_TRIES:  # it winds around a fold in the smallest of steps
                 return None
-            state = correct(self.problem, target, guess or start.atoms, _MOST_NEWTON)
-            if state is not None and continuous(self.problem, target, start.atoms, state.atoms):
-                self.states[target] = state
-                step *= 2.0
+            if abs(away) <= step:
+                state = start.corrected(self.problem, other, beta)
+                reached = state is not None
+                if state is not None:
+                    self.states[beta] = state
             else:
-                step = _SHORTER * min(step, abs(away))
-                if step < smallest:
-                    return None
+                target = start.beta * math.exp(math.copysign(step, away))
+                point = start.stepped(self.problem, other, target)
+                reached = point is not None
+                if point is not None:
+                    self._points[target] = point
+            step = 2.0 * step if reached else _SHORTER * min(step, abs(away))
+            if not reached and step < smallest:
+                return None
         return self.states[beta]
+
+    def _nearest(self, beta: float) -> tuple[Point | None, Point | None]:
+        """The known point nearest to `beta` in ratio, and the next one that is not all but the same."""
+
+        def ratio(known: float) -> float:
+            return abs(math.log(known / beta))
+
+        nearest = min((*self.states, *self._points), key=ratio)
+        if nearest not in self._points:
+            self._points[nearest] = Point.reached(self.problem, nearest, self.states[nearest].atoms)
+        start = self._points[nearest]
+        others = [
+            known for known, point in self._points.items() if point is not None and abs(math.log(known / nearest)) > _APART
+        ]
+        return start, self._points[min(others, key=ratio)] if others else None
 
     def between(self, beta: float) -> Sweep:
         """The state at a beta between known ones, which the branch is known to reach."""
@@ -106,32 +97,6 @@ class Branch:
         if state is None:
             raise BrokenBranch(f"the branch breaks off near beta = {beta!r}")
         return state
-
-    def _predicted(self, start: Sweep, beta: float) -> Atoms | None:
-        """Linear extrapolation in log beta through the two nearest states, where their distance allows it."""
-        others = [known for known in self.states if known != start.beta]
-        if not others or self.problem.support is not None:
-            return None
-        other = self.states[min(others, key=lambda known: abs(math.log(known / beta)))]
-        away = math.log(start.beta / other.beta)
-        share = math.log(beta / start.beta) / away
-        if abs(away) < 1e-9 or abs(share) > 2.0:
-            return None
-        weights = start.atoms.weights * (start.atoms.weights / other.atoms.weights) ** share
-        means = start.atoms.means + share * (start.atoms.means - other.atoms.means)
-        return Atoms(weights, means, start.atoms.face).normalised()
-
-
-def continuous(problem: Problem, beta: float, old: Atoms, new: Atoms) -> bool:
-    """Whether each atom is still itself: nearer to its old place than to any other atom's, and none coincide."""
-    if len(new) == 1 or problem.distortion.fixed_atoms:
-        return True
-    between = distance_matrix(problem, beta, new, new)
-    np.fill_diagonal(between, np.inf)
-    if between.min() < _SAME:
-        return False
-    moved = natural_distance(problem, beta, old, new)
-    return bool((moved < between.min(axis=1)).all())
 
 
 def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 6) -> tuple[Atoms, Array]:
@@ -306,9 +271,9 @@ def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
         keep = ~(points.means @ state.atoms.means.T > 0.5).any(axis=1)
         order = np.unique(np.argmax(points.means, axis=1), return_index=True)[1]
         return points.pick(np.array([j for j in np.sort(order) if keep[j]], dtype=int))
-    away = np.asarray(~(distance_matrix(problem, state.beta, points, state.atoms) < _SAME).any(axis=1))
+    away = np.asarray(~(distance_matrix(problem, state.beta, points, state.atoms) < SAME).any(axis=1))
     points = points.pick(away)
-    close = distance_matrix(problem, state.beta, points, points) < _SAME
+    close = distance_matrix(problem, state.beta, points, points) < SAME
     first = [j for j in range(len(points)) if not close[j, :j].any()]
     return points.pick(np.array(first, dtype=int))
 

@@ -22,7 +22,7 @@ from dualib.vanishing import Vanishing
 _BEYOND = 1e-5  # how far past an event, in log beta, the path is solved again
 _NEAREST = 2e-7  # ... or if need be almost this near
 _CLOSEST = 1e-8  # brackets below this, in log beta, are not divided further
-_LEAST_STEP = 0.02  # of a branch across an interval, in its width: a branch that needs less breaks off there
+_LEAST_STEP = 0.005  # of a branch across an interval, in its width: a branch that needs less breaks off there
 _CROWDED = 1e-3  # in log beta
 _ONE_PIECE = 1e-4  # squared natural distance within which the two ends of a piece agree
 
@@ -44,7 +44,7 @@ class _Patience:
     def steps(self, beta: float, smallest: float) -> dict[str, float]:
         """The first and the smallest step of a branch from `beta`: small beside an event, where the branch may be steep."""
         step = self.beside.get(beta, 0.5)
-        return {"first": step, "smallest": min(step, smallest)}
+        return {"first": step, "smallest": min(0.1 * step, smallest)}
 
 
 def events_between(path: Path, low: float, high: float, patience: _Patience | None = None) -> list[Event]:

@@ -31,7 +31,7 @@ FEW, MORE = (
     64,
     256,
 )  # numbers in any array argument, up to which a kernel may be interpreted; where the work is as many numbers
-_MODULES = ("kernels", "newton_kernels", "search_kernels", "bound_kernels", "sparse_kernels")
+_MODULES = ("kernels", "stationary_kernels", "newton_kernels", "search_kernels", "bound_kernels", "sparse_kernels")
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _lock = threading.RLock()
 _warned = False

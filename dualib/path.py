@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from dualib.assemble import assemble
-from dualib.branch import Branch, Loss, correct
+from dualib.branch import Branch, Loss
+from dualib.continuation import correct
 from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, join
@@ -19,6 +20,7 @@ from dualib.solver import status_of, warn_unless_converged
 from dualib.vanishing import Descent, Vanishing
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
+_EFFORT_ALONG = 0.5  # of the search at a point of a followed branch, whose maxima are known from a point above
 _EFFORT_BESIDE = 0.25  # of the search beside an event, whose maxima are known from its other side
 _FOLLOWED = 3_000  # unknowns up to which a branch is followed by Newton's method
 _FARTHEST = 0.7  # ... and how far, in log beta
@@ -145,7 +147,7 @@ class Path:
         descent = self._descent(near.state.beta) if beta < near.state.beta else None
         if descent is not None:
             state = descent.at(beta)
-            return None if state is None else self._certified(state, near.maxima.points, 1)
+            return None if state is None else self._certified(state, near.maxima.points, 1, _EFFORT_ALONG)
         if size_of(near.state.atoms, self.problem) > _FOLLOWED or abs(math.log(beta / near.state.beta)) > _FARTHEST:
             return None
         branch = Branch(self.problem, near.state)

@@ -19,6 +19,7 @@ from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
 from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
+from dualib.stationary_kernels import spreads_known
 
 MOST_FACES = 1000
 _FEW_FEATURES, _AT_ONCE = (
@@ -228,6 +229,11 @@ class Problem:
     def stability(self, atoms: Atoms, members: Array) -> Array:
         """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1."""
         k = self.U.shape[1]
+        if self.known is not None and k <= self.n:
+            _, means, face, _ = self.for_kernels(atoms)
+            spreads = np.empty((len(atoms), k, k))
+            spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, np.array(members), spreads)
+            return np.maximum(np.linalg.eigvalsh(spreads)[:, -1], 0.0)
         if k <= min(self.n, _FEW_FEATURES) and members.size * k <= _AT_ONCE:
             rows = self.whitened(atoms) * np.sqrt(members)[:, :, None]
             return np.maximum(np.linalg.eigvalsh(np.matmul(rows.transpose(0, 2, 1), rows))[:, -1], 0.0)

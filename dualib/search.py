@@ -314,13 +314,24 @@ def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: At
 
 
 def _ascended(
-    problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array, *, leaps: int, steps: int, apart: float
+    problem: Problem,
+    beta: float,
+    log_a: Array,
+    points: Atoms,
+    atoms: Atoms,
+    radius: Array,
+    *,
+    leaps: int,
+    steps: int,
+    apart: float,
 ) -> Atoms:
     """`dualib.search_kernels.ascend_known` on points."""
     _, *arrays = problem.for_kernels(points)
     _, atom_means, atom_face, _ = problem.for_kernels(atoms)
     common = (problem.known, beta, problem.U, problem.UT, log_a)
-    means, _, which = ascend_known(*common, *arrays, atom_means, problem.link(atoms)[0], atom_face, radius, leaps, steps, apart)
+    means, _, which = ascend_known(
+        *common, *arrays, atom_means, problem.link(atoms)[0], atom_face, radius, leaps, steps, apart
+    )
     return Atoms(points.weights[which], means, None if points.face is None else points.face[which])
 
 

@@ -268,7 +268,9 @@ def ascend_known(  # type: ignore[no-untyped-def]
                 factor = _step_up(kind, beta, u, ut, log_a, own, free, factor, near, v, q, values, work)
             elif _leap_ahead(kind, beta, u, ut, log_a, own, free, near, v, q, values, work):
                 factor = -1.0
-            left = not _meets(beta, near[0], v[0], own, values[0], atom_means, atom_v, atom_own, atom_face, highest, radius, n_t)
+            left = not _meets(
+                beta, near[0], v[0], own, values[0], atom_means, atom_v, atom_own, atom_face, highest, radius, n_t
+            )
             left = left and not _meets(
                 beta, near[0], v[0], own, values[0], kept, kept_v, kept_own, kept_face, reached, everywhere, count
             )

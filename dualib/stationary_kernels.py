@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper
+from dualib.jit import helper, kernel
 from dualib.kernels import square
 from dualib.linear_kernels import across, eliminate, factorize, product, substitute
 
@@ -72,12 +72,7 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
                 for x in range(n):
                     centre[x] += v[t, y] * (ut[y, x] - means[t, y])
         for y in range(k):
-            if face.shape[0] > 0 and not face[t, y]:
-                root = 0.0
-            elif kind == 0:
-                root = 1.0 / np.sqrt(max(means[t, y], TINY))
-            else:
-                root = np.sqrt(v[t, y])
+            root = _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
             for x in range(n):
                 whole[y, x] = (ut[y, x] - means[t, y] - centre[x]) * root
                 energy[x] += whole[y, x] * whole[y, x]
@@ -96,6 +91,35 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
         if total > start[t] and not _respond(block, c[t] + NUDGE, _block(solved, start, t, k)):
             return False
     return True
+
+
+@kernel("void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, :, ::1])")
+def spreads_known(kind, ut, means, v, face, members, spreads):  # type: ignore[no-untyped-def]
+    """``R_t^T Cov_t(U) R_t`` of each cluster, where R R^T = J, into `spreads` (n_t, k, k); members (n_t, n) are p(x|t)."""
+    n_t, k = means.shape
+    n = members.shape[1]
+    rows, centre = np.empty((k, n)), np.empty(n)
+    for t in range(n_t):
+        centre[:] = 0.0
+        if kind == 1:
+            for y in range(k):
+                for x in range(n):
+                    centre[x] += v[t, y] * (ut[y, x] - means[t, y])
+        for x in range(n):
+            members[t, x] = np.sqrt(members[t, x])
+        for y in range(k):
+            root = _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
+            for x in range(n):
+                rows[y, x] = (ut[y, x] - means[t, y] - centre[x]) * root * members[t, x]
+        spreads[t] = across(rows, rows)
+
+
+@helper
+def _root(kind, mean, v, on_face):  # type: ignore[no-untyped-def]
+    """The diagonal of R, where R R^T = J: of the dual IB after its rows have been centred."""
+    if not on_face:
+        return 0.0
+    return 1.0 / np.sqrt(max(mean, TINY)) if kind == 0 else np.sqrt(v)
 
 
 @helper
@@ -186,12 +210,7 @@ def _natural(kind, mean, v, face, forces, scale, natural):  # type: ignore[no-un
             for y in range(k):
                 centre += v[y] * forces[i, y]
         for y in range(k):
-            if face.shape[0] > 0 and not face[y]:
-                natural[i, y] = 0.0
-            elif kind == 0:
-                natural[i, y] = scale * forces[i, y] / np.sqrt(max(mean[y], TINY))
-            else:
-                natural[i, y] = scale * (forces[i, y] - centre) * np.sqrt(v[y])
+            natural[i, y] = scale * (forces[i, y] - centre) * _root(kind, mean[y], v[y], face.shape[0] == 0 or face[y])
 
 
 @helper

@@ -10,26 +10,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
-from dualib.branch import continuous, correct
+from dualib.continuation import Point, correct
 from dualib.distortions import Array
-from dualib.problem import Atoms, Problem, Sweep, sweep
-from dualib.stationary import point_and_tangent
+from dualib.problem import Problem, Sweep, sweep
 
-Number = TypeVar("Number", float, Array)
 _AGREED = 5e-8  # difference of two orders of extrapolation, in log beta, below which the state beside the root is next
 _BESIDE = 2e-7  # in log beta: how far above the root the state with the cluster is given
 _LONGEST = 0.2  # step in log beta
 _FIRST = 0.5  # part of the way to the root of the tangent that a first step goes
 _LEFT, _MARGIN = 0.02, 5.0  # part of the way to a root that a step leaves, or else this many times what is unsure of it
 _STEEP = 100.0  # a weight that falls faster than this by log beta is about to fold, not to cross 0
-_FARTHEST_AHEAD = 3.0  # a cubic is trusted this many times the length that it was fitted on
 _LOOSE = 1e-8  # residual above which one step of Newton's method does not end at rounding
 _SMALLEST = 1e-3  # of a step allowed, after failures
-_MOST_NEWTON = 6
 _TIE = 1e-6  # roots nearer to each other than this, in log beta, are one event of several clusters
 
 
@@ -63,8 +58,8 @@ class Descent:
     def __init__(self, problem: Problem, state: Sweep) -> None:
         self.problem, self.top, self._first = problem, state.beta, state
         self.vanishings: list[Vanishing] = []  # by falling beta
-        first = _Point.reached(problem, state.beta, state.atoms)
-        self._pieces: list[list[_Point]] = [[] if first is None else [first]]  # between the vanishings, by falling beta
+        first = Point.reached(problem, state.beta, state.atoms)
+        self._pieces: list[list[Point]] = [[] if first is None else [first]]  # between the vanishings, by falling beta
         self._ended = first is None
         self._allowed = 1.0
         self._reached = state.beta
@@ -119,7 +114,7 @@ class Descent:
             self._allowed *= 0.25
         return False
 
-    def _vanish(self, point: _Point, before: _Point, roots: Array, t: int, root: float) -> bool:
+    def _vanish(self, point: Point, before: Point, roots: Array, t: int, root: float) -> bool:
         """Go through the root of the weight of cluster t, which a state right above it, known to rounding, tells to rounding.
 
         False where the root is not where it seemed to be, or is no simple one.
@@ -130,7 +125,7 @@ class Descent:
         above = point.beta * math.exp(_BESIDE - root)
         beside = point.stepped(self.problem, before, above)
         if beside is not None and beside.loose > _LOOSE:
-            beside = _Point.reached(self.problem, above, beside.atoms)
+            beside = Point.reached(self.problem, above, beside.atoms)
         if beside is None or not beside.weights[t] > 0.0:
             return False
         left = float(beside.atoms.weights[t] / beside.weights[t])
@@ -138,7 +133,7 @@ class Descent:
             return False
         beta = above * math.exp(-left)
         start = point.predicted(before, beta).pick(others)
-        following = _Point.reached(self.problem, beta, start.normalised()) if (start.weights > 0.0).all() else None
+        following = Point.reached(self.problem, beta, start.normalised()) if (start.weights > 0.0).all() else None
         rest = None if following is None else correct(self.problem, beta, following.atoms)
         if following is None or rest is None or len(rest.atoms) != int(others.sum()):
             return False
@@ -146,91 +141,3 @@ class Descent:
         self._pieces.append([following])
         self._reached, self._allowed = beta, 1.0
         return True
-
-
-@dataclass(frozen=True)
-class _Point:
-    """Atoms of the branch with the derivatives of their weights and means by log beta.
-
-    `loose` is the residual of the atoms that the derivatives are of: those before the last step of Newton's method.
-    """
-
-    beta: float
-    atoms: Atoms
-    weights: Array
-    means: Array
-    loose: float
-
-    @classmethod
-    def reached(cls, problem: Problem, beta: float, atoms: Atoms) -> _Point | None:
-        """The point of the branch at `beta` near these atoms; None where Newton's method does not settle."""
-        found = point_and_tangent(problem, beta, atoms, _MOST_NEWTON)
-        return None if found is None else cls(beta, *found)
-
-    def away(self, beta: float) -> float:
-        """How far `beta` is above, in log beta."""
-        return math.log(beta / self.beta)
-
-    def to_roots(self, before: _Point | None) -> Array:
-        """How far below each weight's root is by its parabola (by its tangent, at a first point), in log beta; inf without one."""
-        w, falling = self.atoms.weights, self.weights
-        bend = np.zeros(len(w)) if before is None else (before.weights - self.weights) / self.away(before.beta)
-        inside = falling**2 - 2.0 * bend * w
-        with np.errstate(all="ignore"):  # the smaller root of w - falling s + bend s^2 / 2, written without cancellation
-            roots = 2.0 * w / (falling + np.sqrt(inside))
-        return np.where((inside >= 0.0) & (roots > 0.0), roots, np.inf)
-
-    def root_of_cubic(self, before: _Point, t: int, guess: float) -> float:
-        """The same of one weight by the cubic that has both points' values and derivatives; inf where Newton's method fails."""
-        root = guess
-        for _ in range(8):
-            value, slope = self._weight(before, t, -root)
-            if not slope > 0.0:
-                return math.inf
-            root += value / slope
-            if abs(value) <= 1e-14 * abs(slope) * root:
-                break
-            if not 0.0 < root < 2.0 * guess:
-                return math.inf
-        return root
-
-    def _weight(self, before: _Point, t: int, s: float) -> tuple[float, float]:
-        ends = [(float(point.atoms.weights[t]), float(point.weights[t])) for point in (self, before)]
-        return _cubic(s, self.away(before.beta), *ends)
-
-    def predicted(self, other: _Point | None, beta: float) -> Atoms:
-        """The atoms at `beta` by the cubic through both points, or by the tangent; not normalised, nor all weights positive."""
-        s, atoms = self.away(beta), self.atoms
-        if other is not None and abs(s) <= _FARTHEST_AHEAD * abs(self.away(other.beta)):
-            length = self.away(other.beta)
-            weights = _cubic(s, length, (atoms.weights, self.weights), (other.atoms.weights, other.weights))[0]
-            means = _cubic(s, length, (atoms.means, self.means), (other.atoms.means, other.means))[0]
-        else:
-            weights, means = atoms.weights + s * self.weights, atoms.means + s * self.means
-        return Atoms(weights, means, atoms.face)
-
-    def corrected(self, problem: Problem, other: _Point | None, beta: float) -> Sweep | None:
-        """The branch at `beta` by the prediction and Newton's method; None where that does not settle on this branch."""
-        ahead = self._ahead(other, beta)
-        settled = None if ahead is None else correct(problem, beta, ahead, max_newton=_MOST_NEWTON)
-        return settled if settled is not None and continuous(problem, beta, self.atoms, settled.atoms) else None
-
-    def stepped(self, problem: Problem, before: _Point | None, beta: float) -> _Point | None:
-        """The point of the branch at `beta`, likewise."""
-        ahead = self._ahead(before, beta)
-        following = None if ahead is None else _Point.reached(problem, beta, ahead)
-        return following if following is not None and continuous(problem, beta, self.atoms, following.atoms) else None
-
-    def _ahead(self, other: _Point | None, beta: float) -> Atoms | None:
-        atoms = self.predicted(other, beta)
-        fine = (atoms.weights > 0.0).all() and np.isfinite(atoms.means).all()
-        return atoms.normalised() if fine else None
-
-
-def _cubic(s: float, length: float, here: tuple[Number, Number], there: tuple[Number, Number]) -> tuple[Number, Number]:
-    """Value and slope at s of the cubic with these values and slopes at 0 and at `length`."""
-    (value, slope), (value_there, slope_there) = here, there
-    chord = (value_there - value) / length
-    second = (3.0 * chord - 2.0 * slope - slope_there) / length
-    third = (slope + slope_there - 2.0 * chord) / length**2
-    return value + s * (slope + s * (second + s * third)), slope + s * (2.0 * second + 3.0 * s * third)

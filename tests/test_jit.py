@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import bound_kernels, bounds, jit, kernels, newton_kernels, search_kernels
+from dualib import bound_kernels, bounds, jit, kernels, newton_kernels, search_kernels, stationary_kernels
 from dualib.problem import Problem
 
 SCRIPT = """
@@ -102,6 +102,9 @@ def test_every_kernel_is_listed_with_its_one_signature():
         assert len(kernels.posterior.compile().signatures) == 1
 
 
+MODULES = (kernels, stationary_kernels, newton_kernels, search_kernels)
+
+
 def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[str, tuple]:
     """Arguments, made anew at each call, of every kernel that Python calls: a problem of up to 5 x 4 with up to 4 clusters."""
     n, k, n_t = rng.integers(2, 6), rng.integers(2, 5), rng.integers(1, 5)
@@ -124,6 +127,11 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "newton_known": (
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
             *(1e-13, 6, int(rng.integers(3))),
+        ),
+        "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, np.empty((n_t, k, k))),
+        "ascend_known": (
+            *(kind, beta, problem.U, problem.UT, log_a, means, face, allowed),
+            *(means[:1] + 0.01, rng.random((1, k)), face[:1], np.full(1, 1e-3), 2, 3, 1e-4),
         ),
         "rise_known": (kind, beta, problem.U, problem.UT, log_a, means, face, allowed, 4),
         "distances": (
@@ -151,7 +159,7 @@ def test_python_and_machine_code_agree_to_the_last_bit(kind, zeros):
     rng = np.random.default_rng([kind, zeros])
     for _ in range(40):
         for name, arguments in small_arguments(rng, kind, zeros).items():
-            kernel = next(vars(module)[name] for module in (kernels, newton_kernels, search_kernels) if name in vars(module))
+            kernel = next(vars(module)[name] for module in MODULES if name in vars(module))
             first, second = copied(arguments), copied(arguments)
             with np.errstate(all="ignore"):
                 answers = kernel.python(*first), kernel.compile()(*second)

@@ -5,7 +5,7 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
-from dualib.branch import correct
+from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import log_c, rise, search, starting_points

@@ -5,7 +5,8 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
-from dualib.branch import Branch, correct, find_loss
+from dualib.branch import Branch, find_loss
+from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import Curvature
 from dualib.problem import Atoms, Problem, sweep
