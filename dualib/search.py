@@ -24,6 +24,7 @@ _FACES_PER_SOURCE = 12
 _PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
+_NOTHING = 1e-100  # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
@@ -224,11 +225,12 @@ def _off_their_faces(problem: Problem, beta: float, log_a: Array, atoms: Atoms, 
     """
     if problem.known != ARITHMETIC or atoms.face is None:
         return None
-    t, x = np.nonzero(~problem.allowed(atoms.face))
-    off = np.where(atoms.face[t], 0.0, problem.py_x[x])
+    face = atoms.face & (atoms.means > _NOTHING)
+    t, x = np.nonzero(~problem.allowed(face))
+    off = np.where(face[t], 0.0, problem.py_x[x])
     pi = off.sum(axis=1)
     with np.errstate(all="ignore"):
-        on = np.where(atoms.face[t], problem.py_x[x] * np.log(atoms.means[t]), 0.0)
+        on = np.where(face[t], problem.py_x[x] * np.log(atoms.means[t]), 0.0)
         on = np.where(problem.py_x[x] > 0.0, on, 0.0).sum(axis=1)
         inner = np.where(off > 0.0, off * np.log(off / pi[:, None]), 0.0).sum(axis=1)
         log_height = log_a[x] + beta * (on + inner)
@@ -303,6 +305,7 @@ def search(
 def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Points some way up log c, best first, without those that come to an atom, or to another point, on the way."""
     if problem.known is not None:
+        points = points.pick(np.argsort(-log_c(problem, beta, log_a, points)[0], kind="stable"))  # what comes first stays
         points = _ascended(problem, beta, log_a, points, atoms, radius, leaps=_CLIMBS, steps=0, apart=_COARSE)
         return _prune(problem, beta, log_a, points, atoms, radius, _COARSE)
     for round_ in range(_CLIMBS):
