@@ -18,7 +18,8 @@ from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.local import coalesce, polish, tidy
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
-from dualib.search import Maxima, fewest_atoms, reweight, search
+from dualib.search import Maxima, search
+from dualib.weights import fewest_atoms, reweight
 
 MAX_ROUNDS = 40
 _HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search

@@ -15,9 +15,10 @@ from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.results import Solution
-from dualib.search import Maxima, reweight
+from dualib.search import Maxima
 from dualib.solver import status_of, warn_unless_converged
 from dualib.vanishing import Descent, Vanishing
+from dualib.weights import reweight
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _EFFORT_ALONG = 0.5  # of the search at a point of a followed branch, whose maxima are known from a point above

@@ -18,11 +18,12 @@ from dualib.memory import check_solvable
 from dualib.optimise import Outcome, sort_atoms
 from dualib.path import Path
 from dualib.problem import Atoms, Sweep, join, sweep
-from dualib.search import fewest_atoms, search
+from dualib.search import search
 from dualib.solver import check_options, status_of, warn_unless_converged
 from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 from dualib.warnings import convergence_collected
+from dualib.weights import fewest_atoms
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
