@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.continuation import SAME, Point
+from dualib.continuation import SAME, Point, continuous, correct
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance
 from dualib.search import log_c, rise, softest_tilts
@@ -53,31 +53,40 @@ class Branch:
         """The state at `beta`, by steps in log beta, the `first` and all not below `smallest`; None where it does not get there."""
         step = first
         while beta not in self.states:
-            start, other = self._nearest(beta)
-            if start is None:
-                return None
-            away = math.log(beta / start.beta)
             self._tries += 1
             if self._tries > _MOST_TRIES:  # it winds around a fold in the smallest of steps
                 return None
-            if abs(away) <= step:
-                state = start.corrected(self.problem, other, beta)
-                reached = state is not None
-                if state is not None:
-                    self.states[beta] = state
-            else:
-                target = start.beta * math.exp(math.copysign(step, away))
-                point = start.stepped(self.problem, other, target)
-                reached = point is not None
-                if point is not None:
-                    self._points[target] = point
+            start, away = self._step(beta, step)
+            reached = start is not None
             step = 2.0 * step if reached else _SHORTER * min(step, abs(away))
             if not reached and step < smallest:
                 return None
         return self.states[beta]
 
-    def _nearest(self, beta: float) -> tuple[Point | None, Point | None]:
-        """The known point nearest to `beta` in ratio, and the next one that is not all but the same."""
+    def _step(self, beta: float, longest: float) -> tuple[float | None, float]:
+        """One step towards `beta`, kept where it succeeds: where it led, None where it failed, and how far away `beta` was."""
+        nearest, start, other = self._nearest(beta)
+        away = math.log(beta / nearest)
+        target = beta if abs(away) <= longest else nearest * math.exp(math.copysign(longest, away))
+        predicted = start is not None and start.ahead(other, target) is not None
+        if start is not None and predicted and target != beta:
+            point = start.stepped(self.problem, other, target)
+            if point is not None:
+                self._points[target] = point
+            return None if point is None else target, away
+        if start is not None and predicted:
+            state = start.corrected(self.problem, other, target)
+        else:  # no tangent, or not one that leads anywhere, as where two clusters all but coincide
+            atoms = self.states[nearest].atoms if start is None else start.atoms
+            state = correct(self.problem, target, atoms)
+            if state is not None and not continuous(self.problem, target, atoms, state.atoms):
+                state = None
+        if state is not None:
+            self.states[target] = state
+        return None if state is None else target, away
+
+    def _nearest(self, beta: float) -> tuple[float, Point | None, Point | None]:
+        """The known beta nearest to this one in ratio, its point, and the next point that is not all but the same."""
 
         def ratio(known: float) -> float:
             return abs(math.log(known / beta))
@@ -89,7 +98,7 @@ class Branch:
         others = [
             known for known, point in self._points.items() if point is not None and abs(math.log(known / nearest)) > _APART
         ]
-        return start, self._points[min(others, key=ratio)] if others else None
+        return nearest, start, self._points[min(others, key=ratio)] if others else None
 
     def between(self, beta: float) -> Sweep:
         """The state at a beta between known ones, which the branch is known to reach."""

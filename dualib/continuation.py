@@ -122,17 +122,18 @@ class Point:
 
     def corrected(self, problem: Problem, other: Point | None, beta: float) -> Sweep | None:
         """The branch at `beta` by the prediction and Newton's method; None where that does not settle on this branch."""
-        ahead = self._ahead(other, beta)
+        ahead = self.ahead(other, beta)
         settled = None if ahead is None else correct(problem, beta, ahead, max_newton=MOST_NEWTON)
         return settled if settled is not None and continuous(problem, beta, self.atoms, settled.atoms) else None
 
     def stepped(self, problem: Problem, before: Point | None, beta: float) -> Point | None:
         """The point of the branch at `beta`, likewise."""
-        ahead = self._ahead(before, beta)
+        ahead = self.ahead(before, beta)
         following = None if ahead is None else Point.reached(problem, beta, ahead)
         return following if following is not None and continuous(problem, beta, self.atoms, following.atoms) else None
 
-    def _ahead(self, other: Point | None, beta: float) -> Atoms | None:
+    def ahead(self, other: Point | None, beta: float) -> Atoms | None:
+        """The prediction as atoms; None where that is none."""
         atoms = self.predicted(other, beta)
         fine = (atoms.weights > 0.0).all() and np.isfinite(atoms.means).all()
         return atoms.normalised() if fine else None
