@@ -156,6 +156,7 @@ def test_ctrl_c_from_the_keyboard_returns_control(tmp_path):
     """A real signal to a real process, sent when the third point is done."""
     code = (
         "import os, signal, sys, dualib\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent in the background ignores it
         "def progress(done, total):\n"
         "    if done == 3: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.exit(0 if dualib.anneal(dualib.datasets.toy(), 'ib', [2.0, 5.0, 9.0],"
