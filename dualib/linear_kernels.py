@@ -78,14 +78,29 @@ def combined(weights, rows, result):  # type: ignore[no-untyped-def]
 
 
 @helper
+def _pivot(a, j):  # type: ignore[no-untyped-def]
+    """The row from j on whose entry in column j is largest."""
+    pivot = j
+    for i in range(j + 1, a.shape[0]):
+        if abs(a[i, j]) > abs(a[pivot, j]):
+            pivot = i
+    return pivot
+
+
+@helper
+def _subtract_row(row, factor, other):  # type: ignore[no-untyped-def]
+    """Row less a multiple of another."""
+    for x in range(row.shape[0]):
+        row[x] -= factor * other[x]
+
+
+@helper
 def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
     """Row i of a less a multiple of row j."""
     if a.shape[1] == 1:
         a[i, 0] -= factor * a[j, 0]
         return
-    low, high = a[i], a[j]
-    for x in range(low.shape[0]):
-        low[x] -= factor * high[x]
+    _subtract_row(a[i], factor, a[j])
 
 
 @helper
@@ -93,10 +108,7 @@ def eliminate(a, right):  # type: ignore[no-untyped-def]
     """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
     n, m = right.shape
     for j in range(n):
-        pivot = j
-        for i in range(j + 1, n):
-            if abs(a[i, j]) > abs(a[pivot, j]):
-                pivot = i
+        pivot = _pivot(a, j)
         if not abs(a[pivot, j]) > 0.0:
             return False
         if pivot != j:
@@ -108,9 +120,7 @@ def eliminate(a, right):  # type: ignore[no-untyped-def]
         for i in range(j + 1, n):
             factor = a[i, j] * inverse
             if factor != 0.0:
-                row, top = a[i, j + 1 :], a[j, j + 1 :]
-                for x in range(row.shape[0]):
-                    row[x] -= factor * top[x]
+                _subtract_row(a[i, j + 1 :], factor, a[j, j + 1 :])
                 _subtract(right, i, factor, j)
     for j in range(n - 1, -1, -1):
         for i in range(j + 1, n):
@@ -131,10 +141,7 @@ def factorize(a, pivots):  # type: ignore[no-untyped-def]
     for first in range(0, n, width):
         last = min(first + width, n)
         for j in range(first, last):
-            pivot = j
-            for i in range(j + 1, n):
-                if abs(a[i, j]) > abs(a[pivot, j]):
-                    pivot = i
+            pivot = _pivot(a, j)
             if not abs(a[pivot, j]) > 0.0:
                 return False
             pivots[j] = pivot
@@ -154,13 +161,6 @@ def factorize(a, pivots):  # type: ignore[no-untyped-def]
             for i in range(last, n):
                 _subtract_row(a[i, last:], 1.0, done[i - last])
     return True
-
-
-@helper
-def _subtract_row(row, factor, other):  # type: ignore[no-untyped-def]
-    """Row less a multiple of another."""
-    for x in range(row.shape[0]):
-        row[x] -= factor * other[x]
 
 
 @helper

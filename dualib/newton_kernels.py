@@ -162,9 +162,8 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     """
     n_t, k = means.shape
     n = px.shape[0]
-    both = np.empty(
-        (2, n_t * n * k)
-    )  # one block: memory that comes in many large pieces goes back to the system at every call
+    # one block: memory that comes in many large pieces goes back to the system at every call
+    both = np.empty((2, n_t * n * k))
     rows, solved = both[0], both[1]
     source, start = np.empty(n_t * n, np.int64), np.empty(n_t + 1, np.int64)
     root_post, system, pivots = np.empty((n_t, n)), np.empty((n + n_t, n + n_t)), np.empty(n + n_t, np.int64)

@@ -363,10 +363,7 @@ def newton_steps(
 ) -> tuple[bool, Atoms, Array, Array, float]:
     """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    try:
-        settled, weights, means, d_weights, d_means, last = newton_known(problem.known, beta, *arrays, goal, most, end)
-    except np.linalg.LinAlgError:
-        return False, atoms, np.zeros_like(atoms.weights), np.zeros_like(atoms.means), 0.0
+    settled, weights, means, d_weights, d_means, last = newton_known(problem.known, beta, *arrays, goal, most, end)
     return settled, Atoms(weights, means, atoms.face), d_weights, d_means, float(last)
 
 
