@@ -53,7 +53,7 @@ def applied(a, vector):  # type: ignore[no-untyped-def]
 @helper
 def across(a, b):  # type: ignore[no-untyped-def]
     """A (m, n) times the transpose of b (k, n)."""
-    if b.size > FEW:
+    if b.size > MORE:
         return np.dot(a, b.T)
     result = np.zeros((a.shape[0], b.shape[0]))
     for i in range(a.shape[0]):
@@ -66,7 +66,7 @@ def across(a, b):  # type: ignore[no-untyped-def]
 @helper
 def combined(weights, rows, result):  # type: ignore[no-untyped-def]
     """The sum of the rows (n, k) times the weights (n,), into `result` (k,)."""
-    if rows.size > FEW:
+    if rows.size > MORE:
         np.dot(weights, rows, result)
         return
     result[:] = 0.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import FEW, MORE, helper, kernel
+from dualib.jit import MORE, helper, kernel
 from dualib.kernels import responsibility as responsibility_kernel
 from dualib.kernels import softmax
 from dualib.linear_kernels import across, applied, combined, eliminate, product
@@ -199,7 +199,7 @@ def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, co
     here = 0.0
     for y in range(mean.shape[0]):
         here += mean[y] * v[y]
-    if count * mean.shape[0] > FEW:
+    if count * mean.shape[0] > MORE:
         cross, back = np.dot(means[:count], v), np.dot(vs[:count], mean)
     else:
         cross, back = applied(means[:count], v), applied(vs[:count], mean)
@@ -227,7 +227,8 @@ def _own(means, vs):  # type: ignore[no-untyped-def]
 @kernel(
     "Tuple((float64[:, ::1], float64[::1], int64[::1]))(int64, float64, float64[:, ::1], float64[:, ::1], float64[::1],"
     " float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[::1], int64,"
-    " int64, float64)"
+    " int64, float64)",
+    few=MORE,
 )
 def ascend_known(  # type: ignore[no-untyped-def]
     kind, beta, u, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius, leaps, steps, apart
