@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dualib.branch import PRECISION, Branch, BrokenBranch, Loss, find_loss, stability_numbers
+from dualib.branch import Branch, BrokenBranch, Loss, find_loss, stability_numbers
 from dualib.optimise import Outcome
 from dualib.path import Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
@@ -53,11 +53,10 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     below, above = path.outcomes[low], path.outcomes[high]
     if math.log(high / low) < _CLOSEST or patience.left <= 0:
         return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
+    found = _downward(path, low, high, patience)
+    if found is not None:
+        return found
     smallest = _LEAST_STEP * math.log(high / low)
-    if path.one_piece(low, high) or len(above.state.atoms) > len(below.state.atoms):
-        found = _vanishing(path, low, high, patience)
-        if found is not None:
-            return found
     rising = Branch(path.problem, below.state)
     reached = rising.at(high, **patience.steps(low, smallest))
     if reached is not None and _same(path.problem, reached, above.state):
@@ -78,40 +77,57 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     return events_between(path, low, middle, patience) + events_between(path, middle, high, patience)
 
 
-def _vanishing(path: Path, low: float, high: float, patience: _Patience) -> list[Event] | None:
-    """The events on the way down, as long as clusters vanish one by one; the rest of the interval is searched by all means.
+def _downward(path: Path, low: float, high: float, patience: _Patience) -> list[Event] | None:
+    """The events on the way down, as far as clusters vanish one by one, or are born; the rest is searched by all means.
 
-    None where not even the first event is of this kind.
+    None where not even the first event is of these kinds.
     """
     vanishings, end = path.vanishings(low, high)
-    outcome, beta = path.outcomes[high], high
+    outcome, beta, far = path.outcomes[high], high, path.outcomes[low]
     found: list[Event] = []
+    born, at = far, low
     for vanishing in vanishings:
         left = path.certified_beside(vanishing.rest, outcome)
         if left.gap > path.tol:
-            end = None
+            born, at = left, vanishing.state.beta
             break
         found.append(_appearance(path, vanishing, left, path.certified_at_once(vanishing.state, left)))
         outcome, beta = left, vanishing.beta
-    if end is not None and _same(path.problem, end, path.outcomes[low].state):
-        return found[::-1]
-    if not found:
+    if at == low and end is None and not found:
         return None
-    path.add(beta, outcome)
-    rest = events_between(path, low, beta, patience)
-    path.discard(beta)
-    return [*rest, *reversed(found)]
+    if at == low and end is not None and _same(path.problem, end, far.state):
+        return found[::-1]
+    if found:
+        path.add(beta, outcome)
+    rest = None if at == low and end is None else _birth(path, outcome, born, at, (low, beta), patience)
+    if rest is None and found:
+        rest = events_between(path, low, beta, patience)
+    if found:
+        path.discard(beta)
+    return None if rest is None else [*rest, *reversed(found)]
+
+
+def _birth(
+    path: Path, above: Outcome, hints: Outcome, end: float, interval: tuple[float, float], patience: _Patience
+) -> list[Event] | None:
+    """The events of an interval at whose upper end a branch begins that has lost optimality before `end`; None if not found."""
+    low, high = interval
+    falling = Branch(path.problem, above.state)
+    if falling.at(end, **patience.steps(high, _LEAST_STEP * math.log(high / end))) is None:
+        return None
+    loss = _loss(falling, high, end, hints, above)
+    return None if loss is None else _beyond(path, loss, low, high, patience, rising=False)
 
 
 def _appearance(path: Path, vanishing: Vanishing, below: Outcome, above: Outcome) -> Event:
     return Event(
         kind="appearance",
         beta=vanishing.beta,
-        interval=(vanishing.beta * (1.0 - PRECISION), vanishing.beta * (1.0 + PRECISION)),
+        interval=(vanishing.beta * (1.0 - vanishing.precision), vanishing.beta * (1.0 + vanishing.precision)),
         before=len(below.state.atoms),
         after=len(above.state.atoms),
         located=True,
-        precision=2.0 * PRECISION,
+        precision=2.0 * vanishing.precision,
         below=path.solution_of(below.state, below.state.atoms, below),
         above=path.solution_of(above.state, below.state.atoms, above),
     )

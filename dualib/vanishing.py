@@ -16,9 +16,11 @@ import numpy as np
 from dualib.continuation import Point, correct
 from dualib.distortions import Array
 from dualib.problem import Problem, Sweep, sweep
+from dualib.steep import PRECISION, beside, touch_below
 
 _AGREED = 5e-8  # difference of two orders of extrapolation, in log beta, below which the state beside the root is next
 _BESIDE = 2e-7  # in log beta: how far above the root the state with the cluster is given
+_NEAREST = 1e-9  # ... or how near it may come where even that is too far, above a branch that all but splits
 _LONGEST = 0.2  # step in log beta
 _FIRST = 0.5  # part of the way to the root of the tangent that a first step goes
 _LEFT, _MARGIN = 0.02, 5.0  # part of the way to a root that a step leaves, or else this many times what is unsure of it
@@ -40,12 +42,15 @@ class Vanishing:
     cluster : int
     rest : Sweep
         The branch without the cluster, at `beta`.
+    precision : float
+        Of `beta`, relative.
     """
 
     beta: float
     state: Sweep
     cluster: int
     rest: Sweep
+    precision: float = PRECISION
 
 
 class Descent:
@@ -101,7 +106,7 @@ class Descent:
             if unsure < _AGREED and cubic < _LONGEST and self._vanish(point, before, roots, t, cubic):
                 return True
         if nearest < _BESIDE or point.atoms.weights[t] > _STEEP * nearest:
-            return False
+            return self._fall(point, t, nearest)
         left = max(_LEFT * nearest, _MARGIN * unsure)
         longest = min(max(nearest - left, _FIRST * nearest), _LONGEST) if math.isfinite(nearest) else _LONGEST
         while self._allowed > _SMALLEST:
@@ -113,6 +118,22 @@ class Descent:
                 return True
             self._allowed *= 0.25
         return False
+
+    def _fall(self, point: Point, t: int, nearest: float) -> bool:
+        """Go to where a cluster that vanishes steeply begins, from below."""
+        touch = touch_below(self.problem, point, t, nearest)
+        if touch is None:
+            return False
+        above, away = None, _BESIDE
+        while above is None and away > _NEAREST:
+            above, away = beside(self.problem, touch, away), 0.1 * away
+        rest = correct(self.problem, touch.point.beta, touch.point.atoms)
+        if above is None or rest is None:
+            return False
+        self.vanishings.append(Vanishing(touch.point.beta, above, len(rest.atoms), rest, touch.precision))
+        self._pieces.append([touch.point])
+        self._reached, self._allowed = touch.point.beta, 1.0
+        return True
 
     def _vanish(self, point: Point, before: Point, roots: Array, t: int, root: float) -> bool:
         """Go through the root of the weight of cluster t, which a state right above it, known to rounding, tells to rounding.

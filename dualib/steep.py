@@ -1,0 +1,160 @@
+"""A cluster that vanishes steeply: its event found from below, where nothing is steep.
+
+Where a cluster is born beside another, which all but splits there, its weight first grows with a slope so large that the branch that
+has it seems to fold: neither its tangents nor polynomials in beta tell where the weight is 0. The branch that lacks the cluster
+passes through the event without any singularity. So there ``log c`` at the maximum that becomes the cluster is followed to its
+root by Newton's method in log beta; and from that root the branch that has the cluster is taken up anew."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualib.continuation import SAME, Point, continuous, correct
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
+from dualib.search import log_c, newton_means
+from dualib.search_kernels import LEAP
+from dualib.weights import reweight
+
+PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
+NOISE = 3e-13  # of log c along a branch
+_MOST_ROUNDS = 15
+_ROOT = 1e-13  # accuracy of the root, in log beta
+_APART = 1e-9  # squared natural distance from an atom, from which on a maximum is another than its own
+_BESIDE = 0.1  # squared natural distance of points whose heights are compared by the gradient between them
+_NODES, _SHARES = (0.5 * (part + shift) for part, shift in zip(np.polynomial.legendre.leggauss(8), (1.0, 0.0), strict=True))
+_MOST_STEPS = 20  # to a maximum of log c
+_AT_REST = 1e-28  # squared natural distance of the last such step
+_SETTLED = 1e-8  # ... of one that may be rounding, in that from the atom
+_DIFFERENCE = 1e-5  # in log beta, of the slope of log c
+_FARTHEST = 0.1  # below the point, in log beta
+_REDISTRIBUTED = 1.0  # squared natural distance up to which a neighbour takes over the cluster's members
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Where log c reaches 0 off the atoms of a branch, on the way up.
+
+    Attributes
+    ----------
+    point : Point
+        The branch there.
+    mean : Atoms
+        The point that touches, without weight.
+    precision : float
+        Of its beta, relative.
+    """
+
+    point: Point
+    mean: Atoms
+    precision: float
+
+
+def touch_below(problem: Problem, above: Point, t: int, away: float) -> Touch | None:
+    """The event at which cluster t of the branch above begins, sought from `away` below it, in log beta; None where that fails."""
+    start, mean = _without(problem, above, t), above.atoms.pick(np.array([t]))
+    mean = Atoms(np.zeros(1), mean.means, mean.face)
+    beta, lowest = above.beta * math.exp(-away), above.beta * math.exp(-_FARTHEST)
+    for _ in range(_MOST_ROUNDS):
+        here = Point.reached(problem, beta, start)
+        state = None if here is None else correct(problem, beta, here.atoms)
+        if here is None or state is None:
+            return None
+        top = _top(problem, state, mean)
+        if top is None:  # too low for a maximum of its own
+            beta = math.sqrt(beta * above.beta)
+            start = here.predicted(None, beta).normalised()
+            continue
+        mean, height, noise = top
+        slope = _slope(problem, here, mean)
+        if not slope > 0.0:
+            return None
+        step = height / slope
+        if abs(step) <= max(_ROOT, 0.1 * noise / slope):
+            return Touch(here, mean, max(PRECISION, noise / slope))
+        beta *= math.exp(-min(step, 0.1))
+        if not lowest < beta < above.beta:
+            return None
+        start = here.predicted(None, beta)
+        if not (start.weights > 0.0).all():
+            return None
+        start = start.normalised()
+    return None
+
+
+def _without(problem: Problem, point: Point, t: int) -> Atoms:
+    """The atoms without cluster t, whose members its neighbour takes over where that is near."""
+    atoms = point.atoms
+    others = np.flatnonzero(np.arange(len(atoms)) != t)
+    distance = distance_matrix(problem, point.beta, atoms.pick(np.array([t])), atoms.pick(others))[0]
+    j = others[int(np.argmin(distance))]
+    if distance.min() > _REDISTRIBUTED:
+        return atoms.pick(others).normalised()
+    weights, means = atoms.weights.copy(), atoms.means.copy()
+    weights[j] += weights[t]
+    means[j] = (atoms.weights[j] * means[j] + atoms.weights[t] * means[t]) / weights[j]
+    return Atoms(weights, means, atoms.face).pick(others)
+
+
+def _top(problem: Problem, state: Sweep, start: Atoms) -> tuple[Atoms, float, float] | None:
+    """The maximum of log c near `start`, its value, and what is rounding of it; None where that is none, or has run into an atom.
+
+    By undamped steps for a stationary point: where log c is so flat, a climb would stop at the rounding of its values.
+    """
+    log_a = np.log(problem.px) - state.log_z
+    mean, moved = start, math.inf
+    for _ in range(_MOST_STEPS):
+        _, q = log_c(problem, state.beta, log_a, mean)
+        stepped = Atoms(mean.weights, newton_means(problem, state.beta, mean, q, q @ problem.U), mean.face)
+        last, moved = moved, float(natural_distance(problem, state.beta, mean, stepped)[0])
+        if not moved < LEAP:
+            return None
+        mean = stepped
+        if moved < _AT_REST or (moved >= last and last < _SETTLED):
+            break
+    own = problem.atoms_from_members(q)  # back to a true mean
+    mean = Atoms(mean.weights, own.means, mean.face)
+    apart = float(distance_matrix(problem, state.beta, mean, state.atoms).min())
+    if not (moved < _SETTLED * apart and apart > _APART and float(natural_distance(problem, state.beta, start, mean)[0]) < LEAP):
+        return None
+    return mean, _height(problem, state, mean), NOISE * min(math.sqrt(apart), 1.0)
+
+
+def _height(problem: Problem, state: Sweep, mean: Atoms) -> float:
+    """Log c at a point, whose value near an atom is the integral of its gradient from there, where it is 0.
+
+    Between an atom that all but splits and what begins beside it log c differs by the fourth power of their distance, which would
+    be lost in the rounding of the values themselves.
+    """
+    log_a = np.log(problem.px) - state.log_z
+    distance = distance_matrix(problem, state.beta, mean, state.atoms)[0]
+    if distance.min() > _BESIDE:
+        return float(log_c(problem, state.beta, log_a, mean)[0][0])
+    atom = state.atoms.pick(np.array([int(np.argmin(distance))]))
+    step = mean.means - atom.means
+    way = Atoms(np.zeros(len(_NODES)), atom.means + _NODES[:, None] * step, None if mean.face is None else np.repeat(mean.face, len(_NODES), axis=0))
+    force = log_c(problem, state.beta, log_a, way)[1] @ problem.U - way.means
+    along = np.matmul(problem.jacobian(way), step[0])
+    return state.beta * float(_SHARES @ np.sum(force * along, axis=1))
+
+
+def _slope(problem: Problem, here: Point, mean: Atoms) -> float:
+    """The derivative by log beta, along the branch, of log c at a maximum: at fixed s, as the maximum has no slope in s."""
+    values = []
+    for step in (_DIFFERENCE, -_DIFFERENCE):
+        beta = here.beta * math.exp(step)
+        state = sweep(problem, beta, here.predicted(None, beta).normalised())
+        values.append(_height(problem, state, mean))
+    return (values[0] - values[1]) / (2.0 * _DIFFERENCE)
+
+
+def beside(problem: Problem, touch: Touch, away: float) -> Sweep | None:
+    """The branch that has the cluster, its last one, so far above the event, in log beta; None where Newton's method fails."""
+    beta = touch.point.beta * math.exp(away)
+    ahead = touch.point.predicted(None, beta).normalised()
+    seed = Atoms(np.array([away]), touch.mean.means, touch.mean.face)
+    start = reweight(problem, beta, join(ahead, seed), warm=0)
+    state = correct(problem, beta, start) if len(start) == len(ahead) + 1 else None
+    return state if state is not None and continuous(problem, beta, join(ahead, seed), state.atoms) else None
