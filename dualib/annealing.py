@@ -154,7 +154,7 @@ def anneal(
     found = _all_events(path, report) if events else _grid_events(path)
     report.close()
     path.warn()
-    return Curve([path.solution(beta) for beta in path.outcomes], events=found, onset=first)
+    return Curve([path.solution(beta) for beta in path.points()], events=found, onset=first)
 
 
 def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter) -> None:
@@ -176,8 +176,8 @@ def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter) -> 
 
 def _refine_shape(path: Path, report: Reporter) -> None:
     """Add the middle of intervals across which rate or relevance change too much, widest change first."""
-    while len(path.outcomes) < _MOST_POINTS:
-        betas = sorted(path.outcomes)
+    while len(path.points()) < _MOST_POINTS:
+        betas = path.points()
         rate = np.array([path.solution(beta).rate for beta in betas])
         relevance = np.array([path.solution(beta).relevance for beta in betas])
         step = np.maximum(_relative_steps(rate), _relative_steps(relevance))
@@ -191,8 +191,8 @@ def _refine_shape(path: Path, report: Reporter) -> None:
 
 def _refine_enclosure(path: Path, width: float, report: Reporter) -> None:
     """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
-    while len(path.outcomes) < _MOST_FOR_ENCLOSURE:
-        betas = sorted(path.outcomes)
+    while len(path.points()) < _MOST_FOR_ENCLOSURE:
+        betas = path.points()
         gaps = Enclosure.of([path.solution(beta) for beta in betas]).widths()
         gaps[np.diff(np.log(betas)) < 1e-9] = 0.0
         wide = np.flatnonzero(gaps > width)
@@ -210,7 +210,7 @@ def _all_events(path: Path, report: Reporter) -> list[Event]:
     """The events between all neighbouring points, from large beta to small; on large problems only bracketed."""
     if not can_follow(path):
         return _grid_events(path)
-    betas, found = sorted(path.outcomes), []
+    betas, found = path.points(), []
     report.expect(len(betas) - 1)
     for i in range(len(betas) - 1, 0, -1):
         found += events_between(path, betas[i - 1], betas[i])
@@ -222,7 +222,7 @@ def _all_events(path: Path, report: Reporter) -> list[Event]:
 
 def _grid_events(path: Path) -> list[Event]:
     """Changes of the number of clusters between neighbouring points: bracketed by the grid, not located."""
-    betas = sorted(path.outcomes)
+    betas = path.points()
     counts = [len(path.outcomes[beta].state.atoms) for beta in betas]
     return [bracketed(path, betas[i], betas[i + 1]) for i in range(len(betas) - 1) if counts[i] != counts[i + 1]]
 

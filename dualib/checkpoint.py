@@ -169,9 +169,9 @@ class RecordedPath(Path):
         self._checkpoint = checkpoint
         self._inside = False
 
-    def solve(self, beta: float, start: float | None = None) -> Outcome:
+    def solve_anew(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, or replay it."""
-        return self._point(["solve", beta, start], lambda: Path.solve(self, beta, start))
+        return self._point(["solve", beta, start], lambda: Path.solve_anew(self, beta, start))
 
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
         """Solve one beta past the loss of a branch, or replay it."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, stability_numbers
 from dualib.optimise import Outcome
-from dualib.path import Path
+from dualib.path import TOUCHES, Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Event, EventKind
 from dualib.vanishing import Vanishing
@@ -74,7 +74,8 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     middle = math.sqrt(low * high)
     path.solve(middle, high)
     patience.spend(math.log(high / low))
-    return events_between(path, low, middle, patience) + events_between(path, middle, high, patience)
+    upper = events_between(path, middle, high, patience)  # first: it may solve its lower end anew
+    return events_between(path, low, middle, patience) + upper
 
 
 def _downward(path: Path, low: float, high: float, patience: _Patience) -> list[Event] | None:
@@ -82,29 +83,67 @@ def _downward(path: Path, low: float, high: float, patience: _Patience) -> list[
 
     None where not even the first event is of these kinds.
     """
-    vanishings, end = path.vanishings(low, high)
-    outcome, beta, far = path.outcomes[high], high, path.outcomes[low]
-    found: list[Event] = []
-    born, at = far, low
-    for vanishing in vanishings:
-        left = path.certified_beside(vanishing.rest, outcome)
-        if left.gap > path.tol:
-            born, at = left, vanishing.state.beta
-            break
-        found.append(_appearance(path, vanishing, left, path.certified_at_once(vanishing.state, left)))
-        outcome, beta = left, vanishing.beta
-    if at == low and end is None and not found:
-        return None
-    if at == low and end is not None and _same(path.problem, end, far.state):
-        return found[::-1]
+    birth = max((beta for beta, loss in path.births.items() if low < beta and loss.beta < high), default=low)
+    floor = low if birth == low else path.births[birth].beta
+    found, outcome, violated = _vanishing(path, floor, high)
+    beta = found[0].beta if found else high
+    if violated is None and birth == low:
+        end, far = path.arrival(low, high), path.outcomes[low]
+        if end is not None and (_same(path.problem, end, far.state) or _better(path, end, high, low)):
+            return found
+        if end is None and not found:
+            return None
+        violated = None if end is None else (low, far)
     if found:
         path.add(beta, outcome)
-    rest = None if at == low and end is None else _birth(path, outcome, born, at, (low, beta), patience)
+    rest: list[Event] | None = None
+    if violated is not None:
+        rest = _birth(path, outcome, violated[1], violated[0], (low, beta), patience)
+    elif birth > low:
+        rest = _known_birth(path, low, birth, patience)
     if rest is None and found:
         rest = events_between(path, low, beta, patience)
     if found:
         path.discard(beta)
-    return None if rest is None else [*rest, *reversed(found)]
+    return None if rest is None else [*rest, *found]
+
+
+def _vanishing(path: Path, low: float, high: float) -> tuple[list[Event], Outcome, tuple[float, Outcome] | None]:
+    """The clusters that vanish one by one from above, ascending, as far as each side is optimal, and the outcome below the last.
+
+    Where one is not: a beta to which the branch goes, below the birth of a cluster, and what violates there.
+    """
+    outcome, found = path.outcomes[high], []
+    for vanishing in path.vanishings(low, high):
+        left = path.certified_beside(vanishing.rest, outcome)
+        if left.gap > TOUCHES:
+            return found[::-1], outcome, (vanishing.state.beta, left)
+        found.append(_appearance(path, vanishing, left, path.certified_at_once(vanishing.state, left)))
+        outcome = left
+    return found[::-1], outcome, None
+
+
+def _better(path: Path, end: Sweep, high: float, low: float) -> bool:
+    """Whether the branch from above is optimal at the point `low`, whose own state is past an event within its tolerance.
+
+    The point then takes that branch, and the event lies below it.
+    """
+    far = path.outcomes[low]
+    arrived = path.certified_beside(end, far)
+    if arrived.gap > path.tol or end.objective > far.state.objective + 1e-13:
+        return False
+    path.join_branch(low, arrived, high)
+    return True
+
+
+def _known_birth(path: Path, low: float, beta: float, patience: _Patience) -> list[Event] | None:
+    """The event of a birth that the path was led through, right above `beta`, and those below; None where there is more to it."""
+    loss, below = path.births[beta], path.outcomes[beta]
+    event = _event(path, loss, below, rising=False)
+    if event.kind == "jump" or not _explained(event, loss):
+        path.discard(beta)
+        return None
+    return [*events_between(path, low, beta, patience), event]
 
 
 def _birth(

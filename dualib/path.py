@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from dualib.assemble import assemble
-from dualib.branch import Branch, Loss
-from dualib.continuation import correct
+from dualib.births import find_birth
+from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
+from dualib.continuation import SAME, correct
 from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
-from dualib.problem import Atoms, Problem, Sweep, join
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Solution
 from dualib.search import Maxima
 from dualib.solver import status_of, warn_unless_converged
@@ -25,6 +26,12 @@ _EFFORT_ALONG = 0.5  # of the search at a point of a followed branch, whose maxi
 _EFFORT_BESIDE = 0.25  # of the search beside an event, whose maxima are known from its other side
 _FOLLOWED = 3_000  # unknowns up to which a branch is followed by Newton's method
 _FARTHEST = 0.7  # ... and how far, in log beta
+_MOST_BIRTHS = 20  # on the way from one point to the next
+_PROGRESS = 1e-4  # in log beta, from one birth to the next: where they crowd all means are quicker
+TOUCHES = 1e-11  # log c this near 0 touches
+_BEHIND = 1e-3  # in log beta, how far below a state that has lost optimality the way to the loss may lead
+_MOST_SEARCHES = 4  # for the first of several births
+_BELOW = (1e-5, 1e-6, 2e-7)  # how far past a birth, in log beta, the path is solved again: the farthest from which the branch is found
 
 
 def can_follow(path: Path) -> bool:
@@ -38,18 +45,101 @@ class Path:
     def __init__(self, problem: Problem, tol: float, max_iter: int, rng: np.random.Generator, *, prove: bool = True) -> None:
         self.problem, self.tol, self.max_iter, self.rng, self.prove = problem, tol, max_iter, rng, prove
         self.outcomes: dict[float, Outcome] = {}
+        self.births: dict[float, Loss] = {}  # on the way down, by the beta of the outcome right below
         self._solutions: dict[float, Solution] = {}
         self._pieces: dict[float, int] = {}
         self._numbers = itertools.count()
         self._first: dict[int, Sweep] = {}
         self._descents: dict[int, Descent] = {}
 
+    def points(self) -> list[float]:
+        """The solved betas, ascending, without those that only lead from one to the other."""
+        return sorted(self.outcomes.keys() - self.births.keys())
+
     def solve(self, beta: float, start: float | None = None) -> Outcome:
-        """Solve one beta, from the outcome at beta `start` (None: from scratch)."""
+        """Solve one beta, from the outcome at beta `start` (None: from scratch): below it along its branch, through births."""
+        if start is not None:
+            start = min((birth for birth in self.births if beta < birth < start), default=start)
+        for _ in range(_MOST_BIRTHS):
+            followed = None if start is None else self._followed_down(beta, start)
+            if start is None or followed is None:
+                break
+            below = self._past_birth(followed, start) if followed.gap > TOUCHES else None
+            if below is None or not below > beta:
+                if followed.gap <= self.tol and followed.state.beta == beta:
+                    return self.add(beta, followed, self._pieces[start])
+                break
+            crowded = math.log(start / below) < _PROGRESS
+            start = below
+            if crowded:
+                break
+        return self.solve_anew(beta, start)
+
+    def _followed_down(self, beta: float, start: float) -> Outcome | None:
+        """The certified state at `beta` on the branch of a point above, or as far as that goes; None where it goes nowhere."""
+        near, descent = self.outcomes[start], self._descent(start) if beta < start else None
+        state = None if descent is None else descent.at(beta) or descent.lowest()
+        if state is None or not state.beta < start:
+            return None
+        return self._certified(state, near.maxima.points, 1, _EFFORT_ALONG)
+
+    def _past_birth(self, violated: Outcome, start: float) -> float | None:
+        """A solved beta right below the first birth on the branch of a point above, which has been followed past it; None: not found."""
+        for _ in range(_MOST_SEARCHES):
+            loss = self._first_loss(violated, start)
+            if loss is None:
+                return None
+            violated = self._certified(loss.state, loss.born, 1, _EFFORT_BESIDE)
+            if violated.gap <= TOUCHES:
+                break
+        else:
+            return None
+        for away in _BELOW:
+            below = loss.beta * math.exp(-away)
+            if self.grown_beyond(below, loss) is not None:
+                self.births[below] = loss
+                return below
+        return None
+
+    def _first_loss(self, violated: Outcome, start: float) -> Loss | None:
+        """Where the branch of a point above first loses optimality, as the maxima that violate it further down tell."""
+        hints = violated.maxima.points.pick(violated.maxima.log_c > 0.5 * TOUCHES)
+        vanishings = self.vanishings(violated.state.beta, start)
+        tops = [self.outcomes[start].state, *(vanishing.rest for vanishing in vanishings)]
+        ends = [*(vanishing.state for vanishing in vanishings), violated.state]
+        for top, end in zip(tops[::-1], ends[::-1], strict=True):  # upward, until nothing violates
+            points, values = touching(self.problem, top, hints)
+            if not len(values) or float(values.max()) <= 0.0:
+                return self._lost(top, end, hints)
+            hints = points.pick(values > 0.0)
+        return None
+
+    def _lost(self, top: Sweep, end: Sweep, hints: Atoms) -> Loss | None:
+        """Where the branch of a state loses optimality on the way down to another one on it, at which c is above 1 near the hints."""
+        points, values = touching(self.problem, end, hints)
+        if not len(values):
+            return None
+        mean = points.pick(np.array([int(np.argmax(values))]))
+        within = (end.beta * math.exp(-_BEHIND), top.beta)
+        birth = find_birth(self.problem, end.beta, end.atoms, mean, rising=False, within=within)
+        if birth is not None:
+            others, values = touching(self.problem, birth.state, points)
+            apart = distance_matrix(self.problem, birth.state.beta, others, birth.mean)[:, 0] > SAME
+            if not (values[apart] > -TOUCHES).any():
+                nothing = np.zeros(len(birth.state.atoms), dtype=bool)
+                return Loss(birth.state.beta, birth.state, birth.mean, nothing, birth.precision)
+        branch = Branch(self.problem, top)
+        try:
+            return find_loss(branch, top.beta, end.beta, hints) if branch.at(end.beta) is not None else None
+        except BrokenBranch:
+            return None
+
+    def solve_anew(self, beta: float, start: float | None = None) -> Outcome:
+        """Solve one beta, from the outcome at beta `start` (None: from scratch), by all means."""
         if start is None:
             return self.add(beta, self._optimise(beta, initial_atoms(self.problem), None, warm=False))
         near = self.outcomes[start]
-        followed = self._followed(beta, near)
+        followed = self._followed_up(beta, near) if beta > start else None
         if followed is not None and followed.gap <= self.tol:
             return self.add(beta, followed, self._pieces[start])
         if followed is not None:
@@ -62,22 +152,31 @@ class Path:
     def add(self, beta: float, outcome: Outcome, piece: int | None = None) -> Outcome:
         """Keep a solved point; `piece` is the number of the piece of the path that it continues."""
         self.outcomes[beta] = outcome
+        self._solutions.pop(beta, None)
         number = next(self._numbers) if piece is None else piece
         self._pieces[beta] = number
         self._first.setdefault(number, outcome.state)
         return outcome
 
+    def join_branch(self, beta: float, outcome: Outcome, other: float) -> None:
+        """Put another outcome in the place of a point's, on the piece of another point."""
+        self.add(beta, outcome, self._pieces[other])
+
     def one_piece(self, low: float, high: float) -> bool:
         """Whether one point was followed to from the other, clusters perhaps vanishing on the way down."""
         return self._pieces[low] == self._pieces[high]
 
-    def vanishings(self, low: float, high: float) -> tuple[list[Vanishing], Sweep | None]:
-        """The clusters that vanish one by one on the branch of `high` on the way down, and where it arrives at `low`, if so."""
+    def vanishings(self, low: float, high: float) -> list[Vanishing]:
+        """The clusters that vanish one by one on the branch of the point `high` on the way down, by falling beta."""
         descent = self._descent(high)
-        known = self.outcomes[low].state if self.one_piece(low, high) else None
-        if descent is None:
-            return [], known
-        return descent.between(low, high), known or descent.at(low)
+        return [] if descent is None else descent.between(low, high)
+
+    def arrival(self, low: float, high: float) -> Sweep | None:
+        """Where this branch arrives at the point `low`, if it does."""
+        if self.one_piece(low, high):
+            return self.outcomes[low].state
+        descent = self._descent(high)
+        return None if descent is None else descent.at(low)
 
     def _descent(self, beta: float) -> Descent | None:
         """The branch of a point downward; None where that was followed upward, or is too large."""
@@ -116,6 +215,7 @@ class Path:
     def discard(self, beta: float) -> None:
         """Forget a point that was solved on the way only."""
         self.outcomes.pop(beta, None)
+        self.births.pop(beta, None)
         self._solutions.pop(beta, None)
         self._pieces.pop(beta, None)
 
@@ -143,13 +243,9 @@ class Path:
         for beta in sorted(self.outcomes):
             warn_unless_converged(self.solution(beta), self.tol, stacklevel=5)
 
-    def _followed(self, beta: float, near: Outcome) -> Outcome | None:
-        """The certified state on the branch of a neighbour; None where that is too large or cannot be followed there."""
-        descent = self._descent(near.state.beta) if beta < near.state.beta else None
-        if descent is not None:
-            state = descent.at(beta)
-            return None if state is None else self._certified(state, near.maxima.points, 1, _EFFORT_ALONG)
-        if size_of(near.state.atoms, self.problem) > _FOLLOWED or abs(math.log(beta / near.state.beta)) > _FARTHEST:
+    def _followed_up(self, beta: float, near: Outcome) -> Outcome | None:
+        """The certified state on the branch of a neighbour below; None where that is too large or cannot be followed there."""
+        if size_of(near.state.atoms, self.problem) > _FOLLOWED or math.log(beta / near.state.beta) > _FARTHEST:
             return None
         branch = Branch(self.problem, near.state)
         state = branch.at(beta, smallest=0.05)
@@ -177,3 +273,4 @@ class Path:
     def _optimise(self, beta: float, start: Atoms, extra: Atoms | None, *, warm: bool) -> Outcome:
         options: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "rng": self.rng, "prove": self.prove}
         return optimise(self.problem, beta, start, extra=extra, warm=warm, **options)
+

@@ -18,9 +18,12 @@ from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
 
-_PAIRS_PER_SOURCE = 2
+_ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all
+_BETWEEN_PER_ATOM = 2.0
+_PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
+_FEW = 16
 _FACES_PER_SOURCE = 12
-_PAIRS_LOOKED_AT = 5000  # at whose centroids c is computed, to start from the best of them
+_PAIRS_LOOKED_AT = 2000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = 1e-100  # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger
@@ -29,7 +32,8 @@ _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
 _MOST_FINISHED = 256  # points after the first of these rounds, the best ones
 _COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
-_NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate
+_NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate, at most
+_BASIN = 0.1  # ... and in the square of 1 less the atom's stability number, with which the size of its basin shrinks
 
 
 @dataclass(frozen=True)
@@ -46,20 +50,21 @@ class Maxima:
 
 
 def starting_points(
-    problem: Problem, beta: float, log_a: Array, posterior: Array, rng: np.random.Generator, effort: float = 1.0
+    problem: Problem, beta: float, log_a: Array, atoms: Atoms, posterior: Array, rng: np.random.Generator, effort: float = 1.0
 ) -> Atoms:
     """The points from which the search starts, their number growing with n.
 
-    Every source (by less effort, some drawn at random); every atom; centroids of pairs, of random subsets and of everything; and
-    these sources softened by a little of everything, which frees the supports where p(y|x) has zeros.
+    Every source (by less effort than a quarter, some drawn at random) and the centroids of neighbouring atoms, which between them
+    find nearly all there is to find; every atom; centroids of pairs of sources, of random subsets and of everything; and the
+    sources softened by a little of everything, which frees the supports where p(y|x) has zeros.
     """
     n = problem.n
-    n_sources = min(n, max(int(effort * n), 16))
+    n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
     sources = np.eye(n) if n_sources == n else np.eye(n)[np.sort(rng.choice(n, n_sources, replace=False))]
-    rows = [sources, problem.px[None, :]]
-    rows.append(_members(problem, posterior))
+    members = _members(problem, posterior)
+    rows = [sources, problem.px[None, :], members, _between_neighbours(problem, beta, atoms, members, effort)]
     if n > 1:
-        n_subsets = int(effort * max(n, 16))
+        n_subsets = int(effort * max(_SUBSETS_PER_SOURCE * n, _FEW))
         subset = (rng.random((n_subsets, n)) < rng.uniform(0.05, 0.8, (n_subsets, 1))) * problem.px
         subset = subset[subset.sum(axis=1) > 0.0]
         rows.append(subset / subset.sum(axis=1, keepdims=True))
@@ -71,6 +76,18 @@ def starting_points(
     return points
 
 
+def _between_neighbours(problem: Problem, beta: float, atoms: Atoms, members: Array, effort: float) -> Array:
+    """Half of the members of each of the closest pairs of atoms, (m, n): clusters are born between others."""
+    first, second = np.triu_indices(len(atoms), 1)
+    if not len(first):
+        return np.zeros((0, problem.n))
+    apart = distance_matrix(problem, beta, atoms, atoms)[first, second]
+    wanted = int(max(effort * _BETWEEN_PER_ATOM * len(atoms), _FEW))
+    closest = np.argsort(apart, kind="stable")[:wanted]
+    closest = closest[np.isfinite(apart[closest])]
+    return 0.5 * (members[first[closest]] + members[second[closest]])
+
+
 def _members(problem: Problem, posterior: Array) -> Array:
     """p(x|t), (n_t, n); p(x) for a cluster that no source goes to, as somebody's encoder may have at its own decoder."""
     pairs = posterior * problem.px
@@ -79,7 +96,7 @@ def _members(problem: Problem, posterior: Array) -> Array:
 
 
 def _best_pairs(problem: Problem, beta: float, log_a: Array, rng: np.random.Generator, effort: float) -> Atoms:
-    """The centroids of the pairs of sources at which c is largest, out of all, or of many drawn at random where n is large."""
+    """The centroids of the pairs of sources at which c is largest, out of many drawn at random where n is large."""
     n = problem.n
     first, second = np.triu_indices(n, 1)
     n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
@@ -97,7 +114,7 @@ def _best_pairs(problem: Problem, beta: float, log_a: Array, rng: np.random.Gene
         found.append(problem.atoms_from_members(members))
         values.append(log_c(problem, beta, log_a, found[-1])[0])
     points = functools.reduce(join, found)
-    n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, 16))
+    n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, _FEW))
     if len(points) <= n_pairs:
         return points
     return points.pick(np.argpartition(-np.concatenate(values), n_pairs)[:n_pairs])
@@ -192,7 +209,7 @@ def search(
         return _sorted(columns, log_c(problem, beta, log_a, columns)[0])
     members = _members(problem, posterior)
     rates = beta * problem.stability(atoms, members)
-    points = starting_points(problem, beta, log_a, posterior, rng, effort)
+    points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
     for more in (
         extra,
         _unstable_directions(problem, beta, atoms, members, rates),
@@ -204,7 +221,7 @@ def search(
     points = Atoms(np.zeros(len(points)), points.means, points.face)
     stepped = Atoms(atoms.weights, members @ problem.U, atoms.face)
     stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
-    radius = np.where(stationary, np.where(rates < 0.9, _NEAR, 1e-7), 1e-14)
+    radius = np.where(stationary, np.clip(_BASIN * np.maximum(1.0 - rates, 0.0) ** 2, 1e-7, _NEAR), 1e-14)
     points = _off(problem, beta, points, atoms, radius)
     points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dualib.births import PRECISION, beside, vanished
 from dualib.continuation import Point, correct
 from dualib.distortions import Array
 from dualib.problem import Problem, Sweep, sweep
-from dualib.steep import PRECISION, beside, touch_below
+
 
 _AGREED = 5e-8  # difference of two orders of extrapolation, in log beta, below which the state beside the root is next
 _BESIDE = 2e-7  # in log beta: how far above the root the state with the cluster is given
@@ -82,6 +83,14 @@ class Descent:
         other = below[0] if below else (above[-2] if len(above) > 1 else None)
         return above[-1].corrected(self.problem, other, beta)
 
+    def lowest(self) -> Sweep:
+        """The branch as far down as it was followed."""
+        for point in self._pieces[-1][::-1]:
+            state = correct(self.problem, point.beta, point.atoms) if point.beta < self.top else None
+            if state is not None:
+                return state
+        return self._first
+
     def between(self, low: float, high: float) -> list[Vanishing]:
         """The vanishings known between two betas, by falling beta."""
         self._reach(low)
@@ -121,18 +130,17 @@ class Descent:
 
     def _fall(self, point: Point, t: int, nearest: float) -> bool:
         """Go to where a cluster that vanishes steeply begins, from below."""
-        touch = touch_below(self.problem, point, t, nearest)
-        if touch is None:
+        birth = vanished(self.problem, point, t, nearest)
+        if birth is None:
             return False
         above, away = None, _BESIDE
         while above is None and away > _NEAREST:
-            above, away = beside(self.problem, touch, away), 0.1 * away
-        rest = correct(self.problem, touch.point.beta, touch.point.atoms)
-        if above is None or rest is None:
+            above, away = beside(self.problem, birth, away), 0.1 * away
+        if above is None:
             return False
-        self.vanishings.append(Vanishing(touch.point.beta, above, len(rest.atoms), rest, touch.precision))
-        self._pieces.append([touch.point])
-        self._reached, self._allowed = touch.point.beta, 1.0
+        self.vanishings.append(Vanishing(birth.point.beta, above, len(birth.state.atoms), birth.state, birth.precision))
+        self._pieces.append([birth.point])
+        self._reached, self._allowed = birth.point.beta, 1.0
         return True
 
     def _vanish(self, point: Point, before: Point, roots: Array, t: int, root: float) -> bool:

@@ -40,7 +40,7 @@ def test_points_rise_to_maxima(kind):
     problem = problem_of(1, kind, 15, 5)
     state = sweep(problem, 12.0, trivial_atoms(problem))
     log_a = np.log(problem.px) - state.log_z
-    points = starting_points(problem, state.beta, log_a, state.posterior, np.random.default_rng(0))
+    points = starting_points(problem, state.beta, log_a, state.atoms, state.posterior, np.random.default_rng(0))
     points = Atoms(np.zeros(len(points)), points.means, points.face)
     highest = {}
     for known in (problem.known, None):

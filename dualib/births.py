@@ -1,9 +1,10 @@
-"""A cluster that vanishes steeply: its event found from below, where nothing is steep.
+"""Where a cluster is born, located on the branch that lacks it.
 
-Where a cluster is born beside another, which all but splits there, its weight first grows with a slope so large that the branch that
-has it seems to fold: neither its tangents nor polynomials in beta tell where the weight is 0. The branch that lacks the cluster
-passes through the event without any singularity. So there ``log c`` at the maximum that becomes the cluster is followed to its
-root by Newton's method in log beta; and from that root the branch that has the cluster is taken up anew."""
+That branch passes through the event without any singularity, while the one that has the cluster may be steep there: where a cluster
+is born beside another, which all but splits, its weight first grows with so large a slope that the branch seems to fold, and neither
+tangents nor polynomials in beta tell where the weight is 0. So ``log c`` at the maximum that becomes the cluster is followed along
+the branch without it, to its root, by Newton's method in log beta; from that root the branch that has the cluster is taken up anew.
+"""
 
 from __future__ import annotations
 
@@ -29,59 +30,81 @@ _MOST_STEPS = 20  # to a maximum of log c
 _AT_REST = 1e-28  # squared natural distance of the last such step
 _SETTLED = 1e-8  # ... of one that may be rounding, in that from the atom
 _DIFFERENCE = 1e-5  # in log beta, of the slope of log c
-_FARTHEST = 0.1  # below the point, in log beta
+_LONGEST = 0.1  # step, in log beta
+_FARTHEST = 0.1  # below a point with the cluster, in log beta
 _REDISTRIBUTED = 1.0  # squared natural distance up to which a neighbour takes over the cluster's members
 
 
 @dataclass(frozen=True)
-class Touch:
-    """Where log c reaches 0 off the atoms of a branch, on the way up.
+class Birth:
+    """Where log c reaches 0 off the atoms of a branch.
 
     Attributes
     ----------
     point : Point
         The branch there.
+    state : Sweep
     mean : Atoms
-        The point that touches, without weight.
+        The maximum of log c that touches 0, without weight.
     precision : float
         Of its beta, relative.
     """
 
     point: Point
+    state: Sweep
     mean: Atoms
     precision: float
 
 
-def touch_below(problem: Problem, above: Point, t: int, away: float) -> Touch | None:
-    """The event at which cluster t of the branch above begins, sought from `away` below it, in log beta; None where that fails."""
-    start, mean = _without(problem, above, t), above.atoms.pick(np.array([t]))
-    mean = Atoms(np.zeros(1), mean.means, mean.face)
-    beta, lowest = above.beta * math.exp(-away), above.beta * math.exp(-_FARTHEST)
+def find_birth(
+    problem: Problem, beta: float, atoms: Atoms, mean: Atoms, *, rising: bool, within: tuple[float, float]
+) -> Birth | None:
+    """The root of log c at a maximum along a branch, by Newton's method from `beta`; None where that fails.
+
+    Parameters
+    ----------
+    beta, atoms : float, Atoms
+        Where to begin, and the branch near there.
+    mean : Atoms
+        The maximum near there, one point.
+    rising : bool
+        Whether log c rises with beta, through 0; else it falls.
+    within : (float, float)
+        Betas between which the root must be. Where there is no maximum at a beta, the next one tried is half way to that of these
+        on whose side log c is positive.
+    """
+    sign = 1.0 if rising else -1.0
     for _ in range(_MOST_ROUNDS):
-        here = Point.reached(problem, beta, start)
+        here = Point.reached(problem, beta, atoms)
         state = None if here is None else correct(problem, beta, here.atoms)
         if here is None or state is None:
             return None
         top = _top(problem, state, mean)
-        if top is None:  # too low for a maximum of its own
-            beta = math.sqrt(beta * above.beta)
-            start = here.predicted(None, beta).normalised()
-            continue
-        mean, height, noise = top
-        slope = _slope(problem, here, mean)
-        if not slope > 0.0:
+        if top is None:
+            beta = math.sqrt(beta * within[1 if rising else 0])
+            step = math.inf
+        else:
+            mean, height, noise = top
+            slope = sign * _slope(problem, here, mean)
+            if not slope > 0.0:
+                return None
+            step = height / slope
+            if abs(step) <= max(_ROOT, 0.1 * noise / slope):
+                return Birth(here, state, mean, max(PRECISION, noise / slope))
+            beta *= math.exp(-sign * min(max(step, -_LONGEST), _LONGEST))
+        ahead = here.ahead(None, beta)
+        if ahead is None or not within[0] < beta < within[1]:
             return None
-        step = height / slope
-        if abs(step) <= max(_ROOT, 0.1 * noise / slope):
-            return Touch(here, mean, max(PRECISION, noise / slope))
-        beta *= math.exp(-min(step, 0.1))
-        if not lowest < beta < above.beta:
-            return None
-        start = here.predicted(None, beta)
-        if not (start.weights > 0.0).all():
-            return None
-        start = start.normalised()
+        atoms = ahead
     return None
+
+
+def vanished(problem: Problem, above: Point, t: int, away: float) -> Birth | None:
+    """The birth of cluster t of the branch above, sought from `away` below it, in log beta; None where that fails."""
+    mean = above.atoms.pick(np.array([t]))
+    mean = Atoms(np.zeros(1), mean.means, mean.face)
+    within = (above.beta * math.exp(-_FARTHEST), above.beta)
+    return find_birth(problem, above.beta * math.exp(-away), _without(problem, above, t), mean, rising=True, within=within)
 
 
 def _without(problem: Problem, point: Point, t: int) -> Atoms:
@@ -150,11 +173,11 @@ def _slope(problem: Problem, here: Point, mean: Atoms) -> float:
     return (values[0] - values[1]) / (2.0 * _DIFFERENCE)
 
 
-def beside(problem: Problem, touch: Touch, away: float) -> Sweep | None:
+def beside(problem: Problem, birth: Birth, away: float) -> Sweep | None:
     """The branch that has the cluster, its last one, so far above the event, in log beta; None where Newton's method fails."""
-    beta = touch.point.beta * math.exp(away)
-    ahead = touch.point.predicted(None, beta).normalised()
-    seed = Atoms(np.array([away]), touch.mean.means, touch.mean.face)
+    beta = birth.point.beta * math.exp(away)
+    ahead = birth.point.predicted(None, beta).normalised()
+    seed = Atoms(np.array([away]), birth.mean.means, birth.mean.face)
     start = reweight(problem, beta, join(ahead, seed), warm=0)
     state = correct(problem, beta, start) if len(start) == len(ahead) + 1 else None
     return state if state is not None and continuous(problem, beta, join(ahead, seed), state.atoms) else None
