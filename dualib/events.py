@@ -155,7 +155,9 @@ def _birth(
     if falling.at(end, **patience.steps(high, _LEAST_STEP * math.log(high / end))) is None:
         return None
     loss = _loss(falling, high, end, hints, above)
-    return None if loss is None else _beyond(path, loss, low, high, patience, rising=False)
+    if loss is None or loss.is_jump(path.problem):  # whose clusters are counted from below
+        return None
+    return _beyond(path, loss, low, high, patience, rising=False)
 
 
 def _appearance(path: Path, vanishing: Vanishing, below: Outcome, above: Outcome) -> Event:

@@ -167,7 +167,8 @@ def test_ctrl_c_from_the_keyboard_returns_control(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
     assert done.stderr.endswith("KeyboardInterrupt\n")
-    assert len(json.loads(np.load(tmp_path / "c.npz")["header"].tobytes())["entries"]) == 3
+    entries = json.loads(np.load(tmp_path / "c.npz")["header"].tobytes())["entries"]
+    assert {2.0, 5.0, 9.0} <= {entry["key"][1] for entry in entries}
     assert bits(traced("ib", tmp_path / "c.npz")) == bits(traced("ib"))
 
 
