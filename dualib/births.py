@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.continuation import SAME, Point, continuous, correct
+from dualib.continuation import SAME, Point, continuous, correct, cubic
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
 from dualib.search import log_c, newton_means
 from dualib.search_kernels import LEAP
@@ -74,6 +74,7 @@ def find_birth(
         on whose side log c is positive.
     """
     sign = 1.0 if rising else -1.0
+    last: tuple[float, float, float] | None = None  # log beta, log c and its slope at the maximum seen before
     for _ in range(_MOST_ROUNDS):
         here = Point.reached(problem, beta, atoms)
         state = None if here is None else correct(problem, beta, here.atoms)
@@ -82,16 +83,16 @@ def find_birth(
         top = _top(problem, state, mean)
         if top is None:
             beta = math.sqrt(beta * within[1 if rising else 0])
-            step = math.inf
         else:
             mean, height, noise = top
-            slope = sign * _slope(problem, here, mean)
-            if not slope > 0.0:
+            slope = _slope(problem, here, mean)
+            if not sign * slope > 0.0:
                 return None
-            step = height / slope
-            if abs(step) <= max(_ROOT, 0.1 * noise / slope):
-                return Birth(here, state, mean, max(PRECISION, noise / slope))
-            beta *= math.exp(-sign * min(max(step, -_LONGEST), _LONGEST))
+            if abs(height) <= max(_ROOT * abs(slope), 0.1 * noise):
+                return Birth(here, state, mean, max(PRECISION, noise / abs(slope)))
+            seen = math.log(beta), height, slope
+            beta *= math.exp(_to_root(seen, last))
+            last = seen
         ahead = here.ahead(None, beta)
         if ahead is None or not within[0] < beta < within[1]:
             return None
@@ -99,22 +100,47 @@ def find_birth(
     return None
 
 
-def vanished(problem: Problem, above: Point, t: int, away: float) -> Birth | None:
-    """The birth of cluster t of the branch above, sought from `away` below it, in log beta; None where that fails."""
+def _to_root(here: tuple[float, float, float], last: tuple[float, float, float] | None) -> float:
+    """The step to the root of a function with its values and slopes at two points: by the cubic, where that is near Newton's step."""
+    x, value, slope = here
+    newton = -value / slope
+    if last is not None and last[0] != x:
+        step = newton
+        for _ in range(10):
+            height, rise = cubic(step, last[0] - x, (value, slope), last[1:])
+            if not rise * slope > 0.0:
+                step = math.inf
+                break
+            step -= height / rise
+        if 0.2 < step / newton < 5.0:
+            newton = step
+    return min(max(newton, -_LONGEST), _LONGEST)
+
+
+def vanished(problem: Problem, above: Point, before: Point | None, t: int, away: float) -> Birth | None:
+    """The birth of cluster t of the branch above, sought from `away` below it, in log beta; None where that fails.
+
+    Parameters
+    ----------
+    above, before : Point
+        The last two points of the branch that has the cluster.
+    """
     mean = above.atoms.pick(np.array([t]))
     mean = Atoms(np.zeros(1), mean.means, mean.face)
-    within = (above.beta * math.exp(-_FARTHEST), above.beta)
-    return find_birth(problem, above.beta * math.exp(-away), _without(problem, above, t), mean, rising=True, within=within)
+    beta, within = above.beta * math.exp(-away), (above.beta * math.exp(-_FARTHEST), above.beta)
+    start = _without(problem, above, before, t, beta)
+    return None if start is None else find_birth(problem, beta, start, mean, rising=True, within=within)
 
 
-def _without(problem: Problem, point: Point, t: int) -> Atoms:
-    """The atoms without cluster t, whose members its neighbour takes over where that is near."""
+def _without(problem: Problem, point: Point, before: Point | None, t: int, beta: float) -> Atoms | None:
+    """The atoms at `beta` without cluster t, whose members its neighbour takes over where that is near; None where others vanish."""
     atoms = point.atoms
     others = np.flatnonzero(np.arange(len(atoms)) != t)
     distance = distance_matrix(problem, point.beta, atoms.pick(np.array([t])), atoms.pick(others))[0]
     j = others[int(np.argmin(distance))]
     if distance.min() > _REDISTRIBUTED:
-        return atoms.pick(others).normalised()
+        ahead = point.predicted(before, beta).pick(others)
+        return ahead.normalised() if (ahead.weights > 0.0).all() else None
     weights, means = atoms.weights.copy(), atoms.means.copy()
     weights[j] += weights[t]
     means[j] = (atoms.weights[j] * means[j] + atoms.weights[t] * means[t]) / weights[j]

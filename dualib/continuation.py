@@ -107,15 +107,15 @@ class Point:
 
     def _weight(self, before: Point, t: int, s: float) -> tuple[float, float]:
         ends = [(float(point.atoms.weights[t]), float(point.weights[t])) for point in (self, before)]
-        return _cubic(s, self.away(before.beta), *ends)
+        return cubic(s, self.away(before.beta), *ends)
 
     def predicted(self, other: Point | None, beta: float) -> Atoms:
         """The atoms at `beta` by the cubic through both points, or by the tangent; not normalised, nor all weights positive."""
         s, atoms = self.away(beta), self.atoms
         if other is not None and abs(s) <= _FARTHEST_AHEAD * abs(self.away(other.beta)):
             length = self.away(other.beta)
-            weights = _cubic(s, length, (atoms.weights, self.weights), (other.atoms.weights, other.weights))[0]
-            means = _cubic(s, length, (atoms.means, self.means), (other.atoms.means, other.means))[0]
+            weights = cubic(s, length, (atoms.weights, self.weights), (other.atoms.weights, other.weights))[0]
+            means = cubic(s, length, (atoms.means, self.means), (other.atoms.means, other.means))[0]
         else:
             weights, means = atoms.weights + s * self.weights, atoms.means + s * self.means
         return Atoms(weights, means, atoms.face)
@@ -139,7 +139,7 @@ class Point:
         return atoms.normalised() if fine else None
 
 
-def _cubic(s: float, length: float, here: tuple[Number, Number], there: tuple[Number, Number]) -> tuple[Number, Number]:
+def cubic(s: float, length: float, here: tuple[Number, Number], there: tuple[Number, Number]) -> tuple[Number, Number]:
     """Value and slope at s of the cubic with these values and slopes at 0 and at `length`."""
     (value, slope), (value_there, slope_there) = here, there
     chord = (value_there - value) / length

@@ -115,7 +115,7 @@ class Descent:
             if unsure < _AGREED and cubic < _LONGEST and self._vanish(point, before, roots, t, cubic):
                 return True
         if nearest < _BESIDE or point.atoms.weights[t] > _STEEP * nearest:
-            return self._fall(point, t, nearest)
+            return self._fall(point, before, t, nearest)
         left = max(_LEFT * nearest, _MARGIN * unsure)
         longest = min(max(nearest - left, _FIRST * nearest), _LONGEST) if math.isfinite(nearest) else _LONGEST
         while self._allowed > _SMALLEST:
@@ -128,9 +128,9 @@ class Descent:
             self._allowed *= 0.25
         return False
 
-    def _fall(self, point: Point, t: int, nearest: float) -> bool:
+    def _fall(self, point: Point, before: Point | None, t: int, nearest: float) -> bool:
         """Go to where a cluster that vanishes steeply begins, from below."""
-        birth = vanished(self.problem, point, t, nearest)
+        birth = vanished(self.problem, point, before, t, nearest)
         if birth is None:
             return False
         above, away = None, _BESIDE
