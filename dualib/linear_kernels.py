@@ -15,7 +15,9 @@ from dualib.jit import FEW, MORE, helper
 
 _BY_HAND = max(FEW**2, math.isqrt(MORE**3))  # multiplications: no interpreted kernel makes a product of more
 _WHOLE = 2 * FEW  # unknowns of a system: no interpreted kernel solves a larger one
-_BLOCK = 16  # columns eliminated at a time
+_BLOCK, _STRIP = 24, 48  # columns eliminated at a time, and rows updated, where the matrix is symmetric
+_NARROW = 16  # ... where it is any
+_LEAST_PIVOT = 0.5
 
 
 @helper
@@ -134,10 +136,62 @@ def eliminate(a, right):  # type: ignore[no-untyped-def]
 
 
 @helper
-def factorize(a, pivots):  # type: ignore[no-untyped-def]
-    """Replace a (n, n) by its LU factors, with partial pivoting by rows into `pivots`; False where a is singular."""
+def factorize(a, m, pivots):  # type: ignore[no-untyped-def]
+    """Factors of a symmetric a (n, n) whose leading (m, m) block is I and something positive, in its place; False if singular.
+
+    These are L D L^T, without pivoting, in the lower triangle; where the block is not so positive L U with pivots by rows.
+    """
+    diagonal = np.diag(a).copy()
+    if _factorize_symmetric(a, m):
+        pivots[0] = -1
+        return True
+    for i in range(a.shape[0]):
+        a[i, i] = diagonal[i]
+        for j in range(i):
+            a[i, j] = a[j, i]
+    return _factorize_any(a, pivots)
+
+
+@helper
+def _factorize_symmetric(a, m):  # type: ignore[no-untyped-def]
+    """L D L^T in the lower triangle, D on the diagonal; False where one of the first m pivots is small, or another is 0."""
     n = a.shape[0]
     width = n if n <= _WHOLE else _BLOCK
+    for first in range(0, n, width):
+        last = min(first + width, n)
+        count = last - first
+        columns = np.empty((count, n - first))  # of L D, each contiguous
+        for j in range(count):
+            for i in range(j, n - first):
+                columns[j, i] = a[first + i, first + j]
+        for j in range(count):
+            if (first + j < m and not columns[j, j] > _LEAST_PIVOT) or not abs(columns[j, j]) > 0.0:
+                return False
+            inverse = 1.0 / columns[j, j]
+            for i in range(j + 1, count):
+                factor = columns[j, i] * inverse
+                if factor != 0.0:
+                    _subtract_row(columns[i, i:], factor, columns[j, i:])
+        for j in range(count):
+            inverse = 1.0 / columns[j, j]
+            a[first + j, first + j] = columns[j, j]
+            for i in range(j + 1, n - first):
+                a[first + i, first + j] = columns[j, i] * inverse
+        for low in range(last, n, _STRIP):
+            high = min(low + _STRIP, n)
+            done = np.dot(
+                np.ascontiguousarray(a[low:high, first:last]), np.ascontiguousarray(columns[:, count : count + high - last])
+            )
+            for i in range(low, high):
+                _subtract_row(a[i, last : i + 1], 1.0, done[i - low])
+    return True
+
+
+@helper
+def _factorize_any(a, pivots):  # type: ignore[no-untyped-def]
+    """L U, with partial pivoting by rows into `pivots`; False where a is singular."""
+    n = a.shape[0]
+    width = n if n <= _WHOLE else _NARROW
     for first in range(0, n, width):
         last = min(first + width, n)
         for j in range(first, last):
@@ -169,13 +223,20 @@ def substitute(factors, pivots, right):  # type: ignore[no-untyped-def]
     n = factors.shape[0]
     for r in range(right.shape[0]):
         z = right[r]
-        for i in range(n):
-            if pivots[i] != i:
-                z[i], z[pivots[i]] = z[pivots[i]], z[i]
+        if pivots[0] >= 0:
+            for i in range(n):
+                if pivots[i] != i:
+                    z[i], z[pivots[i]] = z[pivots[i]], z[i]
         for i in range(n):
             z[i] -= _inner(factors[i, :i], z[:i])
-        for i in range(n - 1, -1, -1):
-            z[i] = (z[i] - _inner(factors[i, i + 1 :], z[i + 1 :])) / factors[i, i]
+        if pivots[0] >= 0:
+            for i in range(n - 1, -1, -1):
+                z[i] = (z[i] - _inner(factors[i, i + 1 :], z[i + 1 :])) / factors[i, i]
+            continue
+        for i in range(n):
+            z[i] /= factors[i, i]
+        for i in range(n - 1, 0, -1):
+            _subtract_row(z[:i], z[i], factors[i])
 
 
 @helper

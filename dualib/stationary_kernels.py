@@ -44,8 +44,9 @@ def eliminated(  # type: ignore[no-untyped-def]
     for x in range(n):
         system[x, x] += 1.0
         for t in range(n_t):
-            system[x, n + t] = -system[n + t, x]
-    return factorize(system, pivots)  # a NaN there comes out in the directions
+            system[n + t, x] = -system[n + t, x]
+            system[x, n + t] = system[n + t, x]
+    return factorize(system, n, pivots)  # a NaN there comes out in the directions
 
 
 @helper
@@ -246,6 +247,9 @@ def directions(  # type: ignore[no-untyped-def]
             for j in range(last - first):
                 x = source[first + j]
                 right[i, x] += root_post[t, x] * answers[i, j]
+    for i in range(m):
+        for t in range(n_t):
+            right[i, n + t] = -right[i, n + t]  # as the last rows of the system, so that it is symmetric
     substitute(system, pivots, right)
     longest, slope = 0.0, 0.0
     for t in range(n_t):
