@@ -34,6 +34,7 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     decoder = problem.decoder(atoms)
     rho: Any = functools.cache(functools.partial(_rho, joint, problem, state))  # deferred: dear, and seldom asked for
     error_bound: Any = lambda: _error_bound(state.residual, rho())  # noqa: E731
+    stability: Any = lambda: _stability(problem, state.atoms, state.beta, state.posterior)  # noqa: E731
     gap = max(0.0, outcome.gap + objective - state.objective) if np.isfinite(outcome.gap) else np.inf
     pty = encoder.T @ (joint.pxy if not joint.is_sparse else joint.pxy.toarray())
     return Solution(
@@ -56,7 +57,7 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
         residual=state.residual,
         error_bound=error_bound,
         rho=rho,
-        stability=_stability(problem, state.atoms, state.beta, state.posterior),
+        stability=stability,
     )
 
 
@@ -100,6 +101,7 @@ def _decoder_information(weights: Array, decoder: Array) -> float:
     return mutual_information_of(claimed / claimed.sum())
 
 
+@one_blas_thread
 def _stability(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:
     if problem.distortion.fixed_atoms:
         return np.zeros(len(atoms))

@@ -22,8 +22,7 @@ from dualib.vanishing import Descent, Vanishing
 from dualib.weights import reweight
 
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
-_EFFORT_ALONG = 0.5  # of the search at a point of a followed branch, whose maxima are known from a point above
-_EFFORT_BESIDE = 0.25  # of the search beside an event, whose maxima are known from its other side
+_EFFORT = 0.25  # of the search at a state whose maxima are known from one near by: from all sources still
 _FOLLOWED = 3_000  # unknowns up to which a branch is followed by Newton's method
 _FARTHEST = 0.7  # ... and how far, in log beta
 _MOST_BIRTHS = 20  # on the way from one point to the next
@@ -81,7 +80,7 @@ class Path:
         state = None if descent is None else descent.at(beta) or descent.lowest()
         if state is None or not state.beta < start:
             return None
-        return self._certified(state, near.maxima.points, 1, _EFFORT_ALONG)
+        return self._certified(state, near.maxima.points, 1, _EFFORT)
 
     def _past_birth(self, violated: Outcome, start: float) -> float | None:
         """A solved beta right below the first birth on the branch of a point above, which has been followed past it; None: not found."""
@@ -89,7 +88,7 @@ class Path:
             loss = self._first_loss(violated, start)
             if loss is None:
                 return None
-            violated = self._certified(loss.state, loss.born, 1, _EFFORT_BESIDE)
+            violated = self._certified(loss.state, loss.born, 1, _EFFORT)
             if violated.gap <= TOUCHES:
                 break
         else:
@@ -192,21 +191,21 @@ class Path:
         """Solve one beta a little past the loss of a branch on the atoms that grow out of it; None where Newton's method fails."""
         start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
         state = correct(self.problem, beta, start)
-        outcome = None if state is None else self._certified(state, join(loss.state.atoms, loss.born), 1, _EFFORT_BESIDE)
+        outcome = None if state is None else self._certified(state, join(loss.state.atoms, loss.born), 1, _EFFORT)
         return None if outcome is None or outcome.gap > self.tol else self.add(beta, outcome)
 
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:
         """The same by all means."""
         start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
         grown = polish(self.problem, beta, start, tol=1e-13, max_iter=500)
-        outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter, _EFFORT_BESIDE)
+        outcome = self._certified(grown.state, join(loss.state.atoms, loss.born), grown.n_iter, _EFFORT)
         if outcome.gap > self.tol or outcome.state.residual > self.tol:
             outcome = self._repaired(self._optimise(beta, grown.state.atoms, outcome.maxima.points, warm=True))
         return self.add(beta, outcome)
 
     def certified_beside(self, state: Sweep, near: Outcome) -> Outcome:
         """A stationary state with its gap, searched from the maxima known beside it."""
-        return self._certified(state, near.maxima.points, 1, _EFFORT_BESIDE)
+        return self._certified(state, near.maxima.points, 1, _EFFORT)
 
     def certified_at_once(self, state: Sweep, near: Outcome) -> Outcome:
         """The same at almost the same beta: only what may have risen in between is looked at."""
@@ -235,7 +234,7 @@ class Path:
         if known is not None and known.state is state:
             outcome = Outcome(ordered, known.gap, known.certificate, known.maxima, known.n_iter)
         else:
-            outcome = self._certified(ordered, hints, 1, _EFFORT_BESIDE)
+            outcome = self._certified(ordered, hints, 1, _EFFORT)
         return assemble(self.problem, outcome, status_of(outcome, self.tol))
 
     def warn(self) -> None:

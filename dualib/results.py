@@ -130,29 +130,27 @@ class Solution(_Result):
     error_bound: float
     rho: float
     stability: Array
-    _deferred: dict[str, Callable[[], float]] = field(init=False, repr=False)
+    _deferred: dict[str, Callable[[], Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in _SOLUTION_ARRAYS:
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
         object.__setattr__(self, "_deferred", {})
-        for name in SOLUTION_FLOATS:
+        for name in (*_SOLUTION_ARRAYS, *SOLUTION_FLOATS):
             value = getattr(self, name)
             if callable(value):  # `assemble` gives functions for what is dear and seldom asked for
                 self._deferred[name] = value
                 object.__delattr__(self, name)
             else:
-                object.__setattr__(self, name, float(value))
+                object.__setattr__(self, name, _plain(name, value))
         _check_solution(self)
 
     if not TYPE_CHECKING:  # with it, mypy would take any attribute
 
         def __getattr__(self, name: str) -> Any:
-            """A deferred number, computed at its first use."""
+            """A deferred field, computed at its first use."""
             compute = self.__dict__.get("_deferred", {}).get(name)
             if compute is None:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            object.__setattr__(self, name, float(compute()))
+            object.__setattr__(self, name, _plain(name, compute()))
             return self.__dict__[name]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -525,6 +523,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _plain(name: str, value: Any) -> Any:
+    """The field of a Solution as it is kept: a float, or a read-only array."""
+    return _frozen(value) if name in _SOLUTION_ARRAYS else float(value)
+
+
 def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
     """A read-only copy in C order: a caller's own array stays its own."""
     array = np.array(values, dtype=dtype, order="C")
@@ -539,6 +542,8 @@ def _check_solution(solution: Solution) -> None:
         raise ValueError(f"weights must have shape (n_t,) with n_t >= 1, got {solution.weights.shape}")
     wanted = {"encoder": (n_x, n_t), "stability": (n_t,), "means": (n_t, None), "decoder": (n_t, None)}
     for name, shape in wanted.items():
+        if name in solution._deferred:
+            continue
         found = getattr(solution, name).shape
         if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
             raise ValueError(f"{name} must have shape {shape}, got {found}")
@@ -547,7 +552,7 @@ def _check_solution(solution: Solution) -> None:
         sums = values.sum(axis=-1)
         if not (values.min() >= 0.0 and sums.min() >= 1.0 - 1e-6 and sums.max() <= 1.0 + 1e-6):
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
-    if not np.isfinite(solution.means).all() or np.isnan(solution.stability).any():
+    if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")
     for name in SOLUTION_FLOATS:
         if name in solution._deferred:

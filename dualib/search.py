@@ -32,8 +32,7 @@ _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
 _MOST_FINISHED = 256  # points after the first of these rounds, the best ones
 _COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
-_NEAR = 1e-3  # squared natural distance within which a stable, stationary atom swallows a candidate, at most
-_BASIN = 0.1  # ... and in the square of 1 less the atom's stability number, with which the size of its basin shrinks
+_BASIN = 0.1  # squared natural distance within which a stable, stationary atom swallows a candidate, times (1 - its stability)^2
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ def search(
     points = Atoms(np.zeros(len(points)), points.means, points.face)
     stepped = Atoms(atoms.weights, members @ problem.U, atoms.face)
     stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
-    radius = np.where(stationary, np.clip(_BASIN * np.maximum(1.0 - rates, 0.0) ** 2, 1e-7, _NEAR), 1e-14)
+    radius = np.where(stationary, np.maximum(_BASIN * np.maximum(1.0 - rates, 0.0) ** 2, 1e-7), 1e-14)
     points = _off(problem, beta, points, atoms, radius)
     points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
