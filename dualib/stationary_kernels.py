@@ -74,12 +74,14 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
                     centre[x] += v[t, y] * (ut[y, x] - means[t, y])
         for y in range(k):
             root = _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
+            line, feature, mean = whole[y], ut[y], means[t, y]
             for x in range(n):
-                whole[y, x] = (ut[y, x] - means[t, y] - centre[x]) * root
-                energy[x] += whole[y, x] * whole[y, x]
-        total = start[t]
+                line[x] = (feature[x] - mean - centre[x]) * root
+            for x in range(n):
+                energy[x] += line[x] * line[x]
+        total, scale = start[t], beta / weights[t]
         for x in range(n):
-            factor = beta * post[t, x] * px[x] / weights[t]
+            factor = scale * post[t, x] * px[x]
             if factor * energy[x] > _SLIGHT:
                 energy[total - start[t]] = np.sqrt(factor)  # read already
                 source[total] = x
@@ -87,8 +89,13 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
         start[t + 1] = total
         block = _block(rows, start, t, k)
         for y in range(k):
-            for i in range(total - start[t]):
-                block[y, i] = whole[y, source[start[t] + i]] * energy[i]
+            row, line = block[y], whole[y]
+            if row.shape[0] == n:
+                for i in range(n):
+                    row[i] = line[i] * energy[i]
+            else:
+                for i in range(row.shape[0]):
+                    row[i] = line[source[start[t] + i]] * energy[i]
         if total > start[t] and not _respond(block, c[t] + NUDGE, _block(solved, start, t, k)):
             return False
     return True
@@ -131,8 +138,11 @@ def _respond(rows, c, solved):  # type: ignore[no-untyped-def]
         own = -across(rows, rows)
         for i in range(k):
             own[i, i] += c
-        solved[:] = rows
-        return eliminate(own, solved)
+        inverse = np.eye(k)
+        if not eliminate(own, inverse):
+            return False
+        solved[:] = product(inverse, rows)
+        return True
     turned = rows.T.copy()
     own = -across(turned, turned)
     for i in range(count):
