@@ -17,7 +17,6 @@ from dualib.continuation import SAME, Point, continuous, correct, cubic
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
 from dualib.search import log_c, newton_means
 from dualib.search_kernels import LEAP
-from dualib.weights import reweight
 
 PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
 NOISE = 3e-13  # of log c along a branch
@@ -203,7 +202,6 @@ def beside(problem: Problem, birth: Birth, away: float) -> Sweep | None:
     """The branch that has the cluster, its last one, so far above the event, in log beta; None where Newton's method fails."""
     beta = birth.point.beta * math.exp(away)
     ahead = birth.point.predicted(None, beta).normalised()
-    seed = Atoms(np.array([away]), birth.mean.means, birth.mean.face)
-    start = reweight(problem, beta, join(ahead, seed), warm=0)
-    state = correct(problem, beta, start) if len(start) == len(ahead) + 1 else None
-    return state if state is not None and continuous(problem, beta, join(ahead, seed), state.atoms) else None
+    grown = join(ahead, Atoms(np.array([away]), birth.mean.means, birth.mean.face)).normalised()
+    state = correct(problem, beta, grown)  # in the weights the system is all but linear: where to start makes no difference
+    return state if state is not None and continuous(problem, beta, grown, state.atoms) else None

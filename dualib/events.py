@@ -116,7 +116,7 @@ def _vanishing(path: Path, low: float, high: float) -> tuple[list[Event], Outcom
     outcome, found = path.outcomes[high], []
     for vanishing in path.vanishings(low, high):
         left = path.certified_beside(vanishing.rest, outcome)
-        if left.gap > TOUCHES:
+        if left.gap > path.tol or left.violation > TOUCHES:
             return found[::-1], outcome, (vanishing.state.beta, left)
         found.append(_appearance(path, vanishing, left, path.certified_at_once(vanishing.state, left)))
         outcome = left

@@ -51,6 +51,11 @@ class Outcome:
     maxima: Maxima
     n_iter: int
 
+    @property
+    def violation(self) -> float:
+        """The largest log c found: at most `gap`, which a proof states with its own tolerance on top."""
+        return max(0.0, self.maxima.best)
+
 
 def initial_atoms(problem: Problem) -> Atoms:
     """The identity start together with the one-cluster start, where that is feasible."""

@@ -63,7 +63,7 @@ class Path:
             followed = None if start is None else self._followed_down(beta, start)
             if start is None or followed is None:
                 break
-            below = self._past_birth(followed, start) if followed.gap > TOUCHES else None
+            below = self._past_birth(followed, start) if followed.violation > TOUCHES else None
             if below is None or not below > beta:
                 if followed.gap <= self.tol and followed.state.beta == beta:
                     return self.add(beta, followed, self._pieces[start])
@@ -89,7 +89,7 @@ class Path:
             if loss is None:
                 return None
             violated = self._certified(loss.state, loss.born, 1, _EFFORT)
-            if violated.gap <= TOUCHES:
+            if violated.violation <= TOUCHES:
                 break
         else:
             return None
@@ -189,8 +189,8 @@ class Path:
 
     def grown_beyond(self, beta: float, loss: Loss) -> Outcome | None:
         """Solve one beta a little past the loss of a branch on the atoms that grow out of it; None where Newton's method fails."""
-        start = reweight(self.problem, beta, loss.grown(self.problem), warm=3)
-        state = correct(self.problem, beta, start)
+        grown = loss.grown(self.problem)
+        state = correct(self.problem, beta, grown) or correct(self.problem, beta, reweight(self.problem, beta, grown, warm=3))
         outcome = None if state is None else self._certified(state, join(loss.state.atoms, loss.born), 1, _EFFORT)
         return None if outcome is None or outcome.gap > self.tol else self.add(beta, outcome)
 
