@@ -169,8 +169,8 @@ def _appearance(path: Path, vanishing: Vanishing, below: Outcome, above: Outcome
         after=len(above.state.atoms),
         located=True,
         precision=2.0 * vanishing.precision,
-        below=path.solution_of(below.state, below.state.atoms, below),
-        above=path.solution_of(above.state, below.state.atoms, above),
+        below=path.side_of(below.state, below.state.atoms, below),
+        above=path.side_of(above.state, below.state.atoms, above),
     )
 
 
@@ -253,16 +253,17 @@ def _event(path: Path, loss: Loss, far: Outcome, *, rising: bool) -> Event:
     problem = path.problem
     jump = loss.is_jump(problem) and not _continuous(problem, loss, far)
     end = (Branch(problem, far.state).at(loss.beta) if jump else None) or far.state
-    sides = (path.solution_of(loss.state, far.state.atoms), path.solution_of(end, loss.state.atoms, far))
+    sides = (path.side_of(loss.state, far.state.atoms), path.side_of(end, loss.state.atoms, far))
     below, above = sides if rising else sides[::-1]
+    before, after = (len(state.atoms) for state in ((loss.state, end) if rising else (end, loss.state)))
     kind: EventKind = "jump" if jump else ("split" if loss.splitting.any() else "appearance")
     born = _new_atoms(problem, loss.state, end) if jump else loss.multiplicity
     return Event(
         kind=kind,
         beta=loss.beta,
         interval=(loss.beta * (1.0 - loss.precision), loss.beta * (1.0 + loss.precision)),
-        before=below.n_clusters,
-        after=above.n_clusters,
+        before=before,
+        after=after,
         multiplicity=max(1, born),
         located=True,
         precision=2.0 * loss.precision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -18,6 +19,7 @@ from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Solution
 from dualib.search import Maxima
 from dualib.solver import status_of, warn_unless_converged
+from dualib.threads import one_blas_thread
 from dualib.vanishing import Descent, Vanishing
 from dualib.weights import reweight
 
@@ -228,14 +230,17 @@ class Path:
             self._solutions[beta] = assemble(self.problem, sorted_outcome, status_of(outcome, self.tol))
         return self._solutions[beta]
 
-    def solution_of(self, state: Sweep, hints: Atoms, known: Outcome | None = None) -> Solution:
-        """The public solution of any state, certified; of `known` where the state is that outcome's."""
+    def side_of(self, state: Sweep, hints: Atoms, known: Outcome | None = None) -> Any:
+        """The public solution of any state, certified now, or of `known` where the state is that outcome's; as a function.
+
+        The side of an event, which few ask for, is put together when asked.
+        """
         ordered = sort_atoms(self.problem, state)
         if known is not None and known.state is state:
             outcome = Outcome(ordered, known.gap, known.certificate, known.maxima, known.n_iter)
         else:
             outcome = self._certified(ordered, hints, 1, _EFFORT)
-        return assemble(self.problem, outcome, status_of(outcome, self.tol))
+        return functools.partial(one_blas_thread(assemble), self.problem, outcome, status_of(outcome, self.tol))
 
     def warn(self) -> None:
         """A ConvergenceWarning for each point that missed the tolerance."""

@@ -278,7 +278,7 @@ class Event:
         Found by root finding, or only bracketed by the grid; relative width of the bracket, by default of `interval`.
     below, above : Solution, optional
         The solution at the event, continued from below and from above. Both are at `beta` itself for a jump; otherwise a new cluster
-        has weight 0 at `beta`, and the side that has it is given a little further on.
+        has weight 0 at `beta`, and the side that has it is given a little further on. Put together at their first use.
     """
 
     kind: EventKind
@@ -289,8 +289,8 @@ class Event:
     multiplicity: int = 1
     located: bool = False
     precision: float = math.inf
-    below: Solution | None = field(default=None, compare=False, repr=False)
-    above: Solution | None = field(default=None, compare=False, repr=False)
+    below: Solution | None = field(default_factory=lambda: None, compare=False, repr=False)
+    above: Solution | None = field(default_factory=lambda: None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in EVENT_KINDS:
@@ -300,8 +300,27 @@ class Event:
             raise ValueError(f"interval must be positive, finite and hold beta = {self.beta!r}, got {self.interval!r}")
         object.__setattr__(self, "beta", float(self.beta))
         object.__setattr__(self, "interval", (low, high))
+        for name in ("below", "above"):
+            if callable(getattr(self, name)):
+                object.__setattr__(self, f"_{name}", getattr(self, name))
+                object.__delattr__(self, name)
         if math.isinf(self.precision):
             object.__setattr__(self, "precision", (high - low) / self.beta)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A side given as a function."""
+            compute = self.__dict__.get(f"_{name}") if name in ("below", "above") else None
+            if compute is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            object.__setattr__(self, name, compute())
+            object.__delattr__(self, f"_{name}")
+            return self.__dict__[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        sides = {"below": self.below, "above": self.above}
+        return {**self.__dict__, **sides}
 
 
 EVENT_KINDS = ("appearance", "split", "jump")
