@@ -135,9 +135,11 @@ def _without(problem: Problem, point: Point, before: Point | None, t: int, beta:
     """The atoms at `beta` without cluster t, whose members its neighbour takes over where that is near; None where others vanish."""
     atoms = point.atoms
     others = np.flatnonzero(np.arange(len(atoms)) != t)
+    if not len(others):
+        return None
     distance = distance_matrix(problem, point.beta, atoms.pick(np.array([t])), atoms.pick(others))[0]
     j = others[int(np.argmin(distance))]
-    if distance.min() > _REDISTRIBUTED:
+    if problem.distortion.fixed_atoms or distance.min() > _REDISTRIBUTED:
         ahead = point.predicted(before, beta).pick(others)
         return ahead.normalised() if (ahead.weights > 0.0).all() else None
     weights, means = atoms.weights.copy(), atoms.means.copy()
@@ -152,6 +154,8 @@ def _top(problem: Problem, state: Sweep, start: Atoms) -> tuple[Atoms, float, fl
     By undamped steps for a stationary point: where log c is so flat, a climb would stop at the rounding of its values.
     """
     log_a = np.log(problem.px) - state.log_z
+    if problem.distortion.fixed_atoms:
+        return start, float(log_c(problem, state.beta, log_a, start)[0][0]), NOISE
     mean, moved = start, math.inf
     for _ in range(_MOST_STEPS):
         _, q = log_c(problem, state.beta, log_a, mean)
@@ -165,7 +169,9 @@ def _top(problem: Problem, state: Sweep, start: Atoms) -> tuple[Atoms, float, fl
     own = problem.atoms_from_members(q)  # back to a true mean
     mean = Atoms(mean.weights, own.means, mean.face)
     apart = float(distance_matrix(problem, state.beta, mean, state.atoms).min())
-    if not (moved < _SETTLED * apart and apart > _APART and float(natural_distance(problem, state.beta, start, mean)[0]) < LEAP):
+    if not (
+        moved < _SETTLED * apart and apart > _APART and float(natural_distance(problem, state.beta, start, mean)[0]) < LEAP
+    ):
         return None
     return mean, _height(problem, state, mean), NOISE * min(math.sqrt(apart), 1.0)
 
@@ -182,7 +188,11 @@ def _height(problem: Problem, state: Sweep, mean: Atoms) -> float:
         return float(log_c(problem, state.beta, log_a, mean)[0][0])
     atom = state.atoms.pick(np.array([int(np.argmin(distance))]))
     step = mean.means - atom.means
-    way = Atoms(np.zeros(len(_NODES)), atom.means + _NODES[:, None] * step, None if mean.face is None else np.repeat(mean.face, len(_NODES), axis=0))
+    way = Atoms(
+        np.zeros(len(_NODES)),
+        atom.means + _NODES[:, None] * step,
+        None if mean.face is None else np.repeat(mean.face, len(_NODES), axis=0),
+    )
     force = log_c(problem, state.beta, log_a, way)[1] @ problem.U - way.means
     along = np.matmul(problem.jacobian(way), step[0])
     return state.beta * float(_SHARES @ np.sum(force * along, axis=1))

@@ -32,7 +32,11 @@ _PROGRESS = 1e-4  # in log beta, from one birth to the next: where they crowd al
 TOUCHES = 1e-11  # log c this near 0 touches
 _BEHIND = 1e-3  # in log beta, how far below a state that has lost optimality the way to the loss may lead
 _MOST_SEARCHES = 4  # for the first of several births
-_BELOW = (1e-5, 1e-6, 2e-7)  # how far past a birth, in log beta, the path is solved again: the farthest from which the branch is found
+_BELOW = (
+    1e-5,
+    1e-6,
+    2e-7,
+)  # how far past a birth, in log beta, the path is solved again: the farthest from which the branch is found
 
 
 def can_follow(path: Path) -> bool:
@@ -277,4 +281,3 @@ class Path:
     def _optimise(self, beta: float, start: Atoms, extra: Atoms | None, *, warm: bool) -> Outcome:
         options: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "rng": self.rng, "prove": self.prove}
         return optimise(self.problem, beta, start, extra=extra, warm=warm, **options)
-

@@ -32,7 +32,9 @@ _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
 _MOST_FINISHED = 256  # points after the first of these rounds, the best ones
 _COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
-_BASIN = 0.1  # squared natural distance within which a stable, stationary atom swallows a candidate, times (1 - its stability)^2
+_BASIN = (
+    0.1  # squared natural distance within which a stable, stationary atom swallows a candidate, times (1 - its stability)^2
+)
 
 
 @dataclass(frozen=True)
