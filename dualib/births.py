@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.continuation import SAME, Point, continuous, correct, cubic
+from dualib.continuation import Point, continuous, correct, cubic
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
 from dualib.search import log_c, newton_means
 from dualib.search_kernels import LEAP
@@ -100,7 +100,7 @@ def find_birth(
 
 
 def _to_root(here: tuple[float, float, float], last: tuple[float, float, float] | None) -> float:
-    """The step to the root of a function with its values and slopes at two points: by the cubic, where that is near Newton's step."""
+    """The step to the root of a function from its values and slopes at two points: the cubic's, where that is near Newton's."""
     x, value, slope = here
     newton = -value / slope
     if last is not None and last[0] != x:

@@ -113,7 +113,7 @@ def _vanishing(path: Path, low: float, high: float) -> tuple[list[Event], Outcom
 
     Where one is not: a beta to which the branch goes, below the birth of a cluster, and what violates there.
     """
-    outcome, found = path.outcomes[high], []
+    outcome, found = path.outcomes[high], list[Event]()
     for vanishing in path.vanishings(low, high):
         left = path.certified_beside(vanishing.rest, outcome)
         if left.gap > path.tol or left.violation > TOUCHES:

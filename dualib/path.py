@@ -89,7 +89,7 @@ class Path:
         return self._certified(state, near.maxima.points, 1, _EFFORT)
 
     def _past_birth(self, violated: Outcome, start: float) -> float | None:
-        """A solved beta right below the first birth on the branch of a point above, which has been followed past it; None: not found."""
+        """A solved beta right below the first birth on the branch of a point above that was followed past it; None: not found."""
         for _ in range(_MOST_SEARCHES):
             loss = self._first_loss(violated, start)
             if loss is None:
@@ -120,7 +120,7 @@ class Path:
         return None
 
     def _lost(self, top: Sweep, end: Sweep, hints: Atoms) -> Loss | None:
-        """Where the branch of a state loses optimality on the way down to another one on it, at which c is above 1 near the hints."""
+        """Where the branch of a state loses optimality on the way down to one of its own at which c is above 1 near the hints."""
         points, values = touching(self.problem, end, hints)
         if not len(values):
             return None

@@ -18,13 +18,13 @@ from dualib.continuation import Point, correct
 from dualib.distortions import Array
 from dualib.problem import Problem, Sweep, sweep
 
-
 _AGREED = 5e-8  # difference of two orders of extrapolation, in log beta, below which the state beside the root is next
 _BESIDE = 2e-7  # in log beta: how far above the root the state with the cluster is given
 _NEAREST = 1e-9  # ... or how near it may come where even that is too far, above a branch that all but splits
 _LONGEST = 0.2  # step in log beta
 _FIRST = 0.5  # part of the way to the root of the tangent that a first step goes
 _LEFT, _MARGIN = 0.02, 5.0  # part of the way to a root that a step leaves, or else this many times what is unsure of it
+_SOONER = 0.5  # a weight that falls like a square root is 0 before its parabola is
 _STEEP = 100.0  # a weight that falls faster than this by log beta is about to fold, not to cross 0
 _LOOSE = 1e-8  # residual above which one step of Newton's method does not end at rounding
 _SMALLEST = 1e-3  # of a step allowed, after failures
@@ -130,7 +130,7 @@ class Descent:
 
     def _fall(self, point: Point, before: Point | None, t: int, nearest: float) -> bool:
         """Go to where a cluster that vanishes steeply begins, from below."""
-        birth = vanished(self.problem, point, before, t, nearest)
+        birth = vanished(self.problem, point, before, t, _SOONER * nearest)
         if birth is None:
             return False
         above, away = None, _BESIDE

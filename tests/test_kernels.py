@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dualib import kernels
+from dualib import kernels, linear_kernels
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 64), (17, 33)])
@@ -51,3 +51,34 @@ def test_the_exponential_to_an_ulp_over_its_range():
     tail = np.array([-708.0001, -1e6, -1e308, -np.inf])
     kernels.exp_row(tail, np.empty(4))
     np.testing.assert_array_equal(tail, 0.0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 3), (9, 2), (70, 50), (100, 84), (120, 75)])
+@pytest.mark.parametrize("definite", [True, False])
+def test_symmetric_systems(size, definite):
+    """[[A, -W], [-W^T, 0]] by its factors, without pivots where A is I and something positive; by hand and in blocks."""
+    n, n_t = size
+    rng = np.random.default_rng(n)
+    rows = rng.standard_normal((n, n))
+    border = rng.standard_normal((n, min(n, n_t)))
+    leading = np.eye(n) + (rows @ rows.T if definite else rows + rows.T)
+    system = np.block([[leading, -border], [-border.T, np.zeros((border.shape[1],) * 2)]])
+    right = rng.standard_normal((2, len(system)))
+    factors, pivots, solved = system.copy(), np.empty(len(system), dtype=np.int64), right.copy()
+    assert linear_kernels.factorize.compile()(factors, n, pivots)
+    linear_kernels.substitute.compile()(factors, pivots, solved)
+    assert (pivots[0] == -1) == (definite or np.linalg.eigvalsh(leading).min() > 0.5)
+    np.testing.assert_allclose(solved @ system, right, atol=1e-9 * np.abs(solved).max() * np.abs(system).max())
+    by_hand, again = system.copy(), right.copy()
+    if len(system) <= 128:
+        assert linear_kernels.factorize.python(by_hand, n, pivots)
+        linear_kernels.substitute.python(by_hand, pivots, again)
+        np.testing.assert_array_equal(again, solved)
+
+
+def test_singular_systems_are_refused():
+    pivots = np.empty(3, dtype=np.int64)
+    assert not linear_kernels.factorize.compile()(np.zeros((3, 3)), 2, pivots)
+    repeated = np.array([[1.0, 0.0, -1.0, -1.0], [0.0, 1.0, -2.0, -2.0], [-1.0, -2.0, 0.0, 0.0], [-1.0, -2.0, 0.0, 0.0]])
+    factors = repeated.copy()
+    assert not linear_kernels.factorize.compile()(factors, 2, np.empty(4, dtype=np.int64))
