@@ -82,3 +82,72 @@ def test_singular_systems_are_refused():
     repeated = np.array([[1.0, 0.0, -1.0, -1.0], [0.0, 1.0, -2.0, -2.0], [-1.0, -2.0, 0.0, 0.0], [-1.0, -2.0, 0.0, 0.0]])
     factors = repeated.copy()
     assert not linear_kernels.factorize.compile()(factors, 2, np.empty(4, dtype=np.int64))
+
+
+def test_the_logarithm_has_no_error_to_raise():
+    """As NumPy's, which only warns: Python's own raises at 0 and below."""
+    values = [-np.inf, -1.0, -0.0, 0.0, 5e-324, 1e-300, 0.5, 1.0, 1e308, np.inf, np.nan]
+    with np.errstate(all="ignore"):
+        expected = np.log(values)
+    np.testing.assert_allclose([kernels.log.python(value) for value in values], expected, rtol=1e-15)
+
+
+# --- linear algebra: small arrays by hand, large ones by BLAS ---------------------------------------------------------
+
+
+def plain(helper, *arguments):
+    """A helper as Python: as compiled code it has no signature of its own."""
+    with np.errstate(all="ignore"):
+        return helper.python(*arguments)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 2), (16, 16, 16), (30, 40, 20)])
+def test_products_are_those_of_numpy(shape):
+    m, k, n = shape
+    rng = np.random.default_rng(m)
+    a, b, vector, weights = rng.normal(size=(m, k)), rng.normal(size=(k, n)), rng.normal(size=k), rng.normal(size=m)
+    weights[0] = 0.0
+    tolerance = {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(plain(linear_kernels.product, a, b), a @ b, **tolerance)
+    np.testing.assert_allclose(plain(linear_kernels.applied, a, vector), a @ vector, **tolerance)
+    np.testing.assert_allclose(plain(linear_kernels.across, a, b.T.copy()), a @ b, **tolerance)
+    result = np.full(k, np.nan)
+    plain(linear_kernels.combined, weights, a, result)
+    np.testing.assert_allclose(result, weights @ a, **tolerance)
+
+
+def test_a_row_of_weight_zero_does_not_count_whatever_it_holds():
+    result = np.empty(2)
+    plain(linear_kernels.combined, np.array([0.0, 2.0]), np.array([[np.nan, np.inf], [1.0, 3.0]]), result)
+    assert result.tolist() == [2.0, 6.0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 40, 140])  # the last in blocks
+def test_systems_are_solved_as_by_lapack(n):
+    rng = np.random.default_rng(n)
+    a, right = rng.normal(size=(n, n)), rng.normal(size=(n, 3))
+    a[0, 0] = 0.0 if n > 1 else 1.0  # a pivot must be sought
+    expected = np.linalg.solve(a, right)
+    scale = np.abs(expected).max()
+    solved = right.copy()
+    assert plain(linear_kernels.eliminate, a.copy(), solved)
+    np.testing.assert_allclose(solved, expected, rtol=1e-9, atol=1e-11 * scale)
+    single = right[:, :1].copy()
+    assert plain(linear_kernels.eliminate, a.copy(), single)
+    np.testing.assert_allclose(single, expected[:, :1], rtol=1e-9, atol=1e-11 * scale)
+    factors, pivots, rows = a.copy(), np.empty(n, dtype=np.int64), right.T.copy()
+    assert plain(linear_kernels._factorize_any, factors, pivots)
+    plain(linear_kernels.substitute, factors, pivots, rows)
+    np.testing.assert_allclose(rows.T, expected, rtol=1e-9, atol=1e-11 * scale)
+
+
+@pytest.mark.parametrize("n", [1, 3, 140])
+def test_a_singular_system_is_told_and_not_divided_by(n):
+    a = np.random.default_rng(0).normal(size=(n, n))
+    a[:, n // 2] = 0.0
+    right = np.ones((n, 1))
+    assert not plain(linear_kernels.eliminate, a.copy(), right)
+    assert not plain(linear_kernels._factorize_any, a.copy(), np.empty(n, dtype=np.int64))
+    broken = np.full((n, n), np.nan)
+    assert not plain(linear_kernels.eliminate, broken.copy(), right)
+    assert not plain(linear_kernels._factorize_any, broken.copy(), np.empty(n, dtype=np.int64))
