@@ -11,7 +11,7 @@ import pytest
 
 import dualib
 from dualib import JointDistribution, Status
-from dualib.optimise import Outcome, best_local, merged_down
+from dualib.optimise import Outcome, best_local, merged_down, optimise
 from dualib.problem import Problem, sweep
 from dualib.solver import _best_start, _starts, status_of
 
@@ -481,3 +481,75 @@ def test_means_that_nearly_vanish_are_stationary_too():
     beta = float(10.0 ** rng.uniform(-2.0, 4.0))
     solution = dualib.solve(JointDistribution.from_conditionals(py_x, rng.dirichlet(np.full(n_x, 2.0))), beta)
     assert solution.residual <= 1e-12
+
+
+def blahut(px, matrix, beta):
+    """The least of I + beta E d over all encoders, by Blahut's sweeps, and a bound of how far it still is from it."""
+    weights, likelihood = np.full(matrix.shape[1], 1.0 / matrix.shape[1]), np.exp(-beta * matrix)
+    for _ in range(20_000):
+        ratio = (px / (likelihood @ weights)) @ likelihood
+        weights = weights * ratio
+    return -px @ np.log(likelihood @ weights), np.log(ratio.max())
+
+
+def given_matrix(n_x=6, n_columns=4):
+    rng = np.random.default_rng(9)
+    px, matrix = rng.dirichlet(np.full(n_x, 2.0)), rng.random((n_x, n_columns))
+    return JointDistribution.from_conditionals(np.eye(n_x), px), px, matrix
+
+
+@pytest.mark.parametrize("start", ["given", "random", "capped", "local"])
+def test_rate_distortion_comes_from_every_start_to_blahuts_optimum(start):
+    joint, px, matrix = given_matrix()
+    least, slack = blahut(px, matrix, 5.0)
+    assert slack < 1e-12
+    encoder = np.random.default_rng(2).dirichlet(np.ones(4), 6)
+    options = {
+        "given": {"init": encoder},
+        "random": {"init": "random", "random_state": 4},
+        "capped": {"n_clusters": 4},
+        "local": {"init": encoder, "certify": False},
+    }
+    solution = dualib.solve(joint, 5.0, dualib.RateDistortion(matrix), **options[start])
+    assert solution.objective == pytest.approx(least, abs=1e-9)
+    assert set(solution.means.sum(axis=1)) == {1.0} and set(np.unique(solution.means)) == {0.0, 1.0}  # of whole columns
+
+
+def test_a_capped_rate_distortion_problem_has_the_best_columns():
+    joint, px, matrix = given_matrix()
+    single = dualib.solve(joint, 5.0, dualib.RateDistortion(matrix), n_clusters=1)
+    assert single.objective == pytest.approx(5.0 * (px @ matrix).min(), rel=1e-12)
+    pairs = [blahut(px, matrix[:, [i, j]], 5.0)[0] for i in range(4) for j in range(i)]
+    pair = dualib.solve(joint, 5.0, dualib.RateDistortion(matrix), n_clusters=2, n_restarts=30)
+    assert pair.objective == pytest.approx(min(pairs), abs=1e-9)
+
+
+def test_an_encoder_for_other_columns_is_refused():
+    joint, _, matrix = given_matrix()
+    with pytest.raises(ValueError, match=r"init must have one column for each of the 4 reproductions, got \(6, 3\)"):
+        dualib.solve(joint, 5.0, dualib.RateDistortion(matrix), init=np.full((6, 3), 1.0 / 3.0))
+
+
+def test_a_start_that_leaves_an_x_without_a_cluster_is_mended_or_refused():
+    problem = Problem(JointDistribution(np.diag([0.2, 0.3, 0.5])), dualib.DualIB())
+    alone = problem.atoms_from_members(np.eye(3)[:1])  # infinitely far from the two other x
+    rng = np.random.default_rng(0)
+    found = optimise(problem, 3.0, alone, tol=1e-9, max_iter=1000, rng=rng)
+    entropy = -np.sum(problem.px * np.log(problem.px))
+    assert found.state.objective == pytest.approx(entropy, abs=1e-12) and found.gap <= 1e-9
+    with pytest.raises(ValueError, match="no feasible clustering to start from: some x is infinitely far"):
+        best_local(problem, 3.0, [alone], 1e-9, 1000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_newton_the_optimum_is_the_same(kind, monkeypatch):
+    """Above the limit of Newton's method sweeps are accelerated by Anderson's, and nothing is known of their rate."""
+    newton = dualib.solve(huang(), 4.0, kind)
+    assert newton.rho < 1.0  # computed now, with Newton's matrix
+    monkeypatch.setattr("dualib.local.NEWTON_LIMIT", 0)
+    sweeps = dualib.solve(huang(), 4.0, kind)
+    assert sweeps.objective == pytest.approx(newton.objective, abs=1e-10)
+    assert sweeps.residual <= 1e-9
+    np.testing.assert_allclose(sweeps.weights, newton.weights, atol=1e-7)
+    assert sweeps.rho == np.inf
+    assert sweeps.error_bound == (np.inf if sweeps.residual > 0.0 else 0.0)
