@@ -1,6 +1,10 @@
 """The formula of memory against what is used, and the refusal of what cannot fit, before it is allocated."""
 
+import builtins
+import io
+import sys
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -68,3 +72,57 @@ def test_small_problems_do_not_ask_the_system(monkeypatch):
 
 def test_the_system_tells_how_much_there_is():
     assert 2**20 < memory.available_memory() < 2**60
+
+
+class System:
+    """What the files and calls of a system tell: `files` by path, a number of pages of 4096 bytes, or nothing at all."""
+
+    def __init__(self, monkeypatch, files, pages=None):
+        self.files, self.pages = files, pages
+        monkeypatch.setattr(builtins, "open", self.open)
+        monkeypatch.setattr(memory.os, "sysconf", self.sysconf)
+
+    def open(self, path, *arguments, **options):
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return io.StringIO(self.files[path])
+
+    def sysconf(self, name):
+        if self.pages is None:
+            raise ValueError("unrecognized configuration name")
+        return {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": self.pages}[name]
+
+
+MEMINFO, GROUP, OLD_GROUP = "/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+
+
+@pytest.mark.parametrize(
+    ("files", "pages", "expected"),
+    [
+        ({MEMINFO: "MemTotal: 9 kB\nMemAvailable:     2000 kB\n"}, 1000, 2000 * 1024),
+        ({MEMINFO: "MemTotal: 9 kB\n"}, 1000, 1000 * 4096),  # an old kernel
+        ({MEMINFO: "MemAvailable: many kB\n"}, 1000, 1000 * 4096),
+        ({}, 1000, 1000 * 4096),  # macOS
+        ({}, None, sys.maxsize),  # Windows
+        ({GROUP: "500000\n"}, 1000, 500_000),
+        ({GROUP: "max\n"}, 1000, 1000 * 4096),
+        ({GROUP: "max\n", OLD_GROUP: "300000\n"}, 1000, 300_000),
+        ({MEMINFO: "MemAvailable: 200 kB\n", GROUP: "500000\n"}, 1000, 200 * 1024),
+    ],
+)
+def test_of_all_limits_the_least_counts(files, pages, expected, monkeypatch):
+    monkeypatch.setattr(memory, "_address_space", lambda: sys.maxsize)
+    System(monkeypatch, files, pages)
+    assert memory.available_memory() == expected
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(123_456, 123_456), (-1, sys.maxsize)])
+def test_the_address_space_is_limited_where_the_system_limits_it(limit, expected, monkeypatch):
+    resource = types.SimpleNamespace(RLIMIT_AS=9, RLIM_INFINITY=-1, getrlimit=lambda what: {9: (limit, -1)}[what])
+    monkeypatch.setitem(sys.modules, "resource", resource)
+    assert memory._address_space() == expected
+
+
+def test_a_system_without_such_limits_has_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert memory._address_space() == sys.maxsize
