@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib.demo import BETAS, TABLE_BETAS, curve_table, run_demo
+from dualib.demo import BETAS, TABLE_BETAS, _small_trees, curve_table, run_demo
 
 SMALL = [0.4, 1.0, 2.0, 3.0, 4.0, 8.0]
 
@@ -117,3 +117,24 @@ def test_no_display_is_needed_and_the_backend_is_left_alone(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert run.returncode == 0, run.stderr
     assert "IB         3 of 3" in run.stderr  # two points, and the interval between them searched for events
+
+
+def test_one_beta_makes_no_tree(tmp_path, capsys):
+    curves = run_demo(tmp_path, betas=[2.0])
+    assert [curve.beta.tolist() for curve in curves.values()] == [[2.0], [2.0]]
+    assert not [name for name in os.listdir(tmp_path) if "bifurcations" in name]
+    assert {"ib-clusters.png", "dualib-clusters.png", "ib-curve.csv"} <= set(os.listdir(tmp_path))
+    out, err = capsys.readouterr()
+    assert [line.split(",")[0] for line in err.splitlines()] == ["IB         1 of 1", "dual IB    1 of 1"]
+    for name in os.listdir(tmp_path):
+        assert os.path.join(tmp_path, name) in out
+
+
+def test_small_trees_are_as_many_as_there_are_y():
+    pxy = np.random.default_rng(1).dirichlet(np.full(20, 0.3)).reshape(5, 4)
+    curve = dualib.anneal(dualib.JointDistribution(pxy, y_labels=list("abcd")), "ib", [1.0, 4.0, 16.0])
+    axes = _small_trees(curve).axes
+    assert [ax.get_visible() for ax in axes] == [True] * 4 + [False] * 2
+    spread = curve.joint.px @ (curve.joint.py_x - curve.joint.py) ** 2
+    shown = "".join(ax.get_ylabel().split("= ")[1][0] for ax in axes[:4])
+    assert shown == "".join("abcd"[y] for y in np.argsort(-spread))

@@ -129,6 +129,76 @@ def test_events_are_marked_by_kind_and_can_be_left_out(ib):
     assert len(plotting.plot_information_plane(curve, show_bound=False, mark_events=False).get_lines()) == 1
 
 
+def test_a_located_jump_ends_where_its_two_sides_are():
+    """The erasure channel jumps from nothing to everything: the dashed segment is the whole curve."""
+    curve = dualib.anneal(dualib.datasets.erasure(0.3), "ib", [0.5, 1.0, 2.0, 4.0])
+    (jump,) = curve.events
+    assert jump.kind == "jump"
+    ax = plotting.plot_information_plane(curve, show_bound=False)
+    dashed = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed[0].get_xdata(), [0.0, np.log(2.0)], atol=1e-9)
+    np.testing.assert_allclose(dashed[0].get_ydata(), [0.0, 0.7 * np.log(2.0)], atol=1e-9)
+    assert len(dashed) == 1
+
+
+# --- rate and distortion ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", ["nats", "bits"])
+def test_rate_against_distortion_each_in_its_unit(ib, dual, unit):
+    factor = 1.0 if unit == "nats" else 1.0 / np.log(2.0)
+    ax = plotting.plot_rate_distortion([ib, dual], unit=unit)
+    for label, curve in (("IB", ib), ("dual IB", dual)):
+        drawn = lines_by_label(ax)[label].get_xydata()
+        np.testing.assert_allclose(drawn, factor * np.column_stack([curve.expected_distortion, curve.rate]), rtol=1e-14)
+        step = np.diff(drawn, axis=0)
+        moved = step[:, 0] < -1e-6
+        slope = step[moved, 1] / step[moved, 0]  # between -beta of the two ends of each piece
+        assert np.all(slope <= -0.999 * curve.beta[:-1][moved]) and np.all(slope >= -1.001 * curve.beta[1:][moved])
+    assert f"[{unit}]" in ax.get_xlabel() and f"[{unit}]" in ax.get_ylabel()
+    assert ax.get_xlim()[0] == 0.0 and ax.get_ylim()[0] == 0.0
+    assert {"IB", "dual IB"} <= set(legend_texts(ax))
+
+
+def test_a_distortion_that_is_no_information_has_no_unit():
+    curve = dualib.anneal(toy(), RateDistortion(1.0 - np.eye(5)), [1.0, 2.0, 4.0])
+    ax = plotting.plot_rate_distortion(curve, unit="bits", mark_events=False)
+    (line,) = lines_by_label(ax).values()
+    np.testing.assert_allclose(line.get_xdata(), curve.expected_distortion, rtol=1e-14)
+    np.testing.assert_allclose(line.get_ydata(), curve.rate / np.log(2.0), rtol=1e-14)
+    assert "[" not in ax.get_xlabel() and "[bits]" in ax.get_ylabel()
+    assert len(ax.get_lines()) == 1
+
+
+# --- stability --------------------------------------------------------------------------------------------------------
+
+
+def test_every_cluster_has_its_stability_number_at_its_beta(ib):
+    ax = plotting.plot_stability(ib)
+    (points,) = ax.collections
+    offsets = np.asarray(points.get_offsets())
+    sides = [event.below for event in ib.events if event.below is not None]
+    assert sides  # where a cluster splits, its number is 1 on the side below
+    wanted = [(s.beta, number) for s in [*ib, *sides] for number in s.stability]
+    np.testing.assert_allclose(sorted(map(tuple, offsets)), sorted(wanted), rtol=1e-12)
+    assert any(np.all(np.asarray(line.get_ydata()) == 1.0) for line in ax.get_lines())
+    marked = {line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() in plotting.MARKERS.values()}
+    assert marked == {event.beta for event in ib.events}
+    assert ax.get_ylim()[1] >= offsets[:, 1].max() and ax.get_xscale() == "log"
+
+
+def test_stability_without_events_and_of_one_beta(ib):
+    ax = plotting.plot_stability(ib, mark_events=False)
+    assert len(ax.get_lines()) == 1 and legend_texts(ax) == ["clusters, area by p(t)", "1: splits here"]
+    one = plotting.plot_stability(ib[-1:])
+    assert len(one.collections[0].get_offsets()) == ib[-1].n_clusters
+    low, high = one.get_xlim()
+    assert low <= ib.beta[-1] < high
+
+
+# --- what is no curve -------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("bad", [[], {}, [3], 5])
 def test_what_is_no_curve_is_refused(bad):
     with pytest.raises(TypeError, match="curve"):
@@ -285,6 +355,25 @@ def test_many_states_are_not_named():
     assert len(ax.get_yticks()) == 0 and "70 states" in ax.get_ylabel()
 
 
+def test_more_clusters_than_can_be_named_have_no_weights_written():
+    solution = dualib.solve(JointDistribution(np.eye(45) / 45.0), 10.0)
+    ax = plotting.plot_clusters(solution)
+    picture = np.asarray(ax.get_images()[0].get_array())
+    np.testing.assert_allclose(picture, np.eye(45), atol=1e-9)  # each source in a cluster of its own, in their order
+    assert len(ax.get_xticks()) == 0 and len(ax.get_yticks()) == 45
+
+
+def test_the_local_critical_beta_is_marked_only_where_it_is_on_the_axis():
+    rng = np.random.default_rng(0)
+    px = rng.dirichlet(3 * np.ones(5))
+    joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(2), 5), px)
+    assert dualib.onset(joint, "dualib") < 2.0 < 2.6 < dualib.local_critical_beta(joint, "dualib")
+    for last, marked in ((2.0, False), (4.0, True)):
+        texts = legend_texts(plotting.plot_bifurcations(dualib.anneal(joint, "dualib", [0.5, 1.0, last])))
+        assert "one cluster, not optimal" in texts
+        assert any(text.startswith("local critical beta 2.608") for text in texts) == marked
+
+
 def test_columns_of_a_rate_distortion_matrix():
     curve = dualib.anneal(toy(), RateDistortion(1.0 - np.eye(5)), [1.0, 2.0, 4.0])
     assert "p(column 4 | t)" in plotting.plot_bifurcations(curve, y_index=4).get_ylabel()
@@ -293,7 +382,9 @@ def test_columns_of_a_rate_distortion_matrix():
 # --- axes in, axes out ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["plot_information_plane", "plot_bifurcations", "plot_clusters"])
+@pytest.mark.parametrize(
+    "name", ["plot_information_plane", "plot_rate_distortion", "plot_bifurcations", "plot_stability", "plot_clusters"]
+)
 def test_given_axes_are_used_and_nothing_else_is_touched(ib, name):
     figure, (mine, other) = plt.subplots(1, 2)
     plt.sca(other)
