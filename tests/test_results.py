@@ -32,6 +32,12 @@ def curve_of(*betas, **options):
     return Curve([made(beta, rate=beta / 10) for beta in betas], **options)
 
 
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf, [1.0, 0.0], [[2.0, -np.inf]]])
+def test_bounds_are_asked_for_positive_betas(beta):
+    with pytest.raises(ValueError, match="beta must be positive and finite, got"):
+        curve_of(2.0, 4.0).objective_bounds(beta)
+
+
 # --- Solution ---------------------------------------------------------------------------------------------------------
 
 
