@@ -366,3 +366,9 @@ def test_an_encoder_at_an_infinite_distance_is_refused():
     joint = dualib.JointDistribution(np.eye(3) / 3.0)
     with pytest.raises(ValueError, match=r"encoder|infinite|support"):
         dualib.certify(joint, np.ones((3, 1)), 2.0, "dualib")
+
+
+def test_a_certificate_prints_what_matters():
+    judged = dualib.certify(datasets.toy(), np.ones((5, 1)), 30.0)
+    text = repr(judged)
+    assert f"{judged.objective:.10g}" in text and f"gap={judged.gap:.1e} nats" in text and judged.kind in text

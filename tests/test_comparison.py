@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -397,3 +398,39 @@ def test_bad_questions_are_named(result):
             ask()
     with pytest.raises(KeyError, match="'loss'; the columns are method"):
         result["loss"]
+
+
+def test_pandas_is_needed_for_a_data_frame_only(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'to_dataframe needs pandas: pip install "dualib\[pandas\]"'):
+        result.to_dataframe()
+    assert result.summary()
+
+
+def test_where_methods_share_no_rate_there_is_nothing_to_compare_at_equal_rate():
+    without = compare(methods=["plug-in", "maxent"], features=FEATURES, n_splits=2)
+    assert without.summary("rate") == [] and without.against("plug-in", at="rate") == []
+    single = compare(methods=["ib", "plug-in"], betas=[5.0], n_splits=2)  # one point has no range of rates
+    assert single.summary("rate") == []
+    rate = float(single["rate"][single["method"] == "ib"][0])
+    assert [row["method"] for row in single.summary()] == ["ib", "plug-in"]
+    assert all(row["rate"] == rate for row in single.summary("rate", rates=[rate]))
+
+
+def test_differences_need_a_split_in_common(result):
+    """Rows put together from runs that share no split: no difference is paired, so none is stated."""
+    rows = [{name: result[name][i] for name in COLUMNS} for i in range(len(result))]
+    apart = [row for row in rows if row["split"] == (0 if row["method"] == "ib" else 1)]
+    found = type(result).from_rows(apart)
+    assert "ib" in found.methods and found.against("ib") == []
+    assert {row["method"] for row in found.against("dualib")} == set(METHODS) - {"ib", "dualib"}
+
+
+def test_fits_that_miss_their_tolerance_are_counted_in_one_warning(monkeypatch):
+    def hasty(*arguments, **options):
+        return dualib.anneal(*arguments, **{**options, "max_iter": 1})
+
+    monkeypatch.setattr("dualib.predictors.anneal", hasty)
+    with pytest.warns(dualib.ConvergenceWarning, match=r"[1-9]\d* fits missed their tolerance, the first: beta=") as caught:
+        found = compare(methods=["ib"], betas=[12.0], n_splits=1, certify=True, smoothing=0.5)
+    assert len(caught) == 1 and len(found) == 1

@@ -200,6 +200,9 @@ def test_a_missing_method_is_named(method):
             setattr(duck, other, lambda *_: None)
     with pytest.raises(TypeError, match=rf"lacks the method\(s\) {method}"):
         as_distortion(duck)
+    setattr(duck, method, lambda *_: None)
+    with pytest.raises(TypeError, match=r"has the methods but is no subclass of dualib\.Distortion: derive it"):
+        as_distortion(duck)
 
 
 def test_check_distortion_finds_faults():
@@ -218,8 +221,27 @@ def test_check_distortion_finds_faults():
         def lift(self, py_x):
             return py_x, np.zeros(len(py_x) + 1)
 
+    class NoMatrix(KullbackLeibler):
+        def link_jacobian(self, means):
+            return super().link_jacobian(means)[:, :-1]
+
+    class Lopsided(KullbackLeibler):
+        """V = A M, its Jacobian A not symmetric; b has the right gradient at one point, as b = c M."""
+
+        matrix = rng.random((4, 4))
+
+        def link(self, means):
+            return means @ self.matrix.T, means @ self.matrix.T @ py_x.mean(axis=0)
+
+        def link_jacobian(self, means):
+            return np.broadcast_to(self.matrix, (len(means), 4, 4))
+
     with pytest.raises(ValueError, match="link_jacobian is not the derivative"):
         check_distortion(WrongJacobian(), py_x)
+    with pytest.raises(ValueError, match=r"link_jacobian must return shape \(n_t, k, k\), got \(1, 3, 4\)"):
+        check_distortion(NoMatrix(), py_x)
+    with pytest.raises(ValueError, match="link_jacobian is not symmetric: V is not the gradient"):
+        check_distortion(Lopsided(), py_x)
     with pytest.raises(ValueError, match="gradient of b"):
         check_distortion(WrongOffset(), py_x)
     with pytest.raises(ValueError, match="lift must return shapes"):
