@@ -1,13 +1,15 @@
 """Sweeps on many cores: the same bits however many, in order, with errors that name the task."""
 
+import pickle
 import sys
+import threading
 import warnings
 
 import numpy as np
 import pytest
 
 import dualib
-from dualib import datasets
+from dualib import datasets, workers
 from dualib.parallel import TaskError
 
 pytest.importorskip("joblib")
@@ -86,6 +88,18 @@ def test_one_progress_for_all(capfd):
         ({"tol": -1.0}, ValueError, "tol must be a positive number"),
         ({"random_state": 0}, TypeError, "random_state.*give seeds"),
         ({"betas_": 0}, TypeError, "unknown option 'betas_'"),
+        ({"init": "identity"}, ValueError, r"^problems\[0\], .*: init must be an encoder .*got 'identity'"),
+        ({"init": np.ones((4, 1))}, ValueError, r"^problems\[0\], .*: init must have one row for each of the 5 x"),
+        (
+            {"init": np.ones((5, 1)), "certify": False},
+            ValueError,
+            r"^problems\[1\], .*: init must have one row for each of the 2 x",
+        ),
+        (
+            {"distortions": ["ib", dualib.RateDistortion(np.eye(5))]},
+            ValueError,
+            r"^problems\[1\], distortions\[1\] = .*: matrix has 5 rows",
+        ),
         ({"distortions": "other"}, ValueError, "other"),
         ({"distortions": []}, ValueError, "distortions"),
         ({"seeds": [0.5]}, ValueError, "seeds must be whole numbers"),
@@ -100,8 +114,22 @@ def test_bad_arguments_are_refused_before_any_work(monkeypatch, options, error, 
 def test_bad_problems_and_betas_are_named():
     with pytest.raises(TypeError, match="problems"):
         dualib.solve_many([np.eye(2)], BETAS)
+    for problems in ("toy", b"toy", 3, None):
+        with pytest.raises(TypeError, match="problems must be a JointDistribution or an iterable of them, got"):
+            dualib.solve_many(problems, BETAS)
+    with pytest.raises(ValueError, match="problems must not be empty"):
+        dualib.solve_many([], BETAS)
     with pytest.raises(ValueError, match="betas"):
         dualib.solve_many(PROBLEMS, [1.0, -1.0])
+
+
+def test_a_start_that_fits_is_taken_for_every_task():
+    one = np.ones((5, 1))
+    results = dualib.solve_many(PROBLEMS[0], [8.0, 20.0], init=one, certify=False)
+    for solution in results:
+        alone = dualib.solve(PROBLEMS[0], solution.beta, init=one, certify=False)
+        np.testing.assert_array_equal(solution.encoder, alone.encoder)
+        assert solution.n_clusters == 1 and solution.gap == np.inf
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -151,3 +179,49 @@ def test_predictions_are_compared_alike_by_one_and_by_two():
     assert repr(one) == repr(two)
     frames = one.to_dataframe(), two.to_dataframe()
     assert frames[0].equals(frames[1]) and len(frames[0]) > 4
+
+
+class Locked(dualib.IB):
+    """What cannot be sent to another process."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+def test_a_task_that_cannot_be_sent_to_a_worker_ends_the_sweep():
+    with pytest.raises(TaskError, match=r"the workers failed after 0 of 2 results: \w+: .*pickle") as caught:
+        dualib.solve_many(PROBLEMS[0], [2.0, 8.0], distortions=Locked(), n_jobs=2)
+    assert caught.value.results.shape == (2,) and list(caught.value.results) == [None, None]
+    here = dualib.solve_many(PROBLEMS[0], [2.0, 8.0], distortions=Locked())
+    assert all(solution.converged for solution in here)
+
+
+def test_without_joblib_one_after_the_other_is_still_the_default(monkeypatch, one_by_one):
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    alone = dualib.solve_many(PROBLEMS[0], BETAS, seeds=[0])
+    assert bits(alone.ravel()) == bits(one_by_one[0, 0, 0])
+
+
+class TwoArguments(Exception):
+    """Pickled well, but not to be made again: its __init__ wants more than pickle gives it."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def broken(what):
+    raise ValueError(f"no {what}") if what == "plain" else TwoArguments(what, "more")
+
+
+def test_an_error_of_a_task_is_raised_as_itself_wherever_it_was_caught():
+    here, textual = workers.in_order(None, broken, [("plain",), ("odd",)])
+    with pytest.raises(ValueError, match=r"^no plain$") as caught:
+        workers.value_of(here)
+    assert caught.value.__cause__ is None and caught.traceback[-1].name == "broken"
+    travelled = pickle.loads(pickle.dumps(here))  # as from another process: without its traceback
+    with pytest.raises(ValueError, match=r"^no plain$") as caught:
+        workers.value_of(travelled)
+    assert "in a worker:" in str(caught.value.__cause__) and "in broken" in str(caught.value.__cause__)
+    for outcome in (textual, pickle.loads(pickle.dumps(textual))):
+        with pytest.raises(RuntimeError, match=r"(?s)^TwoArguments: odd and more\n.*in broken"):
+            workers.value_of(outcome)
