@@ -278,6 +278,13 @@ def test_damage_is_named(change, written):
         traced("ib", written)
 
 
+@pytest.mark.parametrize("identity", [None, [], "mine"])
+def test_a_checkpoint_of_nothing_is_damaged(identity, written):
+    changed(written, identity=lambda _: identity)
+    with pytest.raises(ValueError, match=r"c\.npz' is damaged: it does not say what it belongs to"):
+        traced("ib", written)
+
+
 def test_one_changed_bit_is_noticed(written):
     """Also where the archive's own sums were made to fit."""
     with np.load(written) as archive:

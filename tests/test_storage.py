@@ -1,5 +1,7 @@
 """save and load: exact, whole or not at all, and a clear refusal of every other file."""
 
+import errno
+import io
 import json
 import os
 import stat
@@ -9,7 +11,7 @@ import pytest
 import scipy.sparse
 
 import dualib
-from dualib import Curve, Event, JointDistribution, Solution
+from dualib import Curve, Event, JointDistribution, Solution, archives
 from dualib.distortions import IB, Alpha, Bregman, DualIB, RateDistortion
 from dualib.storage import load, save
 
@@ -163,6 +165,35 @@ def test_saving_replaces_the_target_of_a_link_with_ordinary_permissions(curve, t
     assert stat.S_IMODE(real.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
+def test_a_folder_that_cannot_be_synced_does_not_keep_a_file_from_being_saved(curve, tmp_path, monkeypatch):
+    """Windows opens no folder: the data are synced, the name as far as it goes."""
+    real = os.open
+
+    def no_folders(path, *arguments, **options):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", no_folders)
+    curve.save(tmp_path / "c.npz")
+    assert len(load(tmp_path / "c.npz")) == 3 and os.listdir(tmp_path) == ["c.npz"]
+
+
+class BadSector(io.BytesIO):
+    """A file on a failing disk: its first bytes cannot be read, its table of contents, at the end, can."""
+
+    def read(self, size=-1):
+        if self.tell() < 10:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_failing_disk_is_not_taken_for_a_wrong_file(curve, tmp_path):
+    curve.save(tmp_path / "c.npz")
+    with pytest.raises(OSError, match="Input/output error"):
+        archives.read_npz(BadSector((tmp_path / "c.npz").read_bytes()))
+
+
 def entries(path):
     with np.load(path) as archive:
         return dict(archive)
@@ -236,6 +267,23 @@ def test_wrong_contents_are_named(curve, tmp_path, change, reason):
     np.savez(path, **change(entries(path)))
     with pytest.raises(ValueError, match=rf"not a readable dualib result.*{reason}"):
         load(path)
+
+
+@pytest.mark.parametrize("change", ["moved", "fewer"])
+def test_conditionals_with_other_cells_than_their_joint_are_refused(change, tmp_path):
+    pxy = np.array([[0.2, 0.0, 0.1], [0.0, 0.3, 0.1], [0.1, 0.2, 0.0]])
+    dualib.solve(JointDistribution(scipy.sparse.csr_array(pxy)), 3.0).save(tmp_path / "s.npz")
+    arrays = entries(tmp_path / "s.npz")
+    (name,) = (name for name in arrays if "py_x" in name and "indices" in name)
+    if change == "moved":
+        arrays[name] = np.where(np.arange(6) == 1, 1, arrays[name]).astype(arrays[name].dtype)
+    else:
+        pointers, data = name.replace("indices", "indptr"), name.replace("indices", "data")
+        arrays[name], arrays[data] = arrays[name][:-1], arrays[data][:-1]
+        arrays[pointers] = np.minimum(arrays[pointers], 5)
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(ValueError, match=r"not a readable dualib result.*py_x"):
+        load(tmp_path / "s.npz")
 
 
 def test_a_missing_file_is_an_os_error(tmp_path):

@@ -179,11 +179,18 @@ def npz(**arrays):
     return buffer.getvalue()
 
 
-def zipped(name, content):
+def zipped(name, content, method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def shortened(array, missing):
+    """An .npz file with sums that fit, whose one member holds `missing` bytes less than it says."""
+    content = npy(array)
+    whole = zipped("a.npy", content[:-missing], zipfile.ZIP_DEFLATED)
+    return whole.replace(struct.pack("<L", len(content) - missing), struct.pack("<L", len(content)))
 
 
 HUGE = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118)
@@ -210,6 +217,7 @@ BAD_BINARY = {
     "inf.npy": (npy(np.array([[1.0, np.inf]])), "entries must be finite, got inf"),
     "negative.npy": (npy(-COUNTS), "entries must be >= 0, got -8.0"),
     "zero.npy": (npy(0.0 * COUNTS), "sum of the table must be positive and finite, got 0.0"),
+    "short.npz": (shortened(COUNTS, 8), "an array ends after 40 of 48 bytes"),
     "cut.npz": (npz(a=COUNTS)[:-30], "cannot be read as a NumPy archive"),
     "several.npz": (npz(a=COUNTS, b=COUNTS), r"one called 'counts' or 'pxy', and it holds \['a', 'b'\]"),
     "both.npz": (npz(counts=COUNTS, pxy=COUNTS), "must hold one array"),
