@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,7 @@ from scipy import sparse
 
 import dualib
 from dualib import progress
-from dualib.cli import main
+from dualib.cli import _prepare_process, main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(dualib.__file__).parents[1])}  # the package that is tested here
 TABLE = ",a,b,c\nu,5,3,1\nv,1,8,2\nw,0,1,9\n"
@@ -203,6 +204,32 @@ def test_help_of_a_process_of_its_own():
     assert run.returncode == 0
     for word in ("demo", "solve", "anneal", "compare", "examples:", "dualib solve counts.csv --beta 5"):
         assert word in run.stdout
+
+
+def test_the_module_is_the_command(monkeypatch, capsys):
+    assert main(["solve", "t.csv", "--beta", "5"]) == 0
+    expected = capsys.readouterr().out
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for library in ("OPENBLAS", "MKL"):
+        monkeypatch.setenv(f"{library}_NUM_THREADS", "")
+        monkeypatch.delenv(f"{library}_NUM_THREADS")
+    monkeypatch.setattr(sys, "argv", ["dualib", "solve", "t.csv", "--beta", "5"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("dualib", run_name="__main__")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == expected
+    threads = [os.environ[f"{library}_NUM_THREADS"] for library in ("OPENBLAS", "MKL", "OMP")]
+    assert threads == ["1", "1", "3"]  # what is set already stays
+
+
+def test_a_label_that_the_console_cannot_print_is_escaped(monkeypatch):
+    raw = io.BytesIO()
+    console = io.TextIOWrapper(raw, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", console)
+    monkeypatch.setattr(sys, "argv", ["dualib", "solve", "t.csv", "--beta", "5"])
+    _prepare_process()
+    print("\u00e9", file=console, flush=True)
+    assert raw.getvalue().strip() == b"\\xe9"
 
 
 def test_help_needs_no_numpy():

@@ -203,3 +203,39 @@ def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, dualib; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_listed_before_it_is_imported():
+    code = "import dualib; names = dir(dualib); print(sorted(set(dualib.__all__) - set(names)), names == sorted(names))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"
+    assert set(dualib.__all__) <= set(dir(dualib))
+    with pytest.raises(AttributeError, match="module 'dualib' has no attribute 'no_such_name'"):
+        _ = dualib.no_such_name
+
+
+def test_a_cache_that_fails_costs_one_warning_for_all_kernels(monkeypatch):
+    import numba
+
+    real = numba.njit
+
+    def full_disk(*arguments, cache=False, **options):
+        if cache:
+            raise OSError(28, "No space left on device")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(numba, "njit", full_disk)
+    monkeypatch.setattr(jit, "_warned", False)
+    pair = [jit.Kernel(function, "float64(float64)") for function in (lambda x: 2.0 * x, lambda x: x + 1.0)]
+    with pytest.warns(dualib.CacheWarning, match=r"cannot be used \(OSError: .*No space left on device\)") as caught:
+        codes = [kernel._machine_code() for kernel in pair]
+    assert len(caught) == 1
+    assert [code(4.0) for code in codes] == [8.0, 5.0]
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
+def test_a_kernel_that_cannot_be_compiled_is_not_blamed_on_the_cache():
+    from numba.core.errors import NumbaError
+
+    with pytest.raises(NumbaError):
+        jit.Kernel(lambda values: values.no_such_method(), "float64(float64[::1])")._machine_code()
