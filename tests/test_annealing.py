@@ -50,6 +50,31 @@ def test_the_adaptive_grid_goes_from_below_the_onset_to_saturation(kind, joint):
     assert (np.diff(curve.expected_distortion) <= 1e-7).all()
 
 
+def test_the_adaptive_grid_has_an_end(monkeypatch):
+    """However fine a grid is asked for, its points are no more than the cap, and those it has are as good."""
+    toy = datasets.toy()
+    whole = dualib.anneal(toy, events=False)
+    monkeypatch.setattr("dualib.annealing._MOST_POINTS", 20)
+    few = dualib.anneal(toy, events=False)
+    assert len(few) == 20 < len(whole)
+    assert set(few.beta) <= set(whole.beta) and (few.beta[0], few.beta[-1]) == (whole.beta[0], whole.beta[-1])
+    monkeypatch.setattr("dualib.annealing._MOST_FOR_ENCLOSURE", 30)
+    narrow = dualib.anneal(toy, events=False, tol_curve=1e-8)
+    assert 30 <= len(narrow) < 60  # one more round of halving at most
+    assert narrow.gap.max() <= 1e-9
+    lower, upper = narrow.objective_bounds(whole.beta)
+    assert np.all(lower <= whole.objective + 1e-9) and np.all(upper >= whole.objective - 1e-9)
+
+
+def test_the_adaptive_grid_does_not_look_for_saturation_for_ever(monkeypatch):
+    """Two x that are all but alike part at a beta of 4e6 only: the grid ends at the largest beta instead."""
+    joint = JointDistribution.from_conditionals([[0.5, 0.5], [0.499, 0.501]])
+    monkeypatch.setattr("dualib.annealing._LARGEST_BETA", 40.0)
+    curve = dualib.anneal(datasets.toy(), events=False)
+    assert curve.beta[-1] == 40.0 and curve.relevance[-1] < 0.999 * curve.joint.mutual_information
+    assert dualib.anneal(joint, events=False, beta_min=1.0).beta[-1] == 40.0
+
+
 def test_the_ends_of_the_adaptive_grid_can_be_given():
     curve = dualib.anneal(datasets.toy(), "ib", beta_min=5.0, beta_max=9.0)
     assert curve.beta[0] == pytest.approx(5.0, rel=1e-12)
@@ -259,6 +284,12 @@ def test_local_critical_beta_of_the_extremes():
         ({"betas": [2.0], "beta_min": 1.0}, ValueError, "betas"),
         ({"betas": [2.0], "beta_max": 9.0}, ValueError, "betas"),
         ({"beta_min": 5.0, "beta_max": 4.0}, ValueError, "beta_min must be below beta_max, got 5.0 and 4.0"),
+        ({"events": "yes"}, TypeError, "events must be a bool, got 'yes'"),
+        ({"tol_curve": "1e-3"}, TypeError, "tol_curve must be a number, got '1e-3'"),
+        ({"tol_curve": True}, TypeError, "tol_curve must be a number, got True"),
+        ({"tol_curve": 9e-9}, ValueError, "tol_curve must be finite and at least 10 tol = 1e-08, got 9e-09"),
+        ({"tol_curve": np.inf}, ValueError, "tol_curve must be finite"),
+        ({"tol_curve": np.nan}, ValueError, "tol_curve must be finite"),
         ({"progress": "yes"}, TypeError, "progress must be a bool or a callable, got 'yes'"),
     ],
 )

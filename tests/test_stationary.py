@@ -10,7 +10,7 @@ from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import Curvature
 from dualib.problem import Atoms, Problem, sweep
-from dualib.stationary import StationarySystem, point_and_tangent, stationary_step
+from dualib.stationary import StationarySystem, moved_atoms, point_and_tangent, stationary_step
 from dualib.vanishing import Descent
 
 CASES = [("ib", 6, 3, 12.0), ("dualib", 7, 4, 5.0), ("ib", 5, 9, 8.0), ("dualib", 4, 8, 3.0)]
@@ -77,6 +77,29 @@ def test_fixed_atoms_have_weights_only():
         state = sweep(problem, 3.1, stationary_step(problem, state))
     assert state.residual < 1e-12
     np.testing.assert_array_equal(StationarySystem(problem, state).tangent()[1], 0.0)
+
+
+@pytest.mark.parametrize("in_kernel", [True, False])
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_two_equal_clusters_have_no_newton_step(kind, in_kernel, monkeypatch):
+    """Weight may flow between them at no cost: the system is singular to the bit, in the kernel and by LAPACK."""
+    if not in_kernel:
+        monkeypatch.setattr("dualib.stationary.LARGEST", 0)
+    problem = Problem(dualib.datasets.toy(), as_distortion(kind))
+    twice = problem.atoms_from_members(np.tile(problem.px, (2, 1)))
+    assert stationary_step(problem, sweep(problem, 3.0, twice)) is None
+    assert stationary_step(problem, sweep(problem, 3.0, twice.pick(np.array([0])).normalised())) is not None
+
+
+def test_a_step_ends_where_weights_or_means_do():
+    atoms = Atoms(np.array([0.5, 0.3, 0.2]), np.eye(3), None)
+    still = np.zeros((3, 3))
+    moved = moved_atoms(atoms, np.array([0.1, -0.1, -0.2]), still)
+    np.testing.assert_allclose(moved.weights, [0.75, 0.25])  # the third has gone
+    np.testing.assert_array_equal(moved.means, np.eye(3)[:2])
+    assert moved_atoms(atoms, np.array([0.1, np.nan, 0.0]), still) is None
+    assert moved_atoms(atoms, np.zeros(3), still + np.inf) is None
+    assert moved_atoms(atoms, -atoms.weights, still) is None
 
 
 @pytest.mark.parametrize("kind", ["ib", "dualib"])
