@@ -3,6 +3,7 @@
 import tracemalloc
 import warnings
 
+import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,10 @@ from scipy import sparse
 import dualib
 from dualib import JointDistribution, sparse_problem
 from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, sweep
+from dualib.problem import Problem, join, sweep
 from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.sparse_solver import _smaller, _tidy, pooled, random_atoms
 from dualib.sparse_solver import atoms_of_encoder as sparse_atoms_of_encoder
-from dualib.sparse_solver import random_atoms
 
 
 def table(seed, n_x=20, n_y=12, density=0.4):
@@ -217,6 +218,100 @@ def test_the_fill_of_empty_rows_is_refused_where_it_cannot_fit(monkeypatch):
         JointDistribution.from_counts(counts)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_atom_that_some_x_cannot_reach_is_infinitely_far_as_in_the_dense_form(seed):
+    pxy = table(seed)
+    dense, own = Problem(JointDistribution(pxy), dualib.IB()), SparseProblem(thin(pxy))
+    members = np.eye(dense.n)[[0, 3]]
+    first, second = dense.atoms_from_members(members), own.centroids(sparse.csr_array(members))
+    np.testing.assert_allclose(second.means, first.means, rtol=1e-14)
+    np.testing.assert_array_equal(own.allowed(second.face), dense.allowed(first.face))
+    assert not own.allowed(second.face).any(axis=0).all()
+    states = sweep(dense, 3.0, first.normalised()), sweep(own, 3.0, second.normalised())
+    assert [state.objective for state in states] == [np.inf, np.inf]
+    assert [state.residual for state in states] == [np.inf, np.inf]
+    np.testing.assert_array_equal(np.isfinite(states[1].log_z), np.isfinite(states[0].log_z))
+
+
+def test_clusters_go_by_weight_unless_some_x_has_no_other():
+    own = SparseProblem(thin(np.diag([0.3, 0.3, 0.4])))
+    alone = own.centroids(sparse.csr_array(np.eye(3)), np.array([0.5, 0.5, 1e-20]))
+    assert len(_tidy(own, 3.0, alone)) == 3  # the third x is infinitely far from the two others
+    everything = own.centroids(sparse.csr_array(np.full((1, 3), 1.0 / 3.0)), np.array([0.5]))
+    kept = _tidy(own, 3.0, join(alone, everything))
+    assert len(kept) == 3 and kept.weights.min() > 0.1
+
+
+def test_one_cluster_less_is_the_lightest_or_the_cheapest_pair_in_one():
+    """The pair that costs least by the definition: its weights' harmonic mean times beta sum (p - q) log(p / q)."""
+    beta, own = 4.0, SparseProblem(thin(table(1)))
+    atoms = random_atoms(own, 5, np.random.default_rng(3)).normalised()
+    state = sweep(own, beta, atoms)
+    without, merged = _smaller(own, beta, state)
+    np.testing.assert_array_equal(without.means, np.delete(atoms.means, np.argmin(state.c), axis=0))
+    w, m = atoms.weights, atoms.means
+    costs = {}
+    for i in range(5):
+        for j in range(i):
+            on = m[i] > 0.0
+            costs[j, i] = w[i] * w[j] / (w[i] + w[j]) * np.sum((m[i] - m[j])[on] * np.log(m[i][on] / m[j][on]))
+    i, j = min(costs, key=costs.get)
+    assert merged.weights[i] == pytest.approx(w[i] + w[j], rel=1e-14) and len(merged) == 4
+    np.testing.assert_allclose(merged.weights[i] * merged.means[i], w[i] * m[i] + w[j] * m[j], rtol=1e-13)
+    assert list(_smaller(own, beta, sweep(own, beta, pooled(own)))) == []  # one cluster is the fewest
+
+
+def test_clusters_on_different_faces_are_not_merged():
+    own = SparseProblem(thin(np.diag([0.3, 0.3, 0.4])))
+    state = sweep(own, 3.0, own.centroids(sparse.csr_array(np.eye(3)), own.px.copy()))
+    (without,) = _smaller(own, 3.0, state)  # the distance of any two is infinite
+    assert len(without) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_encoder_is_improved_and_its_gap_reaches_the_optimum(seed, always_sparse):
+    pxy, beta = table(seed), 5.0
+    encoder = np.random.default_rng(seed).dirichlet(np.full(6, 0.5), len(pxy))
+    joint = JointDistribution(pxy)
+    live = joint.px > 0.0
+    given = naive.objective_of_encoder("ib", joint.px[live], joint.py_x[live], encoder[live], beta)
+    best = dualib.solve(joint, beta).objective
+    local = dualib.solve(thin(pxy), beta, init=encoder, certify=False)
+    assert local.residual < 1e-10 and best - 1e-9 <= local.objective < given
+    assert local.n_clusters <= 6 and local.gap == np.inf and local.status is dualib.Status.NOT_CERTIFIED
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dualib.ConvergenceWarning)
+        own = dualib.solve(thin(pxy), beta, init=encoder, max_iter=300)
+    assert own.objective <= local.objective + 1e-9
+    assert own.objective - own.gap - 1e-9 <= best <= own.objective + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"init": "identity"}, "init must be an encoder .*got 'identity'"),
+        ({"init": np.ones((19, 1))}, r"init must have one row for each of the 20 x, got shape \(19, 1\)"),
+        ({"init": np.ones((20, 2))}, "init"),
+        ({"init": np.full((20, 4), 0.25), "n_clusters": 3}, "init must have at most n_clusters = 3 clusters, got 4"),
+    ],
+)
+def test_bad_starts_are_named(options, match, always_sparse):
+    with pytest.raises(ValueError, match=match):
+        dualib.solve(thin(table(0)), 3.0, **options)
+
+
+@pytest.mark.parametrize(("cpus", "expected"), [(1, 1), (2, 2), (None, 1)])
+def test_where_the_system_does_not_say_which_cpus_all_are_counted(cpus, expected, monkeypatch):
+    import numba
+
+    monkeypatch.delattr(sparse_problem.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(sparse_problem.os, "cpu_count", lambda: cpus)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 8)
+    assert sparse_problem.n_threads() == expected
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
+    assert sparse_problem.n_threads() == 1
+
+
 # paths and what is refused
 
 
@@ -300,6 +395,13 @@ def test_new_sparse_rows_are_encoded_as_dense_ones(always_sparse):
         solution.encode(2.0 * rows)
     with pytest.raises(ValueError, match="py_x must have 12 columns"):
         solution.encode(rows[:, :5])
+
+
+def test_a_sparse_row_that_no_cluster_can_hold_is_refused(always_sparse):
+    solution = dualib.solve(thin(np.array([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])), 3.0)
+    np.testing.assert_allclose(solution.encode(sparse.csr_array([[0.0, 1.0, 0.0]])).max(axis=1), 1.0)
+    with pytest.raises(ValueError, match="row 1 is infinitely far from every cluster"):
+        solution.encode(sparse.csr_array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
 
 
 def test_sparse_rows_are_encoded_by_the_solution_of_a_dense_problem():
