@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -319,6 +320,172 @@ def test_both_bounds_of_a_cell_are_above_everything_in_it(kind, k):
             if radius < 1e-2 and beta < 10.0:
                 assert bound - true < 0.5
         assert true <= chord + 1e-11
+
+
+def test_the_remainders_of_the_exponential_and_the_logarithm_by_mpmath():
+    """To a few ulp, also where the series takes over from the closed form."""
+    steps = np.concatenate([-np.geomspace(1e-18, 60.0, 60), np.geomspace(1e-18, 300.0, 60), [-0.05, 0.05, 0.0499999, 0.02]])
+    with mpmath.workdps(80):
+        for m in steps:
+            t = mpmath.mpf(float(m))
+            assert bound_kernels._phi(float(m)) == pytest.approx(float((mpmath.expm1(t) - t) / t**2), rel=3e-14)
+            if m > -1.0:
+                expected = ((1 + t) * mpmath.log(1 + t) - t) / t**2
+                assert bound_kernels._psi(float(m)) == pytest.approx(float(expected), rel=1e-12)
+    assert bound_kernels._phi(0.0) == bound_kernels._psi(0.0) == 0.5
+    assert bound_kernels._psi(-1.0) == bound_kernels._psi(-1.5) == 1.0  # the limit at -1
+    assert bound_kernels._psi(-1.0 + 1e-12) == pytest.approx(1.0, abs=1e-10)
+
+
+def cell_of(vertices, alpha, size, weight, beta, kind):
+    """The records of the vertices (k, k), as branch and bound keeps them."""
+    k = len(vertices)
+    cell = np.zeros((k, 3 * k + 2))
+    for v in range(k):
+        cell[v, :k] = vertices[v]
+        bound_kernels.evaluate(alpha, size, weight, beta, kind, cell[v], np.empty(len(alpha)))
+    return cell
+
+
+@pytest.mark.parametrize("beta", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("reach", [50.0, 290.0, 5000.0])
+def test_bounds_of_the_widest_cells_hold_or_are_infinite(beta, reach):
+    """The IB's cells may be hundreds of nats wide; what would overflow is infinite, and no bound ends as NaN."""
+    rng = np.random.default_rng(int(reach))
+    for k in (2, 3):
+        p = rng.dirichlet(np.ones(k), 4)
+        alpha = rng.normal(size=4) - beta * np.sum(p * np.log(p), axis=1)
+        weight = beta * p
+        vertices = np.vstack([np.zeros(k), reach * np.eye(k)[: k - 1]])
+        cell = cell_of(vertices, alpha, np.abs(alpha), weight, beta, 1)
+        z = rng.dirichlet(np.full(k, 0.5), 500) @ vertices
+        true = many_log_c(
+            alpha + beta * np.sum(p * np.log(p), axis=1), p, beta, "ib", np.exp(z - np.logaddexp.reduce(z, 1)[:, None])
+        )
+        chord = bound_kernels.chord_bound(cell, beta, 1, -np.inf, np.empty((4, k)), np.empty(k))
+        record, terms = np.zeros(3 * k + 2), np.empty(4)
+        record[:k] = vertices.mean(axis=0)
+        value = bound_kernels.evaluate(alpha, np.abs(alpha), weight, beta, 1, record, terms)
+        work = np.empty((2 * k + 3, k))
+        bound = bound_kernels.quadratic_bound(np.abs(alpha), weight, beta, 1, record, terms, value, cell, -np.inf, work)
+        assert true.max() <= chord + 1e-9 * (1.0 + beta * reach) and true.max() <= bound + 1e-9 * (1.0 + beta * reach)
+        if beta * reach > 1e6:
+            assert bound == np.inf
+
+
+def test_a_chord_that_overflows_bounds_nothing():
+    cell = cell_of(np.eye(2), np.zeros(3), np.zeros(3), np.full((3, 2), 0.5), 1.0, 1)
+    cell[1, 6] = 1e295
+    assert bound_kernels.chord_bound(cell, 1.0, 1, 0.0, np.empty((4, 2)), np.empty(2)) == np.inf
+
+
+def log_c_derivatives(alpha, weight, beta, kind, z):
+    """Value, gradient and Hessian of ``Lambda(z) - beta N(z)``, N the negentropy of z or the logarithm of the sum of exp z."""
+    terms = alpha + weight @ z
+    top = terms.max()
+    q = np.exp(terms - top) / np.exp(terms - top).sum()
+    mean = q @ weight
+    hessian = (weight * q[:, None]).T @ weight - np.outer(mean, mean)
+    if kind == 1:
+        s = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        return mean - beta * s, hessian - beta * (np.diag(s) - np.outer(s, s))
+    return mean - beta * (np.log(z) + 1.0), hessian - beta * np.diag(1.0 / z)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_newtons_step_for_log_c_is_that_of_its_derivatives(kind):
+    """Along the directions that keep sum s, or z of the last y; nothing moves where log c is not concave or the step leaves."""
+    rng = np.random.default_rng(kind)
+    taken, refused = 0, 0
+    for _ in range(300):
+        k, n, beta = int(rng.integers(2, 5)), 5, float(10.0 ** rng.uniform(-1.0, 1.5))
+        p = rng.dirichlet(np.full(k, 1.0), n)
+        weight = np.ascontiguousarray(beta * (p if kind else np.log(p)))
+        alpha, s = rng.normal(size=n), rng.dirichlet(np.full(k, 0.7)) + 1e-9
+        z = np.log(s / s[-1]) if kind else s / s.sum()
+        record, log_q = np.zeros(3 * k + 2), np.empty(n)
+        record[:k] = z
+        bound_kernels.evaluate(alpha, np.abs(alpha), weight, beta, kind, record, log_q)
+        moved = bound_kernels._newton(weight, beta, kind, record, log_q, np.empty((k + 2, 3 * k + 2)))
+        gradient, hessian = log_c_derivatives(alpha, weight, beta, kind, z)
+        basis = np.eye(k)[:, :-1] if kind else np.vstack([np.eye(k - 1), -np.ones(k - 1)])
+        reduced = basis.T @ hessian @ basis
+        step = basis @ np.linalg.solve(reduced, -basis.T @ gradient)
+        concave, fits = (
+            np.linalg.eigvalsh(reduced)[-1] < 0.0,
+            np.abs(step).max() < 100.0 and (kind == 1 or (z + step > 0.0).all()),
+        )
+        assert moved == (concave and fits)
+        np.testing.assert_allclose(record[:k], z + step if moved else z, rtol=1e-6, atol=1e-9)
+        taken, refused = taken + moved, refused + (not moved)
+    assert taken > 20 and refused > 20
+
+
+def test_newtons_step_is_refused_at_a_corner():
+    record, log_q = np.zeros(8), np.empty(2)
+    weight = np.array([[0.3, 0.7], [0.6, 0.4]])
+    record[:2] = [0.0, -800.0]  # s = exp(-800) is 0
+    bound_kernels.evaluate(np.zeros(2), np.zeros(2), weight, 1.0, 1, record, log_q)
+    assert not bound_kernels._newton(weight, 1.0, 1, record, log_q, np.empty((4, 8)))
+    assert record[:2].tolist() == [0.0, -800.0]
+
+
+def test_a_midpoint_is_exact_or_refused():
+    rng = np.random.default_rng(2)
+    found = {True: 0, False: 0}
+    for trial in range(200):
+        digits = 2.0**20 if trial % 2 else 2.0**60
+        cell = np.zeros((3, 11))
+        cell[:, :3] = np.round(rng.normal(size=(3, 3)) * 10.0 ** rng.integers(-3, 4) * digits) / digits
+        middle, edge = np.empty(11), int(rng.integers(9))
+        v, w = divmod(edge, 3)
+        exact = [(Fraction(cell[v, y]) + Fraction(cell[w, y])) / 2 for y in range(3)]
+        fine = bound_kernels._midpoint(cell, edge, middle)
+        assert fine == all(Fraction(float(2 * value)) == 2 * value for value in exact)
+        if fine:
+            assert [Fraction(value) for value in middle[:3]] == exact
+        found[fine] += 1
+    assert min(found.values()) > 20
+
+
+def test_a_cell_that_cannot_be_halved_exactly_ends_the_proof_with_a_bound():
+    """Its halves might leave a gap between them, so the bound is that of the whole cell."""
+    p = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    beta, log_a = 6.0, np.log([0.5, 0.3, 0.2])
+    alpha = log_a - beta * np.sum(p * np.log(p), axis=1)
+    roots, out = np.array([[[0.1, 0.0], [3.3, 0.0]]]), np.empty(5)
+    empty = np.zeros((0, 2))
+    status = bound_kernels.branch_and_bound(
+        *(alpha, np.abs(alpha), beta * p, beta, 1, roots, empty, empty, np.zeros(0), -np.inf, 1e-9, 1000, out)
+    )
+    z = np.linspace(0.1, 3.3, 2001)
+    s = np.column_stack([np.exp(z), np.ones_like(z)]) / (1.0 + np.exp(z))[:, None]
+    true = many_log_c(log_a, p, beta, "ib", s)
+    assert status == bound_kernels.STUCK
+    assert out[1] <= true.max() + 1e-12 and true.max() <= out[0] < np.inf
+
+
+def test_a_slab_holds_a_cell_only_whole():
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        k = int(rng.integers(2, 5))
+        cell = np.zeros((k, 3 * k + 2))
+        cell[:, :k] = rng.normal(size=k) + 10.0 ** rng.uniform(-2.0, 0.5) * rng.normal(size=(k, k))
+        slabs = np.zeros((int(rng.integers(0, 3)), k))
+        slabs[:, : rng.integers(1, k)] = 1.0
+        ratios = 10.0 ** rng.uniform(-2.0, 1.0, len(slabs))
+        whole = bound_kernels.in_slab(cell, slabs, ratios)
+        s = np.exp(np.concatenate([np.eye(k), rng.dirichlet(np.ones(k), 50)]) @ cell[:, :k])
+        inside = [
+            (s @ slab <= ratio * (s @ (1.0 - slab)) * (1.0 + 1e-12)).all() for slab, ratio in zip(slabs, ratios, strict=True)
+        ]
+        assert any(inside) or not whole
+        held += whole
+    point = np.zeros((2, 8))  # a cell that is one point, on the edge of the slab and beyond it
+    assert bound_kernels.in_slab(point, np.array([[1.0, 0.0]]), np.array([1.0]))
+    assert not bound_kernels.in_slab(point, np.array([[1.0, 0.0]]), np.array([0.999]))
+    assert held > 20
 
 
 @pytest.mark.parametrize("beta", [2.5, 4.0, 30.0])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dualib import kernels, linear_kernels
+from dualib import kernels, linear_kernels, newton_kernels, search_kernels, stationary_kernels
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 64), (17, 33)])
@@ -92,13 +92,54 @@ def test_the_logarithm_has_no_error_to_raise():
     np.testing.assert_allclose([kernels.log.python(value) for value in values], expected, rtol=1e-15)
 
 
-# --- linear algebra: small arrays by hand, large ones by BLAS ---------------------------------------------------------
-
-
 def plain(helper, *arguments):
     """A helper as Python: as compiled code it has no signature of its own."""
     with np.errstate(all="ignore"):
         return helper.python(*arguments)
+
+
+def test_a_mean_that_is_not_a_number_does_not_spoil_its_neighbours():
+    means = np.array([[0.2, -1.0, 3.0], [np.nan, 0.0, 1.0]])
+    v, b = np.empty((2, 3)), np.empty(2)
+    newton_kernels.link_known(1, means, np.zeros((0, 0), dtype=bool), v, b)
+    expected = np.exp(means[0]) / np.exp(means[0]).sum()
+    np.testing.assert_allclose(v[0], expected, rtol=1e-14)
+    assert b[0] == pytest.approx(expected @ np.log(expected), rel=1e-14)
+    assert np.isnan(v[1]).all() and np.isnan(b[1])
+
+
+@pytest.mark.parametrize(("k", "count"), [(2, 2), (3, 6), (6, 3), (4, 1)])
+def test_the_response_of_a_cluster_by_the_smaller_of_two_systems(k, count):
+    """``(c - Y^T Y)^-1 Y^T``, with Y^T here in `rows`; none where c is an eigenvalue."""
+    rows, solved = np.random.default_rng(k).normal(size=(k, count)), np.empty((k, count))
+    assert plain(stationary_kernels._respond, rows.copy(), 0.7, solved)
+    np.testing.assert_allclose(solved, np.linalg.solve(0.7 * np.eye(k) - rows @ rows.T, rows), rtol=1e-9, atol=1e-12)
+    assert not plain(stationary_kernels._respond, np.eye(k, count), 1.0, solved)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_the_newton_step_of_an_ascent_solves_its_system(kind):
+    """``(I - beta Cov_q(U) J)^-1 (plain - mean)``, the covariance about the mean; the last y is not on the second face."""
+    rng = np.random.default_rng(kind)
+    n, k, beta = 5, 3, 2.5
+    u, q, mean, aim = rng.normal(size=(n, k)), rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(k)), rng.dirichlet(np.ones(k))
+    v, step = np.exp(mean) / np.exp(mean).sum(), np.empty(k)
+    covariance = (u - mean).T @ ((u - mean) * q[:, None])
+    for face in (np.zeros(0, dtype=bool), np.array([True, True, False])):
+        jacobian = np.diag(1.0 / mean) if kind == 0 else np.diag(v) - np.outer(v, v)
+        if len(face):
+            jacobian[:, 2] = 0.0
+        assert plain(search_kernels._newton_step, kind, beta, u.T.copy(), mean, v, face, q, aim, step)
+        np.testing.assert_allclose(step, np.linalg.solve(np.eye(k) - beta * covariance @ jacobian, aim - mean), rtol=1e-9)
+
+
+def test_an_ascent_has_no_newton_step_where_its_system_is_singular():
+    ut, mean, one = np.array([[0.75], [0.75]]), np.array([0.25, 0.75]), np.ones(1)
+    arguments = 0, 1.0, ut, mean, mean, np.zeros(0, dtype=bool), one, np.ones(2), np.empty(2)
+    assert not plain(search_kernels._newton_step, *arguments)
+
+
+# --- linear algebra: small arrays by hand, large ones by BLAS ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 2), (16, 16, 16), (30, 40, 20)])
