@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dualib import Curve, Event, JointDistribution, Solution, Status, datasets, solve
-from dualib.distortions import IB, Alpha, DualIB
+from dualib.distortions import IB, Alpha, DualIB, RateDistortion
 
 PXY = np.array([[0.20, 0.05, 0.05], [0.02, 0.28, 0.00], [0.05, 0.10, 0.25]])
 JOINT = JointDistribution(PXY, x_labels=["a", "b", "c"], y_labels=["u", "v", "w"])
@@ -292,6 +292,17 @@ def test_xarray_pads_clusters_with_weight_zero():
     np.testing.assert_array_equal(data["decoder"].sel(beta=4.0, y="v"), made().decoder[:, 1])
     np.testing.assert_allclose(data["relevance"], curve.relevance / np.log(2))
     assert data["rate"].attrs["unit"] == "bits" and not any(np.isnan(data[name]).any() for name in data)
+
+
+def test_xarray_of_a_distortion_with_columns_of_its_own():
+    pytest.importorskip("xarray")
+    joint = JointDistribution.from_conditionals(np.eye(3), [0.2, 0.3, 0.5])
+    curve = Curve([solve(joint, beta, RateDistortion(np.arange(12.0).reshape(3, 4) % 5)) for beta in (0.1, 3.0)])
+    data = curve.to_xarray("bits")
+    assert data["decoder"].dims == ("beta", "t", "column") and data.sizes["column"] == 4 and "y" not in data.coords
+    np.testing.assert_array_equal(data["decoder"][1, : curve[1].n_clusters], curve[1].decoder)
+    np.testing.assert_allclose(data["rate"], curve.rate / np.log(2.0), rtol=1e-14)
+    np.testing.assert_allclose(data["expected_distortion"], curve.expected_distortion, rtol=1e-14)  # no information: no unit
 
 
 @pytest.mark.parametrize(("method", "package"), [("to_dataframe", "pandas"), ("to_xarray", "xarray")])

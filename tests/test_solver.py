@@ -11,7 +11,8 @@ import pytest
 
 import dualib
 from dualib import JointDistribution, Status
-from dualib.optimise import Outcome, best_local, merged_down, optimise
+from dualib.distortions import as_distortion
+from dualib.optimise import Outcome, atoms_of_encoder, best_local, merged_down, optimise
 from dualib.problem import Problem, sweep
 from dualib.solver import _best_start, _starts, status_of
 
@@ -553,3 +554,28 @@ def test_without_newton_the_optimum_is_the_same(kind, monkeypatch):
     np.testing.assert_allclose(sweeps.weights, newton.weights, atol=1e-7)
     assert sweeps.rho == np.inf
     assert sweeps.error_bound == (np.inf if sweeps.residual > 0.0 else 0.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_warm_start_nearby_comes_to_the_same_optimum(kind):
+    """Without the coarse phase, from a start that may hold clusters too many or too few."""
+    problem = Problem(huang(), as_distortion(kind))
+    rng = np.random.default_rng(0)
+    starts = {beta: dualib.solve(huang(), beta, kind) for beta in (1.2, 4.0, 30.0)}
+    for near, beta in ((4.0, 4.2), (30.0, 1.2), (1.2, 30.0)):
+        start = atoms_of_encoder(problem, starts[near].encoder)
+        found = optimise(problem, beta, start, tol=1e-9, max_iter=1000, rng=rng, warm=True)
+        assert found.gap <= 1e-9
+        assert found.state.objective == pytest.approx(dualib.solve(huang(), beta, kind).objective, abs=2e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cap_without_a_certificate_starts_from_the_encoder_given(kind):
+    px, py_x = huang().px, huang().py_x
+    encoder = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    capped = dualib.solve(huang(), 4.0, kind, init=encoder, n_clusters=2, n_restarts=1, certify=False)
+    assert capped.n_clusters <= 2 and capped.gap == np.inf and capped.status is Status.CAPPED
+    assert capped.objective < naive.objective_of_encoder(kind, px, py_x, encoder, 4.0)
+    best = dualib.solve(huang(), 4.0, kind, n_clusters=2)
+    assert capped.objective >= best.objective - 1e-9
+    assert naive.objective_of_encoder(kind, px, py_x, capped.encoder, 4.0) == pytest.approx(capped.objective, abs=1e-9)
