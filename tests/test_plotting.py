@@ -131,14 +131,16 @@ def test_events_are_marked_by_kind_and_can_be_left_out(ib):
 
 def test_a_located_jump_ends_where_its_two_sides_are():
     """The erasure channel jumps from nothing to everything: the dashed segment is the whole curve."""
-    curve = dualib.anneal(dualib.datasets.erasure(0.3), "ib", [0.5, 1.0, 2.0, 4.0])
-    (jump,) = curve.events
-    assert jump.kind == "jump"
+    joint, beta = dualib.datasets.erasure(0.3), 1.0 / 0.7
+    nothing, everything = (dualib.solve(joint, beta, init=encoder, certify=False) for encoder in (np.ones((2, 1)), np.eye(2)))
+    jump = Event("jump", beta, (beta, beta), 1, 2, located=True, below=nothing, above=everything)
+    curve = Curve([dualib.solve(joint, 1.0), dualib.solve(joint, 3.0)], [jump])
     ax = plotting.plot_information_plane(curve, show_bound=False)
-    dashed = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
-    np.testing.assert_allclose(dashed[0].get_xdata(), [0.0, np.log(2.0)], atol=1e-9)
-    np.testing.assert_allclose(dashed[0].get_ydata(), [0.0, 0.7 * np.log(2.0)], atol=1e-9)
-    assert len(dashed) == 1
+    (dashed,) = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed.get_xydata(), np.log(2.0) * np.array([[0.0, 0.0], [1.0, 0.7]]), atol=1e-9)
+    ax = plotting.plot_rate_distortion(curve)
+    (dashed,) = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed.get_xydata(), np.log(2.0) * np.array([[0.7, 0.0], [0.0, 1.0]]), atol=1e-9)
 
 
 # --- rate and distortion ----------------------------------------------------------------------------------------------
