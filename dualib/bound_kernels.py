@@ -426,6 +426,8 @@ def _newton(weight: Array, beta: float, kind: int, record: Array, log_q: Array, 
 def _centroid(beta: float, kind: int, record: Array) -> None:
     """Replace ``record[:k]`` by the centroid of the conditionals under q: log c never falls."""
     k = (record.shape[0] - 2) // 3
+    if kind == 1 and not record[2 * k - 1] > 0.0:  # none of the sources that count leads off this face: the climb ends
+        return
     high, norm = -np.inf, 0.0
     for y in range(k):
         high = max(high, record[k + y])

@@ -533,9 +533,14 @@ def unit_factor(unit: str) -> float:
     return 1.0 if unit == "nats" else 1.0 / math.log(2.0)
 
 
+def is_information(distortion: Distortion) -> bool:
+    """Whether the expected distortion is an information, in nats or bits."""
+    return distortion.name in _KL_DISTORTIONS
+
+
 def distortion_factor(distortion: Distortion, unit: str) -> float:
     """`unit_factor` where the expected distortion is an information, else 1."""
-    return unit_factor(unit) if distortion.name in _KL_DISTORTIONS else 1.0
+    return unit_factor(unit) if is_information(distortion) else 1.0
 
 
 def _count(number: int, noun: str) -> str:

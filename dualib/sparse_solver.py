@@ -88,7 +88,6 @@ def optimise_sparse(
     tol: float,
     max_iter: int,
     rng: np.random.Generator,
-    extra: Atoms | None = None,
     most: int = MOST_CLUSTERS,
     certify: bool = True,
 ) -> Outcome:
@@ -96,8 +95,6 @@ def optimise_sparse(
     from dualib.optimise import Outcome
 
     atoms, spent = start.normalised(), 0
-    if extra is not None and len(extra) and len(atoms) < most:
-        atoms = reweight(problem, beta, join(atoms, extra.pick(np.arange(min(len(extra), most - len(atoms))))))
     best: Outcome | None = None
     for _ in range(_ROUNDS):
         state, steps = polish(problem, beta, atoms, tol=max(1e-2 * tol, 1e-13), max_iter=max(max_iter - spent, 1))
@@ -105,7 +102,7 @@ def optimise_sparse(
         if not certify:
             nothing = state.atoms.pick(np.zeros(0, dtype=int))
             return Outcome(_sorted(problem, state), np.inf, None, Maxima(nothing, np.zeros(0)), spent)
-        maxima = search_sparse(problem, state, rng, tol, extra)
+        maxima = search_sparse(problem, state, rng, tol)
         gap = max(0.0, maxima.best)
         if best is None or state.objective < best.state.objective - 1e-12 or gap < best.gap:
             best = Outcome(state, gap, "multistart", maxima, spent)
@@ -230,15 +227,11 @@ def _tidy(problem: SparseProblem, beta: float, atoms: Atoms) -> Atoms:
     return merge_atoms(problem, beta, atoms, _MERGE).normalised() if len(atoms) > 1 else atoms.normalised()
 
 
-def search_sparse(
-    problem: SparseProblem, state: Sweep, rng: np.random.Generator, tol: float, extra: Atoms | None = None
-) -> Maxima:
+def search_sparse(problem: SparseProblem, state: Sweep, rng: np.random.Generator, tol: float) -> Maxima:
     """Local maxima of log c from a bounded number of starts, and the values on the atoms, best first."""
     beta, atoms = state.beta, state.atoms
     log_a = np.log(problem.px) - state.log_z
     points = _starts(problem, beta, log_a, rng)
-    if extra is not None and len(extra):
-        points = join(points, extra)
     values = np.concatenate([problem.ascent(beta, log_a, points.pick(part), moments=False)[0] for part in _parts(len(points))])
     points = points.pick(np.argsort(-values, kind="stable")[:_CLIMBING])
     points = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)

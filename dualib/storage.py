@@ -27,6 +27,7 @@ from dualib.results import (
     Solution,
     Status,
     distortion_factor,
+    is_information,
     unit_factor,
 )
 
@@ -290,7 +291,8 @@ def curve_to_xarray(curve: Curve, unit: str) -> xarray.Dataset:
     data: dict[str, Any] = {"n_clusters": ("beta", curve.n_clusters)}
     for name in CURVE_COLUMNS[1:]:
         scale = of_distortion if name == "expected_distortion" else factor
-        data[name] = ("beta", getattr(curve, name) * scale, {"unit": unit})
+        own = {} if name == "expected_distortion" and not is_information(curve.distortion) else {"unit": unit}
+        data[name] = ("beta", getattr(curve, name) * scale, own)
     of_y = curve[0].decoder.shape[1] == curve.joint.n_y and not curve.distortion.fixed_atoms
     last = "y" if of_y else "column"
     dims = {"weights": ("beta", "t"), "encoder": ("beta", "x", "t"), "decoder": ("beta", "t", last)}

@@ -181,8 +181,6 @@ def _numeric(table: Any) -> Any:
     """Return the table as float64, dense or CSR."""
     from scipy import sparse
 
-    if not (isinstance(table, np.ndarray) or sparse.issparse(table)):
-        raise ValueError("it holds something that is not an array")
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(f"a table must have two dimensions and at least one entry, got shape {table.shape}")
     if table.dtype.kind not in "biuf":

@@ -299,6 +299,7 @@ def test_xarray_of_a_distortion_with_columns_of_its_own():
     joint = JointDistribution.from_conditionals(np.eye(3), [0.2, 0.3, 0.5])
     curve = Curve([solve(joint, beta, RateDistortion(np.arange(12.0).reshape(3, 4) % 5)) for beta in (0.1, 3.0)])
     data = curve.to_xarray("bits")
+    assert "unit" not in data["expected_distortion"].attrs and data["rate"].attrs["unit"] == "bits"
     assert data["decoder"].dims == ("beta", "t", "column") and data.sizes["column"] == 4 and "y" not in data.coords
     np.testing.assert_array_equal(data["decoder"][1, : curve[1].n_clusters], curve[1].decoder)
     np.testing.assert_allclose(data["rate"], curve.rate / np.log(2.0), rtol=1e-14)
