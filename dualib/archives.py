@@ -50,7 +50,7 @@ def write_npz(path: str, arrays: Mapping[str, Any], *, compress: bool = True) ->
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:  # not tempfile: its mode 0600 would stay on the result
-            (np.savez_compressed if compress else np.savez)(file, **arrays)
+            _write_entries(file, arrays, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -59,6 +59,14 @@ def write_npz(path: str, arrays: Mapping[str, Any], *, compress: bool = True) ->
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def _write_entries(file: Any, arrays: Mapping[str, Any], compression: int) -> None:
+    """As `numpy.savez`, which leaves its archive open where a write fails, to complain again when it is collected."""
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
 
 
 def _sync_folder(folder: str) -> None:

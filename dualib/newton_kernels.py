@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
-from dualib.kernels import exp_row, log
-from dualib.kernels import posterior as posterior_kernel
-from dualib.linear_kernels import applied, product
+from dualib.kernels import exp_row, highest, log, log_row, normalise, total
+from dualib.linear_kernels import inner, product
 from dualib.stationary_kernels import TINY, directions, eliminated
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
@@ -31,34 +30,75 @@ def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
     everywhere = face.shape[0] == 0
     if kind == 0:
         for y in range(k):
-            v[y] = log(max(mean[y], TINY)) if everywhere or face[y] else 0.0
+            v[y] = max(mean[y], TINY)
+        log_row(v, work)
+        for y in range(k):
+            v[y] += 0.0 * mean[y]  # NaN stays NaN
+        if not everywhere:
+            for y in range(k):
+                v[y] = v[y] if face[y] else 0.0
         return 0.0
-    top = -np.inf
+    v[:] = mean
+    if not everywhere:
+        for y in range(k):
+            v[y] = v[y] if face[y] else -np.inf
+    top = highest(v, -np.inf)
     for y in range(k):
-        if everywhere or face[y]:
-            top = max(top, mean[y])
-    total, finite, b = 0.0, True, 0.0
-    for y in range(k):
-        v[y] = mean[y] - top if everywhere or face[y] else -np.inf
-        finite = finite and v[y] <= 0.0
-    if finite:
+        v[y] -= top
+    if total(v) <= 0.0:  # not so where a mean is NaN
         exp_row(v, work)
+    mass = total(v)
+    shift, inverse = top + log(mass), 1.0 / mass
     for y in range(k):
-        total += v[y]
-    log_total = log(total)
-    for y in range(k):
-        v[y] /= total
-        if everywhere or face[y]:
-            b += v[y] * (mean[y] - top - log_total)
-    return b
+        v[y] *= inverse
+        work[y] = v[y] * (mean[y] - shift) if everywhere or face[y] else 0.0
+    return total(work[:k])
 
 
 @helper
 def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
-    """V and b of means (n_t, k), into `v` and `b`."""
-    work = np.empty(means.shape[1])
-    for t in range(means.shape[0]):
-        b[t] = link_one(kind, means[t], face[t] if face.shape[0] > 0 else np.empty(0, np.bool_), v[t], work)
+    """V and b of means (n_t, k), into `v` and `b`: those of `link_one`, the logarithms or exponentials of all in one row."""
+    n_t, k = means.shape
+    flat, work = v.reshape(n_t * k), np.empty(n_t * k)
+    everywhere = face.shape[0] == 0
+    for t in range(n_t):
+        row, mean = v[t], means[t]
+        if kind == 0:
+            for y in range(k):
+                row[y] = max(mean[y], TINY)
+            continue
+        row[:] = mean
+        if not everywhere:
+            for y in range(k):
+                row[y] = row[y] if face[t, y] else -np.inf
+        top = highest(row, -np.inf)
+        for y in range(k):
+            row[y] -= top
+        b[t] = top
+    if kind == 0:
+        log_row(flat, work)
+        for t in range(n_t):
+            row, mean = v[t], means[t]
+            for y in range(k):
+                row[y] += 0.0 * mean[y]  # NaN stays NaN
+            if not everywhere:
+                for y in range(k):
+                    row[y] = row[y] if face[t, y] else 0.0
+            b[t] = 0.0
+        return
+    exp_row(flat, work)
+    for t in range(n_t):
+        row, mean = v[t], means[t]
+        mass = total(row)
+        shift, inverse, nothing = b[t] + log(mass), 1.0 / mass, 0.0 * total(mean)  # NaN where a mean is
+        for y in range(k):
+            row[y] = row[y] * inverse + nothing
+            work[y] = row[y] * (mean[y] - shift)
+        if not everywhere:
+            for y in range(k):
+                row[y] = row[y] if face[t, y] else 0.0
+                work[y] = work[y] if face[t, y] else 0.0
+        b[t] = total(work[:k])
 
 
 @helper
@@ -66,37 +106,36 @@ def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # typ
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
     n_t, k = means.shape
     n = px.shape[0]
-    terms = product(beta * v, ut)
+    terms, shift = product(beta * v, ut), np.empty(n_t)
     for t in range(n_t):
-        shift = log(weights[t]) - beta * b[t]
-        row = terms[t]
-        for x in range(n):
-            row[x] += shift
+        shift[t] = log(weights[t]) - beta * b[t]
     if allowed.shape[0] > 0:
         for t in range(n_t):
             for x in range(n):
                 if not allowed[t, x]:
                     terms[t, x] = -np.inf
     log_z, work = np.empty(n), np.empty(n)
-    posterior_kernel(terms, log_z, work)
-    value = 0.0
-    for x in range(n):
-        value += px[x] * log_z[x]
-    new_weights = applied(terms, px)
-    new_means = product(terms, pxu)
-    c = np.empty(n_t)
+    normalise(terms, shift, log_z, work)
+    value = inner(px, log_z)
+    gathered = product(terms, pxu)
+    new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
     new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
     for t in range(n_t):
+        new_weights[t] = gathered[t, k]
         c[t] = new_weights[t] / weights[t]
-        for y in range(k):
-            new_means[t, y] = new_means[t, y] / new_weights[t] if new_weights[t] > 0.0 else means[t, y]
+        if new_weights[t] > 0.0:
+            inverse, row, line = 1.0 / new_weights[t], new_means[t], gathered[t]
+            for y in range(k):
+                row[y] = inverse * line[y]
+        else:
+            new_means[t] = means[t]
     link(kind, new_means, face, new_v, new_b)
-    residual = 0.0
+    residual, moved, turned = 0.0, np.empty(k), np.empty(k)
     for t in range(n_t):
-        away = 0.0
         for y in range(k):
-            away += (new_means[t, y] - means[t, y]) * (new_v[t, y] - v[t, y])
-        residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * away, 0.0))))
+            moved[y] = new_means[t, y] - means[t, y]
+            turned[y] = new_v[t, y] - v[t, y]
+        residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * inner(moved, turned), 0.0))))
     if not np.isfinite(value):
         value, residual = -np.inf, np.inf
     return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b

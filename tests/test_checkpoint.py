@@ -112,7 +112,7 @@ def test_when_the_kth_write_fails_the_one_before_still_loads(fault, tmp_path, mo
     path = tmp_path / "c.npz"
     for k in range(1, n_writes):
         left = [k]
-        name, module = {"write": ("savez", archives.np), "fsync": ("fsync", os), "replace": ("replace", os)}[fault]
+        name, module = {"write": ("_write_entries", archives), "fsync": ("fsync", os), "replace": ("replace", os)}[fault]
         real = getattr(module, name)
 
         def failing(*args, left=left, real=real, **options):

@@ -1,5 +1,6 @@
 """The compiled loops against NumPy."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -192,3 +193,50 @@ def test_a_singular_system_is_told_and_not_divided_by(n):
     broken = np.full((n, n), np.nan)
     assert not plain(linear_kernels.eliminate, broken.copy(), right)
     assert not plain(linear_kernels._factorize_any, broken.copy(), np.empty(n, dtype=np.int64))
+
+
+def test_logarithms_and_exponentials_of_rows():
+    """To an ulp of mpmath, over the whole range, as Python to the same bits."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.exp(rng.uniform(-690.0, 690.0, 300)), rng.uniform(0.5, 1.5, 300), [1.0, 2.0, 1e-300, 1.7e308]])
+    lower = np.concatenate([rng.uniform(-700.0, 0.0, 300), rng.uniform(-1.0, 0.0, 300), [0.0, -1e-17]])
+    for kernel, given, exact in ((kernels.log_row, values, mpmath.log), (kernels.exp_row, lower, mpmath.exp)):
+        result, as_python = given.copy(), given.copy()
+        kernel.compile()(result, np.empty_like(result))
+        kernel.python(as_python, np.empty_like(result))
+        np.testing.assert_array_equal(result, as_python)
+        np.testing.assert_array_max_ulp(result, np.array([float(exact(mpmath.mpf(x))) for x in given]), maxulp=1)
+    far = np.array([-710.0, -np.inf, -1e300])
+    kernels.exp_row.compile()(far, np.empty(3))
+    assert (far == 0.0).all()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 29])
+def test_sums_in_strands(size):
+    rng = np.random.default_rng(size)
+    first, second = rng.standard_normal(size), rng.standard_normal(size)
+    assert kernels.total.compile()(first) == pytest.approx(first.sum(), abs=1e-14) == kernels.total.python(first)
+    assert kernels.highest.compile()(first, -9.0) == max([-9.0, *first])
+    assert linear_kernels.inner.compile()(first, second) == pytest.approx(first @ second, abs=1e-14)
+    assert linear_kernels.inner.python(first, second) == linear_kernels.inner.compile()(first, second)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_links_of_means_on_faces(kind):
+    """All in one row against one at a time; what is NaN stays NaN, what is off the face does not count."""
+    rng = np.random.default_rng(kind)
+    means = rng.dirichlet(np.ones(6), 5) if kind == 0 else np.log(rng.dirichlet(np.ones(6), 5))
+    for face in (np.zeros((0, 0), dtype=bool), rng.random((5, 6)) < 0.7):
+        face[..., :1] = True
+        v, b, one, work = np.empty((5, 6)), np.empty(5), np.empty(6), np.empty(6)
+        newton_kernels.link_known(kind, means, face, v, b)
+        for t in range(5):
+            own = face[t] if len(face) else np.empty(0, dtype=bool)
+            alone = newton_kernels.link_one.compile()(kind, means[t], own, one, work)
+            np.testing.assert_allclose(v[t], one, rtol=1e-15)
+            assert b[t] == pytest.approx(alone, rel=1e-14, abs=1e-15)
+            if len(face):
+                assert (v[t, ~face[t]] == 0.0).all()
+    means[2, 1] = np.nan
+    newton_kernels.link_known(kind, means, np.zeros((0, 0), dtype=bool), v, b)
+    assert np.isnan(v[2]).any() and not np.isnan(v[[0, 1, 3, 4]]).any()
