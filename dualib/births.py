@@ -199,11 +199,17 @@ def _height(problem: Problem, state: Sweep, mean: Atoms) -> float:
 
 
 def _slope(problem: Problem, here: Point, mean: Atoms) -> float:
-    """The derivative by log beta, along the branch, of log c at a maximum: at fixed s, as the maximum has no slope in s."""
+    """The derivative by log beta, along the branch, of log c at a maximum: at fixed s, as the maximum has no slope in s.
+
+    0 where a cluster of the branch is itself about to vanish.
+    """
     values = []
     for step in (_DIFFERENCE, -_DIFFERENCE):
         beta = here.beta * math.exp(step)
-        state = sweep(problem, beta, here.predicted(None, beta).normalised())
+        ahead = here.ahead(None, beta)
+        if ahead is None:
+            return 0.0
+        state = sweep(problem, beta, ahead)
         values.append(_height(problem, state, mean))
     return (values[0] - values[1]) / (2.0 * _DIFFERENCE)
 
@@ -211,7 +217,9 @@ def _slope(problem: Problem, here: Point, mean: Atoms) -> float:
 def beside(problem: Problem, birth: Birth, away: float) -> Sweep | None:
     """The branch that has the cluster, its last one, so far above the event, in log beta; None where Newton's method fails."""
     beta = birth.point.beta * math.exp(away)
-    ahead = birth.point.predicted(None, beta).normalised()
+    ahead = birth.point.ahead(None, beta)
+    if ahead is None:
+        return None
     grown = join(ahead, Atoms(np.array([away]), birth.mean.means, birth.mean.face)).normalised()
     state = correct(problem, beta, grown)  # in the weights the system is all but linear: where to start makes no difference
     return state if state is not None and continuous(problem, beta, grown, state.atoms) else None
