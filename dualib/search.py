@@ -32,9 +32,8 @@ _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
 _MOST_FINISHED = 256  # points after the first of these rounds, the best ones
 _COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
-_BASIN = (
-    0.1  # squared natural distance within which a stable, stationary atom swallows a candidate, times (1 - its stability)^2
-)
+_BASIN = 0.1  # squared natural distance at which a stable, stationary atom swallows a candidate, by (1 - its stability)^2
+_NEAR = 1e-3  # ... at most, where p(y|x) has zeros
 
 
 @dataclass(frozen=True)
@@ -211,10 +210,11 @@ def search(
     members = _members(problem, posterior)
     rates = beta * problem.stability(atoms, members)
     points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
+    off_faces = _off_their_faces(problem, beta, log_a, atoms, members)
     for more in (
         extra,
         _unstable_directions(problem, beta, atoms, members, rates),
-        _off_their_faces(problem, beta, log_a, atoms, members),
+        off_faces,
         _on_every_face(problem, beta, log_a, effort),
     ):
         if more is not None and len(more):
@@ -223,6 +223,10 @@ def search(
     stepped = Atoms(atoms.weights, members @ problem.U, atoms.face)
     stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
     radius = np.where(stationary, np.maximum(_BASIN * np.maximum(1.0 - rates, 0.0) ** 2, 1e-7), 1e-14)
+    if problem.support is not None:  # where c need not be smooth
+        radius = np.minimum(radius, _NEAR)
+    if off_faces is not None and len(off_faces):
+        radius = np.minimum(radius, 0.1 * distance_matrix(problem, beta, off_faces, atoms).min(axis=0))
     points = _off(problem, beta, points, atoms, radius)
     points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
