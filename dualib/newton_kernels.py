@@ -123,12 +123,14 @@ def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # typ
     for t in range(n_t):
         new_weights[t] = gathered[t, k]
         c[t] = new_weights[t] / weights[t]
-        if new_weights[t] > 0.0:
-            inverse, row, line = 1.0 / new_weights[t], new_means[t], gathered[t]
+        row, line = new_means[t], gathered[t]
+        if new_weights[t] > TINY:
+            inverse = 1.0 / new_weights[t]
             for y in range(k):
                 row[y] = inverse * line[y]
-        else:
-            new_means[t] = means[t]
+        else:  # the inverse of a subnormal number is inf
+            for y in range(k):
+                row[y] = line[y] / new_weights[t] if new_weights[t] > 0.0 else means[t, y]
     link(kind, new_means, face, new_v, new_b)
     residual, moved, turned = 0.0, np.empty(k), np.empty(k)
     for t in range(n_t):

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 from dualib import kernels, linear_kernels, newton_kernels, search_kernels, stationary_kernels
+from dualib.distortions import as_distortion
+from dualib.joint import JointDistribution
+from dualib.problem import Problem, sweep
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 64), (17, 33)])
@@ -240,3 +243,17 @@ def test_links_of_means_on_faces(kind):
     means[2, 1] = np.nan
     newton_kernels.link_known(kind, means, np.zeros((0, 0), dtype=bool), v, b)
     assert np.isnan(v[2]).any() and not np.isnan(v[[0, 1, 3, 4]]).any()
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("weight", [1e-305, 5e-324])
+def test_a_cluster_whose_weight_is_all_but_nothing_has_a_mean(kind, weight):
+    """1 over a subnormal weight is inf."""
+    rng = np.random.default_rng(0)
+    problem = Problem(JointDistribution.from_conditionals(rng.dirichlet(np.ones(5), 12)), as_distortion(kind))
+    atoms = problem.atoms_from_members(rng.dirichlet(np.ones(12), 3), np.array([0.6, 0.4, weight]))
+    state = sweep(problem, 3.0, atoms)
+    assert np.isfinite(state.new.means).all() and np.isfinite(state.residual)
+    known, problem.known = problem.known, None
+    np.testing.assert_allclose(state.new.means[:2], sweep(problem, 3.0, atoms).new.means[:2], rtol=1e-12)
+    assert known is not None
