@@ -17,7 +17,7 @@ import nox
 
 nox.options.sessions = ["default"]
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-OF_THEIR_TIME = ("pyparsing == 3.0.*",)  # a later one warns where the oldest matplotlib calls it
+OF_THEIR_TIME = ("pyparsing == 2.4.*",)  # later ones warn where the oldest matplotlib calls them
 EXTRA = ("pytest >= 7.4", "pytest-xdist >= 3.5", "hypothesis >= 6.80", "mpmath >= 1.3")
 
 
