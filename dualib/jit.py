@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import hashlib
 import importlib
 import os
 import threading
@@ -111,6 +112,7 @@ class Kernel:
         import numba
 
         function = _rebound(self.function, Kernel.compile)
+        function.__qualname__ = f"{function.__qualname__}_{version()}"  # of which numba makes the names of its cache files
         self.state = "compiled"
         if self.signature is None:
             return numba.njit(**_OPTIONS)(function)
@@ -126,6 +128,20 @@ class Kernel:
         except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
             _warn_once(error)
         return numba.njit(self.signature, **_OPTIONS)(function)
+
+
+@functools.cache
+def version() -> str:
+    """A digest of all files with kernels and helpers.
+
+    Numba's cache knows the file of the function that it compiles, not those of the helpers compiled into it: without this, machine
+    code of an older dualib would be run after an upgrade.
+    """
+    digest = hashlib.sha256()
+    for name in sorted((*_MODULES, "linear_kernels")):
+        with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()[:12]
 
 
 def kernel(signature: str, few: int = FEW) -> Callable[[Callable[..., Any]], Kernel]:

@@ -241,3 +241,19 @@ def test_a_kernel_that_cannot_be_compiled_is_not_blamed_on_the_cache():
 
     with pytest.raises(NumbaError):
         jit.Kernel(lambda values: values.no_such_method(), "float64(float64[::1])")._machine_code()
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
+def test_machine_code_of_other_helpers_is_not_loaded(monkeypatch, tmp_path):
+    """Numba looks at the file of a kernel only: after an upgrade that changes a helper elsewhere it would load the old code."""
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    states = []
+    for digest in (None, None, "another", "another"):
+        if digest is not None:
+            monkeypatch.setattr(jit, "version", lambda digest=digest: digest)
+        fresh = jit.Kernel(kernels.posterior.function, kernels.posterior.signature)
+        fresh.compile()
+        states.append(fresh.state)
+    assert states == ["compiled", "loaded", "compiled", "loaded"]
