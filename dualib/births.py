@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dualib.branch import NOISE, PRECISION
 from dualib.continuation import Point, continuous, correct, cubic
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
 from dualib.search import log_c, newton_means
 from dualib.search_kernels import LEAP
 
-PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
-NOISE = 3e-13  # of log c along a branch
 _MOST_ROUNDS = 15
 _ROOT = 1e-13  # accuracy of the root, in log beta
 _APART = 1e-9  # squared natural distance from an atom, from which on a maximum is another than its own

@@ -24,7 +24,7 @@ _SHORTER = 0.3  # of a step that failed: where a branch ends, each failure costs
 _ROOT = 1e-12  # accuracy of a root in log beta
 _TOUCHES = 1e-11  # log c this near 0 touches
 PRECISION = 1e-10  # of a located event, relative: roots are found to 1e-12, of functions with errors near 1e-13
-_NOISE = 3e-13  # of log c along a branch
+NOISE = 3e-13  # of log c along a branch
 _ASIDE = 1e-5  # in log beta: how far from a root the rise of log c is looked at
 _LEVEL = 1e-13  # difference of log c that is rounding
 _SEED, _TILT = 1e-3, 0.1  # weight of a cluster just born; how far the halves of one that splits start apart
@@ -234,7 +234,7 @@ def _precision(branch: Branch, beta: float, end: float, born: Atoms) -> float:
     if state is None:
         return PRECISION
     rise = float(np.max(ascend(branch.problem, state, born)[1]))
-    return max(PRECISION, _NOISE * abs(math.log(beyond / beta)) / rise) if rise > 0.0 else _ASIDE
+    return max(PRECISION, NOISE * abs(math.log(beyond / beta)) / rise) if rise > 0.0 else _ASIDE
 
 
 def _tops(problem: Problem, beta: float, points: Atoms, values: Array) -> Atoms:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.births import PRECISION, beside, vanished
+from dualib.births import beside, vanished
+from dualib.branch import PRECISION
 from dualib.continuation import Point, correct
 from dualib.distortions import Array
 from dualib.problem import Problem, Sweep, sweep
