@@ -144,37 +144,37 @@ def anneal(
     report = reporter(progress, "anneal")
     first = onset_of(problem, rng)
     if grid["betas"] is not None:
-        _solve_all(path, grid["betas"], direction, report)
+        _solve_all(path, grid["betas"], direction, report, events=events)
     else:
         low, high = _ends(path, first, grid["beta_min"], grid["beta_max"])
-        _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report)
-        _refine_shape(path, report)
+        _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report, events=events)
+        _refine_shape(path, report, events=events)
     if width is not None:
-        _refine_enclosure(path, width, report)
+        _refine_enclosure(path, width, report, events=events)
     found = _all_events(path, report) if events else _grid_events(path)
     report.close()
     path.warn()
     return Curve([path.solution(beta) for beta in path.points()], events=found, onset=first)
 
 
-def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter) -> None:
-    """Solve each beta not solved yet, in the given direction, each from the one before."""
+def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter, *, events: bool) -> None:
+    """Solve each beta not solved yet, in the given direction, each from the one before; along the path if events are wanted."""
     wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
     report.expect(len(wanted))
     for start, beta in zip([None, *wanted], wanted, strict=False):
-        path.solve(beta, start)
+        (path.solve if events else path.jump)(beta, start)
         report.step()
 
 
-def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter) -> None:
+def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter, *, events: bool) -> None:
     """Solve the geometric middle of each interval, from its upper end."""
     report.expect(len(wanted))
     for low, high in sorted(wanted, reverse=True):
-        path.solve(math.sqrt(low * high), high)
+        (path.solve if events else path.jump)(math.sqrt(low * high), high)
         report.step()
 
 
-def _refine_shape(path: Path, report: Reporter) -> None:
+def _refine_shape(path: Path, report: Reporter, *, events: bool) -> None:
     """Add the middle of intervals across which rate or relevance change too much, widest change first."""
     while len(path.points()) < _MOST_POINTS:
         betas = path.points()
@@ -186,10 +186,10 @@ def _refine_shape(path: Path, report: Reporter) -> None:
         wide = wide[step[wide] > _LARGEST_STEP]
         if not len(wide):
             break
-        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report)
+        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report, events=events)
 
 
-def _refine_enclosure(path: Path, width: float, report: Reporter) -> None:
+def _refine_enclosure(path: Path, width: float, report: Reporter, *, events: bool) -> None:
     """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
     while len(path.points()) < _MOST_FOR_ENCLOSURE:
         betas = path.points()
@@ -198,7 +198,7 @@ def _refine_enclosure(path: Path, width: float, report: Reporter) -> None:
         wide = np.flatnonzero(gaps > width)
         if not len(wide):
             break
-        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report)
+        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report, events=events)
 
 
 def _relative_steps(values: Array) -> Array:

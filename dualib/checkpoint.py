@@ -177,6 +177,10 @@ class RecordedPath(Path):
         """Solve one beta past the loss of a branch, or replay it."""
         return self._point(["beyond", beta, loss.beta], lambda: Path.solve_beyond(self, beta, loss))
 
+    def _still_single(self, beta: float, known: Outcome) -> Outcome:
+        """The one cluster at a smaller beta, or replay it."""
+        return self._answer(["single", beta], functools.partial(super()._still_single, beta, known)).outcome
+
     def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None) -> Outcome:
         """A state with its gap: a record of its own where it is no part of a point."""
         certify = functools.partial(super()._certified, state, hints, n_iter, effort, known)

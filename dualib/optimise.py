@@ -18,7 +18,7 @@ from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.local import coalesce, polish, tidy
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
-from dualib.search import Maxima, search
+from dualib.search import Maxima, by_height, search
 from dualib.weights import fewest_atoms, reweight
 
 MAX_ROUNDS = 40
@@ -216,9 +216,7 @@ def _risen(problem: Problem, state: Sweep, hints: Atoms) -> Maxima:
     """The maxima of log c reached from the hints, and the values on the atoms."""
     points, values = touching(problem, state, hints)
     atoms = Atoms(np.zeros(len(state.atoms)), state.atoms.means, state.atoms.face)
-    values = np.concatenate([np.log(state.c), values])
-    order = np.argsort(-values, kind="stable")
-    return Maxima(join(atoms, points).pick(order), values[order])
+    return by_height(join(atoms, points), np.concatenate([np.log(state.c), values]))
 
 
 def _better(objective: float, gap: float, best: Outcome) -> bool:

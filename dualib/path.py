@@ -13,11 +13,12 @@ from dualib.assemble import assemble
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import SAME, correct
+from dualib.jumps import Jumps
 from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
 from dualib.results import Solution
-from dualib.search import Maxima
+from dualib.search import Maxima, by_height, log_c
 from dualib.solver import status_of, warn_unless_converged
 from dualib.threads import one_blas_thread
 from dualib.vanishing import Descent, Vanishing
@@ -51,11 +52,13 @@ class Path:
         self.problem, self.tol, self.max_iter, self.rng, self.prove = problem, tol, max_iter, rng, prove
         self.outcomes: dict[float, Outcome] = {}
         self.births: dict[float, Loss] = {}  # on the way down, by the beta of the outcome right below
+        self.single: Outcome | None = None  # one cluster, certified at the largest beta so far
         self._solutions: dict[float, Solution] = {}
         self._pieces: dict[float, int] = {}
         self._numbers = itertools.count()
         self._first: dict[int, Sweep] = {}
         self._descents: dict[int, Descent] = {}
+        self._jumps = Jumps(problem, lambda state, hints: self._certified(state, hints, 1, _EFFORT))
 
     def points(self) -> list[float]:
         """The solved betas, ascending, without those that only lead from one to the other."""
@@ -63,6 +66,9 @@ class Path:
 
     def solve(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch): below it along its branch, through births."""
+        single = None if start is None else self._solved_single(beta, start)
+        if single is not None:
+            return single
         if start is not None:
             start = min((birth for birth in self.births if beta < birth < start), default=start)
         for _ in range(_MOST_BIRTHS):
@@ -79,6 +85,14 @@ class Path:
             if crowded:
                 break
         return self.solve_anew(beta, start)
+
+    def jump(self, beta: float, start: float | None = None) -> Outcome:
+        """Solve one beta, from the outcome at beta `start` (None: from scratch), whatever happens between the two."""
+        single = None if start is None else self._solved_single(beta, start)
+        if single is not None:
+            return single
+        outcome = None if start is None else self._jumps.to(beta, self.outcomes[start], self.tol)
+        return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
 
     def _followed_down(self, beta: float, start: float) -> Outcome | None:
         """The certified state at `beta` on the branch of a point above, or as far as that goes; None where it goes nowhere."""
@@ -161,7 +175,28 @@ class Path:
         number = next(self._numbers) if piece is None else piece
         self._pieces[beta] = number
         self._first.setdefault(number, outcome.state)
+        alone = len(outcome.state.atoms) == 1 and outcome.gap <= self.tol
+        if alone and (self.single is None or self.single.state.beta < beta):
+            self.single = outcome
         return outcome
+
+    def _solved_single(self, beta: float, start: float) -> Outcome | None:
+        """The point of one cluster, where that is known to be optimal; one piece of the path with its neighbour's."""
+        if self.single is None or not beta < self.single.state.beta:
+            return None
+        piece = self._pieces[start] if len(self.outcomes[start].state.atoms) == 1 else None
+        return self.add(beta, self._still_single(beta, self.single), piece)
+
+    def _still_single(self, beta: float, known: Outcome) -> Outcome:
+        """The one cluster that is optimal at a larger beta is so here, and its gap there bounds the gap here.
+
+        With one cluster ``log c(s) = log sum_x p(x) exp(-beta (d(x, s) - d(x, s0)))`` is convex in beta at every point s, and 0 (or
+        less) at beta = 0: at a part of beta it is at most that part of what it is at beta.
+        """
+        state = sweep(self.problem, beta, known.state.atoms)
+        points = known.maxima.points
+        maxima = by_height(points, log_c(self.problem, beta, np.log(self.problem.px) - state.log_z, points)[0])
+        return Outcome(state, known.gap * (beta / known.state.beta), known.certificate, maxima, 1)
 
     def join_branch(self, beta: float, outcome: Outcome, other: float) -> None:
         """Put another outcome in the place of a point's, on the piece of another point."""

@@ -206,7 +206,7 @@ def search(
     log_a = np.log(problem.px) - log_z
     if problem.distortion.fixed_atoms:
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
-        return _sorted(columns, log_c(problem, beta, log_a, columns)[0])
+        return by_height(columns, log_c(problem, beta, log_a, columns)[0])
     members = _members(problem, posterior)
     rates = beta * problem.stability(atoms, members)
     points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
@@ -230,7 +230,7 @@ def search(
     points = _off(problem, beta, points, atoms, radius)
     points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
-    return _sorted(everything, log_c(problem, beta, log_a, everything)[0])
+    return by_height(everything, log_c(problem, beta, log_a, everything)[0])
 
 
 def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
@@ -285,7 +285,8 @@ def _leap_ahead(problem: Problem, beta: float, log_a: Array, points: Atoms) -> A
     return Atoms(points.weights, np.where(climbs[:, None], members @ problem.U, twice.means), points.face)
 
 
-def _sorted(points: Atoms, values: Array) -> Maxima:
+def by_height(points: Atoms, values: Array) -> Maxima:
+    """Points and log c at each, best first."""
     order = np.argsort(-values, kind="stable")
     return Maxima(points.pick(order), values[order])
 
