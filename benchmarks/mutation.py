@@ -79,6 +79,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "copy"
         shutil.copytree(root, folder, ignore=shutil.ignore_patterns(".git", "__pycache__", ".hypothesis", ".venv"))
+        subprocess.run(  # so that the tests of the first mutants are not cut off while kernels are compiled
+            [sys.executable, "-c", "import dualib; dualib.compile_kernels()"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            check=True,
+        )
         for name, (modules, tests, part) in TARGETS.items():
             paths = json.dumps([f"dualib/{module}.py" for module in modules])
             text = CONFIG.format(modules=paths, timeout=arguments.timeout, python=sys.executable, tests=tests)

@@ -78,7 +78,7 @@ class Jumps:
         for _ in range(_MOST_ROUNDS):
             if state is None:
                 return None
-            hints, values = touching(self._problem, state, hints)
+            hints, values = touching(self._problem, state, hints, rounds=1)
             if not (values > _RISEN).any():
                 return state, hints
             state, hints = self._grown(state, hints, values)
