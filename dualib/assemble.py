@@ -28,7 +28,7 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
     weights = joint.px @ encoder
     atoms = Atoms(weights, state.new.means, state.atoms.face)
-    rate = _rate(joint.px, encoder, weights)
+    rate = mutual_information_of(joint.px[:, None] * encoder)
     distortion = expected_distortion(problem, atoms, state.posterior)
     objective = rate + state.beta * distortion
     decoder = problem.decoder(atoms)
@@ -89,11 +89,6 @@ def _error_bound(residual: float, rho: float) -> float:
     if rho < 1.0:
         return residual / (1.0 - rho)
     return 0.0 if residual == 0.0 else math.inf
-
-
-def _rate(px: Array, encoder: Array, weights: Array) -> float:
-    ratio = np.divide(encoder, weights, out=np.ones_like(encoder), where=encoder > 0.0)
-    return max(0.0, float(np.sum(px[:, None] * encoder * np.log(ratio))))
 
 
 def _decoder_information(weights: Array, decoder: Array) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, is_sparse
+from dualib.kernels import information
 
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
@@ -51,10 +52,7 @@ def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
 
 def mutual_information_of(joint: Array) -> float:
     """I(X;Y), nats, of a joint distribution (n_x, n_y) that is known to be one."""
-    rows, columns = np.nonzero(joint)
-    values, px, py = joint[rows, columns], joint.sum(axis=1), joint.sum(axis=0)
-    terms = values * (np.log(values) - np.log(px[rows]) - np.log(py[columns]))
-    return max(0.0, float(np.sum(terms)))
+    return float(information(np.require(joint, np.float64, ["C", "W"])))
 
 
 def sparse_mutual_information(csr: Any) -> float:

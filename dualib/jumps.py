@@ -15,7 +15,7 @@ import numpy as np
 from dualib.branch import touching
 from dualib.continuation import SAME, Point, continuous
 from dualib.distortions import Array
-from dualib.local import merge_atoms
+from dualib.local import MANY, merge_atoms, size_of
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, newton_dropping, sweep
 from dualib.stationary import in_kernel
@@ -38,7 +38,8 @@ class Jumps:
 
     def to(self, beta: float, near: Outcome, tol: float) -> Outcome | None:
         """The certified solution at `beta`, from one at another; None where it is not found to `tol`."""
-        if not in_kernel(self._problem, near.state.atoms):
+        atoms = near.state.atoms
+        if not in_kernel(self._problem, atoms) or size_of(atoms, self._problem) > MANY:
             return None
         before, self._last = self._last, self._point(near.state)
         point, hints = self._last, near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)

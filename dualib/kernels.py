@@ -24,6 +24,7 @@ _LN2_LO = 1.90821492927058770002e-10
 _ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left in the low bits
 _ROOT2 = 1.4142135623730951
 _BIAS = 4503599627371519.0  # 2**52 + 1023
+_TINY = 1e-300  # stands for smaller probabilities in their logarithms
 _LOWEST = -708.0  # exp below this is taken as exactly 0
 
 
@@ -253,3 +254,27 @@ def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[
                 for y in range(face1.shape[1]):
                     if face1[i, y] != face2[j, y]:
                         out[i, j] = np.inf
+
+
+@kernel("float64(float64[:, ::1])")
+def information(joint):  # type: ignore[no-untyped-def]
+    """I(X;Y) of a joint distribution (m, k), nats; zeros count nothing."""
+    m, k = joint.shape
+    log_x, log_y, row, work = np.empty(m), np.zeros(k), np.empty(k), np.empty(max(m, k))
+    for x in range(m):
+        log_x[x] = max(total(joint[x]), _TINY)
+        for y in range(k):
+            log_y[y] += joint[x, y]
+    for y in range(k):
+        log_y[y] = max(log_y[y], _TINY)
+    log_row(log_x, work)
+    log_row(log_y, work)
+    found = 0.0
+    for x in range(m):
+        for y in range(k):
+            row[y] = max(joint[x, y], _TINY)
+        log_row(row, work)
+        for y in range(k):
+            row[y] = joint[x, y] * (row[y] - log_x[x] - log_y[y])
+        found += total(row)
+    return max(0.0, found)

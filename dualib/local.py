@@ -29,6 +29,9 @@ from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
 from dualib.stationary import stationary_step
 
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
+MANY = 4_000  # ... from which on sweeps, accelerated, are to come near a solution first
+_NEAR = 0.05  # residual at which Newton's method then takes over
+_SOME, _LEAST_FALL = 20, 0.7  # ... or where so many sweeps do not lower it to this part
 _DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
 _SMALL = 40  # ... from which on the system of `dualib.stationary` is the faster one, while undamped
 _LARGEST_BORDERED = 1_500  # ... up to this size
@@ -65,22 +68,21 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
         if hasty and _crawls(trail, state):
             break
         trail.append((state.objective, state.residual))
-        proposal = None
-        if size_of(state.atoms, problem) <= NEWTON_LIMIT and n_iter >= 3 and state.residual < 1.0:
+        proposal, by_newton = None, n_iter >= 3 and _worth_newton(size_of(state.atoms, problem), state, trail)
+        if by_newton:
             proposal = newton_step(problem, state, damping)
-            damping_next = damping * 10.0 if damping else 1e-3
-        elif size_of(state.atoms, problem) > NEWTON_LIMIT:
+        elif size_of(state.atoms, problem) > min(MANY, NEWTON_LIMIT):
             proposal = history.propose(state)
         accepted = None
         if proposal is not None:
             accepted = _guarded(problem, beta, state, proposal)
             n_iter += 2
-            if accepted is None:
-                damping = min(damping_next, 1.0) if size_of(state.atoms, problem) <= NEWTON_LIMIT else damping
-                history.clear()
-            else:
-                slow = accepted.residual > 0.1 * state.residual
-                damping = damping * 0.1 if slow and damping > 1e-7 else 0.0
+        if accepted is not None:
+            slow = accepted.residual > 0.1 * state.residual
+            damping = damping * 0.1 if slow and damping > 1e-7 else 0.0
+        elif proposal is not None:
+            damping = min(damping * 10.0 if damping else 1e-3, 1.0) if by_newton else damping
+            history.clear()
         if accepted is None:
             accepted = sweep(problem, beta, tidy(problem, beta, state.new, merge=n_iter % 10 == 0))
             n_iter += 1
@@ -88,6 +90,14 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
     if not hasty and state.residual > tol:
         state, n_iter = _swept(problem, state, tol, n_iter, max_iter)
     return Local(state, n_iter, np.inf)
+
+
+def _worth_newton(size: int, state: Sweep, trail: deque[tuple[float, float]]) -> bool:
+    """Whether a step of Newton's method is: on large problems it takes as long as a hundred sweeps, and far from rest may fail."""
+    if size > NEWTON_LIMIT or not state.residual < 1.0:
+        return False
+    sweeps_pay = len(trail) < _SOME or state.residual < _LEAST_FALL * trail[-_SOME][1]
+    return size <= MANY or state.residual < _NEAR or not sweeps_pay
 
 
 def _swept(problem: Problem, state: Sweep, tol: float, n_iter: int, max_iter: int) -> tuple[Sweep, int]:

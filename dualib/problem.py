@@ -226,14 +226,20 @@ class Problem:
         """Rows ``(U[x] - M_t) R_t``, (n_t, n, k), with R R^T = J: their squared length is the local metric of d."""
         return self.distortion.whiten(self.U[None, index] - atoms.means[:, None, :], *self._on_face(atoms))
 
-    def stability(self, atoms: Atoms, members: Array) -> Array:
-        """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1."""
+    def stability(self, atoms: Atoms, members: Array, floor: float = 0.0) -> Array:
+        """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1.
+
+        Where it is below `floor` it may be given as a larger number below `floor`, which is cheaper.
+        """
         k = self.U.shape[1]
         if self.known is not None and k <= self.n:
             _, means, face, _ = self.for_kernels(atoms)
             spreads = np.empty((len(atoms), k, k))
             spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, np.array(members), spreads)
-            return np.maximum(np.linalg.eigvalsh(spreads)[:, -1], 0.0)
+            found = np.sqrt(np.einsum("tij,tij->t", spreads, spreads))
+            large = found >= floor
+            found[large] = np.linalg.eigvalsh(spreads[large])[:, -1]
+            return np.maximum(found, 0.0)
         if k <= min(self.n, _FEW_FEATURES) and members.size * k <= _AT_ONCE:
             rows = self.whitened(atoms) * np.sqrt(members)[:, :, None]
             return np.maximum(np.linalg.eigvalsh(np.matmul(rows.transpose(0, 2, 1), rows))[:, -1], 0.0)

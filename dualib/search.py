@@ -33,6 +33,7 @@ _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come
 _MOST_FINISHED = 256  # points after the first of these rounds, the best ones
 _COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
 _BASIN = 0.1  # squared natural distance at which a stable, stationary atom swallows a candidate, by (1 - its stability)^2
+_STABLE = 0.3  # stability numbers that matter: below it they only make that radius smaller
 _NEAR = 1e-3  # ... at most, where p(y|x) has zeros
 
 
@@ -208,7 +209,7 @@ def search(
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return by_height(columns, log_c(problem, beta, log_a, columns)[0])
     members = _members(problem, posterior)
-    rates = beta * problem.stability(atoms, members)
+    rates = beta * problem.stability(atoms, members, floor=_STABLE / beta)
     points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
     off_faces = _off_their_faces(problem, beta, log_a, atoms, members)
     for more in (

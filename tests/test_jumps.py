@@ -1,0 +1,158 @@
+"""Curves without events: jumps from beta to beta, and the certificate of one cluster carried to smaller betas."""
+
+import numpy as np
+import pytest
+
+import dualib
+from dualib import JointDistribution
+from dualib.continuation import correct
+from dualib.distortions import as_distortion
+from dualib.jumps import Jumps
+from dualib.path import Path
+from dualib.problem import Problem, newton_dropping, sweep
+
+KINDS = ("ib", "dualib")
+
+
+def random_joint(seed, n_x, n_y, concentration, zeros=0.0):
+    rng = np.random.default_rng(seed)
+    pxy = rng.dirichlet(np.full(n_x * n_y, concentration)).reshape(n_x, n_y)
+    pxy[rng.random(pxy.shape) < zeros] = 0.0
+    pxy[np.arange(n_x), np.arange(n_x) % n_y] += 1e-2  # no empty row
+    return JointDistribution(pxy / pxy.sum())
+
+
+def path_of(joint, kind, seed=0):
+    return Path(Problem(joint, as_distortion(kind)), 1e-9, 20_000, np.random.default_rng(seed))
+
+
+# -------------------------------------------------------------------------------------------------------------------------- jumps
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("zeros", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_curve_without_events_is_the_one_with_them(seed, zeros, kind, direction):
+    joint = random_joint(seed, 8, 5, 0.6, zeros)
+    betas = np.geomspace(0.5, 80.0, 14)
+    jumped = dualib.anneal(joint, kind, betas, events=False, direction=direction)
+    followed = dualib.anneal(joint, kind, betas)
+    assert jumped.gap.max() <= 1e-9
+    np.testing.assert_allclose(jumped.objective, followed.objective, atol=2e-9, rtol=0)
+    assert max(solution.residual for solution in jumped) <= 1e-10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jump_crosses_many_bifurcations_at_once(kind, monkeypatch):
+    """From 40 clusters to a few, over a factor of four in beta; all searching is done at the end."""
+    joint = random_joint(3, 40, 6, 0.8)
+    path = path_of(joint, kind)
+    high = path.solve_anew(60.0)
+    monkeypatch.setattr(path, "solve_anew", None)  # the jump alone
+    jumps = Jumps(path.problem, lambda state, hints: path._certified(state, hints, 1))
+    for low in (30.0, 15.0):
+        found = jumps.to(low, high, 1e-9)
+        assert found is not None and found.gap <= 1e-9
+        alone = dualib.solve(joint, low, kind)
+        assert found.state.objective == pytest.approx(alone.objective, abs=1e-10)
+        assert len(found.state.atoms) == alone.n_clusters < len(high.state.atoms)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jump_upward_finds_the_clusters_born_on_the_way(kind):
+    joint = random_joint(8, 9, 4, 0.7)
+    path = path_of(joint, kind)
+    low = path.solve_anew(12.0)
+    found = Jumps(path.problem, lambda state, hints: path._certified(state, hints, 1)).to(16.0, low, 1e-9)
+    alone = dualib.solve(joint, 16.0, kind)
+    assert found is not None and len(found.state.atoms) == alone.n_clusters > len(low.state.atoms)
+    assert found.state.objective == pytest.approx(alone.objective, abs=1e-10)
+
+
+def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
+    joint = dualib.datasets.toy()
+    path = path_of(joint, "ib")
+    path.solve_anew(60.0)
+    monkeypatch.setattr("dualib.jumps.newton_dropping", lambda *_, **__: None)
+    assert path._jumps.to(9.0, path.outcomes[60.0], 1e-9) is None
+    assert path.jump(9.0, 60.0).state.objective == pytest.approx(dualib.solve(joint, 9.0, "ib").objective, abs=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_newton_goes_on_without_the_atoms_that_lose_their_weight(kind):
+    """From the clusters of a larger beta to the stationary point on those that are left, the same as without the others."""
+    joint = random_joint(1, 20, 4, 0.7)
+    problem = Problem(joint, as_distortion(kind))
+    upper, lower = path_of(joint, kind).solve_anew(30.0), path_of(joint, kind).solve_anew(24.0)
+    found = newton_dropping(problem, 24.0, upper.state.atoms, goal=1e-12, most=30)
+    assert found is not None
+    atoms, kept = found
+    assert len(atoms) == len(kept) < len(upper.state.atoms) and (np.diff(kept) > 0).all()
+    assert sweep(problem, 24.0, atoms).residual <= 1e-9
+    again = correct(problem, 24.0, upper.state.atoms.pick(kept).normalised())
+    assert again is not None
+    assert again.objective == pytest.approx(sweep(problem, 24.0, atoms).objective, abs=1e-12)
+    assert again.objective == pytest.approx(lower.state.objective, abs=1e-10)
+
+
+def test_a_start_far_from_any_end_is_given_up_at_once():
+    problem = Problem(dualib.datasets.toy(), as_distortion("ib"))
+    far = problem.atoms_from_members(np.eye(problem.n), problem.px.copy())
+    assert sweep(problem, 4.0, far).residual > 0.2
+    assert newton_dropping(problem, 4.0, far, goal=1e-12, most=30) is None
+
+
+# ------------------------------------------------------------------------------------------------------------------- one cluster
+
+
+def log_c(joint, kind, beta, points):
+    """Log c at decoders (m, n_y) with the one cluster as the solution, in plain NumPy."""
+    p = joint.py_x
+    if kind == "ib":
+        d = np.array([[np.sum(a * np.log(a / q)) for q in points] for a in p])
+        own = np.array([np.sum(a * np.log(a / joint.py)) for a in p])
+    else:
+        middle = np.exp(joint.px @ np.log(p))
+        middle /= middle.sum()
+        d = np.array([[np.sum(q * np.log(q / a)) for q in points] for a in p])
+        own = np.array([np.sum(middle * np.log(middle / a)) for a in p])
+    return np.log(joint.px @ np.exp(-beta * (d - own[:, None])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(4))
+def test_log_c_of_one_cluster_lies_below_its_chord(seed, kind):
+    """What carries a certificate to smaller betas: log c is convex in beta, and 0 at beta = 0."""
+    rng = np.random.default_rng(seed)
+    joint = random_joint(seed, 6, 4, 1.0)
+    points = np.concatenate([joint.py_x, rng.dirichlet(np.ones(4), 200)])
+    whole = log_c(joint, kind, 5.0, points)
+    for part in (0.9, 0.5, 0.1):
+        assert (log_c(joint, kind, 5.0 * part, points) <= part * np.maximum(whole, 0.0) + 1e-12).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_cluster_is_searched_for_once(kind, monkeypatch):
+    """Below the onset the gap follows from the first point there; it bounds what a fresh certificate finds."""
+    joint = random_joint(0, 6, 5, 1.0)
+    onset = dualib.onset(joint, kind)
+    betas = onset * np.array([0.2, 0.5, 0.9, 0.99, 1.5, 4.0])
+    searched = []
+    real = Path._certified
+
+    def counted(self, state, *args, **options):
+        searched.append(state.beta)
+        return real(self, state, *args, **options)
+
+    monkeypatch.setattr(Path, "_certified", counted)
+    for events in (False, True):
+        searched.clear()
+        curve = dualib.anneal(joint, kind, betas, events=events)
+        assert not [beta for beta in searched if beta < 0.98 * onset]
+        np.testing.assert_array_equal(curve.n_clusters[:4], 1)
+        assert curve.gap[:4].max() <= 1e-9
+        for solution in [curve[i] for i in range(4)]:
+            fresh = dualib.certify(joint, solution.encoder, solution.beta, kind)
+            assert fresh.gap <= solution.gap + 1e-12
+            assert solution.certificate == fresh.kind
