@@ -372,3 +372,39 @@ def test_a_certificate_prints_what_matters():
     judged = dualib.certify(datasets.toy(), np.ones((5, 1)), 30.0)
     text = repr(judged)
     assert f"{judged.objective:.10g}" in text and f"gap={judged.gap:.1e} nats" in text and judged.kind in text
+
+
+# ---------------------------------------------------------------------------------------- what mutation testing found untested
+
+
+@pytest.mark.parametrize(("n_y", "kind"), [(4, "rigorous"), (5, "multistart")])
+def test_the_bound_of_an_encoder_far_from_stationary_is_as_sure_as_the_full_solve(n_y, kind):
+    rng = np.random.default_rng(n_y)
+    joint = JointDistribution(rng.dirichlet(np.ones(6 * n_y)).reshape(6, n_y))
+    encoder = rng.dirichlet(np.ones(3), 6)
+    certificate = dualib.certify(joint, encoder, 6.0)
+    solution = dualib.solve(joint, 6.0)
+    assert solution.certificate == certificate.kind == kind
+    assert certificate.gap > 1e-3
+    assert certificate.lower_bound == pytest.approx(solution.lower_bound, abs=2e-9)  # not the loose one of the encoder itself
+
+
+def test_a_point_that_only_the_proof_finds_joins_the_maxima():
+    """A search that has seen nothing but the one cluster, a little past the onset: c is 1 + 0.02 far from it."""
+    joint = datasets.toy()
+    problem = Problem(joint, as_distortion("ib"))
+    state = sweep(problem, 1.1 * dualib.onset(joint), trivial_atoms(problem))
+    blind = Maxima(state.atoms, np.zeros(1))
+    gap, kind, found = judge(problem, state, blind, 1e-9)
+    assert 1e-4 < gap < 0.2
+    assert kind == "rigorous" and found.best == pytest.approx(gap, abs=1e-9)
+    assert len(found.points) == 2 and found.log_c[0] > found.log_c[1] == 0.0
+
+
+def test_the_x_of_probability_0_say_nothing_of_an_encoder():
+    pxy = np.array([[0.3, 0.1], [0.1, 0.2], [0.0, 0.0], [0.1, 0.2]])
+    encoder = np.array([[0.9, 0.1], [0.2, 0.8], [1.0, 0.0], [0.4, 0.6]])
+    whole = dualib.certify(JointDistribution(pxy), encoder, 3.0)
+    without = dualib.certify(JointDistribution(np.delete(pxy, 2, axis=0)), np.delete(encoder, 2, axis=0), 3.0)
+    assert whole.objective == pytest.approx(without.objective, abs=1e-14)
+    assert whole.lower_bound == pytest.approx(without.lower_bound, abs=2e-9)

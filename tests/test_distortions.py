@@ -298,3 +298,31 @@ def test_bad_matrix(matrix):
 def test_bad_bregman():
     with pytest.raises(TypeError, match="gradient must be callable"):
         dualib.Bregman(np.sum, 3, np.sum)
+
+
+def test_distortions_with_other_attributes_are_not_equal():
+    first, second = dualib.Alpha(0.5), dualib.Alpha(0.5)
+    assert first == second
+    second.note = "mine"
+    assert first != second and second != first
+
+
+def test_only_the_named_bregman_distortion_is_loaded():
+    config = dualib.Bregman.squared_euclidean().to_config()
+    assert from_config(config) == dualib.Bregman.squared_euclidean()
+    for label in ("kl", "squared-euclidean ", "zz"):
+        with pytest.raises(ValueError, match="no distortion named 'bregman'"):
+            from_config({**config, "label": label})
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_the_local_critical_beta_is_one_over_the_largest_eigenvalue(kind):
+    """By the definition: lambda_max(Cov(U) J) at the one cluster, from the whole matrix."""
+    joint = dualib.datasets.toy()
+    problem = Problem(joint, as_distortion(kind))
+    mean = joint.px @ problem.U
+    centred = problem.U - mean
+    covariance = (centred * joint.px[:, None]).T @ centred
+    jacobian = problem.jacobian(Atoms(np.ones(1), mean[None, :], None))[0]
+    largest = np.linalg.eigvals(covariance @ jacobian).real.max()
+    assert dualib.local_critical_beta(joint, kind) == pytest.approx(1.0 / largest, rel=1e-12)

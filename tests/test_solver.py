@@ -579,3 +579,12 @@ def test_a_cap_without_a_certificate_starts_from_the_encoder_given(kind):
     best = dualib.solve(huang(), 4.0, kind, n_clusters=2)
     assert capped.objective >= best.objective - 1e-9
     assert naive.objective_of_encoder(kind, px, py_x, capped.encoder, 4.0) == pytest.approx(capped.objective, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cap_that_does_not_bind_is_none(kind):
+    free = dualib.solve(huang(), 3.0, kind)
+    capped = dualib.solve(huang(), 3.0, kind, n_clusters=free.n_clusters + 1)
+    assert free.status is capped.status is Status.CONVERGED
+    assert capped.objective == pytest.approx(free.objective, abs=1e-10) and capped.gap <= 1e-9
+    assert dualib.solve(huang(), 3.0, kind, n_clusters=free.n_clusters - 1).status is Status.CAPPED

@@ -223,8 +223,9 @@ def test_bad_encoders(encoder, error, word):
     refused("encoder", error, word, lambda: dualib.certify(JOINT, encoder, 2.0))
 
 
-def test_an_unknown_way_to_start():
-    refused("init", ValueError, "'best'", lambda: dualib.solve(JOINT, 2.0, init="best"))
+@pytest.mark.parametrize("init", ["best", "sobol"])
+def test_an_unknown_way_to_start(init):
+    refused("init", ValueError, repr(init), lambda: dualib.solve(JOINT, 2.0, init=init))
 
 
 @pytest.mark.parametrize("door", DOORS)
