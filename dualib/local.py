@@ -26,14 +26,14 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from dualib.anderson import Anderson
 from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
-from dualib.stationary import stationary_step
+from dualib.stationary import in_kernel, stationary_step
 
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
 MANY = 4_000  # ... from which on sweeps, accelerated, are to come near a solution first
 _NEAR = 0.05  # residual at which Newton's method then takes over
 _SOME, _LEAST_FALL = 20, 0.7  # ... or where so many sweeps do not lower it to this part
 _DENSE_LIMIT = 160  # ... by a dense factorisation; above it by conjugate gradients
-_SMALL = 40  # ... from which on the system of `dualib.stationary` is the faster one, while undamped
+_SMALL = 40  # ... from which on the system of `dualib.stationary` is the faster one: undamped, or in a kernel
 _LARGEST_BORDERED = 1_500  # ... up to this size
 _DENSE_SPECTRUM = 400  # unknowns up to which the spectrum of the Hessian is computed whole; above it by Lanczos
 _FEW = 24  # features up to which all clusters are compressed at once
@@ -329,8 +329,8 @@ def _compress(rows: Array, pull: Array) -> tuple[Array, Array]:
 def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
     """One damped Newton step on weights and means; atoms whose weight would end at or below 0 are dropped."""
     bordered = size_of(state.atoms, problem) > _SMALL and problem.n + len(state.atoms) <= _LARGEST_BORDERED
-    if damping == 0.0 and bordered:
-        proposal = stationary_step(problem, state, descending=True)
+    if bordered and (damping == 0.0 or in_kernel(problem, state.atoms)):
+        proposal = stationary_step(problem, state, descending=True, damping=damping)
         if proposal is not None:
             return proposal
     curvature = Curvature(problem, state)

@@ -181,9 +181,11 @@ def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
 @kernel(
     "Tuple((boolean, float64[::1], float64[:, ::1], float64[::1], float64[:, ::1], float64, int64[::1]))(int64, float64,"
     " float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1],"
-    " boolean[:, ::1], float64, int64, int64, boolean)"
+    " boolean[:, ::1], float64, int64, int64, boolean, float64)"
 )
-def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, drop):  # type: ignore[no-untyped-def]
+def newton_known(  # type: ignore[no-untyped-def]
+    kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, drop, damping
+):
     """At most `most` undamped Newton steps to the stationary point on these atoms, and then one direction there.
 
     Parameters
@@ -195,6 +197,8 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
         the last step, which shares its system (one step is then made always).
     drop : bool
         Go on without the atoms that lose their weight in a step, and give up at once where the start is far from the end.
+    damping : float
+        Added to the diagonal of the Hessian, in its scaled variables.
 
     Returns
     -------
@@ -211,7 +215,7 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
     kept, left, highest_residual = np.arange(weights.shape[0]), most, _FAR if drop else np.inf
     while True:
         status, weights, means, d_weights, d_means, last, taken = _newton(
-            kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, left, end, highest_residual
+            kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, left, end, highest_residual, damping
         )
         left, highest_residual = left - taken, _WILD
         if status != _LOST or not drop:
@@ -226,7 +230,7 @@ def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal
 
 
 @helper
-def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, far):  # type: ignore[no-untyped-def]
+def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, far, damping):  # type: ignore[no-untyped-def]
     """`newton_known` on a fixed set of atoms: how it ended, and at the end the number of steps.
 
     It fails where the first residual is above `far`. Where an atom has lost its weight (_LOST) that is 0.
@@ -268,10 +272,9 @@ def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, mos
         again = again and not settled
         forces, right = np.empty((n_t, 1 if again else m, k)), np.zeros((1 if again else m, n + n_t))
         if not again:
-            base_weights, base_means, base_v, base_c = weights, means, v, c
-            if not eliminated(
-                kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, source, start, root_post, system, pivots
-            ):
+            base_weights, base_means, base_v, base_c = weights, means, v, c + damping
+            common = (rows, solved, source, start, root_post, system, pivots)
+            if not eliminated(kind, beta, px, ut, weights, means, v, face, post, base_c, damping, *common):
                 return _FAILED, weights, means, d_weights, d_means, last, taken
             if end == 2:
                 _tangent_right(beta, px, u, ut, weights, means, v, b, post, forces, right)

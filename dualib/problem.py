@@ -365,18 +365,19 @@ def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
 
 
 def newton_steps(
-    problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, end: int
+    problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, end: int, damping: float = 0.0
 ) -> tuple[bool, Atoms, Array, Array, float]:
     """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, weights, means, d_weights, d_means, last, _ = newton_known(problem.known, beta, *arrays, goal, most, end, False)
+    options = (goal, most, end, False, damping)
+    settled, weights, means, d_weights, d_means, last, _ = newton_known(problem.known, beta, *arrays, *options)
     return settled, Atoms(weights, means, atoms.face), d_weights, d_means, float(last)
 
 
 def newton_dropping(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[Atoms, np.ndarray] | None:
     """The same, dropping the atoms that lose their weight: those left, and which they are; None where the steps do not settle."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, weights, means, _, _, _, kept = newton_known(problem.known, beta, *arrays, goal, most, NOTHING, True)
+    settled, weights, means, _, _, _, kept = newton_known(problem.known, beta, *arrays, goal, most, NOTHING, True, 0.0)
     return (Atoms(weights, means, None if atoms.face is None else atoms.face[kept]), kept) if settled else None
 
 

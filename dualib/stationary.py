@@ -15,6 +15,8 @@ beta on its right-hand side gives the tangent of the branch of stationary points
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg.lapack import dgetrf as getrf
 from scipy.linalg.lapack import dgetrs as getrs
@@ -172,13 +174,15 @@ def point_and_tangent(problem: Problem, beta: float, atoms: Atoms, most: int) ->
     return None
 
 
-def stationary_step(problem: Problem, state: Sweep, *, descending: bool = False) -> Atoms | None:
+def stationary_step(problem: Problem, state: Sweep, *, descending: bool = False, damping: float = 0.0) -> Atoms | None:
     """One Newton step on weights and means; None where the system is singular. No step is longer than 1 in the natural metric.
 
-    Atoms whose weight would end at or below 0 are dropped. With `descending`, None also where the step does not lead downhill.
+    Atoms whose weight would end at or below 0 are dropped. With `descending`, None also where the step does not lead downhill. A
+    `damping` of the Hessian is for distortions known to the kernels only.
     """
     if in_kernel(problem, state.atoms):
-        regular, _, weights, means, slope = newton_steps(problem, state.beta, state.atoms, goal=0.0, most=0, end=STEP)
+        options: dict[str, Any] = {"goal": 0.0, "most": 0, "end": STEP, "damping": damping}
+        regular, _, weights, means, slope = newton_steps(problem, state.beta, state.atoms, **options)
         if not regular:
             return None
     else:

@@ -25,11 +25,11 @@ _STRIP = 32  # ... and its rows
 
 @helper
 def eliminated(  # type: ignore[no-untyped-def]
-    kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, source, start, root_post, system, pivots
+    kind, beta, px, ut, weights, means, v, face, post, c, damping, rows, solved, source, start, root_post, system, pivots
 ):
     """The system at a point, eliminated, into the last seven arrays; False where it is singular.
 
-    The coordinates of the n sources come first, then those of the n_t weights.
+    The coordinates of the n sources come first, then those of the n_t weights. A `damping` of the Hessian is in `c` already.
     """
     n_t, n = post.shape
     if not _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, source, start):
@@ -46,6 +46,8 @@ def eliminated(  # type: ignore[no-untyped-def]
         for t in range(n_t):
             system[n + t, x] = -system[n + t, x]
             system[x, n + t] = system[n + t, x]
+    for t in range(n_t):
+        system[n + t, n + t] = -damping
     return factorize(system, n, pivots)  # a NaN there comes out in the directions
 
 

@@ -128,7 +128,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
         "newton_known": (
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
-            *(1e-13, 6, int(rng.integers(3)), bool(rng.integers(2))),
+            *(1e-13, 6, int(rng.integers(3)), bool(rng.integers(2)), float(rng.integers(2)) * 1e-3),
         ),
         "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, np.empty((n_t, k, k))),
         "ascend_known": (

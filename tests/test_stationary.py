@@ -9,7 +9,8 @@ from dualib.branch import Branch, find_loss
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import Curvature
-from dualib.problem import Atoms, Problem, sweep
+from dualib.newton_kernels import STEP
+from dualib.problem import Atoms, Problem, newton_steps, sweep
 from dualib.stationary import StationarySystem, moved_atoms, point_and_tangent, stationary_step
 from dualib.vanishing import Descent
 
@@ -39,6 +40,23 @@ def test_the_step_solves_the_whole_newton_system(kind, n_x, n_y, beta, monkeypat
     np.testing.assert_allclose(weights, np.sqrt(state.atoms.weights) * whole[:, 0], atol=1e-9)
     assert slope == pytest.approx(float(np.sum(curvature.gradient * whole)), rel=1e-7)
     assert np.isfinite(means).all()
+
+
+@pytest.mark.parametrize("damping", [0.0, 1e-3, 0.1, 1.0])
+@pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
+def test_a_damped_step_of_the_kernel_solves_the_damped_system(kind, n_x, n_y, beta, damping, monkeypatch):
+    monkeypatch.setattr("dualib.local._NEGLIGIBLE", 0.0)
+    problem, state = near_optimum(kind, n_x, n_y, beta)
+    curvature = Curvature(problem, state)
+    system = curvature.dense() + damping * np.eye(curvature.size)
+    whole = np.linalg.lstsq(system, -curvature.gradient.ravel(), rcond=1e-14)[0].reshape(curvature.gradient.shape)
+    options = {"goal": 0.0, "most": 0, "end": STEP, "damping": damping}
+    regular, _, weights, means, slope = newton_steps(problem, state.beta, state.atoms, **options)
+    assert regular
+    np.testing.assert_allclose(weights, np.sqrt(state.atoms.weights) * whole[:, 0], atol=1e-8)
+    assert slope == pytest.approx(float(np.sum(curvature.gradient * whole)), rel=1e-6)
+    metric = np.einsum("tk,tkl,tl->t", means, problem.jacobian(state.atoms), means)  # |zeta_t|^2 = beta w_t <dM, J dM>
+    np.testing.assert_allclose(state.beta * state.atoms.weights * metric, np.sum(whole[:, 1:] ** 2, axis=1), atol=1e-7)
 
 
 @pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
