@@ -16,10 +16,11 @@ from dualib import kernels
 from dualib.distortions import Array
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
-from dualib.search_kernels import FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
+from dualib.search_kernels import AHEAD, FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all
 _BETWEEN_PER_ATOM = 2.0
+_TEMPER, _TEMPERED_STEPS, _ALIKE = 0.5, 6, 0.1  # part of beta; squared natural distance from one to another, or to a source
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
 _FEW = 16
 _FACES_PER_SOURCE = 12
@@ -56,25 +57,40 @@ def starting_points(
     """The points from which the search starts, their number growing with n.
 
     Every source (by less effort than a quarter, some drawn at random) and the centroids of neighbouring atoms, which between them
-    find nearly all there is to find; every atom; centroids of pairs of sources, of random subsets and of everything; and the
-    sources softened by a little of everything, which frees the supports where p(y|x) has zeros.
+    find nearly all there is to find; where the sources lead at a smaller beta; every atom; centroids of pairs of sources and of
+    everything. Where p(y|x) has zeros also centroids of random subsets, and the sources softened by a little of everything: these
+    lie on larger faces.
     """
     n = problem.n
     n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
     sources = np.eye(n) if n_sources == n else np.eye(n)[np.sort(rng.choice(n, n_sources, replace=False))]
     members = _members(problem, posterior)
     rows = [sources, problem.px[None, :], members, _between_neighbours(problem, beta, atoms, members, effort)]
-    if n > 1:
-        n_subsets = int(effort * max(_SUBSETS_PER_SOURCE * n, _FEW))
-        subset = (rng.random((n_subsets, n)) < rng.uniform(0.05, 0.8, (n_subsets, 1))) * problem.px
-        subset = subset[subset.sum(axis=1) > 0.0]
-        rows.append(subset / subset.sum(axis=1, keepdims=True))
     if problem.support is not None:
-        rows.append(0.98 * sources + 0.02 * problem.px)
+        rows += [0.98 * sources + 0.02 * problem.px, _subsets(problem, rng, effort)]
     points = problem.atoms_from_members(np.concatenate(rows))
     if n > 1:
+        points = join(points, _tempered(problem, beta, log_a, sources))
         points = join(points, _best_pairs(problem, beta, log_a, rng, effort))
     return points
+
+
+def _subsets(problem: Problem, rng: np.random.Generator, effort: float) -> Array:
+    """Members (m, n) of random subsets of the sources."""
+    n_subsets = int(effort * max(_SUBSETS_PER_SOURCE * problem.n, _FEW))
+    subset = (rng.random((n_subsets, problem.n)) < rng.uniform(0.05, 0.8, (n_subsets, 1))) * problem.px
+    subset = subset[subset.sum(axis=1) > 0.0]
+    return np.asarray(subset / subset.sum(axis=1, keepdims=True))
+
+
+def _tempered(problem: Problem, beta: float, log_a: Array, sources: Array) -> Atoms:
+    """Where ascent steps at a smaller beta lead from the sources: to clusters of several sources, far from each of them."""
+    starts = problem.atoms_from_members(sources)
+    points = starts
+    for _ in range(_TEMPERED_STEPS):
+        points = problem.atoms_from_members(log_c(problem, _TEMPER * beta, log_a, points)[1])
+    close = distance_matrix(problem, beta, points, join(starts, points)) < _ALIKE
+    return points.pick(np.asarray(~np.tril(close, len(starts) - 1).any(axis=1)))
 
 
 def _between_neighbours(problem: Problem, beta: float, atoms: Atoms, members: Array, effort: float) -> Array:
@@ -282,7 +298,8 @@ def _leap_ahead(problem: Problem, beta: float, log_a: Array, points: Atoms) -> A
     ahead = twice.means + (rate / (1.0 - rate))[:, None] * (twice.means - once.means)
     plain = log_c(problem, beta, log_a, twice)[0]
     values, members = log_c(problem, beta, log_a, Atoms(points.weights, ahead, points.face))
-    climbs = values >= plain  # False where the extrapolation has left the domain
+    near = (problem.support is not None) | ((rate / (1.0 - rate)) ** 2 * second <= AHEAD)
+    climbs = near & (values >= plain)  # False where the extrapolation has left the domain
     return Atoms(points.weights, np.where(climbs[:, None], members @ problem.U, twice.means), points.face)
 
 

@@ -19,6 +19,7 @@ LONGEST = 64.0  # ascent steps at once
 FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _SLIGHT = 1e-16  # weight of a source that does not change Newton's step
 _ABOUT = 1e-6  # error allowed to a distance between points far apart
+AHEAD = 0.25  # ... of an extrapolation, which else may leave a basin; not where zeros matter: ascents towards a face need long ones
 _AT_REST = 1e-24  # squared natural distance of an ascent step
 
 
@@ -182,8 +183,10 @@ def _leap_ahead(kind, beta, u, ut, log_a, face, allowed, means, v, q, values, wo
     rate = min(np.sqrt(second / first), FASTEST)
     for y in range(k):
         means[3, y] = means[2, y] + rate / (1.0 - rate) * (means[2, y] - means[1, y])
-    values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1], work)
-    if values[1] >= values[2]:  # False where the extrapolation has left the domain
+    near = allowed.shape[0] > 0 or (rate / (1.0 - rate)) ** 2 * second <= AHEAD
+    if near:
+        values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1], work)
+    if near and values[1] >= values[2]:  # False where the extrapolation has left the domain
         combined(q[1], u, means[0])
         values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0], work)
     else:
