@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from dualib import kernels
-from dualib.distortions import Array
+from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
@@ -27,7 +27,10 @@ _FACES_PER_SOURCE = 12
 _PAIRS_LOOKED_AT = 2000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
-_NOTHING = 1e-30  # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger
+_NOTHING = (
+    1e-30,
+    1e-10,
+)  # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
@@ -168,7 +171,12 @@ def _off_their_faces(problem: Problem, beta: float, log_a: Array, atoms: Atoms, 
     """
     if problem.known != ARITHMETIC or atoms.face is None:
         return None
-    face = atoms.face & (atoms.means > _NOTHING)
+    found = [_off_faces(problem, beta, log_a, atoms, members, atoms.face & (atoms.means > nothing)) for nothing in _NOTHING]
+    return functools.reduce(join, found)
+
+
+def _off_faces(problem: Problem, beta: float, log_a: Array, atoms: Atoms, members: Array, face: Mask) -> Atoms:
+    """The same, each atom being taken to lie on a face (n_t, n_y)."""
     t, x = np.nonzero(~problem.allowed(face))
     off = np.where(face[t], 0.0, problem.py_x[x])
     pi = off.sum(axis=1)
@@ -180,14 +188,12 @@ def _off_their_faces(problem: Problem, beta: float, log_a: Array, atoms: Atoms, 
         log_mass = (log_height + np.log(pi)) / (1.0 - beta * pi)
         gain = np.exp(log_height + beta * pi * log_mass) * (1.0 - beta * pi)
         keep = np.flatnonzero((beta * pi < 1.0) & (gain > _LEAST_GAIN) & (log_mass < np.log(0.5 * pi)))
-    if not len(keep):
-        return None
     keep = keep[np.argsort(-gain[keep], kind="stable")[:_MOST_OFF_FACES]]
     rows = members[t[keep]]
     share = np.exp(log_mass[keep]) / pi[keep]
     rows *= 1.0 - share[:, None]
     rows[np.arange(len(keep)), x[keep]] += share
-    return problem.atoms_from_members(rows)
+    return problem.atoms_from_members(rows, np.zeros(len(rows)))
 
 
 def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[Array, Array]:
