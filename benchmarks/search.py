@@ -1,0 +1,93 @@
+"""How often the search behind a certificate misses a cluster that another search has missed.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/search.py                     # 2,000 problems, a few minutes
+
+Random problems on which clusters hide: 20 to 100 x, 5 to 20 y, rows of p(y|x) from Dirichlet 0.1 to 0.7 (`problems.py`, those of
+other sizes passed over). Each is solved from three starts by a weak search, from the p(y|x) alone, and by the whole one. Where the
+weak one certifies an encoder that is not optimal, it has missed a cluster: there the whole search is run on that very state, with
+all of its effort and with the quarter that serves along a path, and several seeds. Prints the part of these runs that find nothing,
+and whether any start beat another by more than the gap stated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Iterator
+from unittest import mock
+
+import numpy as np
+from problems import RandomProblem, random_problem
+
+import dualib
+from dualib.distortions import as_distortion
+from dualib.optimise import atoms_of_encoder
+from dualib.problem import Problem, sweep
+from dualib.search import search
+
+STARTS = ({}, {"init": "random", "random_state": 1}, {"init": "random", "random_state": 2})
+EFFORTS = (1.0, 0.25)
+SEEDS = 5
+TOL = 1e-9
+
+
+def hiding(seed: int) -> Iterator[RandomProblem]:
+    """Problems on which clusters hide, one after the other."""
+    for number in range(1_000_000):
+        rng = np.random.default_rng([seed, number])  # the first draws of `random_problem`, to pass over the others cheaply
+        n_x, n_y = int(rng.integers(2, 101)), int(rng.integers(2, 21))
+        if n_x >= 20 and n_y >= 5 and rng.uniform(np.log(0.1), np.log(5.0)) <= np.log(0.7):
+            yield random_problem(number, seed)
+
+
+def from_all_starts(case: RandomProblem) -> list[dualib.Solution]:
+    return [dualib.solve(case.joint, case.beta, case.kind, **options) for options in STARTS]
+
+
+def weakly(case: RandomProblem) -> list[dualib.Solution]:
+    """The same by a search from the p(y|x) alone."""
+    with mock.patch("dualib.search.starting_points", lambda problem, *_: problem.atoms_from_members(np.eye(problem.n))):
+        return from_all_starts(case)
+
+
+def misses(case: RandomProblem, encoder: np.ndarray) -> dict[float, int]:
+    """How many runs of the whole search find no c above 1 at a state where there is one, by effort."""
+    problem = Problem(case.joint, as_distortion(case.kind))
+    state = sweep(problem, case.beta, atoms_of_encoder(problem, encoder))
+    args = (problem, case.beta, state.atoms, state.posterior, state.log_z)
+    return {
+        effort: sum(search(*args, np.random.default_rng(seed), effort=effort).best <= TOL for seed in range(SEEDS))
+        for effort in EFFORTS
+    }
+
+
+def main() -> None:
+    """Print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=2000, help="problems (default 2,000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the problems (default 0)")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", dualib.ConvergenceWarning)
+    dualib.compile_kernels()
+    wrong = beaten = states = 0
+    missed = dict.fromkeys(EFFORTS, 0)
+    for case, _ in zip(hiding(options.seed), range(options.count), strict=False):
+        whole, weak = from_all_starts(case), weakly(case)
+        best = min(solution.objective for solution in (*whole, *weak))
+        beaten += any(solution.lower_bound > best + TOL for solution in whole)
+        fooled = [solution for solution in weak if solution.lower_bound > best + TOL]
+        wrong += bool(fooled)
+        states += len(fooled)
+        for solution in fooled:
+            for effort, count in misses(case, solution.encoder).items():
+                missed[effort] += count
+    print(f"{options.count} problems, seed {options.seed}, each from {len(STARTS)} starts")
+    print(
+        f"certified, though another start is better: {beaten} by the whole search, {wrong} by the weak one, in {states} states"
+    )
+    for effort, count in missed.items():
+        print(f"effort {effort:4}: the whole search finds nothing there in {count} of {states * SEEDS} runs")
+
+
+if __name__ == "__main__":
+    main()
