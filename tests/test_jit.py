@@ -146,6 +146,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             face,
             np.empty((n_t, n_t)),
         ),
+        "information": (np.ascontiguousarray(members / members.sum()),),
         "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
     }
 

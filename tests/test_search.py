@@ -91,3 +91,18 @@ def test_an_ascent_does_not_leap_over_its_maximum():
         rng = np.random.default_rng(random_state)
         found = search(problem, case.beta, rest.atoms, rest.posterior, rest.log_z, rng, effort=0.25)
         assert found.best == pytest.approx(2.686e-4, rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_small_stability_numbers_may_be_bounds(kind):
+    """Below the floor a number is replaced by one that is no smaller, and below the floor too; the others are exact."""
+    problem = problem_of(2, kind, 30, 6)
+    solution = dualib.solve(problem.joint, 12.0, problem.distortion)
+    members = (solution.encoder * problem.joint.px[:, None] / solution.weights).T.copy()
+    atoms = problem.atoms_from_members(members)
+    exact, floor = problem.stability(atoms, members), 0.06
+    bounds = problem.stability(atoms, members, floor=floor)
+    assert 0 < np.sum(exact < floor) < len(exact)
+    np.testing.assert_array_equal(bounds[bounds >= floor], exact[bounds >= floor])
+    np.testing.assert_array_less(exact - 1e-15, bounds)
+    assert (bounds[bounds != exact] < floor).all()
