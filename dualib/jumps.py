@@ -22,7 +22,7 @@ from dualib.stationary import in_kernel
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
-_MOST_NEWTON = 12  # between two losses of an atom
+_MOST_NEWTON = 12  # steps from one start, losses of atoms included
 _MOST_ROUNDS = 5
 _MOST_HALVINGS = 4  # of the way, in log beta
 _NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms

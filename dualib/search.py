@@ -27,10 +27,8 @@ _FACES_PER_SOURCE = 12
 _PAIRS_LOOKED_AT = 2000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
-_NOTHING = (
-    1e-30,
-    1e-10,
-)  # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger
+# of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger; both are looked at
+_NOTHING = (1e-30, 1e-10)
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _CLIMBS = 6  # rounds of ascent
 _NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
