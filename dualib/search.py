@@ -24,6 +24,7 @@ _TEMPER, _TEMPERED_STEPS, _ALIKE = 0.5, 6, 0.1  # part of beta; squared natural 
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
 _FEW = 16
 _FACES_PER_SOURCE = 12
+_OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of them
 _PAIRS_LOOKED_AT = 2000  # at whose centroids c is computed, to start from the best of them
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
@@ -151,9 +152,11 @@ def _on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) -
     rows /= rows.sum(axis=1, keepdims=True)
     face, source = np.nonzero(rows)
     face, source = face[:_PAIRS_LOOKED_AT], source[:_PAIRS_LOOKED_AT]
-    leaning = 0.2 * rows[face]
-    leaning[np.arange(len(face)), source] += 0.8
-    points = problem.atoms_from_members(np.concatenate([rows, leaning]))
+    parts = [rows]
+    for share in _OF_OTHERS:
+        parts.append(share * rows[face])
+        parts[-1][np.arange(len(face)), source] += 1.0 - share
+    points = problem.atoms_from_members(np.concatenate(parts))
     kept = int(effort * max(_FACES_PER_SOURCE * problem.n, 32))
     if len(points) <= kept:
         return points

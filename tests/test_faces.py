@@ -105,3 +105,18 @@ def test_the_ib_leaves_a_face_by_a_tiny_mass_where_that_pays(seed):
     solution = dualib.solve(joint, beta)
     assert solution.objective - solution.gap - 1e-10 <= swept
     assert solution.objective <= swept + 1e-9
+
+
+@pytest.mark.parametrize("beta", [33.3, 69.8])
+def test_the_dual_ib_finds_a_cluster_at_one_x_on_a_part_of_its_support(beta):
+    """There a second x, of another support, is at a finite distance; a start further from the one x led elsewhere."""
+    rng = np.random.default_rng([3, 991])
+    n_x, n_y = int(rng.integers(1, 16)), int(rng.integers(1, 9))
+    pxy = rng.dirichlet(np.full(n_x * n_y, rng.choice([0.05, 0.3, 1.0, 5.0]))).reshape(n_x, n_y)
+    rng.integers(5)
+    pxy *= rng.random(pxy.shape) < 0.6
+    joint = dualib.JointDistribution(pxy / pxy.sum())
+    usual = dualib.solve(joint, beta, "dualib")
+    others = [dualib.solve(joint, beta, "dualib", init="random", random_state=state) for state in range(4)]
+    assert usual.gap <= 1e-9
+    assert usual.objective <= min(solution.objective for solution in others) + 1e-9
