@@ -74,7 +74,9 @@ def main() -> None:
     for case, _ in zip(hiding(options.seed), range(options.count), strict=False):
         whole, weak = from_all_starts(case), weakly(case)
         best = min(solution.objective for solution in (*whole, *weak))
-        beaten += any(solution.lower_bound > best + TOL for solution in whole)
+        if any(solution.lower_bound > best + TOL for solution in whole):
+            beaten += 1
+            print(f"the whole search: seed {options.seed}, {case}", flush=True)
         fooled = [solution for solution in weak if solution.lower_bound > best + TOL]
         wrong += bool(fooled)
         states += len(fooled)

@@ -18,7 +18,7 @@ from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
 
-_ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all
+_ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
 _BETWEEN_PER_ATOM = 2.0
 _TEMPER, _TEMPERED_STEPS, _ALIKE = 0.5, 6, 0.1  # part of beta; squared natural distance from one to another, or to a source
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
@@ -157,7 +157,7 @@ def _on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) -
         parts.append(share * rows[face])
         parts[-1][np.arange(len(face)), source] += 1.0 - share
     points = problem.atoms_from_members(np.concatenate(parts))
-    kept = int(effort * max(_FACES_PER_SOURCE * problem.n, 32))
+    kept = int(min(_ALL_SOURCES * effort, 1.0) * max(_FACES_PER_SOURCE * problem.n, 32))
     if len(points) <= kept:
         return points
     return points.pick(np.argpartition(-log_c(problem, beta, log_a, points)[0], kept)[:kept])

@@ -8,6 +8,8 @@ from scipy.optimize import nnls
 from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem
 
+_LEAST = 1e-300  # Z of a rare x, whose only cluster within reach may lose its weight: the inverse must not overflow
+
 
 def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, newton: int = 6, tol: float = 1e-9) -> Atoms:
     """Minimise the objective over the weights alone, the points fixed: a convex problem.
@@ -65,7 +67,7 @@ def _line_search(px: Array, likelihood: Array, w: Array, target: Array, value: f
     for step in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
         trial = (1.0 - step) * w + step * target
         z = trial @ likelihood
-        if (z > 0.0).all():
+        if (z > _LEAST).all():
             new = -px @ np.log(z)
             if new < value:
                 return trial, float(new), True

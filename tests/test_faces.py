@@ -120,3 +120,20 @@ def test_the_dual_ib_finds_a_cluster_at_one_x_on_a_part_of_its_support(beta):
     others = [dualib.solve(joint, beta, "dualib", init="random", random_state=state) for state in range(4)]
     assert usual.gap <= 1e-9
     assert usual.objective <= min(solution.objective for solution in others) + 1e-9
+
+
+@pytest.mark.parametrize("seed", [20127, 23022])
+def test_a_curve_of_the_dual_ib_with_zeros_is_as_good_as_separate_solves(seed):
+    """The quarter of a search that serves along a path looks at all faces too."""
+    rng = np.random.default_rng([3, seed])
+    n_x, n_y = int(rng.integers(1, 16)), int(rng.integers(1, 9))
+    pxy = rng.dirichlet(np.full(n_x * n_y, rng.choice([0.05, 0.3, 1.0, 5.0]))).reshape(n_x, n_y)
+    rng.integers(5)
+    pxy *= rng.random(pxy.shape) < 0.6
+    joint = dualib.JointDistribution(pxy / pxy.sum())
+    betas = [0.43, 0.83, 3.3, 9.4]
+    alone = [dualib.solve(joint, beta, "dualib") for beta in betas]
+    for options in ({"events": False}, {"events": False, "direction": "up"}, {}):
+        curve = dualib.anneal(joint, "dualib", betas, **options)
+        for solution, other in zip(curve, alone, strict=True):
+            assert solution.objective == pytest.approx(other.objective, abs=1e-10 + solution.gap + other.gap)
