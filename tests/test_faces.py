@@ -122,8 +122,8 @@ def test_the_dual_ib_finds_a_cluster_at_one_x_on_a_part_of_its_support(beta):
     assert usual.objective <= min(solution.objective for solution in others) + 1e-9
 
 
-@pytest.mark.parametrize("seed", [20127, 23022])
-def test_a_curve_of_the_dual_ib_with_zeros_is_as_good_as_separate_solves(seed):
+@pytest.mark.parametrize(("seed", "betas"), [(20127, [0.43, 0.83]), (23022, [3.3, 9.4])])
+def test_a_curve_of_the_dual_ib_with_zeros_is_as_good_as_separate_solves(seed, betas):
     """The quarter of a search that serves along a path looks at all faces too."""
     rng = np.random.default_rng([3, seed])
     n_x, n_y = int(rng.integers(1, 16)), int(rng.integers(1, 9))
@@ -131,7 +131,6 @@ def test_a_curve_of_the_dual_ib_with_zeros_is_as_good_as_separate_solves(seed):
     rng.integers(5)
     pxy *= rng.random(pxy.shape) < 0.6
     joint = dualib.JointDistribution(pxy / pxy.sum())
-    betas = [0.43, 0.83, 3.3, 9.4]
     alone = [dualib.solve(joint, beta, "dualib") for beta in betas]
     for options in ({"events": False}, {"events": False, "direction": "up"}, {}):
         curve = dualib.anneal(joint, "dualib", betas, **options)
