@@ -8,6 +8,7 @@ from scipy.optimize import nnls
 from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem
 
+_SLIGHT, _REVIVALS = 1e-9, 3
 _LEAST = 1e-300  # Z of a rare x, whose only cluster within reach may lose its weight: the inverse must not overflow
 
 
@@ -41,8 +42,25 @@ def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, new
         w, value, moved = _line_search(problem.px, likelihood, w, target, value)
         if not moved:
             break
+    w = _revived(problem.px, likelihood, w, tol)
     keep = w > 0.0
     return Atoms(w, atoms.means, atoms.face).pick(keep).normalised()
+
+
+def _revived(px: Array, likelihood: Array, w: Array, tol: float) -> Array:
+    """The weights, those at 0 (or next to it) with c > 1 brought back by EM steps.
+
+    To a Newton step the cluster of a rare x alone is worth next to nothing, so it may be dropped with others; and from a weight far
+    below the best one Newton's steps only double it, where an EM step, which multiplies it by c, is there at once.
+    """
+    for _ in range(_REVIVALS):
+        c = likelihood @ (px / (w @ likelihood))
+        lost = (w < _SLIGHT) & (c > 1.0 + tol)
+        if not lost.any() or not np.isfinite(c).all():
+            break
+        w = np.where(lost, np.maximum(w, _SLIGHT * _SLIGHT), w)
+        w = w * (likelihood @ (px / (w @ likelihood)))
+    return w
 
 
 def _kept(terms: Array, w: Array) -> Mask:
