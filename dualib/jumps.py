@@ -25,7 +25,7 @@ _SETTLED = 1e-12  # residual aimed at
 _MOST_NEWTON = 12  # steps from one start, losses of atoms included
 _MOST_ROUNDS = 5
 _MOST_HALVINGS = 4  # of the way, in log beta
-_NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms
+NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _RISEN = 1e-9  # ... and become atoms above this
 
 
@@ -42,7 +42,7 @@ class Jumps:
         if not in_kernel(self._problem, atoms) or size_of(atoms, self._problem) > MANY:
             return None
         before, self._last = self._last, self._point(near.state)
-        point, hints = self._last, near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)
+        point, hints = self._last, near.maxima.points.pick(near.maxima.log_c > NEAR_BIRTH)
         ways = [beta]
         while ways:
             found = None if point is None else self._step(ways[-1], point, before, hints)

@@ -13,7 +13,7 @@ from dualib.assemble import assemble
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import SAME, correct
-from dualib.jumps import Jumps
+from dualib.jumps import NEAR_BIRTH, Jumps
 from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
@@ -24,7 +24,6 @@ from dualib.threads import one_blas_thread
 from dualib.vanishing import Descent, Vanishing
 from dualib.weights import reweight
 
-_NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _EFFORT = 0.25  # of the search at a state whose maxima are known from one near by: from all sources still
 _FOLLOWED = 3_000  # unknowns up to which a branch is followed by Newton's method
 _FARTHEST = 0.7  # ... and how far, in log beta
@@ -66,7 +65,7 @@ class Path:
 
     def solve(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch): below it along its branch, through births."""
-        single = None if start is None else self._solved_single(beta, start)
+        single = self._solved_single(beta, start)
         if single is not None:
             return single
         if start is not None:
@@ -88,7 +87,7 @@ class Path:
 
     def jump(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch), whatever happens between the two."""
-        single = None if start is None else self._solved_single(beta, start)
+        single = self._solved_single(beta, start)
         if single is not None:
             return single
         outcome = None if start is None else self._jumps.to(beta, self.outcomes[start], self.tol)
@@ -180,9 +179,9 @@ class Path:
             self.single = outcome
         return outcome
 
-    def _solved_single(self, beta: float, start: float) -> Outcome | None:
+    def _solved_single(self, beta: float, start: float | None) -> Outcome | None:
         """The point of one cluster, where that is known to be optimal; one piece of the path with its neighbour's."""
-        if self.single is None or not beta < self.single.state.beta:
+        if start is None or self.single is None or not beta < self.single.state.beta:
             return None
         piece = self._pieces[start] if len(self.outcomes[start].state.atoms) == 1 else None
         return self.add(beta, self._still_single(beta, self.single), piece)
@@ -302,7 +301,7 @@ class Path:
         return Outcome(state, gap, certificate, found, n_iter)
 
     def _from_neighbour(self, beta: float, near: Outcome) -> Outcome:
-        born = near.maxima.points.pick(near.maxima.log_c > _NEAR_BIRTH)
+        born = near.maxima.points.pick(near.maxima.log_c > NEAR_BIRTH)
         return self._repaired(self._optimise(beta, near.state.atoms, born, warm=True))
 
     def _repaired(self, outcome: Outcome) -> Outcome:

@@ -59,3 +59,13 @@ def same_quantities(first, second):
     assert first.objective == pytest.approx(second.objective, abs=tolerance, rel=1e-12)
     trade = first.beta * (first.expected_distortion - second.expected_distortion)
     assert first.rate - second.rate == pytest.approx(-trade, abs=2 * tolerance, rel=1e-9)
+
+
+def thinned(seed):
+    """A random joint distribution with four cells in ten at 0, some of the others tiny."""
+    rng = np.random.default_rng([3, seed])
+    n_x, n_y = int(rng.integers(1, 16)), int(rng.integers(1, 9))
+    pxy = rng.dirichlet(np.full(n_x * n_y, rng.choice([0.05, 0.3, 1.0, 5.0]))).reshape(n_x, n_y)
+    rng.integers(5)
+    pxy *= rng.random(pxy.shape) < 0.6
+    return JointDistribution(pxy / pxy.sum())

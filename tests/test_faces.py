@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from relations import thinned
 
 import dualib
 from dualib.distortions import IB, DualIB
@@ -110,12 +111,7 @@ def test_the_ib_leaves_a_face_by_a_tiny_mass_where_that_pays(seed):
 @pytest.mark.parametrize("beta", [33.3, 69.8])
 def test_the_dual_ib_finds_a_cluster_at_one_x_on_a_part_of_its_support(beta):
     """There a second x, of another support, is at a finite distance; a start further from the one x led elsewhere."""
-    rng = np.random.default_rng([3, 991])
-    n_x, n_y = int(rng.integers(1, 16)), int(rng.integers(1, 9))
-    pxy = rng.dirichlet(np.full(n_x * n_y, rng.choice([0.05, 0.3, 1.0, 5.0]))).reshape(n_x, n_y)
-    rng.integers(5)
-    pxy *= rng.random(pxy.shape) < 0.6
-    joint = dualib.JointDistribution(pxy / pxy.sum())
+    joint = thinned(991)
     usual = dualib.solve(joint, beta, "dualib")
     others = [dualib.solve(joint, beta, "dualib", init="random", random_state=state) for state in range(4)]
     assert usual.gap <= 1e-9
@@ -125,12 +121,7 @@ def test_the_dual_ib_finds_a_cluster_at_one_x_on_a_part_of_its_support(beta):
 @pytest.mark.parametrize(("seed", "betas"), [(20127, [0.43, 0.83]), (23022, [3.3, 9.4])])
 def test_a_curve_of_the_dual_ib_with_zeros_is_as_good_as_separate_solves(seed, betas):
     """The quarter of a search that serves along a path looks at all faces too."""
-    rng = np.random.default_rng([3, seed])
-    n_x, n_y = int(rng.integers(1, 16)), int(rng.integers(1, 9))
-    pxy = rng.dirichlet(np.full(n_x * n_y, rng.choice([0.05, 0.3, 1.0, 5.0]))).reshape(n_x, n_y)
-    rng.integers(5)
-    pxy *= rng.random(pxy.shape) < 0.6
-    joint = dualib.JointDistribution(pxy / pxy.sum())
+    joint = thinned(seed)
     alone = [dualib.solve(joint, beta, "dualib") for beta in betas]
     for options in ({"events": False}, {"events": False, "direction": "up"}, {}):
         curve = dualib.anneal(joint, "dualib", betas, **options)
