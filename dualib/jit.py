@@ -32,7 +32,15 @@ FEW, MORE = (
     64,
     256,
 )  # numbers in any array argument, up to which a kernel may be interpreted; where the work is as many numbers
-_MODULES = ("kernels", "stationary_kernels", "newton_kernels", "search_kernels", "bound_kernels", "sparse_kernels")
+_MODULES = (
+    "kernels",
+    "stationary_kernels",
+    "newton_kernels",
+    "descent_kernels",
+    "search_kernels",
+    "bound_kernels",
+    "sparse_kernels",
+)
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _lock = threading.RLock()
 _warned = False
@@ -138,7 +146,7 @@ def version() -> str:
     code of an older dualib would be run after an upgrade.
     """
     digest = hashlib.sha256()
-    for name in sorted((*_MODULES, "linear_kernels")):
+    for name in sorted((*_MODULES, "linear_kernels", "conjugate_kernels")):
         with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()[:12]

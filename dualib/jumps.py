@@ -1,119 +1,79 @@
 """From one beta straight to another, past whatever happens in between: for curves whose events are not asked for.
 
-The tangent of the branch predicts the atoms, without those that it leaves no weight; Newton's method goes on from there, dropping
-those that lose it on the way, and the maxima of log c that rise above 0 become atoms. All of this may go wrong where much happens
-in between: the result counts only once it is certified.
+The atoms descend to a local minimum at the new beta, without those that lose their weight or their place to another on the way,
+and the maxima of log c that rise above 0 become atoms. All of this may go wrong where much happens in between: the result counts
+only once it is certified.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 
 from dualib.branch import touching
-from dualib.continuation import SAME, Point, continuous
+from dualib.continuation import SAME
 from dualib.distortions import Array
-from dualib.local import MANY, merge_atoms, size_of
+from dualib.local import coalesce
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, newton_dropping, sweep
-from dualib.stationary import in_kernel
+from dualib.problem import Atoms, Problem, Sweep, descend, join, sweep
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
-_MOST_NEWTON = 12  # steps from one start, losses of atoms included
+_FIRST, _MOST = 250, 2_000  # sweeps and products of conjugate gradients, before and after a look at pairs that nearly meet
+_CLOSE = 1.0  # their squared natural distance
 _MOST_ROUNDS = 5
-_MOST_HALVINGS = 4  # of the way, in log beta
 NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
+_ON_ATOM = 1e-11  # ... those within this of 0 are the atoms themselves
 _RISEN = 1e-9  # ... and become atoms above this
 
 
-class Jumps:
-    """Jumps from outcome to outcome; what is kept from one to the next depends on the outcomes alone."""
-
-    def __init__(self, problem: Problem, certify: Callable[[Sweep, Atoms], Outcome]) -> None:
-        self._problem, self._certify = problem, certify
-        self._last: Point | None = None
-
-    def to(self, beta: float, near: Outcome, tol: float) -> Outcome | None:
-        """The certified solution at `beta`, from one at another; None where it is not found to `tol`."""
-        atoms = near.state.atoms
-        if not in_kernel(self._problem, atoms) or size_of(atoms, self._problem) > MANY:
-            return None
-        before, self._last = self._last, self._point(near.state)
-        point, hints = self._last, near.maxima.points.pick(near.maxima.log_c > NEAR_BIRTH)
-        ways = [beta]
-        while ways:
-            found = None if point is None else self._step(ways[-1], point, before, hints)
-            if found is None:
-                if point is None or len(ways) > _MOST_HALVINGS:
-                    return None
-                ways.append(math.sqrt(ways[-1] * point.beta))
-                continue
-            state, hints = found
-            if len(ways) > 1:
-                before, point = point, self._point(state)
-            ways.pop()
-        return self._certified(state, hints, tol)
-
-    def _certified(self, state: Sweep | None, hints: Atoms, tol: float) -> Outcome | None:
-        """The state, or what it becomes by the clusters that its search finds."""
-        for _ in range(_MOST_ROUNDS):
-            if state is None:
-                return None
-            outcome = self._certify(state, hints)
-            if outcome.gap <= tol:
-                return outcome
-            state, hints = self._grown(state, outcome.maxima.points, outcome.maxima.log_c)
+def jump(
+    problem: Problem, beta: float, near: Outcome, tol: float, certify: Callable[[Sweep, Atoms], Outcome]
+) -> Outcome | None:
+    """The certified solution at `beta`, from one at another; None where it is not found to `tol`."""
+    if problem.known is None:
         return None
-
-    def _step(self, beta: float, point: Point, before: Point | None, hints: Atoms) -> tuple[Sweep, Atoms] | None:
-        """The state at `beta` that the tangent leads to, with the clusters that the hints lead to; and these, at their maxima."""
-        ahead = point.predicted(self._same(before, point), beta)
-        heavy = ahead.weights > 0.0
-        if not np.isfinite(ahead.means).all() or not heavy.any():
+    state = _settled(problem, beta, near.state.atoms)
+    heights = near.maxima.log_c
+    hints = near.maxima.points.pick((heights > NEAR_BIRTH) & (np.abs(heights) > _ON_ATOM))
+    for _ in range(_MOST_ROUNDS):
+        if state is None:
             return None
-        state = self._settled(beta, ahead.pick(heavy).normalised())
-        hints = _weightless(join(hints, point.atoms.pick(~heavy)))
-        for _ in range(_MOST_ROUNDS):
-            if state is None:
-                return None
-            hints, values = touching(self._problem, state, hints, rounds=1)
-            if not (values > _RISEN).any():
-                return state, hints
-            state, hints = self._grown(state, hints, values)
-        return None
-
-    def _grown(self, state: Sweep, points: Atoms, values: Array) -> tuple[Sweep | None, Atoms]:
-        """The stationary point with the points of largest log c as further atoms; and the points."""
-        risen = points.pick(values > min(_RISEN, 0.5 * values.max()))
-        start = reweight(self._problem, state.beta, join(state.atoms, risen), warm=3)
-        return self._settled(state.beta, start), points
-
-    def _point(self, state: Sweep) -> Point | None:
-        return Point.reached(self._problem, state.beta, state.atoms)
-
-    def _same(self, before: Point | None, point: Point) -> Point | None:
-        """The point before this one, if the atoms are the same and a cubic may join them."""
-        if before is None or before.beta == point.beta or len(before.atoms) != len(point.atoms):
+        hints, values = touching(problem, state, hints, rounds=1)
+        if not (values > _RISEN).any():
+            break
+        state = _grown(problem, state, hints, values)
+    for _ in range(_MOST_ROUNDS):
+        if state is None:
             return None
-        return before if continuous(self._problem, point.beta, before.atoms, point.atoms) else None
-
-    def _settled(self, beta: float, atoms: Atoms) -> Sweep | None:
-        """The stationary point near atoms, without those that lose their weight, or their place to another, on the way."""
-        for _ in range(_MOST_ROUNDS):
-            found = newton_dropping(self._problem, beta, atoms, goal=_SETTLED, most=_MOST_NEWTON)
-            if found is None:
-                return None
-            atoms = found[0]
-            between = distance_matrix(self._problem, beta, atoms, atoms)
-            np.fill_diagonal(between, np.inf)
-            if not between.min() < SAME:
-                return sweep(self._problem, beta, atoms)
-            atoms = merge_atoms(self._problem, beta, atoms, SAME).normalised()
-        return None
+        outcome = certify(state, hints)
+        if outcome.gap <= tol:
+            return outcome
+        hints = outcome.maxima.points
+        state = _grown(problem, state, hints, outcome.maxima.log_c)
+    return None
 
 
-def _weightless(points: Atoms) -> Atoms:
-    return Atoms(np.zeros(len(points)), points.means, points.face)
+def _grown(problem: Problem, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
+    """The local minimum with the points of largest log c as further atoms."""
+    risen = points.pick(values > min(_RISEN, 0.5 * values.max()))
+    return _settled(problem, state.beta, reweight(problem, state.beta, join(state.atoms, risen), warm=3))
+
+
+def _settled(problem: Problem, beta: float, atoms: Atoms) -> Sweep | None:
+    """The local minimum below atoms; None where the descent does not end."""
+    most = _FIRST
+    for _ in range(_MOST_ROUNDS):
+        settled, atoms = descend(problem, beta, atoms, goal=_SETTLED, most=most)
+        state = sweep(problem, beta, atoms)
+        fewer = coalesce(problem, state, radius=SAME if settled else _CLOSE)
+        if len(fewer) < len(atoms):
+            atoms = fewer
+        elif settled:
+            return state
+        elif most == _MOST:
+            return None
+        else:
+            most = _MOST
+    return None

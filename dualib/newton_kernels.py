@@ -15,14 +15,11 @@ from dualib.stationary_kernels import TINY, directions, eliminated
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
 NOTHING, STEP, TANGENT = 0, 1, 2
-_FAILED, _SETTLED, _LOST = 0, 1, 2
 LARGEST = 1_500  # unknowns n + n_t up to which Newton's method runs in a kernel, two to four times as fast as in NumPy
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
 _WORTH_KEEPING = 500  # products n n_t k from which an eliminated system is used for more than one step
 _FALLS = 0.3  # the residual falls to at most this part of it over such a step, or it is the last
 _MOST_KEPT = 5  # steps with one system
-_FAR = 0.2  # residual from which Newton's method, where it may drop atoms, seldom leads to an end worth its steps
-_WILD = 0.5  # ... right after a loss
 _TRUE_ENOUGH = 1e-3  # residual of a point whose tangent may stand for that of the stationary point
 
 
@@ -105,7 +102,7 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type: ignore[no-untyped-def]
+def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type: ignore[no-untyped-def]
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
     n_t, k = means.shape
     n = px.shape[0]
@@ -158,7 +155,7 @@ def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, li
     """
     if not linked:
         link(kind, means, face, v, b)
-    return _sweep(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b)
+    return swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b)
 
 
 @helper
@@ -179,13 +176,11 @@ def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    "Tuple((boolean, float64[::1], float64[:, ::1], float64[::1], float64[:, ::1], float64, int64[::1]))(int64, float64,"
-    " float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1],"
-    " boolean[:, ::1], float64, int64, int64, boolean, float64)"
+    "Tuple((boolean, float64[::1], float64[:, ::1], float64[::1], float64[:, ::1], float64))(int64, float64, float64[::1],"
+    " float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64,"
+    " int64, int64, float64)"
 )
-def newton_known(  # type: ignore[no-untyped-def]
-    kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, drop, damping
-):
+def newton_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, damping):  # type: ignore[no-untyped-def]
     """At most `most` undamped Newton steps to the stationary point on these atoms, and then one direction there.
 
     Parameters
@@ -195,8 +190,6 @@ def newton_known(  # type: ignore[no-untyped-def]
     end : int
         What to give besides: `NOTHING`, `STEP` (Newton's next step) or `TANGENT`, that of the branch by log beta at the point before
         the last step, which shares its system (one step is then made always).
-    drop : bool
-        Go on without the atoms that lose their weight in a step, and give up at once where the start is far from the end.
     damping : float
         Added to the diagonal of the Hessian, in its scaled variables.
 
@@ -209,31 +202,6 @@ def newton_known(  # type: ignore[no-untyped-def]
         The direction.
     last : float
         The slope of the objective along Newton's step; with `TANGENT` the residual of the point that the tangent is of.
-    kept : (n_t,) int
-        The atoms, among those given.
-    """
-    kept, left, highest_residual = np.arange(weights.shape[0]), most, _FAR if drop else np.inf
-    while True:
-        status, weights, means, d_weights, d_means, last, taken = _newton(
-            kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, left, end, highest_residual, damping
-        )
-        left, highest_residual = left - taken, _WILD
-        if status != _LOST or not drop:
-            return status == _SETTLED, weights, means, d_weights, d_means, last, kept
-        heavy = np.flatnonzero(weights > 0.0)
-        if heavy.shape[0] == 0 or left <= 0:
-            return False, weights, means, d_weights, d_means, last, kept
-        kept, weights, means = kept[heavy], weights[heavy], means[heavy]
-        weights /= np.sum(weights)
-        if face.shape[0] > 0:
-            face, allowed = face[heavy], allowed[heavy]
-
-
-@helper
-def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most, end, far, damping):  # type: ignore[no-untyped-def]
-    """`newton_known` on a fixed set of atoms: how it ended, and at the end the number of steps.
-
-    It fails where the first residual is above `far`. Where an atom has lost its weight (_LOST) that is 0.
     """
     n_t, k = means.shape
     n = px.shape[0]
@@ -251,13 +219,12 @@ def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, mos
     while True:
         new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
         link(kind, new_means, face, new_v, new_b)
-        value, new_residual, new_post, _, new_c, to_weights, to_means, _, _ = _sweep(
+        value, new_residual, new_post, _, new_c, to_weights, to_means, _, _ = swept(
             kind, beta, px, pxu, ut, new_weights, new_means, face, allowed, new_v, new_b
         )
         close = np.isfinite(value) and new_residual <= 2.0 * max(residual, 0.1)
-        fine = close if taken > 0 else not new_residual > far
-        if not fine and kept == 0:
-            return _FAILED, weights, means, d_weights, d_means, last, taken
+        if taken > 0 and kept == 0 and not close:
+            return False, weights, means, d_weights, d_means, last
         falls = taken > 0 and new_residual <= _FALLS * residual
         rests = taken > 0 and kept == 0 and new_residual > 0.5 * residual and residual < _ROUNDING
         if not rests and (kept == 0 or new_residual < residual):
@@ -267,15 +234,14 @@ def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, mos
         settled = rests or (residual <= goal and (taken > 0 or end != 2)) or not np.isfinite(residual)
         settled = settled or (taken == most and not again)
         if settled and (end != 1 or (most > 0 and not residual < max(_ROUNDING, goal)) or not np.isfinite(residual)):
-            status = _SETTLED if residual < max(_ROUNDING, goal) else _FAILED
-            return status, weights, means, d_weights, d_means, last, taken
+            return residual < max(_ROUNDING, goal), weights, means, d_weights, d_means, last
         again = again and not settled
         forces, right = np.empty((n_t, 1 if again else m, k)), np.zeros((1 if again else m, n + n_t))
         if not again:
             base_weights, base_means, base_v, base_c = weights, means, v, c + damping
             common = (rows, solved, source, start, root_post, system, pivots)
             if not eliminated(kind, beta, px, ut, weights, means, v, face, post, base_c, damping, *common):
-                return _FAILED, weights, means, d_weights, d_means, last, taken
+                return False, weights, means, d_weights, d_means, last
             if end == 2:
                 _tangent_right(beta, px, u, ut, weights, means, v, b, post, forces, right)
         for t in range(n_t):
@@ -303,25 +269,22 @@ def _newton(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, mos
             right,
         )
         if not np.isfinite(longest) or not np.isfinite(slope):
-            return _FAILED, weights, means, d_weights, d_means, last, taken
+            return False, weights, means, d_weights, d_means, last
         if not again:
             last = residual if end == 2 else slope
             d_weights, d_means = all_weights[-1], all_means[-1]
         shrink = 1.0 / max(1.0, longest)
         new_weights, new_means = weights + shrink * all_weights[0], means + shrink * all_means[0]
         if settled:
-            return _SETTLED, weights, means, shrink * d_weights, shrink * d_means, last, taken
+            return True, weights, means, shrink * d_weights, shrink * d_means, last
         taken, kept = (taken, kept + 1) if again else (taken + 1, 0)
-        total, lost = 0.0, 0
+        total = 0.0
         for t in range(n_t):
             if not new_weights[t] > 1e-3 * min(weights[t], 1e-9):
-                new_weights[t] = 0.0
-                lost += 1
+                return False, weights, means, d_weights, d_means, last
             total += new_weights[t]
         if not np.isfinite(total) or not np.isfinite(np.sum(new_means)):
-            return _FAILED, weights, means, d_weights, d_means, last, taken
-        if lost > 0:
-            return _LOST, new_weights, new_means, d_weights, d_means, last, taken
+            return False, weights, means, d_weights, d_means, last
         new_weights = new_weights / total
 
 

@@ -13,7 +13,7 @@ from dualib.assemble import assemble
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import SAME, correct
-from dualib.jumps import NEAR_BIRTH, Jumps
+from dualib.jumps import NEAR_BIRTH, jump
 from dualib.local import polish, size_of
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
@@ -57,7 +57,6 @@ class Path:
         self._numbers = itertools.count()
         self._first: dict[int, Sweep] = {}
         self._descents: dict[int, Descent] = {}
-        self._jumps = Jumps(problem, lambda state, hints: self._certified(state, hints, 1, _EFFORT))
 
     def points(self) -> list[float]:
         """The solved betas, ascending, without those that only lead from one to the other."""
@@ -90,7 +89,11 @@ class Path:
         single = self._solved_single(beta, start)
         if single is not None:
             return single
-        outcome = None if start is None else self._jumps.to(beta, self.outcomes[start], self.tol)
+        outcome = None
+        if start is not None:
+            outcome = jump(
+                self.problem, beta, self.outcomes[start], self.tol, lambda s, hints: self._certified(s, hints, 1, _EFFORT)
+            )
         return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
 
     def _followed_down(self, beta: float, start: float) -> Outcome | None:

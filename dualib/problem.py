@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dualib import kernels
+from dualib.descent_kernels import descend_known
 from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
-from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, NOTHING, link_known, newton_known, sweep_known
+from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
 from dualib.stationary_kernels import spreads_known
 
 MOST_FACES = 1000
@@ -369,16 +370,15 @@ def newton_steps(
 ) -> tuple[bool, Atoms, Array, Array, float]:
     """`dualib.newton_kernels.newton_known` on atoms, for a distortion known there."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    options = (goal, most, end, False, damping)
-    settled, weights, means, d_weights, d_means, last, _ = newton_known(problem.known, beta, *arrays, *options)
+    settled, weights, means, d_weights, d_means, last = newton_known(problem.known, beta, *arrays, goal, most, end, damping)
     return settled, Atoms(weights, means, atoms.face), d_weights, d_means, float(last)
 
 
-def newton_dropping(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[Atoms, np.ndarray] | None:
-    """The same, dropping the atoms that lose their weight: those left, and which they are; None where the steps do not settle."""
+def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[bool, Atoms]:
+    """`dualib.descent_kernels.descend_known` on atoms, for a distortion known there: whether it settled, and the atoms left."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, weights, means, _, _, _, kept = newton_known(problem.known, beta, *arrays, goal, most, NOTHING, True, 0.0)
-    return (Atoms(weights, means, None if atoms.face is None else atoms.face[kept]), kept) if settled else None
+    settled, weights, means, kept, _ = descend_known(problem.known, beta, *arrays, goal, most)
+    return settled, Atoms(weights, means, None if atoms.face is None else atoms.face[kept])
 
 
 def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import bound_kernels, bounds, jit, kernels, newton_kernels, search_kernels, stationary_kernels
+from dualib import bound_kernels, bounds, descent_kernels, jit, kernels, newton_kernels, search_kernels, stationary_kernels
 from dualib.problem import Problem
 
 SCRIPT = """
@@ -104,7 +104,7 @@ def test_every_kernel_is_listed_with_its_one_signature():
         assert len(kernels.posterior.compile().signatures) == 1
 
 
-MODULES = (kernels, stationary_kernels, newton_kernels, search_kernels)
+MODULES = (kernels, stationary_kernels, newton_kernels, descent_kernels, search_kernels)
 
 
 def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[str, tuple]:
@@ -128,7 +128,11 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
         "newton_known": (
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
-            *(1e-13, 6, int(rng.integers(3)), bool(rng.integers(2)), float(rng.integers(2)) * 1e-3),
+            *(1e-13, 6, int(rng.integers(3)), float(rng.integers(2)) * 1e-3),
+        ),
+        "descend_known": (
+            *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
+            *(1e-12, 60),
         ),
         "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, np.empty((n_t, k, k))),
         "ascend_known": (

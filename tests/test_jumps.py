@@ -5,11 +5,10 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
-from dualib.continuation import correct
 from dualib.distortions import as_distortion
-from dualib.jumps import Jumps
+from dualib.jumps import jump
 from dualib.path import Path
-from dualib.problem import Problem, newton_dropping, sweep
+from dualib.problem import Problem
 
 KINDS = ("ib", "dualib")
 
@@ -50,9 +49,8 @@ def test_a_jump_crosses_many_bifurcations_at_once(kind, monkeypatch):
     path = path_of(joint, kind)
     high = path.solve_anew(60.0)
     monkeypatch.setattr(path, "solve_anew", None)  # the jump alone
-    jumps = Jumps(path.problem, lambda state, hints: path._certified(state, hints, 1))
     for low in (30.0, 15.0):
-        found = jumps.to(low, high, 1e-9)
+        found = jump(path.problem, low, high, 1e-9, lambda state, hints: path._certified(state, hints, 1))
         assert found is not None and found.gap <= 1e-9
         alone = dualib.solve(joint, low, kind)
         assert found.state.objective == pytest.approx(alone.objective, abs=1e-10)
@@ -64,7 +62,7 @@ def test_a_jump_upward_finds_the_clusters_born_on_the_way(kind):
     joint = random_joint(8, 9, 4, 0.7)
     path = path_of(joint, kind)
     low = path.solve_anew(12.0)
-    found = Jumps(path.problem, lambda state, hints: path._certified(state, hints, 1)).to(16.0, low, 1e-9)
+    found = jump(path.problem, 16.0, low, 1e-9, lambda state, hints: path._certified(state, hints, 1))
     alone = dualib.solve(joint, 16.0, kind)
     assert found is not None and len(found.state.atoms) == alone.n_clusters > len(low.state.atoms)
     assert found.state.objective == pytest.approx(alone.objective, abs=1e-10)
@@ -74,33 +72,9 @@ def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
     joint = dualib.datasets.toy()
     path = path_of(joint, "ib")
     path.solve_anew(60.0)
-    monkeypatch.setattr("dualib.jumps.newton_dropping", lambda *_, **__: None)
-    assert path._jumps.to(9.0, path.outcomes[60.0], 1e-9) is None
+    monkeypatch.setattr("dualib.jumps.descend", lambda problem, beta, atoms, **options: (False, atoms))
+    assert jump(path.problem, 9.0, path.outcomes[60.0], 1e-9, lambda *_: pytest.fail("nothing to certify")) is None
     assert path.jump(9.0, 60.0).state.objective == pytest.approx(dualib.solve(joint, 9.0, "ib").objective, abs=1e-10)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_newton_goes_on_without_the_atoms_that_lose_their_weight(kind):
-    """From the clusters of a larger beta to the stationary point on those that are left, the same as without the others."""
-    joint = random_joint(1, 20, 4, 0.7)
-    problem = Problem(joint, as_distortion(kind))
-    upper, lower = path_of(joint, kind).solve_anew(30.0), path_of(joint, kind).solve_anew(24.0)
-    found = newton_dropping(problem, 24.0, upper.state.atoms, goal=1e-12, most=30)
-    assert found is not None
-    atoms, kept = found
-    assert len(atoms) == len(kept) < len(upper.state.atoms) and (np.diff(kept) > 0).all()
-    assert sweep(problem, 24.0, atoms).residual <= 1e-9
-    again = correct(problem, 24.0, upper.state.atoms.pick(kept).normalised())
-    assert again is not None
-    assert again.objective == pytest.approx(sweep(problem, 24.0, atoms).objective, abs=1e-12)
-    assert again.objective == pytest.approx(lower.state.objective, abs=1e-10)
-
-
-def test_a_start_far_from_any_end_is_given_up_at_once():
-    problem = Problem(dualib.datasets.toy(), as_distortion("ib"))
-    far = problem.atoms_from_members(np.eye(problem.n), problem.px.copy())
-    assert sweep(problem, 4.0, far).residual > 0.2
-    assert newton_dropping(problem, 4.0, far, goal=1e-12, most=30) is None
 
 
 # ------------------------------------------------------------------------------------------------------------------- one cluster

@@ -1,0 +1,250 @@
+"""Newton's direction by conjugate gradients, in place of the elimination of `dualib.stationary_kernels`.
+
+At a minimum the scaled Hessian H of `dualib.local` has eigenvalues in (0, 1], most of them near 1, so that some ten products
+``H step``, each shorter than a sweep, give what an elimination gives that is as long as 10 to 100 sweeps. In the place of
+``zeta_t = sqrt(beta w_t) R_t^T dM_t`` stands ``m_t = sqrt(beta w_t) dM_t``, so that ``zeta_t = R_t^T m_t`` and inner products are
+``<m, J m'>``: R_t, which need not be invertible, is not used. A step (n_t, 1 + k) has the scaled step of the weight first.
+
+Pairs of cluster and source with next to no p(t|x) are left out of H where they are many.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.jit import helper
+from dualib.kernels import total
+from dualib.linear_kernels import inner, product
+
+_SLIGHT = 1e-10  # p(t|x) that counts for nothing
+_FILLED = 0.2  # part of the pairs that count, above which all are taken: products of matrices are quicker than loops
+_TINY = 1e-300
+_FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
+
+
+@helper
+def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient, part, most):  # type: ignore[no-untyped-def]
+    """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
+
+    Parameters
+    ----------
+    pairs
+        As of `pairs_of`.
+    c : (n_t,)
+        Of the sweep from this point.
+    gradient : (n_t, 1 + k)
+        Minus the gradient, or another right-hand side.
+
+    Returns
+    -------
+    convex : bool
+        False where a direction of negative curvature was met; the step then goes along it.
+    step : (n_t, 1 + k)
+    longest : float
+        The longest move of a mean, in its natural coordinates.
+    taken : int
+        Products.
+    """
+    n_t, k = means.shape
+    step, pushed_step = np.zeros((n_t, 1 + k)), np.zeros((n_t, 1 + k))
+    rest, pushed, bent, along = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k)), np.empty(px.shape[0])
+    _push(kind, means, v, face, rest, pushed)
+    way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed), 0
+    end, convex = part * part * length, True
+    while length > end and taken < most:
+        _bend(beta, u, ut, means, pairs, c, way, ahead, along, bent)
+        curvature, taken = _inner(ahead, bent), taken + 1
+        convex = curvature > 0.0
+        if not convex:
+            far = _longest(way, ahead, weights)
+            _add(step, _FARTHEST / far, way)
+            _add(pushed_step, _FARTHEST / far, ahead)
+            break
+        _add(step, length / curvature, way)
+        _add(pushed_step, length / curvature, ahead)
+        _add(rest, -length / curvature, bent)
+        _push(kind, means, v, face, rest, pushed)
+        before, length = length, _inner(rest, pushed)
+        _go_on(way, length / before, rest)
+        _go_on(ahead, length / before, pushed)
+    return convex, step, _longest(step, pushed_step, weights), taken
+
+
+@helper
+def scaled_gradient(beta, weights, means, moved_weights, moved_means):  # type: ignore[no-untyped-def]
+    """Minus the gradient at a point, from where a sweep leads."""
+    n_t, k = means.shape
+    gradient = np.empty((n_t, 1 + k))
+    for t in range(n_t):
+        gradient[t, 0] = (moved_weights[t] - weights[t]) / np.sqrt(weights[t])
+        scale = np.sqrt(beta / weights[t]) * moved_weights[t]
+        for y in range(k):
+            gradient[t, 1 + y] = scale * (moved_means[t, y] - means[t, y])
+    return gradient
+
+
+@helper
+def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def]
+    """The pairs that count: (source, start, features, s, q), the first three empty where all do.
+
+    Those of cluster t are start[t] to start[t + 1], each belonging to a source; ``s = p(t|x) sqrt(p(x) / w_t)``, ``q = p(x|t)``,
+    and the features are blocks (k, count) of ``sqrt(beta) (U - M_t)``, one after the other.
+    """
+    n_t, n = post.shape
+    source, start, number = np.empty(n_t * n, np.int64), np.empty(n_t + 1, np.int64), 0
+    for t in range(n_t):
+        start[t] = number
+        for x in range(n):
+            if post[t, x] > _SLIGHT:
+                source[number] = x
+                number += 1
+    start[n_t] = number
+    if number > _FILLED * n * n_t:
+        s, q, root_px = np.empty((n_t, n)), np.empty((n_t, n)), np.sqrt(px)
+        for t in range(n_t):
+            inverse = 1.0 / weights[t]
+            root = np.sqrt(inverse)
+            for x in range(n):
+                s[t, x] = post[t, x] * root_px[x] * root
+                q[t, x] = post[t, x] * px[x] * inverse
+        return source[:0].copy(), start[:0].copy(), np.empty(0), s.reshape(n_t * n), q.reshape(n_t * n)
+    source = source[:number].copy()
+    return source, start, *_lifted(beta, px, ut, weights, means, post, source, start)
+
+
+@helper
+def _lifted(beta, px, ut, weights, means, post, source, start):  # type: ignore[no-untyped-def]
+    """Features, s and q of the pairs that count."""
+    n_t, k = means.shape
+    features, s, q = np.empty(source.shape[0] * k), np.empty(source.shape[0]), np.empty(source.shape[0])
+    root_beta = np.sqrt(beta)
+    for t in range(n_t):
+        first, count, inverse = start[t], start[t + 1] - start[t], 1.0 / weights[t]
+        root = np.sqrt(inverse)
+        for i in range(first, first + count):
+            x = source[i]
+            s[i] = post[t, x] * np.sqrt(px[x]) * root
+            q[i] = post[t, x] * px[x] * inverse
+        block = _block(features, first, count, k)
+        for y in range(k):
+            row, line, mean = block[y], ut[y], means[t, y]
+            for i in range(count):
+                row[i] = root_beta * (line[source[first + i]] - mean)
+    return features, s, q
+
+
+@helper
+def _block(flat, first, count, k):  # type: ignore[no-untyped-def]
+    """The (k, count) block of one cluster."""
+    return flat[first * k : (first + count) * k].reshape((k, count))
+
+
+@helper
+def _inner(a, b):  # type: ignore[no-untyped-def]
+    """The sum of the products of two arrays' numbers."""
+    return inner(a.reshape(a.size), b.reshape(b.size))
+
+
+@helper
+def _add(a, factor, b):  # type: ignore[no-untyped-def]
+    """A multiple of b, added to a."""
+    one, other = a.reshape(a.size), b.reshape(b.size)
+    for i in range(one.shape[0]):
+        one[i] += factor * other[i]
+
+
+@helper
+def _go_on(way, factor, rest):  # type: ignore[no-untyped-def]
+    """The next way: what rests, and a multiple of the last way."""
+    one, other = way.reshape(way.size), rest.reshape(rest.size)
+    for i in range(one.shape[0]):
+        one[i] = other[i] + factor * one[i]
+
+
+@helper
+def _longest(step, pushed, weights):  # type: ignore[no-untyped-def]
+    """The longest move of a mean in its natural coordinates."""
+    longest = 0.0
+    for t in range(weights.shape[0]):
+        longest = max(longest, max(inner(step[t, 1:], pushed[t, 1:]), 0.0) / weights[t])
+    return np.sqrt(longest)
+
+
+@helper
+def _push(kind, means, v, face, step, pushed):  # type: ignore[no-untyped-def]
+    """J m of each cluster, the step of its weight as it is."""
+    n_t, k = means.shape
+    for t in range(n_t):
+        row, line, mean, own = pushed[t], step[t], means[t], v[t]
+        row[0] = line[0]
+        if kind == 0:
+            for y in range(k):
+                row[1 + y] = line[1 + y] / max(mean[y], _TINY)
+        else:
+            centre = inner(own, line[1:])
+            for y in range(k):
+                row[1 + y] = own[y] * (line[1 + y] - centre)
+        if face.shape[0] > 0:
+            for y in range(k):
+                row[1 + y] = row[1 + y] if face[t, y] else 0.0
+
+
+@helper
+def _bend(beta, u, ut, means, pairs, c, step, pushed, along, bent):  # type: ignore[no-untyped-def]
+    """H step into `bent`; `along` (n,) is scratch: B step, the scaled step of log Z."""
+    source, start, features, s, q = pairs
+    if start.shape[0] == 0:
+        _bend_all(beta, u, ut, means, s, q, c, step, pushed, along, bent)
+        return
+    n_t, k = means.shape
+    moved = np.zeros(s.shape[0])
+    along[:] = 0.0
+    for t in range(n_t):
+        first, count = start[t], start[t + 1] - start[t]
+        block, line, row = _block(features, first, count, k), moved[first : first + count], pushed[t]
+        for y in range(k):
+            factor, feature = row[1 + y], block[y]
+            for i in range(count):
+                line[i] += factor * feature[i]
+        for i in range(count):
+            along[source[first + i]] += s[first + i] * (step[t, 0] + line[i])
+    for t in range(n_t):
+        first, count = start[t], start[t + 1] - start[t]
+        block, line = _block(features, first, count, k), moved[first : first + count]
+        pull = 0.0
+        for i in range(count):
+            coupled = s[first + i] * along[source[first + i]]
+            pull += coupled
+            line[i] = coupled - q[first + i] * line[i]
+        bent[t, 0] = pull
+        for y in range(k):
+            bent[t, 1 + y] = c[t] * step[t, 1 + y] + inner(block[y], line)
+
+
+@helper
+def _bend_all(beta, u, ut, means, s, q, c, step, pushed, along, bent):  # type: ignore[no-untyped-def]
+    """The same by products of matrices."""
+    n_t, k = means.shape
+    n = along.shape[0]
+    root_beta, scaled = np.sqrt(beta), np.empty((n_t, k))
+    for t in range(n_t):
+        for y in range(k):
+            scaled[t, y] = root_beta * pushed[t, 1 + y]
+    moved = product(scaled, ut)
+    along[:] = 0.0
+    for t in range(n_t):
+        line, own, shift, omega = moved[t], s[t * n : (t + 1) * n], inner(scaled[t], means[t]), step[t, 0]
+        for x in range(n):
+            line[x] -= shift
+            along[x] += own[x] * (omega + line[x])
+    totals = np.empty(n_t)
+    for t in range(n_t):
+        line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]
+        bent[t, 0] = inner(own, along)
+        for x in range(n):
+            line[x] = own[x] * along[x] - part[x] * line[x]
+        totals[t] = total(line)
+    gathered = product(moved, u)
+    for t in range(n_t):
+        for y in range(k):
+            bent[t, 1 + y] = c[t] * step[t, 1 + y] + root_beta * (gathered[t, y] - totals[t] * means[t, y])

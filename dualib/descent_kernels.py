@@ -1,0 +1,128 @@
+"""Descent to a local minimum on given atoms, as one compiled kernel for the distortions whose link is known here.
+
+Newton's directions by conjugate gradients (`dualib.conjugate_kernels`), which leave saddles by their directions of negative
+curvature, each step judged by the objective; where none lowers it, a plain sweep, which always does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
+from dualib.jit import helper, kernel
+from dualib.newton_kernels import link, swept
+
+_LOOSE, _ENOUGH = 0.1, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
+_FAR = 0.5  # residual above which a sweep is made in place of a step
+_MOST_PRODUCTS = 80  # of one direction
+_ROUNDING = 1e-9  # a residual that steps no longer lower is accepted below this
+_RISE = 1e-14  # the objective may rise by this much, relative: rounding
+_BARELY = 0.1  # of its weight is left to an atom that a step would drop though a sweep would make it heavier
+_NOTHING = 1e-14  # weight of an atom that is dropped
+_TRIALS, _SHORTER = 3, 0.25
+
+
+@kernel(
+    "Tuple((boolean, float64[::1], float64[:, ::1], int64[::1], int64))(int64, float64, float64[::1], float64[:, ::1],"
+    " float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64, int64)"
+)
+def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most):  # type: ignore[no-untyped-def]
+    """Lower the objective to a local minimum on these atoms, without those that lose their weight on the way.
+
+    Parameters
+    ----------
+    goal : float
+        Residual at which to stop.
+    most : int
+        Sweeps and products of conjugate gradients, in all.
+
+    Returns
+    -------
+    settled : bool
+    weights, means : (m,), (m, k)
+    kept : (m,) int
+        The atoms left, among those given.
+    taken : int
+        Sweeps and products.
+    """
+    kept = np.arange(weights.shape[0])
+    v, b = np.empty(means.shape), np.empty(weights.shape[0])
+    link(kind, means, face, v, b)
+    value, residual, post, _, c, to_weights, to_means, _, _ = swept(
+        kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
+    )
+    taken = 1
+    while residual > goal and np.isfinite(value) and taken < most:
+        accepted, shrink, trials = False, 1.0, _TRIALS
+        if residual > _FAR:
+            trials = 0
+            steps, reach = np.empty((0, 0)), 1.0
+        else:
+            gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
+            pairs = pairs_of(beta, px, ut, weights, means, post)
+            part = min(_LOOSE, max(residual, _ENOUGH * goal / residual))
+            _, steps, longest, products = conjugate(
+                kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient, part, _MOST_PRODUCTS
+            )
+            taken += products
+            shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
+            reach = _reach(weights, steps)
+        for trial in range(trials + 1):
+            if trial < trials:
+                new_weights, new_means = _stepped(kind, beta, weights, means, c, to_means, shrink, steps)
+            else:
+                new_weights, new_means = to_weights, to_means
+            shrink = reach if trial == 0 and reach < shrink else _SHORTER * shrink
+            heavy = np.flatnonzero(new_weights > _NOTHING)
+            if heavy.shape[0] == 0 or not np.isfinite(np.sum(new_means)):
+                continue
+            new_weights, new_means = new_weights[heavy] / np.sum(new_weights[heavy]), new_means[heavy]
+            new_face = face[heavy] if face.shape[0] > 0 else face
+            new_allowed = allowed[heavy] if allowed.shape[0] > 0 else allowed
+            new_v, new_b = np.empty(new_means.shape), np.empty(new_weights.shape[0])
+            link(kind, new_means, new_face, new_v, new_b)
+            new_value, new_residual, new_post, _, new_c, farther_weights, farther_means, _, _ = swept(
+                kind, beta, px, pxu, ut, new_weights, new_means, new_face, new_allowed, new_v, new_b
+            )
+            taken += 1
+            if np.isfinite(new_value) and (trial == trials or new_value >= value - _RISE * (1.0 + abs(value))):
+                accepted = True
+                break
+        if not accepted:
+            break
+        if residual < _ROUNDING and not new_residual < 0.5 * residual:
+            return True, weights, means, kept, taken
+        kept, weights, means, face, allowed = kept[heavy], new_weights, new_means, new_face, new_allowed
+        value, residual, post, c, v = new_value, new_residual, new_post, new_c, new_v
+        to_weights, to_means = farther_weights, farther_means
+    return residual <= max(goal, _ROUNDING), weights, means, kept, taken
+
+
+@helper
+def _reach(weights, steps):  # type: ignore[no-untyped-def]
+    """The part of a step at which the first weight comes to 0."""
+    reach = np.inf
+    for t in range(weights.shape[0]):
+        if steps[t, 0] < 0.0:
+            reach = min(reach, np.sqrt(weights[t]) / -steps[t, 0])
+    return reach
+
+
+@helper
+def _stepped(kind, beta, weights, means, c, to_means, shrink, steps):  # type: ignore[no-untyped-def]
+    """Weights and means after a part of a step; a mean that would leave its domain goes where a sweep leads."""
+    n_t, k = means.shape
+    new_weights, new_means = np.empty(n_t), np.empty((n_t, k))
+    for t in range(n_t):
+        root_w = np.sqrt(weights[t])
+        weight = weights[t] + shrink * root_w * steps[t, 0]
+        if not weight > 1e-3 * min(weights[t], 1e-9):
+            weight = _BARELY * weights[t] if c[t] > 1.0 else 0.0
+        new_weights[t] = weight
+        scale, inside = shrink / (np.sqrt(beta) * root_w), True
+        for y in range(k):
+            new_means[t, y] = means[t, y] + scale * steps[t, 1 + y]
+            inside = inside and (kind == 1 or not new_means[t, y] < 0.01 * means[t, y])
+        if not inside:
+            new_means[t] = to_means[t]
+    return new_weights, new_means

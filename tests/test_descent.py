@@ -1,0 +1,145 @@
+"""The descent to a local minimum on given atoms, and the conjugate gradients behind it, against the Hessian as a matrix."""
+
+import numpy as np
+import pytest
+
+import dualib
+from dualib import JointDistribution
+from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
+from dualib.distortions import as_distortion
+from dualib.local import Curvature, polish, slowest_rate
+from dualib.optimise import initial_atoms, optimise
+from dualib.problem import Atoms, Problem, descend, distance_matrix, identity_atoms, join, sweep, trivial_atoms
+
+KINDS = ("ib", "dualib")
+
+
+def random_problem(seed, n_x, n_y, kind, concentration=0.6, zeros=0.0):
+    rng = np.random.default_rng(seed)
+    pxy = rng.dirichlet(np.full(n_x * n_y, concentration)).reshape(n_x, n_y)
+    pxy[rng.random(pxy.shape) < zeros] = 0.0
+    pxy[np.arange(n_x), np.arange(n_x) % n_y] += 1e-2  # no empty row
+    return Problem(JointDistribution(pxy / pxy.sum()), as_distortion(kind))
+
+
+def direction(problem, state, part, most):
+    """`conjugate` at a sweep, as (convex, steps of the weights, steps of the means, longest, products)."""
+    atoms, new = state.atoms, state.new
+    weights, means, face, _ = problem.for_kernels(atoms)
+    v = problem.link(atoms)[0]
+    gradient = scaled_gradient.compile()(state.beta, weights, means, new.weights, new.means)
+    pairs = pairs_of.compile()(state.beta, problem.px, problem.UT, weights, means, state.posterior)
+    arguments = (
+        problem.known,
+        state.beta,
+        problem.px,
+        problem.U,
+        problem.UT,
+        means,
+        v,
+        face,
+        pairs,
+        state.c,
+        weights,
+        gradient,
+    )
+    convex, step, longest, taken = conjugate.compile()(*arguments, part, most)
+    root_w = np.sqrt(weights)[:, None]
+    return convex, (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("seed", "beta", "filled"), [(0, 4.0, True), (1, 9.0, True), (2, 60.0, False), (3, 150.0, False)])
+def test_the_direction_is_newtons(seed, beta, filled, kind):
+    """The change of the gradient along it, by a difference quotient of sweeps, takes the gradient away."""
+    problem = random_problem(seed, 30, 5, kind)
+    rest = polish(problem, beta, initial_atoms(problem), tol=1e-12, max_iter=2000).state.atoms
+    rng = np.random.default_rng(seed)
+    members = sweep(problem, beta, rest).posterior * problem.px * np.exp(1e-3 * rng.standard_normal((len(rest), problem.n)))
+    weights = members.sum(axis=1)
+    state = sweep(problem, beta, problem.atoms_from_members(members / weights[:, None], weights / weights.sum()))
+    count = len(pairs_of.python(beta, problem.px, problem.UT, state.atoms.weights, state.atoms.means, state.posterior)[0])
+    assert (count == 0) == filled
+    convex, d_weights, d_means, longest, _ = direction(problem, state, 1e-10, 500)
+    assert convex and 0.0 < longest < 1.0
+
+    def gradient_of(atoms):
+        new = sweep(problem, beta, atoms).new
+        return np.concatenate([[new.weights - atoms.weights], (new.weights[:, None] * (new.means - atoms.means)).T])
+
+    h = 1e-4
+    ahead, behind = (
+        Atoms(state.atoms.weights + s * d_weights, state.atoms.means + s * d_means, state.atoms.face) for s in (h, -h)
+    )
+    change = (gradient_of(ahead) - gradient_of(behind)) / (2.0 * h)
+    here = gradient_of(state.atoms)
+    # of the means only what the natural coordinates see; at the stationary point's neighbour the rest is of second order
+    np.testing.assert_allclose(change, -here, atol=0.02 * np.abs(here).max(), rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_negative_curvature_is_seen_where_the_spectrum_has_it(kind):
+    """At the one cluster of everything, far above the onset, the way down leads off the saddle."""
+    problem = random_problem(5, 12, 4, kind)
+    beta = 4.0 * dualib.onset(problem.joint, kind)
+    saddle = trivial_atoms(problem)
+    two = join(saddle, saddle).normalised()
+    assert slowest_rate(problem, sweep(problem, beta, two)) > 1.0
+    shifted = Atoms(two.weights, two.means + 1e-3 * (problem.U[:2] - two.means), two.face)
+    convex, *_, longest, _ = direction(problem, sweep(problem, beta, shifted), 1e-6, 100)
+    assert not convex and longest > 0.0
+    settled, atoms = descend(problem, beta, shifted, goal=1e-11, most=2000)
+    state = sweep(problem, beta, atoms)
+    assert settled and state.residual <= 1e-9
+    assert state.objective < sweep(problem, beta, saddle).objective - 1e-3
+    assert slowest_rate(problem, state) < 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("zeros", [0.0, 0.4])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_descent_ends_at_a_minimum(seed, zeros, kind):
+    """From the optimum at a larger beta; where two clusters meet it need not end, and says so."""
+    problem = random_problem(seed, 14, 5, kind, zeros=zeros)
+    ended = 0
+    for beta in (3.0, 6.0, 12.0, 50.0):
+        start = problem_solved(problem, 1.2 * beta)
+        settled, atoms = descend(problem, beta, start, goal=1e-12, most=3000)
+        state = sweep(problem, beta, atoms)
+        assert np.isclose(atoms.weights.sum(), 1.0) and (atoms.weights > 0.0).all() and len(atoms) <= len(start)
+        assert state.objective <= sweep(problem, beta, start).objective + 1e-13
+        if not settled:
+            between = distance_matrix(problem, beta, atoms, atoms) + 9.0 * np.eye(len(atoms))
+            assert between.min() < 0.1
+            continue
+        ended += 1
+        assert state.residual <= 1e-9 and slowest_rate(problem, state) < 1.0 + 1e-6
+        swept = atoms
+        for _ in range(200):
+            swept = sweep(problem, beta, swept).new
+        assert sweep(problem, beta, swept).objective == pytest.approx(state.objective, abs=1e-13)
+    assert ended >= 3
+
+
+def problem_solved(problem, beta):
+    return optimise(problem, beta, initial_atoms(problem), tol=1e-9, max_iter=5000, rng=np.random.default_rng(0)).state.atoms
+
+
+def test_a_descent_that_may_not_take_long_says_that_it_has_not_settled():
+    problem = random_problem(0, 20, 5, "ib")
+    settled, atoms = descend(problem, 8.0, identity_atoms(problem), goal=1e-12, most=5)
+    assert not settled and sweep(problem, 8.0, atoms).residual > 1e-9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_hessian_applied_is_that_of_the_spectrum(kind):
+    """The direction against the dense solution of `local.Curvature`, which the rates are computed from."""
+    problem = random_problem(7, 10, 2, kind)
+    beta = 6.0
+    state = sweep(problem, beta, polish(problem, beta, initial_atoms(problem), tol=1e-12, max_iter=500).state.atoms)
+    means = 0.999 * state.atoms.means + 0.001 * (problem.px @ problem.U)
+    state = sweep(problem, beta, sweep(problem, beta, Atoms(state.atoms.weights, means, state.atoms.face)).new)
+    curvature = Curvature(problem, state)
+    step = np.linalg.solve(curvature.dense(), -curvature.gradient.ravel()).reshape(curvature.gradient.shape)
+    _, d_weights, *_ = direction(problem, state, 1e-12, 500)
+    np.testing.assert_allclose(d_weights, np.sqrt(state.atoms.weights) * step[:, 0], rtol=1e-6, atol=1e-12)
