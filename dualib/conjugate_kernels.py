@@ -38,7 +38,7 @@ def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient
     Returns
     -------
     convex : bool
-        False where a direction of negative curvature was met; the step then goes along it.
+        False where a direction of negative curvature was met: the step ends before it, and goes along it where it was the first.
     step : (n_t, 1 + k)
     longest : float
         The longest move of a mean, in its natural coordinates.
@@ -56,9 +56,10 @@ def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient
         curvature, taken = _inner(ahead, bent), taken + 1
         convex = curvature > 0.0
         if not convex:
-            far = _longest(way, ahead, weights)
-            _add(step, _FARTHEST / far, way)
-            _add(pushed_step, _FARTHEST / far, ahead)
+            if taken == 1:
+                far = _longest(way, ahead, weights)
+                _add(step, _FARTHEST / far, way)
+                _add(pushed_step, _FARTHEST / far, ahead)
             break
         _add(step, length / curvature, way)
         _add(pushed_step, length / curvature, ahead)

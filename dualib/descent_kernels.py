@@ -12,9 +12,9 @@ from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
 from dualib.jit import helper, kernel
 from dualib.newton_kernels import link, swept
 
-_LOOSE, _ENOUGH = 0.1, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
+_LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
 _FAR = 0.5  # residual above which a sweep is made in place of a step
-_MOST_PRODUCTS = 80  # of one direction
+_HURRIED, _PATIENT, _NEAR = 50, 200, 1e-2  # products of one direction, where the residual is above the last, and below
 _ROUNDING = 1e-9  # a residual that steps no longer lower is accepted below this
 _RISE = 1e-14  # the objective may rise by this much, relative: rounding
 _BARELY = 0.1  # of its weight is left to an atom that a step would drop though a sweep would make it heavier
@@ -62,7 +62,20 @@ def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goa
             pairs = pairs_of(beta, px, ut, weights, means, post)
             part = min(_LOOSE, max(residual, _ENOUGH * goal / residual))
             _, steps, longest, products = conjugate(
-                kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient, part, _MOST_PRODUCTS
+                kind,
+                beta,
+                px,
+                u,
+                ut,
+                means,
+                v,
+                face,
+                pairs,
+                c,
+                weights,
+                gradient,
+                part,
+                _HURRIED if residual > _NEAR else _PATIENT,
             )
             taken += products
             shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0

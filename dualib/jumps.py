@@ -20,8 +20,8 @@ from dualib.problem import Atoms, Problem, Sweep, descend, join, sweep
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
-_FIRST, _MOST = 250, 2_000  # sweeps and products of conjugate gradients, before and after a look at pairs that nearly meet
-_CLOSE = 1.0  # their squared natural distance
+_FIRST, _MOST = 150, 2_000  # sweeps and products of conjugate gradients, before and after a look at pairs that nearly meet
+_CLOSE = 0.3  # their squared natural distance
 _MOST_ROUNDS = 5
 NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _ON_ATOM = 1e-11  # ... those within this of 0 are the atoms themselves
