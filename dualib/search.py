@@ -19,8 +19,9 @@ from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distan
 from dualib.search_kernels import AHEAD, FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
-_BETWEEN_PER_ATOM = 2.0
-_TEMPER, _TEMPERED_STEPS, _ALIKE = 0.5, 6, 0.1  # part of beta; squared natural distance from one to another, or to a source
+_BETWEEN_PER_ATOM, _TOO_FAR = 2.0, 64.0  # ... and squared natural distance of a pair between which none is born
+# part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
+_TEMPER, _TEMPERED_STEPS, _STAYS, _ALIKE = 0.5, 6, 1e-6, 0.1
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
 _FEW = 16
 _FACES_PER_SOURCE = 12
@@ -65,14 +66,20 @@ def starting_points(
     """
     n = problem.n
     n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
-    sources = np.eye(n) if n_sources == n else np.eye(n)[np.sort(rng.choice(n, n_sources, replace=False))]
+    chosen = np.arange(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
     members = _members(problem, posterior)
-    rows = [sources, problem.px[None, :], members, _between_neighbours(problem, beta, atoms, members, effort)]
-    if problem.support is not None:
+    first, second = _neighbours(problem, beta, atoms, effort)
+    if problem.support is None:
+        own = members @ problem.U
+        means = [problem.U[chosen], problem.px[None, :] @ problem.U, own, 0.5 * (own[first] + own[second])]
+        points = Atoms(np.zeros(sum(map(len, means))), np.concatenate(means), None)
+    else:
+        sources = np.eye(n)[chosen]
+        rows = [sources, problem.px[None, :], members, 0.5 * (members[first] + members[second])]
         rows += [0.98 * sources + 0.02 * problem.px, _subsets(problem, rng, effort)]
-    points = problem.atoms_from_members(np.concatenate(rows))
+        points = problem.atoms_from_members(np.concatenate(rows))
     if n > 1:
-        points = join(points, _tempered(problem, beta, log_a, sources))
+        points = join(points, _tempered(problem, beta, log_a, chosen))
         points = join(points, _best_pairs(problem, beta, log_a, rng, effort))
     return points
 
@@ -85,26 +92,30 @@ def _subsets(problem: Problem, rng: np.random.Generator, effort: float) -> Array
     return np.asarray(subset / subset.sum(axis=1, keepdims=True))
 
 
-def _tempered(problem: Problem, beta: float, log_a: Array, sources: Array) -> Atoms:
+def _tempered(problem: Problem, beta: float, log_a: Array, chosen: np.ndarray) -> Atoms:
     """Where ascent steps at a smaller beta lead from the sources: to clusters of several sources, far from each of them."""
-    starts = problem.atoms_from_members(sources)
+    starts = problem.atoms_from_members(np.eye(problem.n)[chosen])
     points = starts
-    for _ in range(_TEMPERED_STEPS):
-        points = problem.atoms_from_members(log_c(problem, _TEMPER * beta, log_a, points)[1])
+    for step in range(_TEMPERED_STEPS):
+        before, points = points, problem.atoms_from_members(log_c(problem, _TEMPER * beta, log_a, points)[1])
+        if step == 0 and len(points) == len(starts):  # those that stay where they are
+            points = points.pick(natural_distance(problem, beta, before, points) > _STAYS)
+        if not len(points):
+            return points
     close = distance_matrix(problem, beta, points, join(starts, points)) < _ALIKE
     return points.pick(np.asarray(~np.tril(close, len(starts) - 1).any(axis=1)))
 
 
-def _between_neighbours(problem: Problem, beta: float, atoms: Atoms, members: Array, effort: float) -> Array:
-    """Half of the members of each of the closest pairs of atoms, (m, n): clusters are born between others."""
+def _neighbours(problem: Problem, beta: float, atoms: Atoms, effort: float) -> tuple[np.ndarray, np.ndarray]:
+    """The closest pairs of atoms, between which clusters are born: the indices of both."""
     first, second = np.triu_indices(len(atoms), 1)
-    if not len(first):
-        return np.zeros((0, problem.n))
     apart = distance_matrix(problem, beta, atoms, atoms)[first, second]
     wanted = int(max(effort * _BETWEEN_PER_ATOM * len(atoms), _FEW))
-    closest = np.argsort(apart, kind="stable")[:wanted]
-    closest = closest[np.isfinite(apart[closest])]
-    return 0.5 * (members[first[closest]] + members[second[closest]])
+    if len(apart) > wanted:
+        closest = np.sort(np.argpartition(apart, wanted)[:wanted])
+        first, second, apart = first[closest], second[closest], apart[closest]
+    near = apart < _TOO_FAR
+    return first[near], second[near]
 
 
 def _members(problem: Problem, posterior: Array) -> Array:
@@ -254,7 +265,9 @@ def search(
     points = _off(problem, beta, points, atoms, radius)
     points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
-    return by_height(everything, log_c(problem, beta, log_a, everything)[0])
+    with np.errstate(divide="ignore"):
+        own = np.log(posterior @ problem.px / atoms.weights)
+    return by_height(everything, np.concatenate([own, log_c(problem, beta, log_a, points)[0]]))
 
 
 def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:

@@ -103,24 +103,39 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
     return True
 
 
-@kernel("void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, :, ::1])")
-def spreads_known(kind, ut, means, v, face, members, spreads):  # type: ignore[no-untyped-def]
-    """``R_t^T Cov_t(U) R_t`` of each cluster, where R R^T = J, into `spreads` (n_t, k, k); members (n_t, n) are p(x|t)."""
+@kernel(
+    "void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64, float64[:, :, ::1])"
+)
+def spreads_known(kind, ut, means, v, face, members, slight, spreads):  # type: ignore[no-untyped-def]
+    """``R_t^T Cov_t(U) R_t`` of each cluster, where R R^T = J, into `spreads` (n_t, k, k); members (n_t, n) are p(x|t).
+
+    Sources are left out that would change it by about `slight` or less, each.
+    """
     n_t, k = means.shape
     n = members.shape[1]
-    rows, centre = np.empty((k, n)), np.empty(n)
+    source, root_q, centre = np.empty(n, np.int64), np.empty(n), np.empty(n)
     for t in range(n_t):
-        centre[:] = 0.0
-        if kind == 1:
+        count, least = 0, slight
+        if kind == 0:  # of the IB a source adds no more than p(x|t) over the smallest p(y|t)
             for y in range(k):
-                for x in range(n):
-                    centre[x] += v[t, y] * (ut[y, x] - means[t, y])
+                if face.shape[0] == 0 or face[t, y]:
+                    least = min(least, slight * means[t, y])
         for x in range(n):
-            members[t, x] = np.sqrt(members[t, x])
+            if members[t, x] > least:
+                source[count], root_q[count], centre[count] = x, np.sqrt(members[t, x]), 0.0
+                count += 1
+        rows = np.empty((k, count))
         for y in range(k):
-            root = _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
-            for x in range(n):
-                rows[y, x] = (ut[y, x] - means[t, y] - centre[x]) * root * members[t, x]
+            row, line, mean = rows[y], ut[y], means[t, y]
+            for i in range(count):
+                row[i] = line[source[i]] - mean
+            if kind == 1:
+                for i in range(count):
+                    centre[i] += v[t, y] * row[i]
+        for y in range(k):
+            row, root = rows[y], _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
+            for i in range(count):
+                row[i] = (row[i] - centre[i]) * root * root_q[i]
         spreads[t] = across(rows, rows)
 
 
