@@ -17,7 +17,10 @@ from dualib.kernels import total
 from dualib.linear_kernels import inner, product
 
 _SLIGHT = 1e-10  # p(t|x) that counts for nothing
-_FILLED = 0.2  # part of the pairs that count, above which all are taken: products of matrices are quicker than loops
+_FILLED, _LARGE = (
+    0.1,
+    50**3,
+)  # part of the pairs that count, and products in all, from which loops over these pay beside matrices
 _TINY = 1e-300
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
@@ -100,7 +103,7 @@ def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def
                 source[number] = x
                 number += 1
     start[n_t] = number
-    if number > _FILLED * n * n_t:
+    if number > _FILLED * n * n_t or n * n_t * means.shape[1] < _LARGE:
         s, q, root_px = np.empty((n_t, n)), np.empty((n_t, n)), np.sqrt(px)
         for t in range(n_t):
             inverse = 1.0 / weights[t]

@@ -38,6 +38,7 @@ _MODULES = (
     "newton_kernels",
     "descent_kernels",
     "search_kernels",
+    "start_kernels",
     "bound_kernels",
     "sparse_kernels",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -17,11 +18,10 @@ from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, LEAP, LONGEST, ascend_known, log_c_known, rise_known
+from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, starts_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
 _BETWEEN_PER_ATOM, _TOO_FAR = 2.0, 64.0  # ... and squared natural distance of a pair between which none is born
-# part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
-_TEMPER, _TEMPERED_STEPS, _STAYS, _ALIKE = 0.5, 6, 1e-6, 0.1
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
 _FEW = 16
 _FACES_PER_SOURCE = 12
@@ -68,20 +68,19 @@ def starting_points(
     n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
     chosen = np.arange(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
     members = _members(problem, posterior)
-    first, second = _neighbours(problem, beta, atoms, effort)
-    if problem.support is None:
-        own = members @ problem.U
-        means = [problem.U[chosen], problem.px[None, :] @ problem.U, own, 0.5 * (own[first] + own[second])]
-        points = Atoms(np.zeros(sum(map(len, means))), np.concatenate(means), None)
-    else:
-        sources = np.eye(n)[chosen]
-        rows = [sources, problem.px[None, :], members, 0.5 * (members[first] + members[second])]
+    neighbours, pairs = _neighbours(problem, beta, atoms, effort), _pairs_looked_at(n, rng, effort)
+    n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, _FEW))
+    if problem.known is not None and problem.support is None:
+        arrays = (problem.px, problem.U, problem.UT, log_a, chosen, members @ problem.U, *neighbours, *pairs)
+        means = starts_known(problem.known, beta, *arrays, n_pairs)
+        return Atoms(np.zeros(len(means)), means, None)
+    sources = np.eye(n)[chosen]
+    rows = [sources, problem.px[None, :], members, 0.5 * (members[neighbours[0]] + members[neighbours[1]])]
+    if problem.support is not None:
         rows += [0.98 * sources + 0.02 * problem.px, _subsets(problem, rng, effort)]
-        points = problem.atoms_from_members(np.concatenate(rows))
-    if n > 1:
-        points = join(points, _tempered(problem, beta, log_a, chosen))
-        points = join(points, _best_pairs(problem, beta, log_a, rng, effort))
-    return points
+    points = problem.atoms_from_members(np.concatenate(rows))
+    points = join(points, _tempered(problem, beta, log_a, problem.atoms_from_members(sources)))
+    return join(points, _best_pairs(problem, beta, log_a, *pairs, n_pairs)) if n > 1 else points
 
 
 def _subsets(problem: Problem, rng: np.random.Generator, effort: float) -> Array:
@@ -92,17 +91,16 @@ def _subsets(problem: Problem, rng: np.random.Generator, effort: float) -> Array
     return np.asarray(subset / subset.sum(axis=1, keepdims=True))
 
 
-def _tempered(problem: Problem, beta: float, log_a: Array, chosen: np.ndarray) -> Atoms:
+def _tempered(problem: Problem, beta: float, log_a: Array, starts: Atoms) -> Atoms:
     """Where ascent steps at a smaller beta lead from the sources: to clusters of several sources, far from each of them."""
-    starts = problem.atoms_from_members(np.eye(problem.n)[chosen])
     points = starts
-    for step in range(_TEMPERED_STEPS):
-        before, points = points, problem.atoms_from_members(log_c(problem, _TEMPER * beta, log_a, points)[1])
+    for step in range(TEMPERED_STEPS):
+        before, points = points, problem.atoms_from_members(log_c(problem, TEMPER * beta, log_a, points)[1])
         if step == 0 and len(points) == len(starts):  # those that stay where they are
-            points = points.pick(natural_distance(problem, beta, before, points) > _STAYS)
+            points = points.pick(natural_distance(problem, beta, before, points) > STAYS)
         if not len(points):
             return points
-    close = distance_matrix(problem, beta, points, join(starts, points)) < _ALIKE
+    close = distance_matrix(problem, beta, points, join(starts, points)) < ALIKE
     return points.pick(np.asarray(~np.tril(close, len(starts) - 1).any(axis=1)))
 
 
@@ -125,26 +123,29 @@ def _members(problem: Problem, posterior: Array) -> Array:
     return np.divide(pairs, total, out=np.tile(problem.px, (len(pairs), 1)), where=total > 0.0)
 
 
-def _best_pairs(problem: Problem, beta: float, log_a: Array, rng: np.random.Generator, effort: float) -> Atoms:
-    """The centroids of the pairs of sources at which c is largest, out of many drawn at random where n is large."""
-    n = problem.n
+def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of sources, many of them drawn at random where n is large: the indices of both."""
     first, second = np.triu_indices(n, 1)
     n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
-    if len(first) > n_looked_at:
-        drawn = rng.choice(len(first), n_looked_at, replace=False)
-        first, second = first[drawn], second[drawn]
+    if len(first) <= n_looked_at:
+        return first, second
+    drawn = rng.choice(len(first), n_looked_at, replace=False)
+    return first[drawn], second[drawn]
+
+
+def _best_pairs(problem: Problem, beta: float, log_a: Array, first: np.ndarray, second: np.ndarray, n_pairs: int) -> Atoms:
+    """The centroids of the pairs of sources at which c is largest."""
     share = expit(log_a[first] - log_a[second])
     found, values = [], []
     for begin in range(0, len(first), _BLOCK):
         block = slice(begin, begin + _BLOCK)
-        members = np.zeros((len(first[block]), n))
+        members = np.zeros((len(first[block]), problem.n))
         rows = np.arange(len(members))
         members[rows, first[block]] = share[block]
         members[rows, second[block]] = 1.0 - share[block]
         found.append(problem.atoms_from_members(members))
         values.append(log_c(problem, beta, log_a, found[-1])[0])
     points = functools.reduce(join, found)
-    n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, _FEW))
     if len(points) <= n_pairs:
         return points
     return points.pick(np.argpartition(-np.concatenate(values), n_pairs)[:n_pairs])
@@ -262,20 +263,18 @@ def search(
         radius = np.minimum(radius, _NEAR)
     if off_faces is not None and len(off_faces):
         radius = np.minimum(radius, 0.1 * distance_matrix(problem, beta, off_faces, atoms).min(axis=0))
-    points = _off(problem, beta, points, atoms, radius)
-    points = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
+    points, heights = _finish(problem, beta, log_a, _climb(problem, beta, log_a, points, atoms, radius), atoms, radius)
     everything = join(Atoms(np.zeros(len(atoms)), atoms.means, atoms.face), points)
     with np.errstate(divide="ignore"):
         own = np.log(posterior @ problem.px / atoms.weights)
-    return by_height(everything, np.concatenate([own, log_c(problem, beta, log_a, points)[0]]))
+    return by_height(everything, np.concatenate([own, heights]))
 
 
 def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Points some way up log c, best first, without those that come to an atom, or to another point, on the way."""
     if problem.known is not None:
-        points = points.pick(np.argsort(-log_c(problem, beta, log_a, points)[0], kind="stable"))  # what comes first stays
-        points = _ascended(problem, beta, log_a, points, atoms, radius, leaps=_CLIMBS, steps=0, apart=_COARSE)
-        return _prune(problem, beta, log_a, points, atoms, radius, _COARSE)
+        return _ascended(problem, beta, log_a, points, atoms, radius, leaps=_CLIMBS, steps=0, apart=_COARSE)[0]
+    points = _off(problem, beta, points, atoms, radius)
     for round_ in range(_CLIMBS):
         points = _leap_ahead(problem, beta, log_a, points)
         points = _prune(problem, beta, log_a, points, atoms, radius, _COARSE)
@@ -295,15 +294,15 @@ def _ascended(
     leaps: int,
     steps: int,
     apart: float,
-) -> Atoms:
-    """`dualib.search_kernels.ascend_known` on points."""
+) -> tuple[Atoms, Array]:
+    """`dualib.search_kernels.ascend_known` on points: those left, and log c there."""
     _, *arrays = problem.for_kernels(points)
     _, atom_means, atom_face, _ = problem.for_kernels(atoms)
     common = (problem.known, beta, problem.U, problem.UT, log_a)
-    means, _, which = ascend_known(
+    means, heights, which = ascend_known(
         *common, *arrays, atom_means, problem.link(atoms)[0], atom_face, radius, leaps, steps, apart
     )
-    return Atoms(points.weights[which], means, None if points.face is None else points.face[which])
+    return Atoms(points.weights[which], means, None if points.face is None else points.face[which]), heights
 
 
 def _leap_ahead(problem: Problem, beta: float, log_a: Array, points: Atoms) -> Atoms:
@@ -373,14 +372,14 @@ def _off(problem: Problem, beta: float, points: Atoms, atoms: Atoms, radius: Arr
     return points.pick(np.asarray(~(distance_matrix(problem, beta, points, atoms) < radius).any(axis=1)))
 
 
-def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
-    """Bring the best candidates to their maxima by guarded Newton steps; those that fall onto an atom are dropped."""
+def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> tuple[Atoms, Array]:
+    """The best candidates brought to their maxima by guarded Newton steps, without those that fall onto an atom; and log c there."""
     if problem.known is not None:
+        options: dict[str, Any] = {"leaps": 0, "apart": _FINE}
         if len(points) > _MOST_FINISHED:
-            points = _prune(problem, beta, log_a, rise(problem, beta, log_a, points, 1)[0], atoms, radius, _FINE)
+            points, _ = _ascended(problem, beta, log_a, points, atoms, radius, steps=1, **options)
             points = points.pick(np.arange(min(len(points), _MOST_FINISHED)))
-        points = _ascended(problem, beta, log_a, points, atoms, radius, leaps=0, steps=sum(_NEWTON_STEPS), apart=_FINE)
-        return _prune(problem, beta, log_a, points, atoms, radius, _FINE)
+        return _ascended(problem, beta, log_a, points, atoms, radius, steps=sum(_NEWTON_STEPS), **options)
     for round_, steps in enumerate(_NEWTON_STEPS):
         if not len(points):
             break
@@ -390,7 +389,7 @@ def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: A
         if np.max(natural_distance(problem, beta, before, points)) < 1e-18:
             break
         points = _prune(problem, beta, log_a, points, atoms, radius, _FINE)
-    return points
+    return points, log_c(problem, beta, log_a, points)[0]
 
 
 def rise(problem: Problem, beta: float, log_a: Array, points: Atoms, steps: int) -> tuple[Atoms, Array]:

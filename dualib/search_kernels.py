@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
+from dualib.kernels import distances, softmax
 from dualib.kernels import responsibility as responsibility_kernel
-from dualib.kernels import softmax
 from dualib.linear_kernels import across, applied, combined, eliminate, product
 from dualib.newton_kernels import link, link_one
 
@@ -20,6 +20,7 @@ FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at
 _SLIGHT = 1e-16  # weight of a source that does not change Newton's step
 _ABOUT = 1e-6  # error allowed to a distance between points far apart
 AHEAD = 0.25  # ... of an extrapolation, which else may leave a basin; not where zeros matter: ascents towards a face need long ones
+_MOST_COMPARED = 2000  # points that are compared with each other
 _AT_REST = 1e-24  # squared natural distance of an ascent step
 
 
@@ -236,7 +237,7 @@ def _own(means, vs):  # type: ignore[no-untyped-def]
 def ascend_known(  # type: ignore[no-untyped-def]
     kind, beta, u, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius, leaps, steps, apart
 ):
-    """Take points up log c one after the other, as far as they come neither to an atom nor to a point taken up before.
+    """Take points up log c one by one, highest first, as far as they come neither to an atom nor to a point taken up before.
 
     Parameters
     ----------
@@ -250,16 +251,23 @@ def ascend_known(  # type: ignore[no-untyped-def]
     Returns
     -------
     means, log_c, which : (m', k), (m',), (m',)
-        Of the points that are left, and their places among those given.
+        Of the points that are left, and their places among those given; highest first.
     """
-    m, k = means.shape
-    n, n_t = log_a.shape[0], atom_means.shape[0]
-    kept, kept_v, kept_face = np.empty((m, k)), np.empty((m, k)), np.empty((m, face.shape[1]), np.bool_)
+    k, n = ut.shape
+    n_t = atom_means.shape[0]
+    heights = _heights_off(kind, beta, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius)
+    order = np.argsort(-heights, kind="mergesort")
+    m = int(np.sum(heights > -np.inf))
+    kept, kept_v, kept_face = (
+        np.empty((m, k)),
+        np.empty((m, k)),
+        np.empty((m if face.shape[0] > 0 else 0, face.shape[1]), np.bool_),
+    )
     reached, which, count = np.empty(m), np.empty(m, np.int64), 0
     near, v, q, values, work = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3), np.empty(max(n, k))
     highest, everywhere, nowhere = np.full(n_t, np.inf), np.full(m, apart), np.empty(0, np.bool_)
     atom_own, kept_own = _own(atom_means, atom_v), np.empty(m)
-    for j in range(m):
+    for j in order[:m]:
         own = face[j] if face.shape[0] > 0 else nowhere
         free = allowed[j] if allowed.shape[0] > 0 else nowhere
         near[0] = means[j]
@@ -281,7 +289,39 @@ def ascend_known(  # type: ignore[no-untyped-def]
         if left:
             kept[count], kept_v[count], reached[count], which[count] = near[0], v[0], values[0], j
             kept_own[count] = _own(near[:1], v[:1])[0]
-            for y in range(own.shape[0]):
-                kept_face[count, y] = own[y]
+            if face.shape[0] > 0:
+                kept_face[count] = own
             count += 1
-    return kept[:count].copy(), reached[:count].copy(), which[:count].copy()
+    kept, kept_v, kept_face, reached, which = kept[:count], kept_v[:count], kept_face[:count], reached[:count], which[:count]
+    first = _distinct(beta, kept, kept_v, kept_face, reached, apart)
+    return kept[first], reached[first], which[first]
+
+
+@helper
+def _heights_off(kind, beta, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius):  # type: ignore[no-untyped-def]
+    """Log c at each point, -inf where it lies on an atom."""
+    m, n_t = means.shape[0], atom_means.shape[0]
+    heights, v, b, apart = np.empty(m), np.empty(means.shape), np.empty(m), np.empty((m, n_t))
+    log_c_known(kind, beta, ut, log_a, means, face, allowed, heights, np.empty((m, ut.shape[1])))
+    link(kind, means, face, v, b)
+    distances(beta, means, v, face, atom_means, atom_v, atom_face, apart)
+    for j in range(m):
+        for t in range(n_t):
+            if apart[j, t] < radius[t]:
+                heights[j] = -np.inf
+    return heights
+
+
+@helper
+def _distinct(beta, means, v, face, heights, apart):  # type: ignore[no-untyped-def]
+    """The indices of the points, highest first, without those close to a higher one."""
+    order = np.argsort(-heights, kind="mergesort")
+    m = order.shape[0]
+    if m > _MOST_COMPARED:
+        return order
+    means, v, face = means[order], v[order], face[order] if face.shape[0] > 0 else face
+    between, alone = np.empty((m, m)), np.empty(m, np.bool_)
+    distances(beta, means, v, face, means, v, face, between)
+    for j in range(m):
+        alone[j] = j == 0 or not np.min(between[j, :j]) < apart
+    return order[np.flatnonzero(alone)]

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import bound_kernels, bounds, descent_kernels, jit, kernels, newton_kernels, search_kernels, stationary_kernels
+from dualib import (
+    bound_kernels,
+    bounds,
+    descent_kernels,
+    jit,
+    kernels,
+    newton_kernels,
+    search_kernels,
+    start_kernels,
+    stationary_kernels,
+)
 from dualib.problem import Problem
 
 SCRIPT = """
@@ -104,7 +114,7 @@ def test_every_kernel_is_listed_with_its_one_signature():
         assert len(kernels.posterior.compile().signatures) == 1
 
 
-MODULES = (kernels, stationary_kernels, newton_kernels, descent_kernels, search_kernels)
+MODULES = (kernels, stationary_kernels, newton_kernels, descent_kernels, search_kernels, start_kernels)
 
 
 def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[str, tuple]:
@@ -138,6 +148,10 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "ascend_known": (
             *(kind, beta, problem.U, problem.UT, log_a, means, face, allowed),
             *(means[:1] + 0.01, rng.random((1, k)), face[:1], np.full(1, 1e-3), 2, 3, 1e-4),
+        ),
+        "starts_known": (
+            *(kind, beta, problem.px, problem.U, problem.UT, log_a, np.arange(n), means),
+            *(*np.triu_indices(n_t, 1), *np.triu_indices(n, 1), 2),
         ),
         "rise_known": (kind, beta, problem.U, problem.UT, log_a, means, face, allowed, 4),
         "distances": (

@@ -10,7 +10,7 @@ from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
 from dualib.optimise import atoms_of_encoder
-from dualib.problem import Atoms, Problem, sweep, trivial_atoms
+from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
 from dualib.search import log_c, rise, search, starting_points
 
 
@@ -106,3 +106,20 @@ def test_small_stability_numbers_may_be_bounds(kind):
     np.testing.assert_allclose(bounds[exact >= floor], exact[exact >= floor], rtol=1e-8, atol=0)
     np.testing.assert_array_less(exact * (1.0 - 1e-8), bounds)
     assert (bounds[exact < floor] < floor).all() and (bounds != exact).any()
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize(("n_x", "beta", "effort"), [(1, 3.0, 1.0), (6, 2.0, 0.25), (24, 8.0, 0.25), (40, 30.0, 0.2)])
+def test_the_starts_of_the_kernel_are_those_of_numpy(n_x, beta, effort, kind):
+    problem, twin = problem_of(n_x, kind, n_x, 5), problem_of(n_x, kind, n_x, 5)
+    twin.known = None
+    state = sweep(problem, beta, identity_atoms(problem))
+    points = [
+        starting_points(
+            each, beta, np.log(each.px) - state.log_z, state.atoms, state.posterior, np.random.default_rng(1), effort=effort
+        ).means
+        for each in (problem, twin)
+    ]
+    assert len(points[0]) == len(points[1])
+    first, second = (rows[np.lexsort(np.round(rows, 9).T)] for rows in points)
+    np.testing.assert_allclose(first, second, rtol=1e-10, atol=1e-12)
