@@ -66,6 +66,9 @@ def full_encoder(problem: Problem, atoms: Atoms, beta: float, posterior: Array) 
 
     Where no cluster is at a finite distance from such a source its row is p(t), the answer that claims nothing about it.
     """
+    if problem.is_whole:
+        encoder = np.ascontiguousarray(posterior.T)
+        return encoder / encoder.sum(axis=1, keepdims=True)
     live = problem.row_of >= 0
     encoder = np.tile(atoms.weights, (len(problem.row_of), 1))
     encoder[live] = posterior.T[problem.row_of[live]]

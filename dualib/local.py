@@ -187,10 +187,12 @@ def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:
     atoms = state.new
     if len(atoms) < 2 or problem.distortion.fixed_atoms:
         return atoms
-    pairs = state.posterior * problem.px
-    means, face = atoms.means.copy(), atoms.face
     distance = distance_matrix(problem, state.beta, atoms, atoms)
     np.fill_diagonal(distance, np.inf)
+    if not distance.min() < radius:
+        return atoms
+    pairs = state.posterior * problem.px
+    means, face = atoms.means.copy(), atoms.face
     alive = np.ones(len(atoms), dtype=bool)
     while True:
         i, j = np.unravel_index(np.argmin(distance), distance.shape)

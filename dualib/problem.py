@@ -84,6 +84,8 @@ class Problem:
         The number by which the kernels of `dualib.newton_kernels` know the distortion.
     row_of : (n_x,) int
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
+    is_whole : bool
+        Whether each original source is one of its own here, in the same order.
     """
 
     is_sparse = False  # True of `dualib.sparse_problem.SparseProblem`
@@ -107,6 +109,7 @@ class Problem:
         self.full_offset: Array = offset
         support = None if distortion.support is None else py_x > 0.0
         first, self.row_of = _distinct_rows(joint.px, features, offset, support)
+        self.is_whole = len(first) == len(self.row_of)
         merged = np.bincount(self.row_of[self.row_of >= 0], joint.px[self.row_of >= 0], minlength=len(first))
         self.px: Array = np.asarray(merged / merged.sum(), dtype=np.float64)
         self.py_x: Array = np.ascontiguousarray(py_x[first])
@@ -422,4 +425,5 @@ def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> flo
     """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d."""
     minus_d = problem.log_terms(atoms, 1.0)
     pairs = posterior * problem.px
-    return float(problem.constant - np.sum(pairs[pairs > 0.0] * minus_d[pairs > 0.0]))
+    minus_d[pairs == 0.0] = 0.0  # where d may be infinite
+    return float(problem.constant - np.sum(pairs * minus_d))

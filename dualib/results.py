@@ -133,14 +133,13 @@ class Solution(_Result):
     _deferred: dict[str, Callable[[], Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_deferred", {})
+        own = self.__dict__  # a path makes many of these: written to directly
+        own["_deferred"] = {}
         for name in (*_SOLUTION_ARRAYS, *SOLUTION_FLOATS):
-            value = getattr(self, name)
-            if callable(value):  # `assemble` gives functions for what is dear and seldom asked for
-                self._deferred[name] = value
-                object.__delattr__(self, name)
+            if callable(own[name]):  # `assemble` gives functions for what is dear and seldom asked for
+                own["_deferred"][name] = own.pop(name)
             else:
-                object.__setattr__(self, name, _plain(name, value))
+                own[name] = _plain(name, own[name])
         _check_solution(self)
 
     if not TYPE_CHECKING:  # with it, mypy would take any attribute
@@ -573,15 +572,14 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        sums = values.sum(axis=-1)
-        if not (values.min() >= 0.0 and sums.min() >= 1.0 - 1e-6 and sums.max() <= 1.0 + 1e-6):
+        sums = np.add.reduce(values, axis=-1)
+        far = np.abs(sums - 1.0).max() if sums.ndim else abs(sums - 1.0)
+        if not (values.min() >= 0.0 and far <= 1e-6):
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")
     for name in SOLUTION_FLOATS:
-        if name in solution._deferred:
-            continue
-        value = getattr(solution, name)
+        value = solution.__dict__.get(name, 0.0)  # 0: deferred
         if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
             raise ValueError(f"{name} must be finite, got {value!r}")
     if solution.beta <= 0.0 or solution.gap < 0.0:

@@ -49,10 +49,13 @@ def direction(problem, state, part, most):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("seed", "beta", "filled"), [(0, 4.0, True), (1, 9.0, True), (2, 60.0, False), (3, 150.0, False)])
-def test_the_direction_is_newtons(seed, beta, filled, kind):
+@pytest.mark.parametrize(
+    ("seed", "n_x", "n_y", "beta", "filled"),
+    [(0, 30, 5, 4.0, True), (1, 30, 5, 9.0, True), (2, 60, 40, 60.0, False), (3, 80, 30, 90.0, False)],
+)
+def test_the_direction_is_newtons(seed, n_x, n_y, beta, filled, kind):
     """The change of the gradient along it, by a difference quotient of sweeps, takes the gradient away."""
-    problem = random_problem(seed, 30, 5, kind)
+    problem = random_problem(seed, n_x, n_y, kind)
     rest = polish(problem, beta, initial_atoms(problem), tol=1e-12, max_iter=2000).state.atoms
     rng = np.random.default_rng(seed)
     members = sweep(problem, beta, rest).posterior * problem.px * np.exp(1e-3 * rng.standard_normal((len(rest), problem.n)))
