@@ -65,7 +65,7 @@ def _settled(problem: Problem, beta: float, atoms: Atoms) -> Sweep | None:
     """The local minimum below atoms; None where the descent does not end."""
     most = _FIRST
     for _ in range(_MOST_ROUNDS):
-        settled, atoms = descend(problem, beta, atoms, goal=_SETTLED, most=most)
+        settled, atoms, _ = descend(problem, beta, atoms, goal=_SETTLED, most=most)
         state = sweep(problem, beta, atoms)
         fewer = coalesce(problem, state, radius=SAME if settled else _CLOSE)
         if len(fewer) < len(atoms):

@@ -25,7 +25,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from dualib.anderson import Anderson
 from dualib.distortions import Array, Mask
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, sweep
+from dualib.problem import Atoms, Problem, Sweep, descend, distance_matrix, sweep
 from dualib.stationary import in_kernel, stationary_step
 
 NEWTON_LIMIT = 20_000  # unknowns n_t (k + 1) up to which Newton's method is used
@@ -40,6 +40,7 @@ _FEW = 24  # features up to which all clusters are compressed at once
 _NEGLIGIBLE = 1e-7  # part of the Hessian, beside 1, that Newton's method may leave out
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
+_DESCENT, _DESCENTS = 150, 4  # sweeps and products of one descent, and how many are tried
 _PATIENCE = 30
 _GLANCE = 5  # steps after which a hasty polish judges
 _AT_REST = 1e-5  # residual below which it goes on to the end
@@ -61,8 +62,13 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
     With `hasty` it stops already where it crawls: past a saddle a new atom leads away much faster than Newton's method.
     """
     state = sweep(problem, beta, tidy(problem, beta, atoms))
-    history = Anderson()
     damping, n_iter = 0.0, 1
+    # where zeros matter c is not smooth: steps judged two by two, as below, keep more clusters that are needed
+    if problem.known is not None and problem.support is None and size_of(state.atoms, problem) > _SMALL:
+        state, n_iter, settled = _descended(problem, state, tol, max_iter)
+        if settled or hasty:
+            return Local(state, n_iter, np.inf)
+    history = Anderson()
     trail: deque[tuple[float, float]] = deque(maxlen=_PATIENCE)
     while state.residual > tol and n_iter < max_iter and not _stalled(trail, state, tol):
         if hasty and _crawls(trail, state):
@@ -90,6 +96,24 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
     if not hasty and state.residual > tol:
         state, n_iter = _swept(problem, state, tol, n_iter, max_iter)
     return Local(state, n_iter, np.inf)
+
+
+def _descended(problem: Problem, state: Sweep, tol: float, max_iter: int) -> tuple[Sweep, int, bool]:
+    """A descent by conjugate gradients for as long as that is likely to end; also what it took, and whether it settled."""
+    n_iter = 1
+    for _ in range(_DESCENTS):
+        if state.residual <= tol:
+            return state, n_iter, True
+        if n_iter >= max_iter:
+            break
+        most = min(_DESCENT, max_iter - n_iter)
+        settled, atoms, taken = descend(problem, state.beta, state.atoms, goal=tol, most=most)
+        n_iter += taken
+        tidied = tidy(problem, state.beta, atoms)
+        state = sweep(problem, state.beta, tidied)
+        if settled and len(tidied) == len(atoms):
+            return state, n_iter, True
+    return state, n_iter, False
 
 
 def _worth_newton(size: int, state: Sweep, trail: deque[tuple[float, float]]) -> bool:

@@ -378,11 +378,11 @@ def newton_steps(
     return settled, Atoms(weights, means, atoms.face), d_weights, d_means, float(last)
 
 
-def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[bool, Atoms]:
-    """`dualib.descent_kernels.descend_known` on atoms, for a distortion known there: whether it settled, and the atoms left."""
+def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[bool, Atoms, int]:
+    """`dualib.descent_kernels.descend_known` on atoms: whether it settled, the atoms left, the sweeps and products it took."""
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, weights, means, kept, _ = descend_known(problem.known, beta, *arrays, goal, most)
-    return settled, Atoms(weights, means, None if atoms.face is None else atoms.face[kept])
+    settled, weights, means, kept, taken = descend_known(problem.known, beta, *arrays, goal, most)
+    return settled, Atoms(weights, means, None if atoms.face is None else atoms.face[kept]), taken
 
 
 def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:

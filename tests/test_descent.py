@@ -91,7 +91,7 @@ def test_negative_curvature_is_seen_where_the_spectrum_has_it(kind):
     shifted = Atoms(two.weights, two.means + 1e-3 * (problem.U[:2] - two.means), two.face)
     convex, *_, longest, _ = direction(problem, sweep(problem, beta, shifted), 1e-6, 100)
     assert not convex and longest > 0.0
-    settled, atoms = descend(problem, beta, shifted, goal=1e-11, most=2000)
+    settled, atoms, _ = descend(problem, beta, shifted, goal=1e-11, most=2000)
     state = sweep(problem, beta, atoms)
     assert settled and state.residual <= 1e-9
     assert state.objective < sweep(problem, beta, saddle).objective - 1e-3
@@ -107,7 +107,7 @@ def test_a_descent_ends_at_a_minimum(seed, zeros, kind):
     ended = 0
     for beta in (3.0, 6.0, 12.0, 50.0):
         start = problem_solved(problem, 1.2 * beta)
-        settled, atoms = descend(problem, beta, start, goal=1e-12, most=3000)
+        settled, atoms, _ = descend(problem, beta, start, goal=1e-12, most=3000)
         state = sweep(problem, beta, atoms)
         assert np.isclose(atoms.weights.sum(), 1.0) and (atoms.weights > 0.0).all() and len(atoms) <= len(start)
         assert state.objective <= sweep(problem, beta, start).objective + 1e-13
@@ -116,7 +116,10 @@ def test_a_descent_ends_at_a_minimum(seed, zeros, kind):
             assert between.min() < 0.1
             continue
         ended += 1
-        assert state.residual <= 1e-9 and slowest_rate(problem, state) < 1.0 + 1e-6
+        assert state.residual <= 1e-9
+        inside = atoms.means if atoms.face is None else atoms.means[atoms.face]
+        if kind == "dualib" or inside.min() > 1e-20:  # else c has no second derivative there
+            assert slowest_rate(problem, state) < 1.0 + 1e-6
         swept = atoms
         for _ in range(200):
             swept = sweep(problem, beta, swept).new
@@ -130,7 +133,7 @@ def problem_solved(problem, beta):
 
 def test_a_descent_that_may_not_take_long_says_that_it_has_not_settled():
     problem = random_problem(0, 20, 5, "ib")
-    settled, atoms = descend(problem, 8.0, identity_atoms(problem), goal=1e-12, most=5)
+    settled, atoms, _ = descend(problem, 8.0, identity_atoms(problem), goal=1e-12, most=5)
     assert not settled and sweep(problem, 8.0, atoms).residual > 1e-9
 
 

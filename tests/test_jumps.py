@@ -72,7 +72,7 @@ def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
     joint = dualib.datasets.toy()
     path = path_of(joint, "ib")
     path.solve_anew(60.0)
-    monkeypatch.setattr("dualib.jumps.descend", lambda problem, beta, atoms, **options: (False, atoms))
+    monkeypatch.setattr("dualib.jumps.descend", lambda problem, beta, atoms, **options: (False, atoms, 1))
     assert jump(path.problem, 9.0, path.outcomes[60.0], 1e-9, lambda *_: pytest.fail("nothing to certify")) is None
     assert path.jump(9.0, 60.0).state.objective == pytest.approx(dualib.solve(joint, 9.0, "ib").objective, abs=1e-10)
 
