@@ -40,9 +40,8 @@ def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient
 
     Returns
     -------
-    convex : bool
-        False where a direction of negative curvature was met: the step ends before it, and goes along it where it was the first.
     step : (n_t, 1 + k)
+        It ends before a direction of negative curvature; where the first one is of that kind, it goes along that.
     longest : float
         The longest move of a mean, in its natural coordinates.
     taken : int
@@ -53,12 +52,11 @@ def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient
     rest, pushed, bent, along = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k)), np.empty(px.shape[0])
     _push(kind, means, v, face, rest, pushed)
     way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed), 0
-    end, convex = part * part * length, True
+    end = part * part * length
     while length > end and taken < most:
         _bend(beta, u, ut, means, pairs, c, way, ahead, along, bent)
         curvature, taken = _inner(ahead, bent), taken + 1
-        convex = curvature > 0.0
-        if not convex:
+        if not curvature > 0.0:
             if taken == 1:
                 far = _longest(way, ahead, weights)
                 _add(step, _FARTHEST / far, way)
@@ -71,7 +69,7 @@ def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient
         before, length = length, _inner(rest, pushed)
         _go_on(way, length / before, rest)
         _go_on(ahead, length / before, pushed)
-    return convex, step, _longest(step, pushed_step, weights), taken
+    return step, _longest(step, pushed_step, weights), taken
 
 
 @helper

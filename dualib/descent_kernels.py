@@ -53,33 +53,12 @@ def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goa
     )
     taken = 1
     while residual > goal and np.isfinite(value) and taken < most:
-        accepted, shrink, trials = False, 1.0, _TRIALS
-        if residual > _FAR:
-            trials = 0
-            steps, reach = np.empty((0, 0)), 1.0
-        else:
-            gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
-            pairs = pairs_of(beta, px, ut, weights, means, post)
-            part = min(_LOOSE, max(residual, _ENOUGH * goal / residual))
-            _, steps, longest, products = conjugate(
-                kind,
-                beta,
-                px,
-                u,
-                ut,
-                means,
-                v,
-                face,
-                pairs,
-                c,
-                weights,
-                gradient,
-                part,
-                _HURRIED if residual > _NEAR else _PATIENT,
-            )
+        accepted, trials = False, 0 if residual > _FAR else _TRIALS
+        steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
+        if trials > 0:
+            arrays = (weights, means, v, face, post, c, to_weights, to_means)
+            steps, shrink, reach, products = _direction(kind, beta, px, u, ut, residual, goal, *arrays)
             taken += products
-            shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
-            reach = _reach(weights, steps)
         for trial in range(trials + 1):
             if trial < trials:
                 new_weights, new_means = _stepped(kind, beta, weights, means, c, to_means, shrink, steps)
@@ -109,6 +88,17 @@ def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goa
         value, residual, post, c, v = new_value, new_residual, new_post, new_c, new_v
         to_weights, to_means = farther_weights, farther_means
     return residual <= max(goal, _ROUNDING), weights, means, kept, taken
+
+
+@helper
+def _direction(kind, beta, px, u, ut, residual, goal, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
+    """Newton's scaled steps, the part of them to go, the part at which a weight comes to 0, and the products they took."""
+    gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
+    pairs = pairs_of(beta, px, ut, weights, means, post)
+    part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), _HURRIED if residual > _NEAR else _PATIENT
+    steps, longest, products = conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient, part, most)
+    shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
+    return steps, shrink, _reach(weights, steps), products
 
 
 @helper

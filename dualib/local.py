@@ -1,4 +1,7 @@
-"""Local optimisation on a given set of atoms: guarded Anderson acceleration and Newton's method on (w, M) jointly.
+"""Local optimisation on a given set of atoms: Newton's method on (w, M) jointly, and guarded Anderson acceleration.
+
+Where the kernels know the distortion, no zero matters and the problem is no toy, a descent by conjugate gradients comes first
+(`dualib.descent_kernels`); what does not settle by it, and all else, is for the steps here.
 
 Every accepted state is the result of a plain sweep, so its means are true means of its encoder, and the objective never
 rises: an accelerated proposal is followed by a sweep and dropped if the objective is higher than before.
