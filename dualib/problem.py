@@ -240,7 +240,7 @@ class Problem:
         if self.known is not None and k <= self.n:
             _, means, face, _ = self.for_kernels(atoms)
             spreads, slight = np.empty((len(atoms), k, k)), _ROUNDING if floor == 0.0 else _ROUGHLY * floor
-            spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), slight, spreads)
+            spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), slight, floor, spreads)
             found = np.sqrt(np.einsum("tij,tij->t", spreads, spreads))
             large = found >= floor
             found[large] = np.linalg.eigvalsh(spreads[large])[:, -1]

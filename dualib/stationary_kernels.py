@@ -12,7 +12,7 @@ import numpy as np
 
 from dualib.jit import helper, kernel
 from dualib.kernels import square
-from dualib.linear_kernels import across, eliminate, factorize, product, substitute
+from dualib.linear_kernels import across, eliminate, factorize, inner, product, substitute
 
 NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
 TINY = 1e-300
@@ -104,12 +104,14 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
 
 
 @kernel(
-    "void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64, float64[:, :, ::1])"
+    "void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64, float64,"
+    " float64[:, :, ::1])"
 )
-def spreads_known(kind, ut, means, v, face, members, slight, spreads):  # type: ignore[no-untyped-def]
+def spreads_known(kind, ut, means, v, face, members, slight, floor, spreads):  # type: ignore[no-untyped-def]
     """``R_t^T Cov_t(U) R_t`` of each cluster, where R R^T = J, into `spreads` (n_t, k, k); members (n_t, n) are p(x|t).
 
-    Sources are left out that would change it by about `slight` or less, each.
+    Sources are left out that would change it by about `slight` or less, each. Of a matrix whose trace is below `floor` only that is
+    given, as its first number, all others 0.
     """
     n_t, k = means.shape
     n = members.shape[1]
@@ -136,7 +138,13 @@ def spreads_known(kind, ut, means, v, face, members, slight, spreads):  # type: 
             row, root = rows[y], _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
             for i in range(count):
                 row[i] = (row[i] - centre[i]) * root * root_q[i]
-        spreads[t] = across(rows, rows)
+        flat = rows.reshape(k * count)
+        trace = inner(flat, flat)
+        if trace < floor:
+            spreads[t] = 0.0
+            spreads[t, 0, 0] = trace
+        else:
+            spreads[t] = across(rows, rows)
 
 
 @helper
