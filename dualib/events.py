@@ -291,7 +291,7 @@ def bracketed(path: Path, low: float, high: float) -> Event:
     away = distance_matrix(path.problem, low, above.atoms, below.atoms).min(axis=1)
     close = math.log(high / low) < 10.0 * _CLOSEST
     jump = close and float(above.atoms.weights @ np.minimum(away, 1.0)) > 1e-3
-    splits = bool((stability_numbers(path.problem, below) * high / low >= 1.0).any())
+    splits = bool((stability_numbers(path.problem, below, floor=low / high) >= low / high).any())
     return Event(
         kind="jump" if jump else ("split" if splits else "appearance"),
         beta=math.sqrt(low * high),
