@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from dualib.curvature import slowest_rate
 from dualib.distortions import Array
 from dualib.information import mutual_information_of
 from dualib.joint import JointDistribution
-from dualib.local import slowest_rate
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, expected_distortion
 from dualib.results import Solution, Status

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dualib.ascent import log_c, newton_means
 from dualib.branch import NOISE, PRECISION
 from dualib.continuation import Point, continuous, correct, cubic
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance, sweep
-from dualib.search import log_c, newton_means
 from dualib.search_kernels import LEAP
 
 _MOST_ROUNDS = 15

@@ -1,6 +1,6 @@
 """Newton's direction by conjugate gradients, in place of the elimination of `dualib.stationary_kernels`.
 
-At a minimum the scaled Hessian H of `dualib.local` has eigenvalues in (0, 1], most of them near 1, so that some ten products
+At a minimum the scaled Hessian H of `dualib.curvature` has eigenvalues in (0, 1], most of them near 1, so that some ten products
 ``H step``, each shorter than a sweep, give what an elimination gives that is as long as 10 to 100 sweeps. In the place of
 ``zeta_t = sqrt(beta w_t) R_t^T dM_t`` stands ``m_t = sqrt(beta w_t) dM_t``, so that ``zeta_t = R_t^T m_t`` and inner products are
 ``<m, J m'>``: R_t, which need not be invertible, is not used. A step (n_t, 1 + k) has the scaled step of the weight first.

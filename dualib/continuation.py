@@ -1,7 +1,7 @@
 """Points of a branch of stationary solutions with their tangents, and steps from one to the next along beta.
 
 On a fixed set of atoms the stationary point z(beta) = (w, M) moves by the implicit ODE ``dz/dbeta = -H^-1 dg/dbeta`` (g the scaled
-gradient, H the Hessian of `local.Curvature`). The tangents of the last two points give a cubic, which predicts the next one, and
+gradient, H the Hessian of `curvature.Curvature`). The tangents of the last two points give a cubic, which predicts the next one, and
 Newton's method corrects it. Nothing here asks whether the branch is optimal.
 """
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dualib.ascent import log_c
 from dualib.distortions import IB, Array, DualIB
 from dualib.problem import Atoms, Problem, Sweep, join
-from dualib.search import Maxima, log_c
+from dualib.search import Maxima
 
 PROVABLE_N_Y = 4
 _MAX_CELLS = 400_000

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
     from dualib.problem import Problem
 
-_BLOCK = 512  # of pairs of sources, looked at by `dualib.search` at a time
+_BLOCK = 512  # of pairs of sources, looked at by `dualib.starts` at a time
 _CANDIDATES = 2000  # more of them are not compared with each other
 _REFINED = 64  # points of the search that Newton's method finishes
 _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked

@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from dualib.ascent import log_c
 from dualib.assemble import assemble
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import SAME, correct
+from dualib.curvature import size_of
 from dualib.jumps import NEAR_BIRTH, jump
-from dualib.local import polish, size_of
+from dualib.local import polish
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
 from dualib.results import Solution
-from dualib.search import Maxima, by_height, log_c
+from dualib.search import Maxima, by_height
 from dualib.solver import status_of, warn_unless_converged
 from dualib.threads import one_blas_thread
 from dualib.vanishing import Descent, Vanishing

@@ -1,6 +1,6 @@
 """The search for points where c exceeds 1, as compiled kernels for the distortions whose link is known here.
 
-The same equations as in `dualib.search`, for the IB and the dual IB; other distortions go the way of that module.
+The same equations as in `dualib.ascent` and `dualib.search`, for the IB and the dual IB; others go the way of these modules.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AT_REST = 1e-24  # squared natural distance of an ascent step
     few=MORE,
 )
 def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # type: ignore[no-untyped-def]
-    """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.search.log_c`."""
+    """Log c at points given by their means, and the weights over the sources of its ascent step; see `dualib.ascent.log_c`."""
     m, k = means.shape
     n = log_a.shape[0]
     v, b = np.empty((m, k)), np.empty(m)
@@ -148,7 +148,7 @@ def _step_up(kind, beta, u, ut, log_a, face, allowed, factor, means, v, q, value
     " boolean[:, ::1], boolean[:, ::1], int64)"
 )
 def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: ignore[no-untyped-def]
-    """Move points up log c: see `dualib.search.rise`. Returns the means and log c there."""
+    """Move points up log c: see `dualib.ascent.rise`. Returns the means and log c there."""
     m, k = means.shape
     n = log_a.shape[0]
     risen, reached = np.empty((m, k)), np.empty(m)

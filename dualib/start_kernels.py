@@ -1,6 +1,6 @@
 """The starts of the search for points where c exceeds 1, as a compiled kernel, for the distortions whose link is known here.
 
-The same points as of `dualib.search.starting_points` where no zero of p(y|x) matters.
+The same points as of `dualib.starts.starting_points` where no zero of p(y|x) matters.
 """
 
 from __future__ import annotations

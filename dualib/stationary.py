@@ -1,6 +1,6 @@
 """Newton's step to a stationary point, minimum or not, by a system of size n + n_t in place of n_t (1 + k).
 
-The Hessian of `dualib.local` couples the clusters only through the n sources. With ``P_t = Y_t (c_t - Y_t^T Y_t)^-1 Y_t^T`` the
+The Hessian of `dualib.curvature` couples the clusters only through the n sources. With ``P_t = Y_t (c_t - Y_t^T Y_t)^-1 Y_t^T`` the
 answer of cluster t's mean to a pull on its members, ``omega`` the scaled step of the weights and u = B step the step of log Z
 (scaled by sqrt(p(x))), eliminating the means from ``H step = -gradient`` leaves
 
@@ -135,7 +135,7 @@ class StationarySystem:
             return weights, np.zeros_like(means), np.zeros_like(pull), 0.0
         rest = pull - self._root_post * u
         inner, length = self._response.along(rest)
-        # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t, as in `dualib.local`
+        # R_t need not be invertible: the step of the mean as a combination of U[x] - M_t, as in `dualib.curvature`
         moved = self._root_q * (rest + inner) / (self._root_w * (self._state.c[:, None] + NUDGE))
         step = moved @ self._problem.U - moved.sum(axis=1, keepdims=True) * means
         return weights, step, inner, float(np.max(length / self._root_w[:, 0]))

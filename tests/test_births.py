@@ -6,13 +6,14 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
+from dualib.ascent import log_c
 from dualib.births import find_birth
 from dualib.branch import Branch
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Atoms, Problem, sweep
-from dualib.search import log_c, search
+from dualib.search import search
 
 
 def onset_in_fifty_digits(px, p, kind, s, beta):

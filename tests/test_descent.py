@@ -6,8 +6,9 @@ import pytest
 import dualib
 from dualib import JointDistribution
 from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
+from dualib.curvature import Curvature, slowest_rate
 from dualib.distortions import as_distortion
-from dualib.local import Curvature, polish, slowest_rate
+from dualib.local import polish
 from dualib.optimise import initial_atoms, optimise
 from dualib.problem import Atoms, Problem, descend, distance_matrix, identity_atoms, join, sweep, trivial_atoms
 
@@ -139,7 +140,7 @@ def test_a_descent_that_may_not_take_long_says_that_it_has_not_settled():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_hessian_applied_is_that_of_the_spectrum(kind):
-    """The direction against the dense solution of `local.Curvature`, which the rates are computed from."""
+    """The direction against the dense solution of `Curvature`, which the rates are computed from."""
     problem = random_problem(7, 10, 2, kind)
     beta = 6.0
     state = sweep(problem, beta, polish(problem, beta, initial_atoms(problem), tol=1e-12, max_iter=500).state.atoms)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dualib.local import _compress
+from dualib.curvature import _compress
 
 
 @pytest.mark.parametrize(("n", "k", "live"), [(6, 2, 6), (40, 10, 40), (10, 30, 10), (60, 30, 60), (60, 30, 12)])

@@ -8,10 +8,10 @@ import pytest
 import reference
 
 import dualib
+from dualib.ascent import log_c
 from dualib.distortions import as_distortion
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Problem, sweep
-from dualib.search import log_c
 
 KINDS = ("ib", "dualib")
 SIZES = ((2, 2), (3, 5), (5, 3), (7, 4), (12, 3), (4, 12), (8, 8), (12, 6), (6, 2), (10, 5))

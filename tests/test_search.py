@@ -6,12 +6,14 @@ from test_certify import random_problem
 
 import dualib
 from dualib import JointDistribution
+from dualib.ascent import log_c, rise
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
-from dualib.search import log_c, rise, search, starting_points
+from dualib.search import search
+from dualib.starts import starting_points
 
 
 def problem_of(seed, kind, n_x, n_y):

@@ -547,7 +547,8 @@ def test_without_newton_the_optimum_is_the_same(kind, monkeypatch):
     """Above the limit of Newton's method sweeps are accelerated by Anderson's, and nothing is known of their rate."""
     newton = dualib.solve(huang(), 4.0, kind)
     assert newton.rho < 1.0  # computed now, with Newton's matrix
-    monkeypatch.setattr("dualib.local.NEWTON_LIMIT", 0)
+    for module in ("local", "curvature"):
+        monkeypatch.setattr(f"dualib.{module}.NEWTON_LIMIT", 0)
     sweeps = dualib.solve(huang(), 4.0, kind)
     assert sweeps.objective == pytest.approx(newton.objective, abs=1e-10)
     assert sweeps.residual <= 1e-9

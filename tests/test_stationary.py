@@ -7,8 +7,8 @@ import dualib
 from dualib import JointDistribution
 from dualib.branch import Branch, find_loss
 from dualib.continuation import correct
+from dualib.curvature import Curvature
 from dualib.distortions import as_distortion
-from dualib.local import Curvature
 from dualib.newton_kernels import STEP
 from dualib.problem import Atoms, Problem, newton_steps, sweep
 from dualib.stationary import StationarySystem, moved_atoms, point_and_tangent, stationary_step
@@ -30,7 +30,7 @@ def near_optimum(kind, n_x, n_y, beta, off=1.02):
 @pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
 def test_the_step_solves_the_whole_newton_system(kind, n_x, n_y, beta, monkeypatch):
     """In the weights, whose part of the whole step needs no basis of the means; every direction is kept for it."""
-    monkeypatch.setattr("dualib.local._NEGLIGIBLE", 0.0)
+    monkeypatch.setattr("dualib.curvature._NEGLIGIBLE", 0.0)
     problem, state = near_optimum(kind, n_x, n_y, beta)
     curvature = Curvature(problem, state)
     whole = np.linalg.lstsq(curvature.dense(), -curvature.gradient.ravel(), rcond=1e-14)[0].reshape(curvature.gradient.shape)
@@ -45,7 +45,7 @@ def test_the_step_solves_the_whole_newton_system(kind, n_x, n_y, beta, monkeypat
 @pytest.mark.parametrize("damping", [0.0, 1e-3, 0.1, 1.0])
 @pytest.mark.parametrize(("kind", "n_x", "n_y", "beta"), CASES)
 def test_a_damped_step_of_the_kernel_solves_the_damped_system(kind, n_x, n_y, beta, damping, monkeypatch):
-    monkeypatch.setattr("dualib.local._NEGLIGIBLE", 0.0)
+    monkeypatch.setattr("dualib.curvature._NEGLIGIBLE", 0.0)
     problem, state = near_optimum(kind, n_x, n_y, beta)
     curvature = Curvature(problem, state)
     system = curvature.dense() + damping * np.eye(curvature.size)
