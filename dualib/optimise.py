@@ -23,6 +23,7 @@ from dualib.weights import fewest_atoms, reweight
 
 MAX_ROUNDS = 40
 _HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search
+_ROUNDING = 1e-12  # the objective may rise by this much, relative, on fewer atoms
 _GLANCE = 0.2  # the effort of such a search
 _CAN_RISE = -0.1  # log c below this stays below 0 over a step of 2e-7 in log beta, for beta d up to 1e5
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
@@ -233,9 +234,12 @@ def _coarse(problem: Problem, beta: float, atoms: Atoms, sweeps: int) -> tuple[A
 
 
 def _slim(problem: Problem, state: Sweep) -> Sweep:
-    """The same optimum on no more atoms than sources."""
+    """The same optimum on no more atoms than sources; as it is where that would lose the cluster of an x too rare to be noticed."""
     fewer = fewest_atoms(problem, state.atoms, state.beta)
-    return sort_atoms(problem, state if fewer is state.atoms else sweep(problem, state.beta, fewer))
+    if fewer is not state.atoms:
+        slimmed = sweep(problem, state.beta, fewer)
+        state = slimmed if slimmed.objective <= state.objective + _ROUNDING * (1.0 + abs(state.objective)) else state
+    return sort_atoms(problem, state)
 
 
 def sort_atoms(problem: Problem, state: Sweep) -> Sweep:

@@ -9,6 +9,7 @@ from dualib.distortions import Array, Mask
 from dualib.problem import Atoms, Problem
 
 _SLIGHT, _REVIVALS = 1e-9, 3
+_FAINT = 1e-100
 _LEAST = 1e-300  # Z of a rare x, whose only cluster within reach may lose its weight: the inverse must not overflow
 
 
@@ -28,7 +29,8 @@ def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, new
         w = w * (likelihood @ (problem.px / (w @ likelihood)))
     keep = _kept(terms, w)
     likelihood = np.exp(terms[keep] - terms[keep].max(axis=0))  # anew: a rare x may have lost the atom that was its nearest
-    atoms, w = atoms.pick(keep), w[keep] / w[keep].sum()
+    atoms, w = atoms.pick(keep), np.maximum(w[keep], _FAINT)  # that nearest atom may have had no weight left at all
+    w /= w.sum()
     root = np.sqrt(problem.px)
     value = -problem.px @ np.log(w @ likelihood)
     for _ in range(newton):
