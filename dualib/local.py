@@ -24,7 +24,7 @@ _NEAR = 0.05  # residual at which Newton's method then takes over
 _SOME, _LEAST_FALL = 20, 0.7  # ... or where so many sweeps do not lower it to this part
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
-_DESCENT, _DESCENTS = 150, 4  # sweeps and products of one descent, and how many are tried
+_DESCENT = 300  # sweeps and products of a descent, after which the steps here do better: in a flat valley
 _PATIENCE = 30
 _GLANCE = 5  # steps after which a hasty polish judges
 _AT_REST = 1e-5  # residual below which it goes on to the end
@@ -82,21 +82,13 @@ def polish(problem: Problem, beta: float, atoms: Atoms, *, tol: float, max_iter:
 
 
 def _descended(problem: Problem, state: Sweep, tol: float, max_iter: int) -> tuple[Sweep, int, bool]:
-    """A descent by conjugate gradients for as long as that is likely to end; also what it took, and whether it settled."""
-    n_iter = 1
-    for _ in range(_DESCENTS):
-        if state.residual <= tol:
-            return state, n_iter, True
-        if n_iter >= max_iter:
-            break
-        most = min(_DESCENT, max_iter - n_iter)
-        settled, atoms, taken = descend(problem, state.beta, state.atoms, goal=tol, most=most)
-        n_iter += taken
-        tidied = tidy(problem, state.beta, atoms)
-        state = sweep(problem, state.beta, tidied)
-        if settled and len(tidied) == len(atoms):
-            return state, n_iter, True
-    return state, n_iter, False
+    """A descent by conjugate gradients, for as long as that is likely to end; also what it took, and whether it settled."""
+    most = min(_DESCENT, max_iter - 1)
+    if state.residual <= tol or most <= 0:
+        return state, 1, state.residual <= tol
+    settled, atoms, taken = descend(problem, state.beta, state.atoms, goal=tol, most=most)
+    tidied = tidy(problem, state.beta, atoms)
+    return sweep(problem, state.beta, tidied), 1 + taken, settled and len(tidied) == len(atoms)
 
 
 def _worth_newton(size: int, state: Sweep, trail: deque[tuple[float, float]]) -> bool:
