@@ -141,6 +141,12 @@ def test_a_gaussian_on_a_hundred_points(kind, beta):
     assert solution.objective == pytest.approx(closed_forms.gaussian_ib(0.8, beta, kind).objective, abs=2e-3)
 
 
+def test_a_flat_valley_is_left_at_the_default_tolerance():
+    """There a descent by conjugate gradients creeps along with a residual of 1e-9; the damped steps after it end."""
+    solution = dualib.solve(datasets.gaussian(100, 0.8), 7.0, "dualib")  # a ConvergenceWarning is an error
+    assert solution.converged and solution.residual <= 1e-9 and solution.gap <= 1e-9
+
+
 @pytest.mark.parametrize("e", [0.05, 0.1, 0.25, 0.4])
 @pytest.mark.parametrize("ratio", [1 - 1e-4, 1 + 1e-4])
 @pytest.mark.parametrize("kind", KINDS)
