@@ -15,13 +15,13 @@ import numpy as np
 from dualib.jit import helper
 from dualib.kernels import total
 from dualib.linear_kernels import inner, product
+from dualib.stationary_kernels import TINY
 
 _SLIGHT = 1e-10  # p(t|x) that counts for nothing
 _FILLED, _LARGE = (
     0.1,
     50**3,
 )  # part of the pairs that count, and products in all, from which loops over these pay beside matrices
-_TINY = 1e-300
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
 
@@ -181,7 +181,7 @@ def _push(kind, means, v, face, step, pushed):  # type: ignore[no-untyped-def]
         row[0] = line[0]
         if kind == 0:
             for y in range(k):
-                row[1 + y] = line[1 + y] / max(mean[y], _TINY)
+                row[1 + y] = line[1 + y] / max(mean[y], TINY)
         else:
             centre = inner(own, line[1:])
             for y in range(k):
