@@ -18,15 +18,13 @@ from dualib.linear_kernels import inner, product
 from dualib.stationary_kernels import TINY
 
 _SLIGHT = 1e-10  # p(t|x) that counts for nothing
-_FILLED, _LARGE = (
-    0.1,
-    50**3,
-)  # part of the pairs that count, and products in all, from which loops over these pay beside matrices
+_FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices
+_LARGE = 50**3  # multiplications of such a product, below which they never are
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
 
 @helper
-def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient, part, most):  # type: ignore[no-untyped-def]
+def conjugate(kind, beta, u, ut, means, v, face, pairs, c, weights, gradient, part, most):  # type: ignore[no-untyped-def]
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
     Parameters
@@ -49,7 +47,7 @@ def conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient
     """
     n_t, k = means.shape
     step, pushed_step = np.zeros((n_t, 1 + k)), np.zeros((n_t, 1 + k))
-    rest, pushed, bent, along = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k)), np.empty(px.shape[0])
+    rest, pushed, bent, along = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k)), np.empty(ut.shape[1])
     _push(kind, means, v, face, rest, pushed)
     way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed), 0
     end = part * part * length
@@ -93,15 +91,12 @@ def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def
     and the features are blocks (k, count) of ``sqrt(beta) (U - M_t)``, one after the other.
     """
     n_t, n = post.shape
-    source, start, number = np.empty(n_t * n, np.int64), np.empty(n_t + 1, np.int64), 0
-    for t in range(n_t):
-        start[t] = number
-        for x in range(n):
-            if post[t, x] > _SLIGHT:
-                source[number] = x
-                number += 1
-    start[n_t] = number
-    if number > _FILLED * n * n_t or n * n_t * means.shape[1] < _LARGE:
+    number, large = 0, n * n_t * means.shape[1] >= _LARGE
+    if large:
+        for t in range(n_t):
+            for x in range(n):
+                number += int(post[t, x] > _SLIGHT)
+    if not large or number > _FILLED * n * n_t:
         s, q, root_px = np.empty((n_t, n)), np.empty((n_t, n)), np.sqrt(px)
         for t in range(n_t):
             inverse = 1.0 / weights[t]
@@ -109,8 +104,15 @@ def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def
             for x in range(n):
                 s[t, x] = post[t, x] * root_px[x] * root
                 q[t, x] = post[t, x] * px[x] * inverse
-        return source[:0].copy(), start[:0].copy(), np.empty(0), s.reshape(n_t * n), q.reshape(n_t * n)
-    source = source[:number].copy()
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), s.reshape(n_t * n), q.reshape(n_t * n)
+    source, start, number = np.empty(number, np.int64), np.empty(n_t + 1, np.int64), 0
+    for t in range(n_t):
+        start[t] = number
+        for x in range(n):
+            if post[t, x] > _SLIGHT:
+                source[number] = x
+                number += 1
+    start[n_t] = number
     return source, start, *_lifted(beta, px, ut, weights, means, post, source, start)
 
 

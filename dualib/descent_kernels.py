@@ -96,7 +96,7 @@ def _direction(kind, beta, px, u, ut, residual, goal, weights, means, v, face, p
     gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
     pairs = pairs_of(beta, px, ut, weights, means, post)
     part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), _HURRIED if residual > _NEAR else _PATIENT
-    steps, longest, products = conjugate(kind, beta, px, u, ut, means, v, face, pairs, c, weights, gradient, part, most)
+    steps, longest, products = conjugate(kind, beta, u, ut, means, v, face, pairs, c, weights, gradient, part, most)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
     return steps, shrink, _reach(weights, steps), products
 

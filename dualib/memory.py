@@ -29,17 +29,19 @@ _REFINED = 64  # points of the search that Newton's method finishes
 _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
 
 
+def _pairs(n: int) -> int:
+    return min(_BLOCK, n * (n - 1) // 2)
+
+
 def least_memory(n: int, k: int, n_y: int) -> int:
     """Bytes that a certified solve of n distinct sources with k features and n_y outcomes takes at least."""
-    pairs = min(_BLOCK, n * (n - 1) // 2)
-    return 8 * (2 * pairs * k + 6 * n * n + 3 * n * n_y)
+    return 8 * (2 * _pairs(n) * k + 6 * n * n + 3 * n * n_y)
 
 
 def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
     """Bytes that it takes at most, about, where the solution and its starts have up to n_t clusters."""
     candidates = min(_CANDIDATES, 5 * n)
-    pairs = min(_BLOCK, n * (n - 1) // 2)
-    search = 2 * pairs * n + 3 * n * n + 2 * candidates * candidates + _REFINED * k * (n + k)
+    search = 2 * _pairs(n) * n + 3 * n * n + 2 * candidates * candidates + _REFINED * k * (n + k)
     return least_memory(n, k, n_y) + 8 * (search + 3 * n_t * n * (1 + min(n, k)))
 
 

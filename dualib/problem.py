@@ -27,7 +27,6 @@ _FEW_FEATURES, _AT_ONCE = (
     32,
     2_000_000,
 )  # features, and numbers in all, up to which the stability of all atoms is computed at once
-_ROUNDING, _ROUGHLY = 1e-22, 1e-10  # change of a stability that counts for nothing; ... beside the floor from which it matters
 _NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
 _KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
 NEGLIGIBLE = (
@@ -234,13 +233,13 @@ class Problem:
     def stability(self, atoms: Atoms, members: Array, floor: float = 0.0) -> Array:
         """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1.
 
-        Where it is below `floor` it may be given as a larger number below `floor`, and above it to 7 digits, which is cheaper.
+        Where it is below `floor` it may be given as a larger number below `floor`, which is cheaper.
         """
         k = self.U.shape[1]
         if self.known is not None and k <= self.n:
             _, means, face, _ = self.for_kernels(atoms)
-            spreads, slight = np.empty((len(atoms), k, k)), _ROUNDING if floor == 0.0 else _ROUGHLY * floor
-            spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), slight, floor, spreads)
+            spreads = np.empty((len(atoms), k, k))
+            spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), floor, spreads)
             found = np.sqrt(np.einsum("tij,tij->t", spreads, spreads))
             large = found >= floor
             found[large] = np.linalg.eigvalsh(spreads[large])[:, -1]

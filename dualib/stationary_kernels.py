@@ -21,6 +21,10 @@ _DENSE = 64**3  # numbers multiplied, above those of any interpreted call, from 
 _FILLED = 0.4  # ... part of the pairs that must matter
 _TOGETHER = 100  # columns of a matrix product, so that it stays in the cache
 _STRIP = 32  # ... and its rows
+_ROUNDING, _ROUGHLY = 1e-22, 1e-10  # what a source may add to a spread unnoticed; ... beside the floor from which it matters
+_VARIED = (
+    1e-6  # over p(x|t), least: a source adds at most 1 / min p(y|t) times that to a spread of the IB, or (log p)^2 of the dual
+)
 
 
 @helper
@@ -104,47 +108,57 @@ def _rows(kind, beta, px, ut, weights, means, v, face, post, c, rows, solved, so
 
 
 @kernel(
-    "void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64, float64,"
-    " float64[:, :, ::1])"
+    "void(int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64, float64[:, :, ::1])"
 )
-def spreads_known(kind, ut, means, v, face, members, slight, floor, spreads):  # type: ignore[no-untyped-def]
+def spreads_known(kind, ut, means, v, face, members, floor, spreads):  # type: ignore[no-untyped-def]
     """``R_t^T Cov_t(U) R_t`` of each cluster, where R R^T = J, into `spreads` (n_t, k, k); members (n_t, n) are p(x|t).
 
-    Sources are left out that would change it by about `slight` or less, each. Of a matrix whose trace is below `floor` only that is
-    given, as its first number, all others 0.
+    Of a matrix whose trace is below `floor` only a bound on that is given, as its first number, all others 0.
     """
     n_t, k = means.shape
     n = members.shape[1]
-    source, root_q, centre = np.empty(n, np.int64), np.empty(n), np.empty(n)
     for t in range(n_t):
-        count, least = 0, slight
-        if kind == 0:  # of the IB a source adds no more than p(x|t) over the smallest p(y|t)
+        own, unit = face[t] if face.shape[0] > 0 else face.reshape(face.size), _VARIED
+        if kind == 0:
+            unit = 1.0
             for y in range(k):
-                if face.shape[0] == 0 or face[t, y]:
-                    least = min(least, slight * means[t, y])
-        for x in range(n):
-            if members[t, x] > least:
-                source[count], root_q[count], centre[count] = x, np.sqrt(members[t, x]), 0.0
-                count += 1
-        rows = np.empty((k, count))
-        for y in range(k):
-            row, line, mean = rows[y], ut[y], means[t, y]
+                if own.shape[0] == 0 or own[y]:
+                    unit = min(unit, means[t, y])
+        if floor > 0.0:
+            rows = _spread(kind, ut, means[t], v[t], own, members[t], _ROUGHLY * floor * unit).reshape(-1)
+            bound = inner(rows, rows) + n * _ROUGHLY * floor
+            if bound < floor:
+                spreads[t] = 0.0
+                spreads[t, 0, 0] = bound
+                continue
+        rows = _spread(kind, ut, means[t], v[t], own, members[t], _ROUNDING * unit)
+        spreads[t] = across(rows, rows)
+
+
+@helper
+def _spread(kind, ut, mean, v, face, members, least):  # type: ignore[no-untyped-def]
+    """The sources of one cluster with more than `least` of it, (k, count): their spread is this times its transpose."""
+    k, n = ut.shape
+    source, count = np.empty(n, np.int64), 0
+    for x in range(n):
+        if members[x] > least:
+            source[count] = x
+            count += 1
+    rows, root_q, centre = np.empty((k, count)), np.empty(count), np.zeros(count)
+    for i in range(count):
+        root_q[i] = np.sqrt(members[source[i]])
+    for y in range(k):
+        row, line = rows[y], ut[y]
+        for i in range(count):
+            row[i] = line[source[i]] - mean[y]
+        if kind == 1:
             for i in range(count):
-                row[i] = line[source[i]] - mean
-            if kind == 1:
-                for i in range(count):
-                    centre[i] += v[t, y] * row[i]
-        for y in range(k):
-            row, root = rows[y], _root(kind, means[t, y], v[t, y], face.shape[0] == 0 or face[t, y])
-            for i in range(count):
-                row[i] = (row[i] - centre[i]) * root * root_q[i]
-        flat = rows.reshape(k * count)
-        trace = inner(flat, flat)
-        if trace < floor:
-            spreads[t] = 0.0
-            spreads[t, 0, 0] = trace
-        else:
-            spreads[t] = across(rows, rows)
+                centre[i] += v[y] * row[i]
+    for y in range(k):
+        row, root = rows[y], _root(kind, mean[y], v[y], face.shape[0] == 0 or face[y])
+        for i in range(count):
+            row[i] = (row[i] - centre[i]) * root * root_q[i]
+    return rows
 
 
 @helper

@@ -33,7 +33,6 @@ def direction(problem, state, part, most):
     arguments = (
         problem.known,
         state.beta,
-        problem.px,
         problem.U,
         problem.UT,
         means,

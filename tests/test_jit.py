@@ -144,7 +144,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
             *(1e-12, 60),
         ),
-        "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, 1e-3, 0.1, np.empty((n_t, k, k))),
+        "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, 0.1, np.empty((n_t, k, k))),
         "ascend_known": (
             *(kind, beta, problem.U, problem.UT, log_a, means, face, allowed),
             *(means[:1] + 0.01, rng.random((1, k)), face[:1], np.full(1, 1e-3), 2, 3, 1e-4),
