@@ -10,8 +10,8 @@ import numpy as np
 
 from dualib.curvature import slowest_rate
 from dualib.distortions import Array
-from dualib.information import mutual_information_of
 from dualib.joint import JointDistribution
+from dualib.kernels import informations
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, expected_distortion
 from dualib.results import Solution, Status
@@ -26,30 +26,29 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
         return assemble_sparse(problem, outcome, status)
     state, joint = outcome.state, problem.joint
     encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
-    weights = joint.px @ encoder
-    atoms = Atoms(weights, state.new.means, state.atoms.face)
-    rate = mutual_information_of(joint.px[:, None] * encoder)
-    distortion = expected_distortion(problem, atoms, state.posterior)
+    decoder = problem.decoder(state.new)
+    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
+    arrays = (np.require(array, np.float64, ["C", "W"]) for array in (joint.px, pxy, encoder, decoder))
+    weights, rate, relevance, decoder_information = informations(*arrays)
+    distortion = expected_distortion(problem, state.new, state.posterior)
     objective = rate + state.beta * distortion
-    decoder = problem.decoder(atoms)
-    rho: Any = functools.cache(functools.partial(_rho, joint, problem, state))  # deferred: dear, and seldom asked for
+    rho: Any = functools.cache(lambda: _rho(joint, problem, state))  # deferred: dear, and seldom asked for
     error_bound: Any = lambda: _error_bound(state.residual, rho())  # noqa: E731
     stability: Any = lambda: _stability(problem, state.atoms, state.beta, state.posterior)  # noqa: E731
-    gap = max(0.0, outcome.gap + objective - state.objective) if np.isfinite(outcome.gap) else np.inf
-    pty = encoder.T @ (joint.pxy if not joint.is_sparse else joint.pxy.toarray())
+    gap = max(0.0, outcome.gap + objective - state.objective) if math.isfinite(outcome.gap) else math.inf
     return Solution(
         joint=joint,
         distortion=problem.distortion,
         beta=state.beta,
         encoder=encoder,
         weights=weights,
-        means=atoms.means,
+        means=state.new.means,
         decoder=decoder,
         objective=objective,
         rate=rate,
-        relevance=mutual_information_of(pty / pty.sum()),
+        relevance=relevance,
         expected_distortion=distortion,
-        decoder_information=_decoder_information(weights, decoder),
+        decoder_information=decoder_information,
         gap=gap,
         certificate=outcome.certificate,
         status=status,
@@ -92,11 +91,6 @@ def _error_bound(residual: float, rho: float) -> float:
     if rho < 1.0:
         return residual / (1.0 - rho)
     return 0.0 if residual == 0.0 else math.inf
-
-
-def _decoder_information(weights: Array, decoder: Array) -> float:
-    claimed = weights[:, None] * decoder
-    return mutual_information_of(claimed / claimed.sum())
 
 
 @one_blas_thread

@@ -64,6 +64,7 @@ Rounding
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from itertools import permutations
@@ -78,6 +79,7 @@ from dualib.jit import python_only
 
 MAX_N_Y = 4
 _DUAL, _IB = 0, 1
+_NONE = np.empty((0, 1, 1))
 _TRIAL = 200  # cells looked at by interpreted code before it is compiled
 _GRID = 4096.0  # the corners of the box are multiples of 1/4096, so that halving them stays exact in floating point
 
@@ -154,12 +156,12 @@ def prove(
     a = np.asarray(log_a, dtype=np.float64)
     if a.shape != rows.p.shape[:1]:
         raise ValueError(f"log_a must have shape ({len(rows.p)},), one entry per row of py_x, not {a.shape}")
-    if not (a < np.inf).all():
+    if not a.max() < np.inf:
         raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
-    live = a > -np.inf
-    if not live.any():
-        raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
-    if not live.all():
+    if not a.min() > -np.inf:
+        live = a > -np.inf
+        if not live.any():
+            raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
         a, rows = a[live], Rows(rows.p[live])
     starts = rows.p[:0] if points is None else _distributions("points", points, rows.n_y)
     problem = _Search(a, rows, starts, _positive("beta", beta), _positive("tol", tol), float(lower), max_cells)
@@ -215,6 +217,20 @@ class Rows:
         self.support = _as_bits(self.p > 0.0)
         self._within: dict[int, _Within] = {}
 
+    @functools.cached_property
+    def closed(self) -> tuple[npt.NDArray[np.int64], list[tuple[int, Any, npt.NDArray[np.intp], Array]]]:
+        """For each face the largest one with the same states, and those: face, states, columns and log p of both."""
+        largest = np.zeros(1 << self.n_y, dtype=np.int64)  # 0: no state
+        closed = []
+        for face in range(1, 1 << self.n_y):
+            members = (self.support & face) == face
+            if members.any():
+                largest[face] = np.bitwise_and.reduce(self.support[members])
+        for face in dict.fromkeys(largest[largest > 0].tolist()):
+            members, columns = (self.support & face) == face, _columns(face, self.n_y)
+            closed.append((face, members, columns, np.log(self.p[np.ix_(members, columns)])))
+        return largest, closed
+
     def within(self, face: int) -> _Within:
         """The rows whose support is within a face."""
         if face not in self._within:
@@ -227,7 +243,7 @@ class _Within:
     """The rows with their support in a face: which they are, the face they fill, and their coordinates for the IB.
 
     `p` are their columns on that face, the one that is largest at its least put last; `low` and `high` the extremes over the rows of
-    ``log(p_y / p_k)``, k the last.
+    ``log(p_y / p_k)``, k the last, and `roots` the cells of that box.
     """
 
     members: npt.NDArray[np.bool_]
@@ -238,6 +254,7 @@ class _Within:
     negentropy: Array
     low: Array
     high: Array
+    roots: Array
 
     @classmethod
     def of(cls, rows: Rows, face: int) -> _Within:
@@ -254,7 +271,15 @@ class _Within:
                 ratio = np.log(p[both, y]) - np.log(p[both, -1])
                 low[y], high[y] = ratio.min(), ratio.max()
         one_support = bool((rows.support[members] == face).all())
-        return cls(members, face, one_support, columns, p, negentropy, low, high)
+        roots = _kuhn(*_ratio_box(low, high, np.inf, 1.0)[:2]) if np.isfinite(low).all() and np.isfinite(high).all() else _NONE
+        return cls(members, face, one_support, columns, p, negentropy, low, high, roots)
+
+    def box(self, longest: float, beta: float) -> tuple[Array, float]:
+        """The root cells, cut at ratios of exp(longest), and what that may cost log c."""
+        if len(self.roots) and self.high.max(initial=0.0) <= longest and self.low.min(initial=0.0) >= -longest:
+            return self.roots, 0.0
+        low, high, loss = _ratio_box(self.low, self.high, longest, beta)
+        return _kuhn(low, high), loss
 
 
 class _Search:
@@ -271,18 +296,9 @@ class _Search:
 
     def dual(self) -> None:
         """Search every face that is the largest one for its set of states."""
-        closure: dict[int, list[int]] = {}
-        point_bits = _as_bits(self.points > 0.0)
-        owner = np.full(len(self.points), 0)
-        for face in range(1, 1 << self.n_y):
-            members = (self.support & face) == face
-            if members.any():
-                largest = int(np.bitwise_and.reduce(self.support[members]))
-                owner[point_bits == face] = largest
-                closure.setdefault(largest, []).append(face)
-        for face in closure:
-            members, columns = (self.support & face) == face, _columns(face, self.n_y)
-            log_p = np.log(self.py_x[np.ix_(members, columns)])
+        largest, closed = self.rows.closed
+        owner = largest[_as_bits(self.points > 0.0)]
+        for face, members, columns, log_p in closed:
             log_a = self.log_a[members]
             starts = self.points[owner == face][:, columns]
             self._run(_DUAL, columns, log_a, np.abs(log_a), self.beta * log_p, np.eye(len(columns))[None], starts, [], 0.0)
@@ -309,16 +325,17 @@ class _Search:
                     self._ib_face(part)
         log_a = self.log_a[members]
         longest = max(math.log(100.0 * self.beta * len(columns) / self.tol), 4.0)
-        low, high, loss = _ratio_box(within.low, within.high, longest, self.beta)
-        inside = (_as_bits(self.points > 0.0) & ~face) == 0
-        starts = np.log(np.maximum(self.points[inside][:, columns], math.exp(-longest)))
+        roots, loss = within.box(longest, self.beta)
+        everywhere = face == (1 << self.n_y) - 1
+        points = self.points if everywhere else self.points[(_as_bits(self.points > 0.0) & ~face) == 0]
+        starts = np.log(np.maximum(points[:, columns], math.exp(-longest)))
         self._run(
             _IB,
             columns,
             log_a - self.beta * within.negentropy,
             np.abs(log_a) - self.beta * within.negentropy,
             self.beta * p,
-            _kuhn(low, high),
+            roots,
             starts - starts[:, -1:],
             [(np.isin(columns, _columns(mask, self.n_y)).astype(np.float64), ratio) for mask, ratio in slabs],
             loss,
@@ -347,8 +364,8 @@ class _Search:
             kind,
             np.ascontiguousarray(roots),
             np.ascontiguousarray(starts),
-            np.array([mask for mask, _ in slabs]).reshape(len(slabs), k),
-            np.array([ratio for _, ratio in slabs]),
+            np.array([mask for mask, _ in slabs]).reshape(len(slabs), k) if slabs else np.empty((0, k)),
+            np.array([ratio for _, ratio in slabs]) if slabs else np.empty(0),
             max(self.lower, self.best),
             0.98 * self.tol,
         )

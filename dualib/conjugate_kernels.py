@@ -13,18 +13,17 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper
-from dualib.kernels import total
-from dualib.linear_kernels import inner, product
+from dualib.linear_kernels import applied, inner, multiply
 from dualib.stationary_kernels import TINY
 
-_SLIGHT = 1e-10  # p(t|x) that counts for nothing
+_SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
 _FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices
 _LARGE = 50**3  # multiplications of such a product, below which they never are
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
 
 @helper
-def conjugate(kind, beta, u, ut, means, v, face, pairs, c, weights, gradient, part, most):  # type: ignore[no-untyped-def]
+def conjugate(kind, beta, ut, means, v, face, pairs, c, weights, gradient, part, most):  # type: ignore[no-untyped-def]
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
     Parameters
@@ -47,12 +46,13 @@ def conjugate(kind, beta, u, ut, means, v, face, pairs, c, weights, gradient, pa
     """
     n_t, k = means.shape
     step, pushed_step = np.zeros((n_t, 1 + k)), np.zeros((n_t, 1 + k))
-    rest, pushed, bent, along = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k)), np.empty(ut.shape[1])
+    rest, pushed, bent = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k))
+    room = _room(beta, ut, n_t, pairs[1].shape[0] > 0)
     _push(kind, means, v, face, rest, pushed)
     way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed), 0
     end = part * part * length
     while length > end and taken < most:
-        _bend(beta, u, ut, means, pairs, c, way, ahead, along, bent)
+        _bend(beta, means, pairs, c, way, ahead, room, bent)
         curvature, taken = _inner(ahead, bent), taken + 1
         if not curvature > 0.0:
             if taken == 1:
@@ -84,7 +84,7 @@ def scaled_gradient(beta, weights, means, moved_weights, moved_means):  # type: 
 
 
 @helper
-def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def]
+def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-untyped-def]
     """The pairs that count: (source, start, features, s, q), the first three empty where all do.
 
     Those of cluster t are start[t] to start[t + 1], each belonging to a source; ``s = p(t|x) sqrt(p(x) / w_t)``, ``q = p(x|t)``,
@@ -92,10 +92,11 @@ def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def
     """
     n_t, n = post.shape
     number, large = 0, n * n_t * means.shape[1] >= _LARGE
+    slight = min(max(_SLIGHT * residual, _SLIGHTEST), _MOST_SLIGHT)
     if large:
         for t in range(n_t):
             for x in range(n):
-                number += int(post[t, x] > _SLIGHT)
+                number += int(post[t, x] > slight)
     if not large or number > _FILLED * n * n_t:
         s, q, root_px = np.empty((n_t, n)), np.empty((n_t, n)), np.sqrt(px)
         for t in range(n_t):
@@ -109,7 +110,7 @@ def pairs_of(beta, px, ut, weights, means, post):  # type: ignore[no-untyped-def
     for t in range(n_t):
         start[t] = number
         for x in range(n):
-            if post[t, x] > _SLIGHT:
+            if post[t, x] > slight:
                 source[number] = x
                 number += 1
     start[n_t] = number
@@ -194,14 +195,34 @@ def _push(kind, means, v, face, step, pushed):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _bend(beta, u, ut, means, pairs, c, step, pushed, along, bent):  # type: ignore[no-untyped-def]
-    """H step into `bent`; `along` (n,) is scratch: B step, the scaled step of log Z."""
+def _room(beta, ut, n_t, few):  # type: ignore[no-untyped-def]
+    """What products with H need besides: a number per source and per pair, and for all pairs the features sqrt(beta) [U, 1].
+
+    Their last column makes the products of matrices in `_bend_all` centre the features, and sum.
+    """
+    k, n = ut.shape
+    if few:
+        nothing = np.empty((0, 0))
+        return np.empty(n), nothing, nothing, nothing, nothing, nothing
+    features_t, root_beta = np.empty((1 + k, n)), np.sqrt(beta)
+    for y in range(k):
+        row, line = features_t[y], ut[y]
+        for x in range(n):
+            row[x] = root_beta * line[x]
+    features_t[k] = root_beta
+    features = np.ascontiguousarray(features_t.T)
+    return np.empty(n), features_t, features, np.empty((n_t, 1 + k)), np.empty((n_t, n)), np.empty((n_t, 1 + k))
+
+
+@helper
+def _bend(beta, means, pairs, c, step, pushed, room, bent):  # type: ignore[no-untyped-def]
+    """H step into `bent`; the first of `room` is B step, the scaled step of log Z."""
     source, start, features, s, q = pairs
     if start.shape[0] == 0:
-        _bend_all(beta, u, ut, means, s, q, c, step, pushed, along, bent)
+        _bend_all(means, s, q, c, step, pushed, room, bent)
         return
     n_t, k = means.shape
-    moved = np.zeros(s.shape[0])
+    along, moved = room[0], np.zeros(s.shape[0])
     along[:] = 0.0
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
@@ -226,29 +247,32 @@ def _bend(beta, u, ut, means, pairs, c, step, pushed, along, bent):  # type: ign
 
 
 @helper
-def _bend_all(beta, u, ut, means, s, q, c, step, pushed, along, bent):  # type: ignore[no-untyped-def]
+def _bend_all(means, s, q, c, step, pushed, room, bent):  # type: ignore[no-untyped-def]
     """The same by products of matrices."""
+    along, features_t, features, centred, moved, gathered = room
     n_t, k = means.shape
     n = along.shape[0]
-    root_beta, scaled = np.sqrt(beta), np.empty((n_t, k))
     for t in range(n_t):
+        shift = 0.0
         for y in range(k):
-            scaled[t, y] = root_beta * pushed[t, 1 + y]
-    moved = product(scaled, ut)
+            part_of = pushed[t, 1 + y]
+            centred[t, y] = part_of
+            shift -= part_of * means[t, y]
+        centred[t, k] = shift
+    multiply(centred, features_t, moved)
     along[:] = 0.0
     for t in range(n_t):
-        line, own, shift, omega = moved[t], s[t * n : (t + 1) * n], inner(scaled[t], means[t]), step[t, 0]
+        line, own, omega = moved[t], s[t * n : (t + 1) * n], step[t, 0]
         for x in range(n):
-            line[x] -= shift
             along[x] += own[x] * (omega + line[x])
-    totals = np.empty(n_t)
+    pull = applied(s.reshape((n_t, n)), along)
     for t in range(n_t):
         line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]
-        bent[t, 0] = inner(own, along)
+        bent[t, 0] = pull[t]
         for x in range(n):
             line[x] = own[x] * along[x] - part[x] * line[x]
-        totals[t] = total(line)
-    gathered = product(moved, u)
+    multiply(moved, features, gathered)
     for t in range(n_t):
+        row, mean, line = gathered[t], means[t], bent[t]
         for y in range(k):
-            bent[t, 1 + y] = c[t] * step[t, 1 + y] + root_beta * (gathered[t, y] - totals[t] * means[t, y])
+            line[1 + y] = c[t] * step[t, 1 + y] + row[y] - row[k] * mean[y]

@@ -24,9 +24,9 @@ _TRIALS, _SHORTER = 3, 0.25
 
 @kernel(
     "Tuple((boolean, float64[::1], float64[:, ::1], int64[::1], int64))(int64, float64, float64[::1], float64[:, ::1],"
-    " float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64, int64)"
+    " float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64, int64)"
 )
-def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goal, most):  # type: ignore[no-untyped-def]
+def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, most):  # type: ignore[no-untyped-def]
     """Lower the objective to a local minimum on these atoms, without those that lose their weight on the way.
 
     Parameters
@@ -57,7 +57,7 @@ def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goa
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
         if trials > 0:
             arrays = (weights, means, v, face, post, c, to_weights, to_means)
-            steps, shrink, reach, products = _direction(kind, beta, px, u, ut, residual, goal, *arrays)
+            steps, shrink, reach, products = _direction(kind, beta, px, ut, residual, goal, *arrays)
             taken += products
         for trial in range(trials + 1):
             if trial < trials:
@@ -91,12 +91,12 @@ def descend_known(kind, beta, px, u, pxu, ut, weights, means, face, allowed, goa
 
 
 @helper
-def _direction(kind, beta, px, u, ut, residual, goal, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
+def _direction(kind, beta, px, ut, residual, goal, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
     """Newton's scaled steps, the part of them to go, the part at which a weight comes to 0, and the products they took."""
     gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
-    pairs = pairs_of(beta, px, ut, weights, means, post)
+    pairs = pairs_of(beta, px, ut, weights, means, post, residual)
     part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), _HURRIED if residual > _NEAR else _PATIENT
-    steps, longest, products = conjugate(kind, beta, u, ut, means, v, face, pairs, c, weights, gradient, part, most)
+    steps, longest, products = conjugate(kind, beta, ut, means, v, face, pairs, c, weights, gradient, part, most)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
     return steps, shrink, _reach(weights, steps), products
 

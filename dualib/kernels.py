@@ -256,6 +256,39 @@ def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[
                         out[i, j] = np.inf
 
 
+@kernel("Tuple((float64[::1], float64, float64, float64))(float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])")
+def informations(px, pxy, encoder, decoder):  # type: ignore[no-untyped-def]
+    """p(t) of an encoder p(t|x), then I(X;T), I(T;Y), and the information that a decoder p(y|t) claims, in nats."""
+    n_x, n_t = encoder.shape
+    joint, reached, weights = np.empty((n_x, n_t)), product(np.ascontiguousarray(encoder.T), pxy), np.zeros(n_t)
+    for x in range(n_x):
+        for t in range(n_t):
+            joint[x, t] = px[x] * encoder[x, t]
+            weights[t] += joint[x, t]
+    claimed = np.empty(decoder.shape)
+    for t in range(n_t):
+        for y in range(decoder.shape[1]):
+            claimed[t, y] = weights[t] * decoder[t, y]
+    for table in (reached, claimed):
+        scale = 1.0 / total(table.reshape(table.size))
+        for t in range(n_t):
+            for y in range(table.shape[1]):
+                table[t, y] *= scale
+    return weights, information(joint), information(reached), information(claimed)
+
+
+@kernel("float64(float64[:, ::1])")
+def off_distributions(rows):  # type: ignore[no-untyped-def]
+    """How far the sums of the rows are from 1, at most; inf where a number is negative or none."""
+    worst = 0.0
+    for i in range(rows.shape[0]):
+        for y in range(rows.shape[1]):
+            if not rows[i, y] >= 0.0:
+                return np.inf
+        worst = max(worst, abs(total(rows[i]) - 1.0))
+    return worst
+
+
 @kernel("float64(float64[:, ::1])")
 def information(joint):  # type: ignore[no-untyped-def]
     """I(X;Y) of a joint distribution (m, k), nats; zeros count nothing."""

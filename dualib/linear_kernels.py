@@ -27,14 +27,31 @@ def product(a, b):  # type: ignore[no-untyped-def]
     n = b.shape[1]
     if m * k * n > _BY_HAND:
         return np.dot(a, b)
-    result = np.zeros((m, n))
-    for i in range(m):
+    result = np.empty((m, n))
+    _by_hand(a, b, result)
+    return result
+
+
+@helper
+def multiply(a, b, result):  # type: ignore[no-untyped-def]
+    """The matrix product of a (m, k) and b (k, n), into `result` (m, n)."""
+    if a.size * b.shape[1] > _BY_HAND:
+        np.dot(a, b, result)
+    else:
+        _by_hand(a, b, result)
+
+
+@helper
+def _by_hand(a, b, result):  # type: ignore[no-untyped-def]
+    """The same, by loops that give the same bits everywhere."""
+    n = b.shape[1]
+    for i in range(a.shape[0]):
         row = result[i]
-        for j in range(k):
+        row[:] = 0.0
+        for j in range(a.shape[1]):
             factor, other = a[i, j], b[j]
             for x in range(n):
                 row[x] += factor * other[x]
-    return result
 
 
 @helper
@@ -59,6 +76,8 @@ def inner(a, b):  # type: ignore[no-untyped-def]
 @helper
 def applied(a, vector):  # type: ignore[no-untyped-def]
     """The product of a (m, k) and a vector (k,)."""
+    if a.size > _BY_HAND:
+        return np.dot(a, vector)
     result = np.empty(a.shape[0])
     for i in range(a.shape[0]):
         result[i] = inner(a[i], vector)

@@ -3,8 +3,8 @@
 In numbers of 8 bytes, for n distinct sources with k features and n_y outcomes, P = min(512, n (n - 1) / 2) pairs of sources looked
 at at a time, C = min(2000, 5 n) candidates of the search, and n_t <= n clusters, a certified solve takes at least and at most about
 
-    least = 2 P k + 6 n^2 + 3 n n_y                             the identity start and the search behind the certificate
-    most  = least + 2 P n + 3 n^2 + 2 C^2 + 64 k (n + k)        ... of many candidates
+    least = 3 n^2 + 3 n n_y                                     the identity start
+    most  = least + 2 P (n + k) + 6 n^2 + 2 C^2 + 64 k (n + k)  the search behind the certificate, of many candidates
                   + 3 n_t n (1 + min(n, k))                     and Newton's method on n_t clusters
 
 A sparse problem of the IB with `nonzeros` takes about 2 nonzeros + 10 n_x + 3 n_x n_t + 40 n_y max(n_t, 128) beside p(x, y).
@@ -35,13 +35,13 @@ def _pairs(n: int) -> int:
 
 def least_memory(n: int, k: int, n_y: int) -> int:
     """Bytes that a certified solve of n distinct sources with k features and n_y outcomes takes at least."""
-    return 8 * (2 * _pairs(n) * k + 6 * n * n + 3 * n * n_y)
+    return 8 * (3 * n * n + 3 * n * n_y)
 
 
 def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
     """Bytes that it takes at most, about, where the solution and its starts have up to n_t clusters."""
     candidates = min(_CANDIDATES, 5 * n)
-    search = 2 * _pairs(n) * n + 3 * n * n + 2 * candidates * candidates + _REFINED * k * (n + k)
+    search = 2 * _pairs(n) * (n + k) + 6 * n * n + 2 * candidates * candidates + _REFINED * k * (n + k)
     return least_memory(n, k, n_y) + 8 * (search + 3 * n_t * n * (1 + min(n, k)))
 
 

@@ -379,7 +379,7 @@ def newton_steps(
 
 def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[bool, Atoms, int]:
     """`dualib.descent_kernels.descend_known` on atoms: whether it settled, the atoms left, the sweeps and products it took."""
-    arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
+    arrays = (problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms))
     settled, weights, means, kept, taken = descend_known(problem.known, beta, *arrays, goal, most)
     return settled, Atoms(weights, means, None if atoms.face is None else atoms.face[kept]), taken
 
@@ -421,7 +421,10 @@ def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) 
 
 
 def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> float:
-    """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d."""
+    """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d, of atoms at the weights and centroids of their sources."""
+    if problem.known is not None:  # d is linear in the features: their means tell all
+        v, b = problem.link(atoms)
+        return float(problem.constant - atoms.weights @ (np.einsum("tk,tk->t", v, atoms.means) - b))
     minus_d = problem.log_terms(atoms, 1.0)
     pairs = posterior * problem.px
     minus_d[pairs == 0.0] = 0.0  # where d may be infinite

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 import numpy as np
 import numpy.typing as npt
 
+from dualib.kernels import off_distributions
+
 if TYPE_CHECKING:
     import os
 
@@ -134,13 +136,16 @@ class Solution(_Result):
 
     def __post_init__(self) -> None:
         own = self.__dict__  # a path makes many of these: written to directly
-        own["_deferred"] = {}
-        for name in (*_SOLUTION_ARRAYS, *SOLUTION_FLOATS):
-            if callable(own[name]):  # `assemble` gives functions for what is dear and seldom asked for
-                own["_deferred"][name] = own.pop(name)
-            else:
-                own[name] = _plain(name, own[name])
+        own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}  # dear, and seldom asked for
+        for name in SOLUTION_FLOATS:
+            if name in own:
+                own[name] = float(own[name])
+        arrays = [name for name in _SOLUTION_ARRAYS if name in own]
+        for name in arrays:  # a caller's own array stays its own
+            own[name] = np.array(own[name], dtype=np.float64, order="C")
         _check_solution(self)
+        for name in arrays:
+            own[name].flags.writeable = False
 
     if not TYPE_CHECKING:  # with it, mypy would take any attribute
 
@@ -149,7 +154,8 @@ class Solution(_Result):
             compute = self.__dict__.get("_deferred", {}).get(name)
             if compute is None:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            object.__setattr__(self, name, _plain(name, compute()))
+            value = compute()
+            object.__setattr__(self, name, _frozen(value) if name in _SOLUTION_ARRAYS else float(value))
             return self.__dict__[name]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -256,6 +262,7 @@ class Solution(_Result):
 
 
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
+_DEFERRABLE = ("error_bound", "rho", "stability")
 _MAY_BE_INFINITE = ("gap", "error_bound", "rho", "residual")
 SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
 
@@ -546,11 +553,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _plain(name: str, value: Any) -> Any:
-    """The field of a Solution as it is kept: a float, or a read-only array."""
-    return _frozen(value) if name in _SOLUTION_ARRAYS else float(value)
-
-
 def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
     """A read-only copy in C order: a caller's own array stays its own."""
     array = np.array(values, dtype=dtype, order="C")
@@ -572,9 +574,7 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        sums = np.add.reduce(values, axis=-1)
-        far = np.abs(sums - 1.0).max() if sums.ndim else abs(sums - 1.0)
-        if not (values.min() >= 0.0 and far <= 1e-6):
+        if not off_distributions(values if values.ndim == 2 else values[None, :]) <= 1e-6:
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")

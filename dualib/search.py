@@ -13,17 +13,27 @@ import numpy as np
 
 from dualib.ascent import log_c, rise
 from dualib.distortions import Array
+from dualib.maxima_kernels import (
+    BASIN,
+    CLIMBS,
+    COARSE,
+    FINE,
+    LEAST_RADIUS,
+    MOST_FINISHED,
+    NEARLY,
+    NEWTON_STEPS,
+    NO_RADIUS,
+    STABLE,
+    STATIONARY,
+    TILT,
+    maxima_known,
+)
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, ascend_known
 from dualib.starts import members_of, off_their_faces, on_every_face, starting_points
 
-_CLIMBS = 6  # rounds of ascent
-_NEWTON_STEPS = (1, 1, 2, 3, 5, 8, 12, 16)  # then, by rounds; what has not come to rest by then tells nothing of its maximum
-_MOST_FINISHED = 256  # points after the first of these rounds, the best ones
-_COARSE, _FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
-_BASIN = 0.1  # squared natural distance at which a stable, stationary atom swallows a candidate, by (1 - its stability)^2
-_STABLE = 0.3  # stability numbers that matter: below it they only make that radius smaller
-_NEAR = 1e-3  # ... at most, where p(y|x) has zeros
+_ROUNDS = (1, 1, 2, 3, 5, 8, 12, 16)  # NEWTON_STEPS, where they are made for all points at once
+_NEAR = 1e-3  # squared natural distance at which an atom swallows a candidate, at most, where p(y|x) has zeros
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,14 @@ def search(
     if problem.distortion.fixed_atoms:
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return by_height(columns, log_c(problem, beta, log_a, columns)[0])
-    members = members_of(problem, posterior)
-    rates = beta * problem.stability(atoms, members, floor=_STABLE / beta)
     points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
+    if problem.known is not None and problem.support is None:
+        arrays = (problem.px, problem.U, problem.UT, log_a, *problem.for_kernels(atoms)[:2], problem.link(atoms)[0], posterior)
+        hints = points.means[:0] if extra is None else extra.means
+        means, heights = maxima_known(problem.known, beta, *arrays, points.means, np.ascontiguousarray(hints))
+        return Maxima(Atoms(np.zeros(len(means)), means, None), heights)
+    members = members_of(problem, posterior)
+    rates = beta * problem.stability(atoms, members, floor=STABLE / beta)
     off_faces = off_their_faces(problem, beta, log_a, atoms, members)
     for more in (
         extra,
@@ -74,8 +89,8 @@ def search(
             points = join(points, more)
     points = Atoms(np.zeros(len(points)), points.means, points.face)
     stepped = Atoms(atoms.weights, members @ problem.U, atoms.face)
-    stationary = natural_distance(problem, beta, atoms, stepped) < 1e-18  # otherwise it is no maximum, and hides none
-    radius = np.where(stationary, np.maximum(_BASIN * np.maximum(1.0 - rates, 0.0) ** 2, 1e-7), 1e-14)
+    stationary = natural_distance(problem, beta, atoms, stepped) < STATIONARY  # otherwise it is no maximum, and hides none
+    radius = np.where(stationary, np.maximum(BASIN * np.maximum(1.0 - rates, 0.0) ** 2, LEAST_RADIUS), NO_RADIUS)
     if problem.support is not None:  # where c need not be smooth
         radius = np.minimum(radius, _NEAR)
     if off_faces is not None and len(off_faces):
@@ -90,11 +105,11 @@ def search(
 def _climb(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> Atoms:
     """Points some way up log c, best first, without those that come to an atom, or to another point, on the way."""
     if problem.known is not None:
-        return _ascended(problem, beta, log_a, points, atoms, radius, leaps=_CLIMBS, steps=0, apart=_COARSE)[0]
+        return _ascended(problem, beta, log_a, points, atoms, radius, leaps=CLIMBS, steps=0, apart=COARSE)[0]
     points = _off(problem, beta, points, atoms, radius)
-    for round_ in range(_CLIMBS):
+    for round_ in range(CLIMBS):
         points = _leap_ahead(problem, beta, log_a, points)
-        points = _prune(problem, beta, log_a, points, atoms, radius, _COARSE)
+        points = _prune(problem, beta, log_a, points, atoms, radius, COARSE)
         if round_ >= 2 and len(points) <= 8:
             break
     return points
@@ -147,11 +162,11 @@ def by_height(points: Atoms, values: Array) -> Maxima:
 
 def _unstable_directions(problem: Problem, beta: float, atoms: Atoms, members: Array, rates: Array) -> Atoms | None:
     """Two starts beside each atom that is unstable, or nearly so, along its softest direction in the members' weights."""
-    near = np.flatnonzero(rates > 0.9)
+    near = np.flatnonzero(rates > NEARLY)
     if not len(near):
         return None
     tilts = softest_tilts(problem, atoms.pick(near), members[near])
-    tilted = [members[near] * (1.0 + sign * tilts) for sign in (0.3, -0.3)]
+    tilted = [members[near] * (1.0 + sign * tilts) for sign in (TILT, -TILT)]
     rows = np.stack(tilted, axis=1).reshape(2 * len(near), -1)[np.repeat(tilts.any(axis=1), 2)]
     return problem.atoms_from_members(rows / rows.sum(axis=1, keepdims=True)) if len(rows) else None
 
@@ -192,18 +207,18 @@ def _off(problem: Problem, beta: float, points: Atoms, atoms: Atoms, radius: Arr
 def _finish(problem: Problem, beta: float, log_a: Array, points: Atoms, atoms: Atoms, radius: Array) -> tuple[Atoms, Array]:
     """The best candidates brought to their maxima by guarded Newton steps, without those that fall onto an atom; and log c there."""
     if problem.known is not None:
-        options: dict[str, Any] = {"leaps": 0, "apart": _FINE}
-        if len(points) > _MOST_FINISHED:
+        options: dict[str, Any] = {"leaps": 0, "apart": FINE}
+        if len(points) > MOST_FINISHED:
             points, _ = _ascended(problem, beta, log_a, points, atoms, radius, steps=1, **options)
-            points = points.pick(np.arange(min(len(points), _MOST_FINISHED)))
-        return _ascended(problem, beta, log_a, points, atoms, radius, steps=sum(_NEWTON_STEPS), **options)
-    for round_, steps in enumerate(_NEWTON_STEPS):
+            points = points.pick(np.arange(min(len(points), MOST_FINISHED)))
+        return _ascended(problem, beta, log_a, points, atoms, radius, steps=NEWTON_STEPS, **options)
+    for round_, steps in enumerate(_ROUNDS):
         if not len(points):
             break
         if round_ > 0:
-            points = points.pick(np.arange(min(len(points), _MOST_FINISHED)))
+            points = points.pick(np.arange(min(len(points), MOST_FINISHED)))
         before, points = points, rise(problem, beta, log_a, points, steps)[0]
         if np.max(natural_distance(problem, beta, before, points)) < 1e-18:
             break
-        points = _prune(problem, beta, log_a, points, atoms, radius, _FINE)
+        points = _prune(problem, beta, log_a, points, atoms, radius, FINE)
     return points, log_c(problem, beta, log_a, points)[0]

@@ -18,10 +18,10 @@ LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end 
 LONGEST = 64.0  # ascent steps at once
 FASTEST = 0.95  # the linear rate of an ascent that its extrapolation assumes at most
 _SLIGHT = 1e-16  # weight of a source that does not change Newton's step
-_ABOUT = 1e-6  # error allowed to a distance between points far apart
+ABOUT = 1e-6  # error allowed to a distance between points far apart
 AHEAD = 0.25  # ... of an extrapolation, which else may leave a basin; not where zeros matter: ascents towards a face need long ones
 _MOST_COMPARED = 2000  # points that are compared with each other
-_AT_REST = 1e-24  # squared natural distance of an ascent step
+AT_REST = 1e-24  # squared natural distance of an ascent step
 
 
 @kernel(
@@ -119,7 +119,7 @@ def _step_up(kind, beta, u, ut, log_a, face, allowed, factor, means, v, q, value
     k = u.shape[1]
     combined(q[0], u, means[1])
     values[1] = _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
-    if _distance(beta, means[0], v[0], means[1], v[1]) < _AT_REST:
+    if _distance(beta, means[0], v[0], means[1], v[1]) < AT_REST:
         return -1.0
     if factor > 0.0:
         for y in range(k):
@@ -192,7 +192,7 @@ def _leap_ahead(kind, beta, u, ut, log_a, face, allowed, means, v, q, values, wo
         values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0], work)
     else:
         means[0], v[0], q[0], values[0] = means[2], v[2], q[2], values[2]
-    return second < _AT_REST
+    return second < AT_REST
 
 
 @helper
@@ -209,7 +209,7 @@ def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, co
         cross, back = applied(means[:count], v), applied(vs[:count], mean)
     for i in range(count):
         about = beta * (own[i] + here - cross[i] - back[i])  # of few digits: it spares most distances
-        if about < radius[i] + _ABOUT and values[i] >= value and _distance(beta, means[i], vs[i], mean, v) < radius[i]:
+        if about < radius[i] + ABOUT and values[i] >= value and _distance(beta, means[i], vs[i], mean, v) < radius[i]:
             same = True
             for y in range(face.shape[0]):
                 same = same and face[y] == faces[i, y]

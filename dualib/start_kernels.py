@@ -7,100 +7,164 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.climb_kernels import WIDTH, apart, evaluated
 from dualib.jit import helper, kernel
-from dualib.kernels import distances, exp
-from dualib.linear_kernels import inner, product
+from dualib.kernels import exp, total
+from dualib.linear_kernels import inner, multiply, product
 from dualib.newton_kernels import link
-from dualib.search_kernels import log_c_known
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1
-_BLOCK = 512  # points at a time, which stay in the cache
+TOO_FAR = 64.0  # squared natural distance of a pair of atoms between which none is born
+
+
+@helper
+def members_known(px, posterior):  # type: ignore[no-untyped-def]
+    """p(x|t), (n_t, n); p(x) for a cluster that no source goes to."""
+    n_t, n = posterior.shape
+    members = np.empty((n_t, n))
+    for t in range(n_t):
+        row, line = members[t], posterior[t]
+        for x in range(n):
+            row[x] = line[x] * px[x]
+        weight = total(row)
+        if weight > 0.0:
+            for x in range(n):
+                row[x] /= weight
+        else:
+            row[:] = px
+    return members
 
 
 @kernel(
     "float64[:, ::1](int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], int64[::1], float64[:, ::1],"
-    " int64[::1], int64[::1], int64[::1], int64[::1], int64)"
+    " float64[:, ::1], float64[:, ::1], int64, int64[::1], int64[::1], int64)"
 )
-def starts_known(kind, beta, px, u, ut, log_a, chosen, own, first, second, one, other, n_pairs):  # type: ignore[no-untyped-def]
+def starts_known(  # type: ignore[no-untyped-def]
+    kind, beta, px, u, ut, log_a, chosen, means, v, posterior, n_between, one, other, n_pairs
+):
     """The means (m, k) of all starts.
 
     Parameters
     ----------
     chosen : (c,)
         Sources to start from.
-    own : (n_t, k)
-        Centroids of the atoms.
-    first, second : (p,)
-        Atoms between which to start.
+    means, v, posterior : (n_t, k), (n_t, k), (n_t, n)
+        Of the atoms: it is started from their centroids, and between the `n_between` closest pairs of them.
     one, other : (q,)
         Pairs of sources, of which the `n_pairs` best count.
     """
     k, n = ut.shape
-    c, n_t, p = chosen.shape[0], own.shape[0], first.shape[0]
-    sources = np.empty((c, k))
+    c, n_t = chosen.shape[0], means.shape[0]
+    sources, own = np.empty((c, k)), product(members_known(px, posterior), u)
     for j in range(c):
         sources[j] = u[chosen[j]]
-    tempered, pairs = _tempered(kind, beta, u, ut, log_a, sources), _best_pairs(kind, beta, u, ut, log_a, one, other, n_pairs)
-    means = np.empty((c + 1 + n_t + p + tempered.shape[0] + pairs.shape[0], k))
-    means[:c] = sources
-    means[c] = product(px.reshape((1, n)), u)[0]
-    means[c + 1 : c + 1 + n_t] = own
+    first, second = _closest(beta, means, v, n_between)
+    tempered, pairs = _tempered(kind, beta, u, ut, log_a, sources), _best_pairs(kind, beta, u, log_a, one, other, n_pairs)
+    p = first.shape[0]
+    found = np.empty((c + 1 + n_t + p + tempered.shape[0] + pairs.shape[0], k))
+    found[:c] = sources
+    found[c] = product(px.reshape((1, n)), u)[0]
+    found[c + 1 : c + 1 + n_t] = own
     for j in range(p):
-        row, here, there = means[c + 1 + n_t + j], own[first[j]], own[second[j]]
+        row, here, there = found[c + 1 + n_t + j], own[first[j]], own[second[j]]
         for y in range(k):
             row[y] = 0.5 * (here[y] + there[y])
     done = c + 1 + n_t + p
-    means[done : done + tempered.shape[0]] = tempered
-    means[done + tempered.shape[0] :] = pairs
-    return means
+    found[done : done + tempered.shape[0]] = tempered
+    found[done + tempered.shape[0] :] = pairs
+    return found
+
+
+@helper
+def _closest(beta, means, v, wanted):  # type: ignore[no-untyped-def]
+    """The indices of the closest pairs of atoms, between which clusters are born."""
+    n_t = means.shape[0]
+    columns, columns_v, distance = np.ascontiguousarray(means.T), np.ascontiguousarray(v.T), np.empty((n_t, n_t))
+    apart(beta, columns, columns_v, means, v, distance)
+    near = 0
+    for i in range(n_t):
+        for j in range(i):
+            near += int(distance[i, j] < TOO_FAR)
+    first, second, far = np.empty(near, np.int64), np.empty(near, np.int64), np.empty(near)
+    near = 0
+    for i in range(n_t):
+        for j in range(i):
+            if distance[i, j] < TOO_FAR:
+                first[near], second[near], far[near] = j, i, distance[i, j]
+                near += 1
+    if near > wanted:
+        order = np.argsort(far, kind="mergesort")[:wanted]
+        first, second = first[order], second[order]
+    return first, second
+
+
+@helper
+def _ascended(kind, beta, u, ut, log_a, points, values):  # type: ignore[no-untyped-def]
+    """Where an ascent step at beta leads from each point (m, k); log c of the points goes into `values`."""
+    m, k = points.shape
+    n = log_a.shape[0]
+    moved, scratch = np.empty((m, k)), np.empty(max(n, k) * WIDTH)
+    for begin in range(0, m, WIDTH):
+        some = min(WIDTH, m - begin)
+        block, v, q = np.empty((k, some)), np.empty((k, some)), np.empty((n, some))
+        for j in range(some):
+            for y in range(k):
+                block[y, j] = points[begin + j, y]
+        evaluated(kind, beta, u, log_a, block, v, q, values[begin : begin + some], scratch)
+        multiply(ut, q, block)
+        for j in range(some):
+            for y in range(k):
+                moved[begin + j, y] = block[y, j]
+    return moved
 
 
 @helper
 def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def]
     """Where ascent steps at a smaller beta lead from the sources, without those that stay, or come to where another is."""
     c, k = sources.shape
-    n = log_a.shape[0]
     nowhere = np.empty((0, 0), np.bool_)
-    source_v, b = np.empty((c, k)), np.empty(c)
+    source_v, b, values = np.empty((c, k)), np.empty(c), np.empty(c)
     link(kind, sources, nowhere, source_v, b)
-    points, v = sources, source_v
+    points = sources
     for step in range(TEMPERED_STEPS):
-        values, terms = np.empty(points.shape[0]), np.empty((points.shape[0], n))
-        log_c_known(kind, TEMPER * beta, ut, log_a, points, nowhere, nowhere, values, terms)
-        points = product(terms, u)
+        points = _ascended(kind, TEMPER * beta, u, ut, log_a, points, values[: points.shape[0]])
         if step == 0:
             v = np.empty(points.shape)
             link(kind, points, nowhere, v, b)
             goes = np.empty(c, np.bool_)
             for j in range(c):
-                goes[j] = _apart(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
+                goes[j] = _distance(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
             points = points[np.flatnonzero(goes)]
         if points.shape[0] == 0:
             return points
     m = points.shape[0]
     v, b = np.empty((m, k)), np.empty(m)
     link(kind, points, nowhere, v, b)
-    to_sources, to_points, new = np.empty((m, c)), np.empty((m, m)), np.empty(m, np.bool_)
-    distances(beta, points, v, nowhere, sources, source_v, nowhere, to_sources)
-    distances(beta, points, v, nowhere, points, v, nowhere, to_points)
-    for j in range(m):
-        new[j] = np.min(to_sources[j]) >= ALIKE and (j == 0 or np.min(to_points[j, :j]) >= ALIKE)
+    columns, columns_v = np.ascontiguousarray(points.T), np.ascontiguousarray(v.T)
+    to_sources, to_points, new = np.empty((c, m)), np.empty((m, m)), np.ones(m, np.bool_)
+    apart(beta, columns, columns_v, sources, source_v, to_sources)
+    apart(beta, columns, columns_v, points, v, to_points)
+    for i in range(c):
+        for j in range(m):
+            new[j] = new[j] and to_sources[i, j] >= ALIKE
+    for i in range(m):
+        for j in range(i + 1, m):
+            new[j] = new[j] and to_points[i, j] >= ALIKE
     return points[np.flatnonzero(new)]
 
 
 @helper
-def _apart(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
+def _distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
     """The squared natural distance of two points."""
     return beta * ((inner(mean, v) - inner(mean, other_v)) + (inner(other, other_v) - inner(other, v)))
 
 
 @helper
-def _best_pairs(kind, beta, u, ut, log_a, one, other, n_pairs):  # type: ignore[no-untyped-def]
+def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-untyped-def]
     """The centroids of the pairs of sources at which c is largest."""
     q, k, n = one.shape[0], u.shape[1], log_a.shape[0]
-    nowhere = np.empty((0, 0), np.bool_)
-    means, values = np.empty((q, k)), np.empty(q)
+    means, values, scratch = np.empty((q, k)), np.empty(q), np.empty(max(n, k) * WIDTH)
     for j in range(q):
         share = 1.0 / (1.0 + exp(log_a[other[j]] - log_a[one[j]]))
         row, here, there = means[j], u[one[j]], u[other[j]]
@@ -108,9 +172,12 @@ def _best_pairs(kind, beta, u, ut, log_a, one, other, n_pairs):  # type: ignore[
             row[y] = share * here[y] + (1.0 - share) * there[y]
     if q <= n_pairs:
         return means
-    for begin in range(0, q, _BLOCK):
-        block = means[begin : begin + _BLOCK]
-        terms = np.empty((block.shape[0], n))
-        log_c_known(kind, beta, ut, log_a, block, nowhere, nowhere, values[begin : begin + _BLOCK], terms)
+    for begin in range(0, q, WIDTH):
+        some = min(WIDTH, q - begin)
+        block, v, terms = np.empty((k, some)), np.empty((k, some)), np.empty((n, some))
+        for j in range(some):
+            for y in range(k):
+                block[y, j] = means[begin + j, y]
+        evaluated(kind, beta, u, log_a, block, v, terms, values[begin : begin + some], scratch)
     order = np.argsort(-values, kind="mergesort")
     return means[order[:n_pairs]]

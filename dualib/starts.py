@@ -11,10 +11,10 @@ from dualib.ascent import log_c
 from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
-from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, starts_known
+from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, starts_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
-_BETWEEN_PER_ATOM, _TOO_FAR = 2.0, 64.0  # ... and squared natural distance of a pair between which none is born
+_BETWEEN_PER_ATOM = 2.0
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
 _FEW = 16
 _FACES_PER_SOURCE = 12
@@ -40,13 +40,15 @@ def starting_points(
     n = problem.n
     n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
     chosen = np.arange(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
-    members = members_of(problem, posterior)
-    neighbours, pairs = _neighbours(problem, beta, atoms, effort), _pairs_looked_at(n, rng, effort)
+    pairs = _pairs_looked_at(n, rng, effort)
     n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, _FEW))
+    n_between = int(max(effort * _BETWEEN_PER_ATOM * len(atoms), _FEW))
     if problem.known is not None and problem.support is None:
-        arrays = (problem.px, problem.U, problem.UT, log_a, chosen, members @ problem.U, *neighbours, *pairs)
-        means = starts_known(problem.known, beta, *arrays, n_pairs)
+        own = (problem.for_kernels(atoms)[1], problem.link(atoms)[0], posterior)
+        arrays = (problem.px, problem.U, problem.UT, log_a, chosen, *own)
+        means = starts_known(problem.known, beta, *arrays, n_between, *pairs, n_pairs)
         return Atoms(np.zeros(len(means)), means, None)
+    members, neighbours = members_of(problem, posterior), _neighbours(problem, beta, atoms, n_between)
     sources = np.eye(n)[chosen]
     rows = [sources, problem.px[None, :], members, 0.5 * (members[neighbours[0]] + members[neighbours[1]])]
     if problem.support is not None:
@@ -77,15 +79,14 @@ def _tempered(problem: Problem, beta: float, log_a: Array, starts: Atoms) -> Ato
     return points.pick(np.asarray(~np.tril(close, len(starts) - 1).any(axis=1)))
 
 
-def _neighbours(problem: Problem, beta: float, atoms: Atoms, effort: float) -> tuple[np.ndarray, np.ndarray]:
+def _neighbours(problem: Problem, beta: float, atoms: Atoms, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     """The closest pairs of atoms, between which clusters are born: the indices of both."""
     first, second = np.triu_indices(len(atoms), 1)
     apart = distance_matrix(problem, beta, atoms, atoms)[first, second]
-    wanted = int(max(effort * _BETWEEN_PER_ATOM * len(atoms), _FEW))
     if len(apart) > wanted:
         closest = np.sort(np.argpartition(apart, wanted)[:wanted])
         first, second, apart = first[closest], second[closest], apart[closest]
-    near = apart < _TOO_FAR
+    near = apart < TOO_FAR
     return first[near], second[near]
 
 
@@ -98,12 +99,18 @@ def members_of(problem: Problem, posterior: Array) -> Array:
 
 def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sources, many of them drawn at random where n is large: the indices of both."""
-    first, second = np.triu_indices(n, 1)
+    n_pairs = n * (n - 1) // 2
     n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
-    if len(first) <= n_looked_at:
+    if n_pairs <= n_looked_at:
+        first, second = np.triu_indices(n, 1)
         return first, second
-    drawn = rng.choice(len(first), n_looked_at, replace=False)
-    return first[drawn], second[drawn]
+    number = rng.choice(n_pairs, n_looked_at, replace=False, shuffle=False)
+    second = np.floor(0.5 + np.sqrt(0.25 + 2.0 * number)).astype(
+        np.int64
+    )  # pairs numbered (0, 1), (0, 2), (1, 2), (0, 3), ...
+    second -= second * (second - 1) // 2 > number  # rounding
+    second += second * (second + 1) // 2 <= number
+    return number - second * (second - 1) // 2, second
 
 
 def _best_pairs(problem: Problem, beta: float, log_a: Array, first: np.ndarray, second: np.ndarray, n_pairs: int) -> Atoms:

@@ -115,29 +115,38 @@ def spreads_known(kind, ut, means, v, face, members, floor, spreads):  # type: i
 
     Of a matrix whose trace is below `floor` only a bound on that is given, as its first number, all others 0.
     """
-    n_t, k = means.shape
-    n = members.shape[1]
-    for t in range(n_t):
-        own, unit = face[t] if face.shape[0] > 0 else face.reshape(face.size), _VARIED
-        if kind == 0:
-            unit = 1.0
-            for y in range(k):
-                if own.shape[0] == 0 or own[y]:
-                    unit = min(unit, means[t, y])
-        if floor > 0.0:
-            rows = _spread(kind, ut, means[t], v[t], own, members[t], _ROUGHLY * floor * unit).reshape(-1)
-            bound = inner(rows, rows) + n * _ROUGHLY * floor
-            if bound < floor:
-                spreads[t] = 0.0
-                spreads[t, 0, 0] = bound
-                continue
-        rows = _spread(kind, ut, means[t], v[t], own, members[t], _ROUNDING * unit)
-        spreads[t] = across(rows, rows)
+    for t in range(means.shape[0]):
+        own = face[t] if face.shape[0] > 0 else face.reshape(face.size)
+        bound, rows, _ = spread_of(kind, ut, means[t], v[t], own, members[t], floor)
+        if bound < floor:
+            spreads[t] = 0.0
+            spreads[t, 0, 0] = bound
+        else:
+            spreads[t] = across(rows, rows)
+
+
+@helper
+def spread_of(kind, ut, mean, v, face, members, floor):  # type: ignore[no-untyped-def]
+    """A bound on the trace of one cluster's spread if that is below `floor`, else inf; rows and sources as of `_spread`."""
+    n, unit = ut.shape[1], _VARIED
+    if kind == 0:
+        unit = 1.0
+        for y in range(mean.shape[0]):
+            if face.shape[0] == 0 or face[y]:
+                unit = min(unit, mean[y])
+    if floor > 0.0:
+        rows, source = _spread(kind, ut, mean, v, face, members, _ROUGHLY * floor * unit)
+        flat = rows.reshape(rows.size)
+        bound = inner(flat, flat) + n * _ROUGHLY * floor
+        if bound < floor:
+            return bound, rows, source
+    rows, source = _spread(kind, ut, mean, v, face, members, _ROUNDING * unit)
+    return np.inf, rows, source
 
 
 @helper
 def _spread(kind, ut, mean, v, face, members, least):  # type: ignore[no-untyped-def]
-    """The sources of one cluster with more than `least` of it, (k, count): their spread is this times its transpose."""
+    """The sources of one cluster with more than `least` of it, (k, count), and which: their spread is this times its transpose."""
     k, n = ut.shape
     source, count = np.empty(n, np.int64), 0
     for x in range(n):
@@ -158,7 +167,7 @@ def _spread(kind, ut, mean, v, face, members, least):  # type: ignore[no-untyped
         row, root = rows[y], _root(kind, mean[y], v[y], face.shape[0] == 0 or face[y])
         for i in range(count):
             row[i] = (row[i] - centre[i]) * root * root_q[i]
-    return rows
+    return rows, source[:count]
 
 
 @helper

@@ -29,11 +29,10 @@ def direction(problem, state, part, most):
     weights, means, face, _ = problem.for_kernels(atoms)
     v = problem.link(atoms)[0]
     gradient = scaled_gradient.compile()(state.beta, weights, means, new.weights, new.means)
-    pairs = pairs_of.compile()(state.beta, problem.px, problem.UT, weights, means, state.posterior)
+    pairs = pairs_of.compile()(state.beta, problem.px, problem.UT, weights, means, state.posterior, 0.0)
     arguments = (
         problem.known,
         state.beta,
-        problem.U,
         problem.UT,
         means,
         v,
@@ -61,7 +60,7 @@ def test_the_direction_is_newtons(seed, n_x, n_y, beta, filled, kind):
     members = sweep(problem, beta, rest).posterior * problem.px * np.exp(1e-3 * rng.standard_normal((len(rest), problem.n)))
     weights = members.sum(axis=1)
     state = sweep(problem, beta, problem.atoms_from_members(members / weights[:, None], weights / weights.sum()))
-    count = len(pairs_of.python(beta, problem.px, problem.UT, state.atoms.weights, state.atoms.means, state.posterior)[0])
+    count = len(pairs_of.python(beta, problem.px, problem.UT, state.atoms.weights, state.atoms.means, state.posterior, 0.0)[0])
     assert (count == 0) == filled
     d_weights, d_means, longest, _ = direction(problem, state, 1e-10, 500)
     assert 0.0 < longest < 1.0

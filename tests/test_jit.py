@@ -16,6 +16,7 @@ from dualib import (
     descent_kernels,
     jit,
     kernels,
+    maxima_kernels,
     newton_kernels,
     search_kernels,
     start_kernels,
@@ -114,7 +115,7 @@ def test_every_kernel_is_listed_with_its_one_signature():
         assert len(kernels.posterior.compile().signatures) == 1
 
 
-MODULES = (kernels, stationary_kernels, newton_kernels, descent_kernels, search_kernels, start_kernels)
+MODULES = (kernels, stationary_kernels, newton_kernels, descent_kernels, search_kernels, start_kernels, maxima_kernels)
 
 
 def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[str, tuple]:
@@ -130,7 +131,8 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         face, allowed = np.ones((n_t, k), dtype=bool), rng.random((n_t, n)) < 0.9
         allowed[0] = allowed[:, 0] = True  # some cluster may take every source, and every cluster some
     v, b = np.empty((n_t, k)), np.empty(n_t)
-    log_a = np.log(problem.px)
+    members_of_x = rng.dirichlet(np.ones(n_t), n)
+    log_a, posterior = np.log(problem.px), members_of_x.T.copy()
     return {
         "posterior": (-rng.exponential(9.0, (n_t, n)), np.empty(n), np.empty(n)),
         "responsibility": (-rng.exponential(9.0, (n_t, n)), log_a, np.empty(n_t), np.empty(n)),
@@ -141,7 +143,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             *(1e-13, 6, int(rng.integers(3)), float(rng.integers(2)) * 1e-3),
         ),
         "descend_known": (
-            *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
+            *(kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed),
             *(1e-12, 60),
         ),
         "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, 0.1, np.empty((n_t, k, k))),
@@ -150,8 +152,12 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             *(means[:1] + 0.01, rng.random((1, k)), face[:1], np.full(1, 1e-3), 2, 3, 1e-4),
         ),
         "starts_known": (
-            *(kind, beta, problem.px, problem.U, problem.UT, log_a, np.arange(n), means),
-            *(*np.triu_indices(n_t, 1), *np.triu_indices(n, 1), 2),
+            *(kind, beta, problem.px, problem.U, problem.UT, log_a, np.arange(n), means, np.exp(means), posterior),
+            *(2, *np.triu_indices(n, 1), 2),
+        ),
+        "maxima_known": (
+            *(kind, beta, problem.px, problem.U, problem.UT, log_a, weights, means, np.exp(means), posterior),
+            *(problem.U, means + 0.01),
         ),
         "rise_known": (kind, beta, problem.U, problem.UT, log_a, means, face, allowed, 4),
         "distances": (
@@ -164,6 +170,8 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             face,
             np.empty((n_t, n_t)),
         ),
+        "informations": (problem.px, joint.pxy.copy(), members_of_x, np.ascontiguousarray(members @ problem.py_x)),
+        "off_distributions": (members,),
         "information": (np.ascontiguousarray(members / members.sum()),),
         "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
     }

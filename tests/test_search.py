@@ -10,6 +10,7 @@ from dualib.ascent import log_c, rise
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
+from dualib.maxima_kernels import largest_eigenvalue
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
 from dualib.search import search
@@ -125,3 +126,38 @@ def test_the_starts_of_the_kernel_are_those_of_numpy(n_x, beta, effort, kind):
     assert len(points[0]) == len(points[1])
     first, second = (rows[np.lexsort(np.round(rows, 9).T)] for rows in points)
     np.testing.assert_allclose(first, second, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize(("n_x", "n_y", "beta"), [(1, 3, 3.0), (6, 9, 2.0), (24, 5, 8.0), (60, 6, 12.0)])
+def test_the_search_of_the_kernel_finds_what_that_of_numpy_finds(n_x, n_y, beta, kind):
+    problem, twin = problem_of(n_x, kind, n_x, n_y), problem_of(n_x, kind, n_x, n_y)
+    twin.known = None
+    for atoms in (trivial_atoms(problem), atoms_of_encoder(problem, dualib.solve(problem.joint, beta, kind).encoder)):
+        state = sweep(problem, beta, atoms)
+        found = [
+            search(each, beta, state.atoms, state.posterior, state.log_z, np.random.default_rng(1)) for each in (problem, twin)
+        ]
+        log_a = np.log(problem.px) - state.log_z
+        risen = [rise(problem, beta, log_a, maxima.points.pick(maxima.log_c > -0.5), 200)[1] for maxima in found]  # some crept
+        assert found[0].best == pytest.approx(found[1].best, abs=1e-9)
+        assert set(np.round(risen[1], 7) + 0.0) <= set(np.round(risen[0], 7) + 0.0)
+        own = log_c(problem, beta, log_a, found[0].points)[0]
+        np.testing.assert_allclose(found[0].log_c, own, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12])
+def test_the_largest_eigenvalue_is_bounded_from_above(n):
+    """By little more than its distance from the limit allows, and the vector is that of the largest eigenvalue."""
+    rng = np.random.default_rng(n)
+    for rank in range(1, n + 1):
+        rows = rng.standard_normal((n, rank))
+        matrix = rows @ rows.T
+        exact, vectors = np.linalg.eigh(matrix)
+        limit = exact[-1] * rng.uniform(0.5, 1.5)
+        bound, vector = largest_eigenvalue.python(matrix, limit)
+        assert exact[-1] * (1.0 - 1e-12) <= bound <= exact[-1] + max(0.06 * abs(limit - exact[-1]), 1e-3 * exact[-1])
+        if n > 1 and exact[-2] < 0.9 * exact[-1]:
+            bound, vector = largest_eigenvalue.python(matrix, exact[-1])
+            assert abs(vector @ vectors[:, -1]) / np.linalg.norm(vector) > 1.0 - 1e-6
+    assert largest_eigenvalue.python(np.zeros((n, n)), 1.0)[0] == 0.0

@@ -1,0 +1,247 @@
+"""Points taken up log c many at a time, for the distortions whose link is known here, where no zero of p(y|x) matters.
+
+Ascent steps cost little more than exponentials and products of matrices if they are made for a block of points at once. In a block
+the points are the columns, so that sums and maxima over sources and features run along contiguous memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.jit import helper
+from dualib.kernels import exp_row, log_row
+from dualib.linear_kernels import inner, multiply
+from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST
+from dualib.stationary_kernels import TINY
+
+WIDTH = 32  # points of a block, whose numbers stay in the cache
+
+
+@helper
+def evaluated(kind, beta, u, log_a, points, v, q, values, scratch):  # type: ignore[no-untyped-def]
+    """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m).
+
+    `scratch` has room for the larger of these.
+    """
+    k, m = points.shape
+    n = log_a.shape[0]
+    b, top, mass = np.zeros(m), np.empty(m), np.zeros(m)
+    scaled = scratch[: k * m].reshape((k, m))
+    if kind == 0:
+        for y in range(k):
+            for j in range(m):
+                v[y, j] = max(points[y, j], TINY)
+        log_row(v.reshape(k * m), scratch)
+    else:
+        _soft(points, v, b, top, mass, scratch)
+    for y in range(k):
+        for j in range(m):
+            scaled[y, j] = beta * v[y, j]
+    multiply(u, scaled, q)
+    top[:] = -1e300  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
+    mass[:] = 0.0
+    for x in range(n):
+        row, a = q[x], log_a[x]
+        for j in range(m):
+            row[j] += a - beta * b[j]
+            top[j] = max(top[j], row[j])
+    for x in range(n):
+        row = q[x]
+        for j in range(m):
+            row[j] -= top[j]
+    exp_row(q.reshape(n * m), scratch)
+    for x in range(n):
+        row = q[x]
+        for j in range(m):
+            mass[j] += row[j]
+    for j in range(m):
+        b[j] = 1.0 / mass[j] if mass[j] > 0.0 else 0.0
+        values[j] = mass[j] if mass[j] > 0.0 else 1.0
+    for x in range(n):
+        row = q[x]
+        for j in range(m):
+            row[j] *= b[j]
+    log_row(values, mass)
+    for j in range(m):
+        values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
+
+
+@helper
+def _soft(points, v, b, top, mass, scratch):  # type: ignore[no-untyped-def]
+    """V and b of the dual IB, `top` and `mass` being scratch."""
+    k, m = points.shape
+    top[:] = -np.inf
+    for y in range(k):
+        for j in range(m):
+            top[j] = max(top[j], points[y, j])
+    for y in range(k):
+        for j in range(m):
+            v[y, j] = points[y, j] - top[j]
+    exp_row(v.reshape(k * m), scratch)
+    mass[:] = 0.0
+    for y in range(k):
+        for j in range(m):
+            mass[j] += v[y, j]
+    for j in range(m):
+        b[j] = mass[j]
+    log_row(b, scratch)
+    for j in range(m):
+        top[j] += b[j]
+        b[j] = 0.0
+        mass[j] = 1.0 / mass[j]
+    for y in range(k):
+        for j in range(m):
+            v[y, j] *= mass[j]
+            b[j] += v[y, j] * (points[y, j] - top[j])
+
+
+@helper
+def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-def]
+    """The squared natural distances of others (c, k) from a block of points (k, m), into `out` (c, m), to about 1e-13."""
+    k, m = points.shape
+    c = others.shape[0]
+    back, here = np.empty((c, m)), np.zeros(m)
+    multiply(others_v, points, out)
+    multiply(others, v, back)
+    for y in range(k):
+        for j in range(m):
+            here[j] += points[y, j] * v[y, j]
+    for i in range(c):
+        row, other, own = out[i], back[i], inner(others[i], others_v[i])
+        for j in range(m):
+            row[j] = beta * (own + here[j] - row[j] - other[j])
+
+
+@helper
+def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  # type: ignore[no-untyped-def]
+    """Mark the points of a block that come within the radius of another no lower than they are."""
+    k, m = points.shape
+    about = np.empty((others.shape[0], m))
+    apart(beta, points, v, others, others_v, about)
+    for i in range(others.shape[0]):
+        row, near = about[i], radius[i] + ABOUT
+        for j in range(m):
+            if row[j] < near and heights[i] >= values[j] and not gone[j]:
+                exactly = 0.0
+                for y in range(k):
+                    exactly += (others[i, y] - points[y, j]) * (others_v[i, y] - v[y, j])
+                gone[j] = beta * exactly < radius[i]
+
+
+@helper
+def heights_off(kind, beta, u, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
+    """Log c at each point (m, k), -inf where it lies on an atom."""
+    m, k = means.shape
+    n, n_t = log_a.shape[0], atom_means.shape[0]
+    heights, scratch, highest = np.empty(m), np.empty(max(n, k) * WIDTH), np.full(n_t, np.inf)
+    for first in range(0, m, WIDTH):
+        some = min(WIDTH, m - first)
+        points, v, q, gone = np.empty((k, some)), np.empty((k, some)), np.empty((n, some)), np.zeros(some, np.bool_)
+        for j in range(some):
+            for y in range(k):
+                points[y, j] = means[first + j, y]
+        values = heights[first : first + some]
+        evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
+        _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
+        for j in range(some):
+            values[j] = -np.inf if gone[j] else values[j]
+    return heights
+
+
+@helper
+def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, leaps, close):  # type: ignore[no-untyped-def]
+    """Take points (m, k) up log c, highest first, as far as they come neither to an atom nor to a point taken up before.
+
+    Parameters
+    ----------
+    radius : (n_t,)
+        Squared natural distance at which each atom swallows a point.
+    leaps : int
+        How often to take two ascent steps and their extrapolation.
+    close : float
+        Squared natural distance below which a point is one that was taken up before, to where c is no lower.
+
+    Returns
+    -------
+    means : (m', k)
+    """
+    m, k = means.shape
+    n, n_t = log_a.shape[0], atom_means.shape[0]
+    heights = heights_off(kind, beta, u, log_a, means, atom_means, atom_v, radius)
+    order = np.argsort(-heights, kind="mergesort")
+    m = int(np.sum(heights > -np.inf))
+    kept, kept_v, reached, count = np.empty((m, k)), np.empty((m, k)), np.empty(m), 0
+    highest, everywhere = np.full(n_t, np.inf), np.full(m, close)
+    active, taken, rests = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.bool_)
+    width, following = 0, 0
+    while following < m or width > 0:
+        while width < WIDTH and following < m:
+            active[width], taken[width], rests[width] = means[order[following]], 0, False
+            width, following = width + 1, following + 1
+        points, v, q = np.empty((k, width)), np.empty((k, width)), np.empty((n, width))
+        values, gone, scratch = np.empty(width), np.zeros(width, np.bool_), np.empty(max(n, k) * width)
+        for j in range(width):
+            for y in range(k):
+                points[y, j] = active[j, y]
+        evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
+        _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
+        if count > 0:
+            _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone)
+        for j in range(width):
+            gone[j] = gone[j] or not values[j] > -np.inf
+            if not gone[j] and (rests[j] or taken[j] == leaps):
+                gone[j] = True
+                kept[count], kept_v[count], reached[count] = points[:, j], v[:, j], values[j]
+                count += 1
+        left = 0
+        for j in range(width):
+            if not gone[j]:
+                active[left], taken[left] = active[j], taken[j] + 1
+                for x in range(n):
+                    q[x, left] = q[x, j]
+                for y in range(k):
+                    points[y, left], v[y, left] = points[y, j], v[y, j]
+                left += 1
+        if left < width:
+            points, v, q = points[:, :left].copy(), v[:, :left].copy(), q[:, :left].copy()
+        width = left
+        if width > 0:
+            _leap(kind, beta, u, ut, log_a, points, v, q, scratch, active, rests)
+    return kept[:count]
+
+
+@helper
+def _leap(kind, beta, u, ut, log_a, points, v, q, scratch, active, rests):  # type: ignore[no-untyped-def]
+    """Two ascent steps of a block, then Aitken's extrapolation of the slowest mode of each point where c is higher there.
+
+    What is reached goes into `active` (m, k), and into `rests` whether a point is at rest.
+    """
+    k, m = points.shape
+    once, once_v, twice, twice_v = np.empty((k, m)), np.empty((k, m)), np.empty((k, m)), np.empty((k, m))
+    values, higher, first, second = np.empty(m), np.empty(m), np.zeros(m), np.zeros(m)
+    multiply(ut, q, once)
+    evaluated(kind, beta, u, log_a, once, once_v, q, values, scratch)
+    multiply(ut, q, twice)
+    evaluated(kind, beta, u, log_a, twice, twice_v, q, values, scratch)
+    for y in range(k):
+        for j in range(m):
+            first[j] += (once[y, j] - points[y, j]) * (once_v[y, j] - v[y, j])
+            second[j] += (twice[y, j] - once[y, j]) * (twice_v[y, j] - once_v[y, j])
+    factor, near = np.empty(m), np.empty(m, np.bool_)
+    for j in range(m):
+        before, last = max(beta * first[j], TINY), max(beta * second[j], 0.0)
+        rate = min(np.sqrt(last / before), FASTEST)
+        factor[j] = rate / (1.0 - rate)
+        near[j] = factor[j] * factor[j] * last <= AHEAD
+        rests[j] = last < AT_REST
+        factor[j] = factor[j] if near[j] else 0.0
+    for y in range(k):
+        for j in range(m):
+            points[y, j] = twice[y, j] + factor[j] * (twice[y, j] - once[y, j])
+    evaluated(kind, beta, u, log_a, points, v, q, higher, scratch)
+    multiply(ut, q, points)
+    for j in range(m):
+        if near[j] and higher[j] >= values[j]:  # not so where the extrapolation has left the domain
+            active[j] = points[:, j]
+        else:
+            active[j] = twice[:, j]
