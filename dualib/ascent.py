@@ -35,7 +35,7 @@ def rise(problem: Problem, beta: float, log_a: Array, points: Atoms, steps: int)
         return points, np.empty(0)
     if problem.known is not None:
         _, *arrays = problem.for_kernels(points)
-        means, values = rise_known(problem.known, beta, problem.U, problem.UT, log_a, *arrays, steps)
+        means, values = rise_known(problem.known, beta, problem.UT, log_a, *arrays, steps)
         return Atoms(points.weights, means, points.face), values
     values, q = log_c(problem, beta, log_a, points)
     factor = np.zeros(len(points))

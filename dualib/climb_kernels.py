@@ -96,6 +96,17 @@ def _soft(points, v, b, top, mass, scratch):  # type: ignore[no-untyped-def]
 
 
 @helper
+def block_of(means, first):  # type: ignore[no-untyped-def]
+    """The points of rows (m, k) from `first` on, at most WIDTH, as columns."""
+    k, some = means.shape[1], min(WIDTH, means.shape[0] - first)
+    block = np.empty((k, some))
+    for j in range(some):
+        for y in range(k):
+            block[y, j] = means[first + j, y]
+    return block
+
+
+@helper
 def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-def]
     """The squared natural distances of others (c, k) from a block of points (k, m), into `out` (c, m), to about 1e-13."""
     k, m = points.shape
@@ -135,11 +146,9 @@ def heights_off(kind, beta, u, log_a, means, atom_means, atom_v, radius):  # typ
     n, n_t = log_a.shape[0], atom_means.shape[0]
     heights, scratch, highest = np.empty(m), np.empty(max(n, k) * WIDTH), np.full(n_t, np.inf)
     for first in range(0, m, WIDTH):
-        some = min(WIDTH, m - first)
-        points, v, q, gone = np.empty((k, some)), np.empty((k, some)), np.empty((n, some)), np.zeros(some, np.bool_)
-        for j in range(some):
-            for y in range(k):
-                points[y, j] = means[first + j, y]
+        points = block_of(means, first)
+        some = points.shape[1]
+        v, q, gone = np.empty((k, some)), np.empty((n, some)), np.zeros(some, np.bool_)
         values = heights[first : first + some]
         evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
         _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
@@ -178,11 +187,8 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, leaps, 
         while width < WIDTH and following < m:
             active[width], taken[width], rests[width] = means[order[following]], 0, False
             width, following = width + 1, following + 1
-        points, v, q = np.empty((k, width)), np.empty((k, width)), np.empty((n, width))
+        points, v, q = block_of(active[:width], 0), np.empty((k, width)), np.empty((n, width))
         values, gone, scratch = np.empty(width), np.zeros(width, np.bool_), np.empty(max(n, k) * width)
-        for j in range(width):
-            for y in range(k):
-                points[y, j] = active[j, y]
         evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
         _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
         if count > 0:

@@ -13,8 +13,12 @@ from dualib.jit import helper, kernel
 from dualib.newton_kernels import link, swept
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
-_FAR = 0.5  # residual above which a sweep is made in place of a step
+_FAR, _WORTH = (
+    0.5,
+    1e-3,
+)  # residual above which a sweep is made in place of a step, while it lowers the objective by more than that
 _HURRIED, _PATIENT, _NEAR = 50, 200, 1e-2  # products of one direction, where the residual is above the last, and below
+_SHORT, _LEAST = 0.1, 5  # part of a direction below which the next one is made of fewer products; of as many at least
 _ROUNDING = 1e-9  # a residual that steps no longer lower is accepted below this
 _RISE = 1e-14  # the objective may rise by this much, relative: rounding
 _BARELY = 0.1  # of its weight is left to an atom that a step would drop though a sweep would make it heavier
@@ -51,15 +55,16 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     value, residual, post, _, c, to_weights, to_means, _, _ = swept(
         kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
     )
-    taken = 1
+    taken, hurried, gain = 1, _HURRIED, np.inf
     while residual > goal and np.isfinite(value) and taken < most:
-        accepted, trials = False, 0 if residual > _FAR else _TRIALS
+        accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
         if trials > 0:
             arrays = (weights, means, v, face, post, c, to_weights, to_means)
-            steps, shrink, reach, products = _direction(kind, beta, px, ut, residual, goal, *arrays)
+            steps, shrink, reach, products = _direction(kind, beta, px, ut, residual, goal, hurried, *arrays)
             taken += products
         for trial in range(trials + 1):
+            made = shrink
             if trial < trials:
                 new_weights, new_means = _stepped(kind, beta, weights, means, c, to_means, shrink, steps)
             else:
@@ -82,20 +87,23 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
                 break
         if not accepted:
             break
+        if trials > 0:  # a direction of which only a small part may be gone is not worth many products
+            hurried = max(hurried // 4, _LEAST) if made < _SHORT else _HURRIED
         if residual < _ROUNDING and not new_residual < 0.5 * residual:
             return True, weights, means, kept, taken
         kept, weights, means, face, allowed = kept[heavy], new_weights, new_means, new_face, new_allowed
+        gain = new_value - value
         value, residual, post, c, v = new_value, new_residual, new_post, new_c, new_v
         to_weights, to_means = farther_weights, farther_means
     return residual <= max(goal, _ROUNDING), weights, means, kept, taken
 
 
 @helper
-def _direction(kind, beta, px, ut, residual, goal, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
+def _direction(kind, beta, px, ut, residual, goal, hurried, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
     """Newton's scaled steps, the part of them to go, the part at which a weight comes to 0, and the products they took."""
     gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
     pairs = pairs_of(beta, px, ut, weights, means, post, residual)
-    part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), _HURRIED if residual > _NEAR else _PATIENT
+    part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
     steps, longest, products = conjugate(kind, beta, ut, means, v, face, pairs, c, weights, gradient, part, most)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
     return steps, shrink, _reach(weights, steps), products

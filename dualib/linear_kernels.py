@@ -98,17 +98,13 @@ def across(a, b):  # type: ignore[no-untyped-def]
 
 
 @helper
-def combined(weights, rows, result):  # type: ignore[no-untyped-def]
-    """The sum of the rows (n, k) times the weights (n,), into `result` (k,)."""
-    if rows.size > MORE:
-        np.dot(weights, rows, result)
+def combined(columns, weights, result):  # type: ignore[no-untyped-def]
+    """The sum of the columns of a matrix (k, n) times the weights (n,), into `result` (k,)."""
+    if columns.size > MORE:
+        np.dot(columns, weights, result)
         return
-    result[:] = 0.0
-    for x in range(rows.shape[0]):
-        if weights[x] != 0.0:
-            row = rows[x]
-            for y in range(row.shape[0]):
-                result[y] += weights[x] * row[y]
+    for y in range(columns.shape[0]):
+        result[y] = inner(columns[y], weights)
 
 
 @helper

@@ -16,7 +16,7 @@ from dualib.search_kernels import ascend_known
 from dualib.start_kernels import members_known
 from dualib.stationary_kernels import spread_of
 
-CLIMBS = 16  # rounds of ascent
+CLIMBS = 6  # rounds of ascent
 NEWTON_STEPS = 48  # then; what has not come to rest by then tells nothing of its maximum
 MOST_FINISHED = 256  # points after the first of these steps, the best ones
 COARSE, FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
@@ -48,7 +48,7 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     """
     n_t, k = means.shape
     members = members_known(px, posterior)
-    rates, tilted = _rates(kind, beta, u, ut, means, v, members)
+    rates, tilted = _rates(kind, beta, ut, means, v, members)
     stepped, stepped_v, b = product(members, u), np.empty((n_t, k)), np.empty(n_t)
     nowhere = np.empty((0, 0), np.bool_)
     link(kind, stepped, nowhere, stepped_v, b)
@@ -62,7 +62,7 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     points = np.empty((second + tilted.shape[0], k))
     points[:first], points[first:second], points[second:] = starts, hints, tilted
     points = climbed(kind, beta, u, ut, log_a, points, means, v, radius, CLIMBS, COARSE)
-    common = (kind, beta, u, ut, log_a)
+    common = (kind, beta, ut, log_a)
     if points.shape[0] > MOST_FINISHED:
         points, _, _ = ascend_known(*common, points, nowhere, nowhere, means, v, nowhere, radius, 0, 1, FINE)
         points = points[:MOST_FINISHED]
@@ -75,7 +75,7 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
 
 
 @helper
-def _rates(kind, beta, u, ut, means, v, members):  # type: ignore[no-untyped-def]
+def _rates(kind, beta, ut, means, v, members):  # type: ignore[no-untyped-def]
     """The stability number of each atom, no less than it is, and the means of two starts beside each that is nearly unstable."""
     n_t, k = means.shape
     rates, tilted, count = np.empty(n_t), np.empty((2 * n_t, k)), 0
@@ -92,12 +92,12 @@ def _rates(kind, beta, u, ut, means, v, members):  # type: ignore[no-untyped-def
         rates[t] = beta * largest
         if rates[t] > NEARLY:
             tilts = vector if by_source else applied(columns, vector)
-            count += _tilted(u, members[t], source, tilts, tilted[count : count + 2])
+            count += _tilted(ut, members[t], source, tilts, tilted[count : count + 2])
     return rates, tilted[:count]
 
 
 @helper
-def _tilted(u, members, source, tilts, means):  # type: ignore[no-untyped-def]
+def _tilted(ut, members, source, tilts, means):  # type: ignore[no-untyped-def]
     """Two means beside an atom along its softest direction, given times the roots of p(x|t); their number, 2 or 0."""
     longest = 0.0
     for i in range(source.shape[0]):
@@ -106,7 +106,7 @@ def _tilted(u, members, source, tilts, means):  # type: ignore[no-untyped-def]
         longest = max(longest, abs(tilts[i]))
     if not longest > 0.0:
         return 0
-    row = np.empty(u.shape[0])
+    row = np.empty(ut.shape[1])
     for side in range(2):
         row[:] = 0.0
         mass = 0.0
@@ -116,7 +116,7 @@ def _tilted(u, members, source, tilts, means):  # type: ignore[no-untyped-def]
             mass += share
         for x in range(row.shape[0]):
             row[x] /= mass
-        combined(row, u, means[side])
+        combined(ut, row, means[side])
     return 2
 
 

@@ -244,8 +244,10 @@ def _slim(problem: Problem, state: Sweep) -> Sweep:
 
 def sort_atoms(problem: Problem, state: Sweep) -> Sweep:
     """The same state, its clusters by falling weight."""
-    order = np.argsort(-state.atoms.weights, kind="stable")
-    return state if (np.diff(order) == 1).all() else sweep(problem, state.beta, state.atoms.pick(order))
+    weights = state.atoms.weights
+    if not (weights[1:] > weights[:-1]).any():
+        return state
+    return sweep(problem, state.beta, state.atoms.pick(np.argsort(-weights, kind="stable")))
 
 
 def best_local(problem: Problem, beta: float, starts: list[Atoms], tol: float, max_iter: int) -> Outcome:

@@ -130,7 +130,7 @@ def _ascended(
     """`dualib.search_kernels.ascend_known` on points: those left, and log c there."""
     _, *arrays = problem.for_kernels(points)
     _, atom_means, atom_face, _ = problem.for_kernels(atoms)
-    common = (problem.known, beta, problem.U, problem.UT, log_a)
+    common = (problem.known, beta, problem.UT, log_a)
     means, heights, which = ascend_known(
         *common, *arrays, atom_means, problem.link(atoms)[0], atom_face, radius, leaps, steps, apart
     )

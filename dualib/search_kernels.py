@@ -110,14 +110,14 @@ def _newton_step(kind, beta, ut, mean, v, face, q, plain, step):  # type: ignore
 
 
 @helper
-def _step_up(kind, beta, u, ut, log_a, face, allowed, factor, means, v, q, values, work):  # type: ignore[no-untyped-def]
+def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, work):  # type: ignore[no-untyped-def]
     """One step up from the point in row 0 of means (4, k), v, q and values (3, ...), which is replaced.
 
     By Newton's step for a factor of 0, else by so many ascent steps at once; by the plain step where that leads no higher. Returns
     the next factor, -1 where the point is at rest.
     """
-    k = u.shape[1]
-    combined(q[0], u, means[1])
+    k = ut.shape[0]
+    combined(ut, q[0], means[1])
     values[1] = _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
     if _distance(beta, means[0], v[0], means[1], v[1]) < AT_REST:
         return -1.0
@@ -130,7 +130,7 @@ def _step_up(kind, beta, u, ut, log_a, face, allowed, factor, means, v, q, value
             means[2, y] = means[0, y] + means[3, y] if regular and np.isfinite(means[3, y]) else means[1, y]
     # one ascent step brings the point ahead, which may have left the domain, back to a true mean
     _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
-    combined(q[2], u, means[2])
+    combined(ut, q[2], means[2])
     values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
     better = values[2] >= values[1] and _distance(beta, means[0], v[0], means[2], v[2]) <= LEAP
     chosen = 2 if better else 1
@@ -144,10 +144,10 @@ def _step_up(kind, beta, u, ut, log_a, face, allowed, factor, means, v, q, value
 
 
 @kernel(
-    "Tuple((float64[:, ::1], float64[::1]))(int64, float64, float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
-    " boolean[:, ::1], boolean[:, ::1], int64)"
+    "Tuple((float64[:, ::1], float64[::1]))(int64, float64, float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1],"
+    " boolean[:, ::1], int64)"
 )
-def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: ignore[no-untyped-def]
+def rise_known(kind, beta, ut, log_a, means, face, allowed, steps):  # type: ignore[no-untyped-def]
     """Move points up log c: see `dualib.ascent.rise`. Returns the means and log c there."""
     m, k = means.shape
     n = log_a.shape[0]
@@ -163,21 +163,21 @@ def rise_known(kind, beta, u, ut, log_a, means, face, allowed, steps):  # type: 
         for _ in range(steps):
             if factor < 0.0 or values[0] == -np.inf:
                 break
-            factor = _step_up(kind, beta, u, ut, log_a, own, free, factor, near, v, q, values, work)
+            factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values, work)
         risen[j], reached[j] = near[0], values[0]
     return risen, reached
 
 
 @helper
-def _leap_ahead(kind, beta, u, ut, log_a, face, allowed, means, v, q, values, work):  # type: ignore[no-untyped-def]
+def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values, work):  # type: ignore[no-untyped-def]
     """Two ascent steps from the point in row 0, then Aitken's extrapolation of their slowest mode where c is higher there.
 
     Returns whether the point is at rest.
     """
-    k = u.shape[1]
-    combined(q[0], u, means[1])
+    k = ut.shape[0]
+    combined(ut, q[0], means[1])
     _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
-    combined(q[1], u, means[2])
+    combined(ut, q[1], means[2])
     values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
     first = max(_distance(beta, means[0], v[0], means[1], v[1]), _TINY)
     second = max(_distance(beta, means[1], v[1], means[2], v[2]), 0.0)
@@ -188,7 +188,7 @@ def _leap_ahead(kind, beta, u, ut, log_a, face, allowed, means, v, q, values, wo
     if near:
         values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1], work)
     if near and values[1] >= values[2]:  # False where the extrapolation has left the domain
-        combined(q[1], u, means[0])
+        combined(ut, q[1], means[0])
         values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0], work)
     else:
         means[0], v[0], q[0], values[0] = means[2], v[2], q[2], values[2]
@@ -229,13 +229,13 @@ def _own(means, vs):  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    "Tuple((float64[:, ::1], float64[::1], int64[::1]))(int64, float64, float64[:, ::1], float64[:, ::1], float64[::1],"
+    "Tuple((float64[:, ::1], float64[::1], int64[::1]))(int64, float64, float64[:, ::1], float64[::1],"
     " float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[::1], int64,"
     " int64, float64)",
     few=MORE,
 )
 def ascend_known(  # type: ignore[no-untyped-def]
-    kind, beta, u, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius, leaps, steps, apart
+    kind, beta, ut, log_a, means, face, allowed, atom_means, atom_v, atom_face, radius, leaps, steps, apart
 ):
     """Take points up log c one by one, highest first, as far as they come neither to an atom nor to a point taken up before.
 
@@ -277,8 +277,8 @@ def ascend_known(  # type: ignore[no-untyped-def]
             if not left or factor < 0.0:
                 break
             if step >= leaps:
-                factor = _step_up(kind, beta, u, ut, log_a, own, free, factor, near, v, q, values, work)
-            elif _leap_ahead(kind, beta, u, ut, log_a, own, free, near, v, q, values, work):
+                factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values, work)
+            elif _leap_ahead(kind, beta, ut, log_a, own, free, near, v, q, values, work):
                 factor = -1.0
             left = not _meets(
                 beta, near[0], v[0], own, values[0], atom_means, atom_v, atom_own, atom_face, highest, radius, n_t

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.climb_kernels import WIDTH, apart, evaluated
+from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, heights_off
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import inner, multiply, product
@@ -106,11 +106,9 @@ def _ascended(kind, beta, u, ut, log_a, points, values):  # type: ignore[no-unty
     n = log_a.shape[0]
     moved, scratch = np.empty((m, k)), np.empty(max(n, k) * WIDTH)
     for begin in range(0, m, WIDTH):
-        some = min(WIDTH, m - begin)
-        block, v, q = np.empty((k, some)), np.empty((k, some)), np.empty((n, some))
-        for j in range(some):
-            for y in range(k):
-                block[y, j] = points[begin + j, y]
+        block = block_of(points, begin)
+        some = block.shape[1]
+        v, q = np.empty((k, some)), np.empty((n, some))
         evaluated(kind, beta, u, log_a, block, v, q, values[begin : begin + some], scratch)
         multiply(ut, q, block)
         for j in range(some):
@@ -163,8 +161,8 @@ def _distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
 @helper
 def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-untyped-def]
     """The centroids of the pairs of sources at which c is largest."""
-    q, k, n = one.shape[0], u.shape[1], log_a.shape[0]
-    means, values, scratch = np.empty((q, k)), np.empty(q), np.empty(max(n, k) * WIDTH)
+    q, k = one.shape[0], u.shape[1]
+    means = np.empty((q, k))
     for j in range(q):
         share = 1.0 / (1.0 + exp(log_a[other[j]] - log_a[one[j]]))
         row, here, there = means[j], u[one[j]], u[other[j]]
@@ -172,12 +170,7 @@ def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-u
             row[y] = share * here[y] + (1.0 - share) * there[y]
     if q <= n_pairs:
         return means
-    for begin in range(0, q, WIDTH):
-        some = min(WIDTH, q - begin)
-        block, v, terms = np.empty((k, some)), np.empty((k, some)), np.empty((n, some))
-        for j in range(some):
-            for y in range(k):
-                block[y, j] = means[begin + j, y]
-        evaluated(kind, beta, u, log_a, block, v, terms, values[begin : begin + some], scratch)
+    nowhere = np.empty((0, k))
+    values = heights_off(kind, beta, u, log_a, means, nowhere, nowhere, np.empty(0))
     order = np.argsort(-values, kind="mergesort")
     return means[order[:n_pairs]]

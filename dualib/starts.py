@@ -97,13 +97,18 @@ def members_of(problem: Problem, posterior: Array) -> Array:
     return np.divide(pairs, total, out=np.tile(problem.px, (len(pairs), 1)), where=total > 0.0)
 
 
+@functools.lru_cache(maxsize=16)
+def _all_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.triu_indices(n, 1)
+    return first, second
+
+
 def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sources, many of them drawn at random where n is large: the indices of both."""
     n_pairs = n * (n - 1) // 2
     n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
     if n_pairs <= n_looked_at:
-        first, second = np.triu_indices(n, 1)
-        return first, second
+        return _all_pairs(n)
     number = rng.choice(n_pairs, n_looked_at, replace=False, shuffle=False)
     second = np.floor(0.5 + np.sqrt(0.25 + 2.0 * number)).astype(
         np.int64

@@ -148,7 +148,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         ),
         "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, 0.1, np.empty((n_t, k, k))),
         "ascend_known": (
-            *(kind, beta, problem.U, problem.UT, log_a, means, face, allowed),
+            *(kind, beta, problem.UT, log_a, means, face, allowed),
             *(means[:1] + 0.01, rng.random((1, k)), face[:1], np.full(1, 1e-3), 2, 3, 1e-4),
         ),
         "starts_known": (
@@ -159,7 +159,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             *(kind, beta, problem.px, problem.U, problem.UT, log_a, weights, means, np.exp(means), posterior),
             *(problem.U, means + 0.01),
         ),
-        "rise_known": (kind, beta, problem.U, problem.UT, log_a, means, face, allowed, 4),
+        "rise_known": (kind, beta, problem.UT, log_a, means, face, allowed, 4),
         "distances": (
             beta,
             means,
