@@ -27,8 +27,8 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     state, joint = outcome.state, problem.joint
     encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
     decoder = problem.decoder(state.new)
-    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
-    arrays = (np.require(array, np.float64, ["C", "W"]) for array in (joint.px, pxy, encoder, decoder))
+    reached = encoder.T @ (joint.pxy.toarray() if joint.is_sparse else joint.pxy)
+    arrays = (np.require(array, np.float64, ["C", "W"]) for array in (joint.px, encoder, reached, decoder))
     weights, rate, relevance, decoder_information = informations(*arrays)
     distortion = expected_distortion(problem, state.new, state.posterior)
     objective = rate + state.beta * distortion

@@ -156,9 +156,9 @@ def prove(
     a = np.asarray(log_a, dtype=np.float64)
     if a.shape != rows.p.shape[:1]:
         raise ValueError(f"log_a must have shape ({len(rows.p)},), one entry per row of py_x, not {a.shape}")
-    if not a.max() < np.inf:
+    if len(a) and not a.max() < np.inf:
         raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
-    if not a.min() > -np.inf:
+    if not (len(a) and a.min() > -np.inf):
         live = a > -np.inf
         if not live.any():
             raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")

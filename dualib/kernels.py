@@ -257,10 +257,13 @@ def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[
 
 
 @kernel("Tuple((float64[::1], float64, float64, float64))(float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])")
-def informations(px, pxy, encoder, decoder):  # type: ignore[no-untyped-def]
-    """p(t) of an encoder p(t|x), then I(X;T), I(T;Y), and the information that a decoder p(y|t) claims, in nats."""
+def informations(px, encoder, reached, decoder):  # type: ignore[no-untyped-def]
+    """p(t) of an encoder p(t|x), then I(X;T), I(T;Y) of p(t,y), and the information that a decoder p(y|t) claims, in nats.
+
+    `reached`, p(t,y), is normalised in place.
+    """
     n_x, n_t = encoder.shape
-    joint, reached, weights = np.empty((n_x, n_t)), product(np.ascontiguousarray(encoder.T), pxy), np.zeros(n_t)
+    joint, weights = np.empty((n_x, n_t)), np.zeros(n_t)
     for x in range(n_x):
         for t in range(n_t):
             joint[x, t] = px[x] * encoder[x, t]

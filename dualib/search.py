@@ -70,11 +70,13 @@ def search(
     if problem.distortion.fixed_atoms:
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return by_height(columns, log_c(problem, beta, log_a, columns)[0])
+    posterior = np.require(posterior, requirements=["C", "W"])
     points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
     if problem.known is not None and problem.support is None:
         arrays = (problem.px, problem.U, problem.UT, log_a, *problem.for_kernels(atoms)[:2], problem.link(atoms)[0], posterior)
-        hints = points.means[:0] if extra is None else extra.means
-        means, heights = maxima_known(problem.known, beta, *arrays, points.means, np.ascontiguousarray(hints))
+        extra = points.pick(np.zeros(0, dtype=int)) if extra is None else extra
+        starts = (problem.for_kernels(some)[1] for some in (points, extra))
+        means, heights = maxima_known(problem.known, beta, *arrays, *starts)
         return Maxima(Atoms(np.zeros(len(means)), means, None), heights)
     members = members_of(problem, posterior)
     rates = beta * problem.stability(atoms, members, floor=STABLE / beta)
