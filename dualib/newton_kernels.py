@@ -90,15 +90,17 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     for t in range(n_t):
         row, mean = v[t], means[t]
         mass = total(row)
-        shift, inverse, nothing = b[t] + log(mass), 1.0 / mass, 0.0 * total(mean)  # NaN where a mean is
+        shift, inverse = b[t] + log(mass), 1.0 / mass
         for y in range(k):
-            row[y] = row[y] * inverse + nothing
+            row[y] = row[y] * inverse
             work[y] = row[y] * (mean[y] - shift)
         if not everywhere:
             for y in range(k):
                 row[y] = row[y] if face[t, y] else 0.0
                 work[y] = work[y] if face[t, y] else 0.0
         b[t] = total(work[:k])
+        if np.isnan(b[t]):  # as where a mean is
+            row[:] = np.nan
 
 
 @helper
@@ -132,12 +134,12 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
             for y in range(k):
                 row[y] = line[y] / new_weights[t] if new_weights[t] > 0.0 else means[t, y]
     link(kind, new_means, face, new_v, new_b)
-    residual, moved, turned = 0.0, np.empty(k), np.empty(k)
+    residual = 0.0
     for t in range(n_t):
+        row, mean, old_v, own_v = gathered[t], means[t], v[t], new_v[t]  # the sums are of no more use
         for y in range(k):
-            moved[y] = new_means[t, y] - means[t, y]
-            turned[y] = new_v[t, y] - v[t, y]
-        residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * inner(moved, turned), 0.0))))
+            row[y] = (new_means[t, y] - mean[y]) * (own_v[y] - old_v[y])
+        residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * total(row[:k]), 0.0))))
     if not np.isfinite(value):
         value, residual = -np.inf, np.inf
     return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b
