@@ -76,12 +76,20 @@ def inner(a, b):  # type: ignore[no-untyped-def]
 @helper
 def applied(a, vector):  # type: ignore[no-untyped-def]
     """The product of a (m, k) and a vector (k,)."""
-    if a.size > _BY_HAND:
-        return np.dot(a, vector)
     result = np.empty(a.shape[0])
     for i in range(a.shape[0]):
         result[i] = inner(a[i], vector)
     return result
+
+
+@helper
+def apply(a, vector, result):  # type: ignore[no-untyped-def]
+    """The same into `result` (m,), by BLAS where that is quicker."""
+    if a.size > _BY_HAND:
+        np.dot(a, vector, result)
+        return
+    for i in range(a.shape[0]):
+        result[i] = inner(a[i], vector)
 
 
 @helper

@@ -421,8 +421,8 @@ def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) 
 
 
 def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> float:
-    """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d, of atoms at the weights and centroids of their sources."""
-    if problem.known is not None:  # d is linear in the features: their means tell all
+    """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d, of atoms at the weights and centroids of their sources; finite."""
+    if problem.known is not None:  # d is linear in the features: their means tell all that `posterior` would
         v, b = problem.link(atoms)
         return float(problem.constant - atoms.weights @ (np.einsum("tk,tk->t", v, atoms.means) - b))
     minus_d = problem.log_terms(atoms, 1.0)

@@ -110,9 +110,8 @@ def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[n
     if n_pairs <= n_looked_at:
         return _all_pairs(n)
     number = rng.choice(n_pairs, n_looked_at, replace=False, shuffle=False)
-    second = np.floor(0.5 + np.sqrt(0.25 + 2.0 * number)).astype(
-        np.int64
-    )  # pairs numbered (0, 1), (0, 2), (1, 2), (0, 3), ...
+    # pairs are numbered (0, 1), (0, 2), (1, 2), (0, 3), ...
+    second = np.floor(0.5 + np.sqrt(0.25 + 2.0 * number)).astype(np.int64)
     second -= second * (second - 1) // 2 > number  # rounding
     second += second * (second + 1) // 2 <= number
     return number - second * (second - 1) // 2, second

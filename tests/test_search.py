@@ -7,14 +7,15 @@ from test_certify import random_problem
 import dualib
 from dualib import JointDistribution
 from dualib.ascent import log_c, rise
+from dualib.climb_kernels import climbed, heights_off
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
-from dualib.maxima_kernels import largest_eigenvalue
+from dualib.maxima_kernels import NEWTON_STEPS, largest_eigenvalue
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
-from dualib.search import search
-from dualib.starts import starting_points
+from dualib.search import _ROUNDS, search
+from dualib.starts import _pairs_looked_at, starting_points
 
 
 def problem_of(seed, kind, n_x, n_y):
@@ -150,6 +151,24 @@ def test_the_search_of_the_kernel_finds_what_that_of_numpy_finds(n_x, n_y, beta,
         np.testing.assert_allclose(found[0].log_c, own, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+def test_points_that_climb_to_one_maximum_are_one(kind):
+    """Also those of one block, which come there at the same time."""
+    rng = np.random.default_rng(kind)
+    problem = problem_of(3, ("ib", "dualib")[kind], 6, 3)
+    starts, nowhere = np.ascontiguousarray(rng.dirichlet(np.ones(6), 40) @ problem.U), np.empty((0, 3))
+    arguments = (kind, 0.5, problem.U, problem.UT, np.zeros(6), starts, nowhere, nowhere, np.empty(0))
+    assert len(climbed.python(*arguments, 12, 1e-4)) == 1
+    starts[0] = np.nan
+    with np.errstate(all="ignore"):  # as in compiled code
+        heights = heights_off.python(kind, 0.5, problem.U, np.zeros(6), starts, nowhere, nowhere, np.empty(0))
+    assert heights[0] == -np.inf or np.isnan(heights[0])
+
+
+def test_the_steps_of_a_search_in_rounds_are_those_of_the_kernel():
+    assert sum(_ROUNDS) == NEWTON_STEPS
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
 def test_the_largest_eigenvalue_is_bounded_from_above(n):
     """By little more than its distance from the limit allows, and the vector is that of the largest eigenvalue."""
@@ -165,3 +184,11 @@ def test_the_largest_eigenvalue_is_bounded_from_above(n):
             bound, vector = largest_eigenvalue.python(matrix, exact[-1])
             assert abs(vector @ vectors[:, -1]) / np.linalg.norm(vector) > 1.0 - 1e-6
     assert largest_eigenvalue.python(np.zeros((n, n)), 1.0)[0] == 0.0
+
+
+@pytest.mark.parametrize("n", [2, 40, 64, 1000, 200_000])
+def test_pairs_of_sources_are_drawn_once_each(n):
+    first, second = _pairs_looked_at(n, np.random.default_rng(n), 1.0)
+    assert len(first) == min(n * (n - 1) // 2, 2000)
+    assert (first >= 0).all() and (first < second).all() and (second < n).all()
+    assert len(set(zip(first.tolist(), second.tolist(), strict=True))) == len(first)
