@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
 
 import numpy as np
 
@@ -26,48 +24,44 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
         return assemble_sparse(problem, outcome, status)
     state, joint = outcome.state, problem.joint
     encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
-    decoder = problem.decoder(state.new)
-    reached = encoder.T @ (joint.pxy.toarray() if joint.is_sparse else joint.pxy)
-    arrays = (np.require(array, np.float64, ["C", "W"]) for array in (joint.px, encoder, reached, decoder))
-    weights, rate, relevance, decoder_information = informations(*arrays)
+    decoder, means = np.array(problem.decoder(state.new)), np.array(state.new.means)
+    arrays = (joint.px, joint.pxy.toarray() if joint.is_sparse else joint.pxy, encoder, decoder)
+    weights, rate, relevance, claimed, off = informations(*(np.require(array, np.float64, ["C", "W"]) for array in arrays))
     distortion = expected_distortion(problem, state.new, state.posterior)
     objective = rate + state.beta * distortion
-    rho: Any = functools.cache(lambda: _rho(joint, problem, state))  # deferred: dear, and seldom asked for
-    error_bound: Any = lambda: _error_bound(state.residual, rho())  # noqa: E731
-    stability: Any = lambda: _stability(problem, state.atoms, state.beta, state.posterior)  # noqa: E731
-    gap = max(0.0, outcome.gap + objective - state.objective) if math.isfinite(outcome.gap) else math.inf
-    return Solution(
+    rho = _Rho(joint, problem, state)
+    return Solution.of_fresh_arrays(
+        off,
         joint=joint,
         distortion=problem.distortion,
         beta=state.beta,
         encoder=encoder,
         weights=weights,
-        means=state.new.means,
+        means=means,
         decoder=decoder,
         objective=objective,
         rate=rate,
         relevance=relevance,
         expected_distortion=distortion,
-        decoder_information=decoder_information,
-        gap=gap,
+        decoder_information=claimed,
+        gap=max(0.0, outcome.gap + objective - state.objective) if math.isfinite(outcome.gap) else math.inf,
         certificate=outcome.certificate,
         status=status,
         n_iter=outcome.n_iter,
         residual=state.residual,
-        error_bound=error_bound,
+        error_bound=lambda: _error_bound(state.residual, rho()),  # deferred: dear, and seldom asked for
         rho=rho,
-        stability=stability,
+        stability=lambda: _stability(problem, state.atoms, state.beta, state.posterior),
     )
 
 
 def full_encoder(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:
-    """p(t|x) (n_x, n_t) of every original source; one of probability 0 is encoded by its conditional.
+    """p(t|x) (n_x, n_t), but for the normalisation, of every original source; one of probability 0 is encoded by its conditional.
 
     Where no cluster is at a finite distance from such a source its row is p(t), the answer that claims nothing about it.
     """
     if problem.is_whole:
-        encoder = np.ascontiguousarray(posterior.T)
-        return encoder / encoder.sum(axis=1, keepdims=True)
+        return np.array(posterior.T, order="C")
     live = problem.row_of >= 0
     encoder = np.tile(atoms.weights, (len(problem.row_of), 1))
     encoder[live] = posterior.T[problem.row_of[live]]
@@ -78,12 +72,22 @@ def full_encoder(problem: Problem, atoms: Atoms, beta: float, posterior: Array) 
         top = terms.max(axis=1)
         near = np.isfinite(top)
         encoder[dead[near]] = np.exp(terms[near] - top[near, None])
-    return encoder / encoder.sum(axis=1, keepdims=True)
+    return encoder
 
 
-@one_blas_thread
-def _rho(joint: JointDistribution, problem: Problem, state: Sweep) -> float:
-    return slowest_rate(problem, state)
+class _Rho:
+    """The linear rate of sweeps at a state, computed once, when asked for."""
+
+    def __init__(self, joint: JointDistribution, problem: Problem, state: Sweep) -> None:
+        self.joint = joint
+        self._of: tuple[Problem, Sweep] | None = (problem, state)
+        self._found = math.nan
+
+    @one_blas_thread
+    def __call__(self) -> float:
+        if self._of is not None:
+            self._found, self._of = slowest_rate(*self._of), None
+        return self._found
 
 
 def _error_bound(residual: float, rho: float) -> float:

@@ -541,17 +541,19 @@ def _nearest(centres: Array, n_centres: int, point: Array, kind: int) -> int:
 
 
 @kernel(
-    "int64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[:, :, ::1], float64[:, ::1],"
+    "int64(float64[::1], float64[::1], float64[:, ::1], int64[::1], float64, int64, float64[:, :, ::1], float64[:, ::1], float64,"
     " float64[:, ::1], float64[::1], float64, float64, int64, float64[::1])"
 )
 def branch_and_bound(
-    alpha: Array,
-    size: Array,
-    weight: Array,
+    log_a: Array,
+    offset: Array,
+    features: Array,
+    columns: Array,
     beta: float,
     kind: int,
     roots: Array,
-    starts: Array,
+    points: Array,
+    longest: float,
     slabs: Array,
     ratios: Array,
     lower: float,
@@ -561,11 +563,28 @@ def branch_and_bound(
 ) -> int:
     """Bound log c over the root cells (m, k, k).
 
-    ``out`` becomes [upper bound, largest log c found, cells used, its point z (k)]. Returns PROVED when every cell was discarded
-    at ``max(lower, largest found) + tol``, OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any
-    more; the upper bound holds in every case (inf where nothing was proved).
+    ``alpha = log_a - beta offset`` and U = `features` (n, k) as in `dualib.bounds`. `points` are decoders near maxima, on all
+    columns, of which those of the face are `columns` (k); their ratios are cut at exp(longest). ``out`` becomes [upper bound, largest
+    log c found, cells used, its point z (k)]. Returns PROVED when every cell was discarded at ``max(lower, largest found) + tol``,
+    OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any more; the upper bound holds in every case
+    (inf where nothing was proved).
     """
-    n, k = weight.shape
+    n, k = features.shape
+    alpha, size, weight, starts = np.empty(n), np.empty(n), np.empty((n, k)), np.empty((points.shape[0], k))
+    for x in range(n):
+        alpha[x] = log_a[x] - beta * offset[x]
+        size[x] = abs(log_a[x]) - beta * offset[x]
+        for y in range(k):
+            weight[x, y] = beta * features[x, y]
+    for i in range(points.shape[0]):
+        for y in range(k):
+            starts[i, y] = points[i, columns[y]]
+        if kind == 1:
+            for y in range(k):
+                starts[i, y] = log(max(starts[i, y], exp(-longest)))
+            last = starts[i, k - 1]
+            for y in range(k):
+                starts[i, y] -= last
     width = 3 * k + 2
     stack, bounds = np.empty((_STACK, k, width)), np.empty(_STACK)
     cell, work, scratch = np.empty((k, width)), np.empty((4, k)), np.empty((2 * k + 3, k))

@@ -66,6 +66,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Literal
@@ -111,7 +112,7 @@ class BoundResult:
 
 def prove(
     log_a: npt.ArrayLike,
-    py_x: npt.ArrayLike | Rows,
+    py_x: npt.ArrayLike,
     beta: float,
     kind: Literal["ib", "dualib"],
     *,
@@ -126,7 +127,7 @@ def prove(
     ----------
     log_a : array_like, shape (n_x,)
         ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
-    py_x : array_like, shape (n_x, n_y), or Rows
+    py_x : array_like, shape (n_x, n_y)
         Conditionals p(y|x), at most 4 columns; zeros are exact.
     beta : float
         Trade-off, > 0.
@@ -152,7 +153,7 @@ def prove(
     """
     if not lower < np.inf:
         raise ValueError(f"lower must be below infinity and not NaN: {lower!r}")
-    rows = py_x if isinstance(py_x, Rows) else Rows(py_x)
+    rows = Rows(py_x)
     a = np.asarray(log_a, dtype=np.float64)
     if a.shape != rows.p.shape[:1]:
         raise ValueError(f"log_a must have shape ({len(rows.p)},), one entry per row of py_x, not {a.shape}")
@@ -164,16 +165,25 @@ def prove(
             raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
         a, rows = a[live], Rows(rows.p[live])
     starts = rows.p[:0] if points is None else _distributions("points", points, rows.n_y)
-    problem = _Search(a, rows, starts, _positive("beta", beta), _positive("tol", tol), float(lower), max_cells)
-    if kind == "dualib":
-        problem.dual()
-    elif kind == "ib":
-        problem.ib()
-    else:
+    if kind not in ("ib", "dualib"):
         raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
-    return BoundResult(
-        max(problem.upper, problem.best, problem.lower), problem.point, problem.best, problem.cells, problem.proved
-    )
+    return bound(a, rows, _positive("beta", beta), kind, starts, _positive("tol", tol), float(lower), max_cells)
+
+
+def bound(
+    log_a: Array,
+    rows: Rows,
+    beta: float,
+    kind: Literal["ib", "dualib"],
+    points: Array,
+    tol: float,
+    lower: float,
+    max_cells: int,
+) -> BoundResult:
+    """`prove` of arguments that need no check: finite log a, `points` whose rows sum to 1."""
+    search = _Search(log_a, rows, points, beta, tol, lower, max_cells)
+    (search.ib if kind == "ib" else search.dual)()
+    return BoundResult(max(search.upper, search.best, search.lower), search.point, search.best, search.cells, search.proved)
 
 
 def _positive(name: str, value: float) -> float:
@@ -300,8 +310,7 @@ class _Search:
         owner = largest[_as_bits(self.points > 0.0)]
         for face, members, columns, log_p in closed:
             log_a = self.log_a[members]
-            starts = self.points[owner == face][:, columns]
-            self._run(_DUAL, columns, log_a, np.abs(log_a), self.beta * log_p, np.eye(len(columns))[None], starts, [], 0.0)
+            self._run(_DUAL, columns, log_a, np.zeros(len(log_a)), log_p, np.eye(len(columns))[None], self.points[owner == face])
 
     def ib(self) -> None:
         """Search the face of all supports together, and those whose slabs it leaves out."""
@@ -328,47 +337,31 @@ class _Search:
         roots, loss = within.box(longest, self.beta)
         everywhere = face == (1 << self.n_y) - 1
         points = self.points if everywhere else self.points[(_as_bits(self.points > 0.0) & ~face) == 0]
-        starts = np.log(np.maximum(points[:, columns], math.exp(-longest)))
-        self._run(
-            _IB,
-            columns,
-            log_a - self.beta * within.negentropy,
-            np.abs(log_a) - self.beta * within.negentropy,
-            self.beta * p,
-            roots,
-            starts - starts[:, -1:],
-            [(np.isin(columns, _columns(mask, self.n_y)).astype(np.float64), ratio) for mask, ratio in slabs],
-            loss,
-        )
+        cut = [(np.isin(columns, _columns(mask, self.n_y)).astype(np.float64), ratio) for mask, ratio in slabs]
+        self._run(_IB, columns, log_a, within.negentropy, p, roots, points, longest, cut, loss)
 
     def _run(
         self,
         kind: int,
         columns: npt.NDArray[np.intp],
-        alpha: Array,
-        size: Array,
-        weight: Array,
+        log_a: Array,
+        offset: Array,
+        features: Array,
         roots: Array,
-        starts: Array,
-        slabs: list[tuple[Array, float]],
-        loss: float,
+        points: Array,
+        longest: float = 0.0,
+        slabs: Sequence[tuple[Array, float]] = (),
+        loss: float = 0.0,
     ) -> None:
         """Branch and bound over the root cells of one face; `loss` is added to the bound."""
         k = len(columns)
         out = np.empty(3 + k)
-        problem = (
-            np.ascontiguousarray(alpha),
-            np.ascontiguousarray(size),
-            np.ascontiguousarray(weight),
-            self.beta,
-            kind,
-            np.ascontiguousarray(roots),
-            np.ascontiguousarray(starts),
-            np.array([mask for mask, _ in slabs]).reshape(len(slabs), k) if slabs else np.empty((0, k)),
-            np.array([ratio for _, ratio in slabs]) if slabs else np.empty(0),
-            max(self.lower, self.best),
-            0.98 * self.tol,
-        )
+        masks, ratios = np.empty((len(slabs), k)), np.empty(len(slabs))
+        for i, slab in enumerate(slabs):
+            masks[i], ratios[i] = slab
+        arrays = (log_a, offset, np.ascontiguousarray(features), columns, self.beta, kind)
+        cells = (np.ascontiguousarray(roots), np.ascontiguousarray(points), longest, masks, ratios)
+        problem = (*arrays, *cells, max(self.lower, self.best), 0.98 * self.tol)
         status = _branch_and_bound(problem, self.max_cells - self.cells, out)
         self.upper = max(self.upper, float(out[0]) + loss)
         self.cells += int(out[2])

@@ -9,11 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper
-from dualib.kernels import exp_row, log_row
+from dualib.kernels import distances, exp_row, log_row
 from dualib.linear_kernels import inner, multiply
+from dualib.newton_kernels import link
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST
 from dualib.stationary_kernels import TINY
 
+# squared natural distance from an atom to points that may be led there; square of the cosine of their first step and the way
+NEAR, ALIGNED = 1.0, 0.5
+LOOKS = 3  # how often log c is looked at on that way
 WIDTH = 32  # points of a block, whose numbers stay in the cache
 
 
@@ -27,16 +31,7 @@ def evaluated(kind, beta, u, log_a, points, v, q, values, scratch):  # type: ign
     n = log_a.shape[0]
     b, top, mass = np.zeros(m), np.empty(m), np.zeros(m)
     scaled = scratch[: k * m].reshape((k, m))
-    if kind == 0:
-        for y in range(k):
-            for j in range(m):
-                v[y, j] = max(points[y, j], TINY)
-        log_row(v.reshape(k * m), scratch)
-        for y in range(k):
-            for j in range(m):
-                v[y, j] += 0.0 * points[y, j]  # NaN stays NaN
-    else:
-        _soft(points, v, b, top, mass, scratch)
+    _link(kind, points, v, b, top, mass, scratch)
     for y in range(k):
         for j in range(m):
             scaled[y, j] = beta * v[y, j]
@@ -67,6 +62,22 @@ def evaluated(kind, beta, u, log_a, points, v, q, values, scratch):  # type: ign
     log_row(values, mass)
     for j in range(m):
         values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
+
+
+@helper
+def _link(kind, points, v, b, top, mass, scratch):  # type: ignore[no-untyped-def]
+    """V and b of a block, `top` and `mass` being scratch."""
+    k, m = points.shape
+    if kind == 0:
+        for y in range(k):
+            for j in range(m):
+                v[y, j] = max(points[y, j], TINY)
+        log_row(v.reshape(k * m), scratch)
+        for y in range(k):
+            for j in range(m):
+                v[y, j] += 0.0 * points[y, j]  # NaN stays NaN
+    else:
+        _soft(points, v, b, top, mass, scratch)
 
 
 @helper
@@ -131,7 +142,7 @@ def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-de
 
 @helper
 def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  # type: ignore[no-untyped-def]
-    """Mark the points of a block that come within the radius of another no lower than they are."""
+    """Mark the points of a block that come within the radius of another no lower than they are; about how far all are apart."""
     k, m = points.shape
     about = np.empty((others.shape[0], m))
     apart(beta, points, v, others, others_v, about)
@@ -143,34 +154,88 @@ def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  #
                 for y in range(k):
                     exactly += (others[i, y] - points[y, j]) * (others_v[i, y] - v[y, j])
                 gone[j] = beta * exactly < radius[i]
+    return about
 
 
 @helper
-def heights_off(kind, beta, u, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
-    """Log c at each point (m, k), -inf where it lies on an atom."""
+def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
+    """Log c at each point (m, k)."""
     m, k = means.shape
-    n, n_t = log_a.shape[0], atom_means.shape[0]
-    heights, scratch, highest = np.empty(m), np.empty(max(n, k) * WIDTH), np.full(n_t, np.inf)
+    n = log_a.shape[0]
+    values, scratch = np.empty(m), np.empty(max(n, k) * WIDTH)
     for first in range(0, m, WIDTH):
         points = block_of(means, first)
         some = points.shape[1]
-        v, q, gone = np.empty((k, some)), np.empty((n, some)), np.zeros(some, np.bool_)
-        values = heights[first : first + some]
-        evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
-        _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
-        for j in range(some):
-            values[j] = -np.inf if gone[j] else values[j]
-    return heights
+        v, q = np.empty((k, some)), np.empty((n, some))
+        evaluated(kind, beta, u, log_a, points, v, q, values[first : first + some], scratch)
+    return values
 
 
 @helper
-def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, leaps, close):  # type: ignore[no-untyped-def]
+def _off_atoms(kind, beta, u, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
+    """Log c at each point (m, k), -inf where it lies on an atom."""
+    values, nowhere = heights(kind, beta, u, log_a, means), np.empty((means.shape[0], 0), np.bool_)
+    v, between = np.empty(means.shape), np.empty((means.shape[0], atom_means.shape[0]))
+    link(kind, means, nowhere[:0], v, np.empty(means.shape[0]))
+    distances(beta, means, v, nowhere[:0], atom_means, atom_v, nowhere[:0], between)
+    for j in range(means.shape[0]):
+        for t in range(atom_means.shape[0]):
+            if between[j, t] < radius[t]:
+                values[j] = -np.inf
+    return values
+
+
+@helper
+def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, gone):  # type: ignore[no-untyped-def]
+    """Mark the points of a block whose ascent leads to a stable atom near by: log c rises all the way there, and first that way."""
+    k, m = points.shape
+    which, target, count = np.empty(m, np.int64), np.empty(m, np.int64), 0
+    moved_v = np.empty((k, m))
+    _link(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m), scratch)
+    for j in range(m):
+        t = 0
+        for i in range(1, about.shape[0]):
+            t = i if about[i, j] < about[t, j] else t
+        if gone[j] or not stable[t] or not about[t, j] < NEAR:
+            continue
+        there, step, way = 0.0, 0.0, 0.0
+        for y in range(k):
+            moved, left = once[y, j] - points[y, j], atom_v[t, y] - v[y, j]
+            there += moved * left
+            step += moved * (moved_v[y, j] - v[y, j])
+            way += (atom_means[t, y] - points[y, j]) * left
+        if there > 0.0 and there * there >= ALIGNED * step * way:
+            which[count], target[count] = j, t
+            count += 1
+    if count == 0:
+        return
+    block, block_v, q = np.empty((k, count)), np.empty((k, count)), np.empty((u.shape[0], count))
+    last, here = np.empty(count), np.empty(count)
+    for i in range(count):
+        last[i] = values[which[i]]
+    for part in range(1, LOOKS + 1):
+        share = part / (LOOKS + 1.0)
+        for i in range(count):
+            j, t = which[i], target[i]
+            for y in range(k):
+                block[y, i] = points[y, j] + share * (atom_means[t, y] - points[y, j])
+        evaluated(kind, beta, u, log_a, block, block_v, q, here, scratch)
+        for i in range(count):
+            last[i] = here[i] if here[i] > last[i] else np.inf
+    for i in range(count):
+        gone[which[i]] = last[i] < 0.0
+
+
+@helper
+def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable, leaps, close):  # type: ignore[no-untyped-def]
     """Take points (m, k) up log c, highest first, as far as they come neither to an atom nor to a point taken up before.
 
     Parameters
     ----------
     radius : (n_t,)
         Squared natural distance at which each atom swallows a point.
+    stable : (n_t,) bool
+        Atoms that are maxima of log c, of height 0.
     leaps : int
         How often to take two ascent steps and their extrapolation.
     close : float
@@ -182,9 +247,9 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, leaps, 
     """
     m, k = means.shape
     n, n_t = log_a.shape[0], atom_means.shape[0]
-    heights = heights_off(kind, beta, u, log_a, means, atom_means, atom_v, radius)
-    order = np.argsort(-heights, kind="mergesort")
-    m = int(np.sum(heights > -np.inf))
+    first = _off_atoms(kind, beta, u, log_a, means, atom_means, atom_v, radius)
+    order = np.argsort(-first, kind="mergesort")
+    m = int(np.sum(first > -np.inf))
     kept, kept_v, reached, count = np.empty((m, k)), np.empty((m, k)), np.empty(m), 0
     highest, everywhere = np.full(n_t, np.inf), np.full(m, close)
     active, taken, rests = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.bool_)
@@ -193,12 +258,14 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, leaps, 
         while width < WIDTH and following < m:
             active[width], taken[width], rests[width] = means[order[following]], 0, False
             width, following = width + 1, following + 1
-        points, v, q = block_of(active[:width], 0), np.empty((k, width)), np.empty((n, width))
+        points, v, q, once = block_of(active[:width], 0), np.empty((k, width)), np.empty((n, width)), np.empty((k, width))
         values, gone, scratch = np.empty(width), np.zeros(width, np.bool_), np.empty(max(n, k) * width)
         evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
-        _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
+        about = _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
         if count > 0:
             _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone)
+        multiply(ut, q, once)
+        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, gone)
         for j in range(width):
             gone[j] = gone[j] or not values[j] > -np.inf
             if not gone[j] and (rests[j] or taken[j] == leaps):
@@ -212,16 +279,14 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, leaps, 
         for j in range(width):
             if not gone[j]:
                 active[left], taken[left] = active[j], taken[j] + 1
-                for x in range(n):
-                    q[x, left] = q[x, j]
                 for y in range(k):
-                    points[y, left], v[y, left] = points[y, j], v[y, j]
+                    points[y, left], v[y, left], once[y, left] = points[y, j], v[y, j], once[y, j]
                 left += 1
         if left < width:
-            points, v, q = points[:, :left].copy(), v[:, :left].copy(), q[:, :left].copy()
+            points, v, once = points[:, :left].copy(), v[:, :left].copy(), once[:, :left].copy()
         width = left
         if width > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, q, scratch, active, rests)
+            _leap(kind, beta, u, ut, log_a, points, v, once, scratch, active, rests)
     return kept[:count]
 
 
@@ -238,15 +303,14 @@ def _same(beta, mean, v, others, others_v, close):  # type: ignore[no-untyped-de
 
 
 @helper
-def _leap(kind, beta, u, ut, log_a, points, v, q, scratch, active, rests):  # type: ignore[no-untyped-def]
-    """Two ascent steps of a block, then Aitken's extrapolation of the slowest mode of each point where c is higher there.
+def _leap(kind, beta, u, ut, log_a, points, v, once, scratch, active, rests):  # type: ignore[no-untyped-def]
+    """Two ascent steps of a block, the first of them made, then Aitken's extrapolation of the slowest mode of each point.
 
-    What is reached goes into `active` (m, k), and into `rests` whether a point is at rest.
+    It is taken where c is higher there. What is reached goes into `active` (m, k), and into `rests` whether a point is at rest.
     """
     k, m = points.shape
-    once, once_v, twice, twice_v = np.empty((k, m)), np.empty((k, m)), np.empty((k, m)), np.empty((k, m))
+    once_v, twice, twice_v, q = np.empty((k, m)), np.empty((k, m)), np.empty((k, m)), np.empty((u.shape[0], m))
     values, higher, first, second = np.empty(m), np.empty(m), np.zeros(m), np.zeros(m)
-    multiply(ut, q, once)
     evaluated(kind, beta, u, log_a, once, once_v, q, values, scratch)
     multiply(ut, q, twice)
     evaluated(kind, beta, u, log_a, twice, twice_v, q, values, scratch)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dualib.branch import ascend, distinct
-from dualib.distortions import Distortion, as_distortion, local_critical_beta
+from dualib.distortions import Array, Distortion, as_distortion, local_critical_beta
 from dualib.memory import check_solvable
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import search
@@ -16,6 +16,7 @@ from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
+_ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps of Newton's method, which halve a beta that comes to 0
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -68,10 +69,10 @@ def onset_of(problem: Problem, rng: np.random.Generator) -> float:
 def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:
     """The least beta that these points lead to: from each root of log c at fixed points they climb again, until none violates."""
     while len(points):
-        roots = [_root(problem, trivial, points.pick(np.array([j])), beta) for j in range(len(points))]
-        if not min(roots) < beta * (1.0 - 1e-12):
+        lowest = float(_roots(problem, trivial, points, beta).min())
+        if not lowest < beta * (1.0 - 1e-12):
             break
-        beta = min(roots)
+        beta = lowest
         state = sweep(problem, beta, trivial)
         points, values = ascend(problem, state, points)
         points = distinct(problem, state, points.pick(values > _POSITIVE))  # one may have run into the one cluster
@@ -93,21 +94,23 @@ def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator)
     return math.inf
 
 
-def _root(problem: Problem, trivial: Atoms, point: Atoms, beta: float) -> float:
-    """The beta at which ``log c(s)`` at the one-cluster solution crosses 0 for this s, below a beta where it is positive."""
-    d_point, d_trivial = -problem.log_terms(point, 1.0)[0], -problem.log_terms(trivial, 1.0)[0]
-    excess = d_point - d_trivial
+def _roots(problem: Problem, trivial: Atoms, points: Atoms, beta: float) -> Array:
+    """The beta at which ``log c(s)`` at the one-cluster solution crosses 0, for each s, below a beta where it is positive.
 
-    def log_c_at(b: float) -> float:
-        exponent = np.log(problem.px) - b * excess
-        top = exponent.max()
-        return float(top + np.log(np.sum(np.exp(exponent - top))))
-
-    low = beta
-    while log_c_at(low) > 0.0:
-        low *= 0.5
-        if low < 1e-12 * beta:
-            return beta  # the point is the one cluster itself, to rounding
-    from scipy.optimize import brentq  # here, for it takes a fifth of a second
-
-    return float(brentq(log_c_at, low, beta, xtol=1e-14 * beta, rtol=1e-14)) if low < beta else beta
+    By Newton's method, which comes down to the root of a convex function without passing it; `beta` where it comes to 0: the point
+    is the one cluster itself, to rounding.
+    """
+    excess = problem.log_terms(trivial, 1.0) - problem.log_terms(points, 1.0)
+    log_px, roots = np.log(problem.px), np.full(len(points), beta)
+    finite = np.where(np.isfinite(excess), excess, 0.0)  # where it is inf its source has no part in c
+    for _ in range(_MOST_STEPS):
+        exponent = log_px - roots[:, None] * excess
+        top = exponent.max(axis=1)
+        q = np.exp(exponent - top[:, None])
+        mass = q.sum(axis=1)
+        value, slope = top + np.log(mass), -np.sum(q * finite, axis=1) / mass
+        step = np.divide(value, slope, out=np.zeros_like(value), where=(value > 0.0) & (slope > 0.0))
+        roots -= step
+        if not (step > _ROOT * roots).any():
+            break
+    return np.where(roots > 1e-12 * beta, roots, beta)

@@ -10,6 +10,7 @@ import numpy as np
 
 from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
 from dualib.jit import helper, kernel
+from dualib.kernels import distances
 from dualib.newton_kernels import link, swept
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
@@ -27,8 +28,10 @@ _TRIALS, _SHORTER = 3, 0.25
 
 
 @kernel(
-    "Tuple((boolean, float64[::1], float64[:, ::1], int64[::1], int64))(int64, float64, float64[::1], float64[:, ::1],"
-    " float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64, int64)"
+    "Tuple((boolean, int64[::1], int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, float64,"
+    " float64[:, ::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1]))(int64, float64,"
+    " float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64,"
+    " int64)"
 )
 def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, most):  # type: ignore[no-untyped-def]
     """Lower the objective to a local minimum on these atoms, without those that lose their weight on the way.
@@ -43,19 +46,24 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     Returns
     -------
     settled : bool
-    weights, means : (m,), (m, k)
     kept : (m,) int
         The atoms left, among those given.
     taken : int
         Sweeps and products.
+    closest : float
+        The least squared natural distance of two atoms after the sweep.
+    weights, means, v, b : (m,), (m, k), (m, k), (m,)
+        The atoms.
+    value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b
+        The sweep there, as of `dualib.newton_kernels.swept`.
     """
     kept = np.arange(weights.shape[0])
     v, b = np.empty(means.shape), np.empty(weights.shape[0])
     link(kind, means, face, v, b)
-    value, residual, post, _, c, to_weights, to_means, _, _ = swept(
+    value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = swept(
         kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
     )
-    taken, hurried, gain = 1, _HURRIED, np.inf
+    taken, hurried, gain, rests = 1, _HURRIED, np.inf, False
     while residual > goal and np.isfinite(value) and taken < most:
         accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
@@ -78,9 +86,8 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
             new_allowed = allowed[heavy] if allowed.shape[0] > 0 else allowed
             new_v, new_b = np.empty(new_means.shape), np.empty(new_weights.shape[0])
             link(kind, new_means, new_face, new_v, new_b)
-            new_value, new_residual, new_post, _, new_c, farther_weights, farther_means, _, _ = swept(
-                kind, beta, px, pxu, ut, new_weights, new_means, new_face, new_allowed, new_v, new_b
-            )
+            following = swept(kind, beta, px, pxu, ut, new_weights, new_means, new_face, new_allowed, new_v, new_b)
+            new_value, new_residual = following[0], following[1]
             taken += 1
             if np.isfinite(new_value) and (trial == trials or new_value >= value - _RISE * (1.0 + abs(value))):
                 accepted = True
@@ -89,13 +96,28 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
             break
         if trials > 0:  # a direction of which only a small part may be gone is not worth many products
             hurried = max(hurried // 4, _LEAST) if made < _SHORT else _HURRIED
-        if residual < _ROUNDING and not new_residual < 0.5 * residual:
-            return True, weights, means, kept, taken
-        kept, weights, means, face, allowed = kept[heavy], new_weights, new_means, new_face, new_allowed
+        rests = residual < _ROUNDING and not new_residual < 0.5 * residual
+        if rests:
+            break
+        kept, weights, means, v, b, face, allowed = kept[heavy], new_weights, new_means, new_v, new_b, new_face, new_allowed
         gain = new_value - value
-        value, residual, post, c, v = new_value, new_residual, new_post, new_c, new_v
-        to_weights, to_means = farther_weights, farther_means
-    return residual <= max(goal, _ROUNDING), weights, means, kept, taken
+        value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = following
+    closest = _closest(beta, to_means, to_v, face)
+    settled = rests or residual <= max(goal, _ROUNDING)
+    ended = (value, residual, post, log_z, c, to_weights, to_means, to_v, to_b)
+    return (settled, kept, taken, closest, weights, means, v, b) + ended  # noqa: RUF005 (numba knows no other way)
+
+
+@helper
+def _closest(beta, means, v, face):  # type: ignore[no-untyped-def]
+    """The least squared natural distance of two atoms."""
+    n_t = means.shape[0]
+    least, between = np.inf, np.empty((n_t, n_t))
+    distances(beta, means, v, face, means, v, face, between)
+    for i in range(n_t):
+        for j in range(i):
+            least = min(least, between[i, j])
+    return least
 
 
 @helper

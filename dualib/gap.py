@@ -35,23 +35,16 @@ def judge(problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: 
 
 def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
     """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
-    from dualib.bounds import Rows, prove
+    from dualib.bounds import Rows, bound
 
     rows = _ROWS.get(problem)
     if rows is None:
         rows = _ROWS[problem] = Rows(problem.py_x)
     log_a = np.log(problem.px) - state.log_z
     lower = max(0.0, maxima.best)
-    result = prove(
-        log_a + state.beta * problem.a,  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
-        rows,
-        state.beta,
-        "ib" if isinstance(problem.distortion, IB) else "dualib",
-        tol=0.5 * tol,
-        lower=lower,
-        max_cells=_MAX_CELLS,
-        points=problem.decoder(state.atoms),
-    )
+    kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
+    shifted = log_a + state.beta * problem.a  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
+    result = bound(shifted, rows, state.beta, kind, problem.decoder(state.atoms), 0.5 * tol, lower, _MAX_CELLS)
     if result.best_value > lower + 0.25 * tol:
         point = _ascend(problem, state.beta, log_a, result.best_point)
         value = log_c(problem, state.beta, log_a, point)[0]

@@ -16,7 +16,7 @@ from dualib.continuation import SAME
 from dualib.distortions import Array
 from dualib.local import coalesce
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, Sweep, descend, join, sweep
+from dualib.problem import Atoms, Problem, Sweep, descend, join
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
@@ -65,15 +65,15 @@ def _settled(problem: Problem, beta: float, atoms: Atoms) -> Sweep | None:
     """The local minimum below atoms; None where the descent does not end."""
     most = _FIRST
     for _ in range(_MOST_ROUNDS):
-        settled, atoms, _ = descend(problem, beta, atoms, goal=_SETTLED, most=most)
-        state = sweep(problem, beta, atoms)
-        fewer = coalesce(problem, state, radius=SAME if settled else _CLOSE)
-        if len(fewer) < len(atoms):
+        descent = descend(problem, beta, atoms, goal=_SETTLED, most=most)
+        radius = SAME if descent.settled else _CLOSE
+        fewer = coalesce(problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
+        if len(fewer) < len(descent.state.atoms):
             atoms = fewer
-        elif settled:
-            return state
+        elif descent.settled:
+            return descent.state
         elif most == _MOST:
             return None
         else:
-            most = _MOST
+            atoms, most = descent.state.atoms, _MOST
     return None

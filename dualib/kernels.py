@@ -256,19 +256,25 @@ def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[
                         out[i, j] = np.inf
 
 
-@kernel("Tuple((float64[::1], float64, float64, float64))(float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])")
-def informations(px, encoder, reached, decoder):  # type: ignore[no-untyped-def]
-    """p(t) of an encoder p(t|x), then I(X;T), I(T;Y) of p(t,y), and the information that a decoder p(y|t) claims, in nats.
+@kernel(
+    "Tuple((float64[::1], float64, float64, float64, float64))(float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])"
+)
+def informations(px, pxy, encoder, decoder):  # type: ignore[no-untyped-def]
+    """The quantities of an encoder p(t|x), whose rows are normalised in place.
 
-    `reached`, p(t,y), is normalised in place.
+    Returns p(t), then I(X;T), I(T;Y) of p(t,y), and the information that a decoder p(y|t) claims, in nats, and how far encoder,
+    p(t) or decoder are from distributions.
     """
     n_x, n_t = encoder.shape
-    joint, weights = np.empty((n_x, n_t)), np.zeros(n_t)
+    members, weights = np.empty((n_t, n_x)), np.zeros(n_t)
     for x in range(n_x):
+        row = encoder[x]
+        scale = 1.0 / total(row)
         for t in range(n_t):
-            joint[x, t] = px[x] * encoder[x, t]
-            weights[t] += joint[x, t]
-    claimed = np.empty(decoder.shape)
+            row[t] *= scale
+            members[t, x] = row[t]
+            weights[t] += px[x] * row[t]
+    reached, claimed = product(members, pxy), np.empty(decoder.shape)
     for t in range(n_t):
         for y in range(decoder.shape[1]):
             claimed[t, y] = weights[t] * decoder[t, y]
@@ -277,7 +283,11 @@ def informations(px, encoder, reached, decoder):  # type: ignore[no-untyped-def]
         for t in range(n_t):
             for y in range(table.shape[1]):
                 table[t, y] *= scale
-    return weights, information(joint), information(reached), information(claimed)
+    for t in range(n_t):
+        for x in range(n_x):
+            members[t, x] *= px[x]
+    off = max(max(off_distributions(encoder), off_distributions(decoder)), off_distributions(weights.reshape((1, n_t))))
+    return weights, information(members), information(reached), information(claimed), off
 
 
 @kernel("float64(float64[:, ::1])")

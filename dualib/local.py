@@ -86,9 +86,11 @@ def _descended(problem: Problem, state: Sweep, tol: float, max_iter: int) -> tup
     most = min(_DESCENT, max_iter - 1)
     if state.residual <= tol or most <= 0:
         return state, 1, state.residual <= tol
-    settled, atoms, taken = descend(problem, state.beta, state.atoms, goal=tol, most=most)
-    tidied = tidy(problem, state.beta, atoms)
-    return sweep(problem, state.beta, tidied), 1 + taken, settled and len(tidied) == len(atoms)
+    descent = descend(problem, state.beta, state.atoms, goal=tol, most=most)
+    tidied = tidy(problem, state.beta, descent.state.atoms)
+    if len(tidied) == len(descent.state.atoms):
+        return descent.state, 1 + descent.taken, descent.settled
+    return sweep(problem, state.beta, tidied), 1 + descent.taken, False
 
 
 def _worth_newton(size: int, state: Sweep, trail: deque[tuple[float, float]]) -> bool:
@@ -200,7 +202,7 @@ def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:
         pooled = pairs[i] + pairs[j]
         weight = pooled.sum()
         merged = Atoms(np.ones(1), (pooled @ problem.U)[None, :] / weight, None if face is None else face[[i]])
-        if state.beta * problem.stability(merged, pooled[None, :] / weight)[0] >= 1.0:
+        if state.beta * problem.stability(merged, pooled[None, :] / weight, floor=1.0 / state.beta)[0] >= 1.0:
             distance[i, j] = distance[j, i] = np.inf
             continue
         pairs[i], means[i], alive[j] = pooled, merged.means[0], False

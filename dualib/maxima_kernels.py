@@ -52,16 +52,17 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     stepped, stepped_v, b = product(members, u), np.empty((n_t, k)), np.empty(n_t)
     nowhere = np.empty((0, 0), np.bool_)
     link(kind, stepped, nowhere, stepped_v, b)
-    radius, own = np.empty(n_t), np.empty(n_t)
+    radius, own, stable = np.empty(n_t), np.empty(n_t), np.empty(n_t, np.bool_)
     for t in range(n_t):
         moved = beta * max(inner(stepped[t] - means[t], stepped_v[t] - v[t]), 0.0)
         own[t] = log(inner(posterior[t], px) / weights[t])
         room = max(1.0 - rates[t], 0.0)
         radius[t] = max(BASIN * room * room, LEAST_RADIUS) if moved < STATIONARY else NO_RADIUS
+        stable[t] = moved < STATIONARY and room > 0.0
     first, second = starts.shape[0], starts.shape[0] + hints.shape[0]
     points = np.empty((second + tilted.shape[0], k))
     points[:first], points[first:second], points[second:] = starts, hints, tilted
-    points = climbed(kind, beta, u, ut, log_a, points, means, v, radius, CLIMBS, COARSE)
+    points = climbed(kind, beta, u, ut, log_a, points, means, v, radius, stable, CLIMBS, COARSE)
     common = (kind, beta, ut, log_a)
     if points.shape[0] > MOST_FINISHED:
         points, _, _ = ascend_known(*common, points, nowhere, nowhere, means, v, nowhere, radius, 0, 1, FINE)

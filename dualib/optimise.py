@@ -247,7 +247,11 @@ def sort_atoms(problem: Problem, state: Sweep) -> Sweep:
     weights = state.atoms.weights
     if not (weights[1:] > weights[:-1]).any():
         return state
-    return sweep(problem, state.beta, state.atoms.pick(np.argsort(-weights, kind="stable")))
+    order = np.argsort(-weights, kind="stable")
+    atoms, new = state.atoms.pick(order), state.new.pick(order)
+    if problem.is_sparse:
+        return sweep(problem, state.beta, atoms)
+    return state._replace(atoms=atoms, posterior=state.posterior[order], c=state.c[order], new=new)
 
 
 def best_local(problem: Problem, beta: float, starts: list[Atoms], tol: float, max_iter: int) -> Outcome:

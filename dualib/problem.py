@@ -27,6 +27,7 @@ _FEW_FEATURES, _AT_ONCE = (
     32,
     2_000_000,
 )  # features, and numbers in all, up to which the stability of all atoms is computed at once
+_FEW_TO_SQUARE, _SQUARINGS = 8, 4  # features up to which eigenvalues are found at once; squarings to bound them first
 _NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
 _KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
 NEGLIGIBLE = (
@@ -241,7 +242,9 @@ class Problem:
             spreads = np.empty((len(atoms), k, k))
             spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), floor, spreads)
             found = np.sqrt(np.einsum("tij,tij->t", spreads, spreads))
-            large = found >= floor
+            large = np.flatnonzero(found >= floor)
+            if floor > 0.0 and k > _FEW_TO_SQUARE:
+                large = _by_squaring(spreads, found, large, floor)
             found[large] = np.linalg.eigvalsh(spreads[large])[:, -1]
             return np.maximum(found, 0.0)
         if k <= min(self.n, _FEW_FEATURES) and members.size * k <= _AT_ONCE:
@@ -270,6 +273,24 @@ class Problem:
         face = live @ (1.0 - self._support_f) == 0.0
         feasible = face.any(axis=1)
         return Atoms(weights[feasible], means[feasible], face[feasible])
+
+
+def _by_squaring(matrices: Array, norms: Array, which: np.ndarray, floor: float) -> np.ndarray:
+    """Those of the matrices (m, k, k) at `which` whose largest eigenvalue may be `floor` or more; `norms` become closer bounds.
+
+    The norm of a power is a bound on the power of the eigenvalue: too large by less than k^(1/32), in the end.
+    """
+    exponent = 1.0
+    powers = matrices[which] / norms[which, None, None]
+    scale = norms[which]
+    for _ in range(_SQUARINGS):
+        if not len(which):
+            break
+        powers, exponent = np.matmul(powers, powers), 2.0 * exponent
+        norms[which] = scale * np.sqrt(np.einsum("tij,tij->t", powers, powers)) ** (1.0 / exponent)
+        keep = norms[which] >= floor
+        which, powers, scale = which[keep], powers[keep], scale[keep]
+    return which
 
 
 def _writable(array: Any) -> Any:
@@ -377,11 +398,29 @@ def newton_steps(
     return settled, Atoms(weights, means, atoms.face), d_weights, d_means, float(last)
 
 
-def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> tuple[bool, Atoms, int]:
-    """`dualib.descent_kernels.descend_known` on atoms: whether it settled, the atoms left, the sweeps and products it took."""
+class Descent(NamedTuple):
+    """The end of `descend`: whether it settled, the sweep there, what it took, and how close two of the swept atoms are.
+
+    `taken` counts sweeps and products with the Hessian; `closest` is the least squared natural distance.
+    """
+
+    settled: bool
+    state: Sweep
+    taken: int
+    closest: float
+
+
+def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> Descent:
+    """`dualib.descent_kernels.descend_known` on atoms."""
     arrays = (problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, weights, means, kept, taken = descend_known(problem.known, beta, *arrays, goal, most)
-    return settled, Atoms(weights, means, None if atoms.face is None else atoms.face[kept]), taken
+    settled, kept, taken, closest, weights, means, *swept = descend_known(problem.known, beta, *arrays, goal, most)
+    v, b, value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b = swept
+    face = None if atoms.face is None else atoms.face[kept]
+    left, new = Atoms(weights, means, face), Atoms(new_weights, new_means, face)
+    problem.remember_link(left, (v, b))
+    problem.remember_link(new, (new_v, new_b))
+    state = Sweep(left, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
+    return Descent(settled, state, taken, closest)
 
 
 def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:

@@ -147,6 +147,25 @@ class Solution(_Result):
         for name in arrays:
             own[name].flags.writeable = False
 
+    @classmethod
+    def of_fresh_arrays(cls, off: float, **fields: Any) -> Solution:
+        """A solution of arrays that nobody else holds, by a solver that knows how far they are from distributions.
+
+        The same as ``Solution(**fields)`` without copies: a path makes many.
+        """
+        solution: Solution = object.__new__(cls)
+        own = solution.__dict__
+        own.update(fields)
+        own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}
+        if off <= _OFF and np.isfinite(solution.means).all():
+            _check_numbers(solution)
+        else:
+            _check_solution(solution)  # which says what is wrong
+        for name in _SOLUTION_ARRAYS:
+            if name in own:
+                own[name].flags.writeable = False
+        return solution
+
     if not TYPE_CHECKING:  # with it, mypy would take any attribute
 
         def __getattr__(self, name: str) -> Any:
@@ -262,6 +281,7 @@ class Solution(_Result):
 
 
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
+_OFF = 1e-6  # from 1, at most, of sums that are to be 1
 _DEFERRABLE = ("error_bound", "rho", "stability")
 _MAY_BE_INFINITE = ("gap", "error_bound", "rho", "residual")
 SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
@@ -574,10 +594,15 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        if not off_distributions(values if values.ndim == 2 else values[None, :]) <= 1e-6:
+        if not off_distributions(values if values.ndim == 2 else values[None, :]) <= _OFF:
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")
+    _check_numbers(solution)
+
+
+def _check_numbers(solution: Solution) -> None:
+    """The same of all that is no array."""
     for name in SOLUTION_FLOATS:
         value = solution.__dict__.get(name, 0.0)  # 0: deferred
         if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):

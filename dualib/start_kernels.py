@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, heights_off
+from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, heights
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import inner, multiply, product
@@ -170,7 +170,6 @@ def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-u
             row[y] = share * here[y] + (1.0 - share) * there[y]
     if q <= n_pairs:
         return means
-    nowhere = np.empty((0, k))
-    values = heights_off(kind, beta, u, log_a, means, nowhere, nowhere, np.empty(0))
+    values = heights(kind, beta, u, log_a, means)
     order = np.argsort(-values, kind="mergesort")
     return means[order[:n_pairs]]

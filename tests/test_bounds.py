@@ -457,11 +457,11 @@ def test_a_cell_that_cannot_be_halved_exactly_ends_the_proof_with_a_bound():
     """Its halves might leave a gap between them, so the bound is that of the whole cell."""
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
     beta, log_a = 6.0, np.log([0.5, 0.3, 0.2])
-    alpha = log_a - beta * np.sum(p * np.log(p), axis=1)
+    negentropy = np.sum(p * np.log(p), axis=1)
     roots, out = np.array([[[0.1, 0.0], [3.3, 0.0]]]), np.empty(5)
     empty = np.zeros((0, 2))
     status = bound_kernels.branch_and_bound(
-        *(alpha, np.abs(alpha), beta * p, beta, 1, roots, empty, empty, np.zeros(0), -np.inf, 1e-9, 1000, out)
+        *(log_a, negentropy, p, np.arange(2), beta, 1, roots, empty, 9.0, empty, np.zeros(0), -np.inf, 1e-9, 1000, out)
     )
     z = np.linspace(0.1, 3.3, 2001)
     s = np.column_stack([np.exp(z), np.ones_like(z)]) / (1.0 + np.exp(z))[:, None]

@@ -90,8 +90,7 @@ def test_negative_curvature_is_seen_where_the_spectrum_has_it(kind):
     shifted = Atoms(two.weights, two.means + 1e-3 * (problem.U[:2] - two.means), two.face)
     *_, longest, taken = direction(problem, sweep(problem, beta, shifted), 1e-6, 100)
     assert taken == 1 and longest == pytest.approx(0.5)  # at once, and as far as it may
-    settled, atoms, _ = descend(problem, beta, shifted, goal=1e-11, most=2000)
-    state = sweep(problem, beta, atoms)
+    settled, state, *_ = descend(problem, beta, shifted, goal=1e-11, most=2000)
     assert settled and state.residual <= 1e-9
     assert state.objective < sweep(problem, beta, saddle).objective - 1e-3
     assert slowest_rate(problem, state) < 1.0 + 1e-9
@@ -106,8 +105,12 @@ def test_a_descent_ends_at_a_minimum(seed, zeros, kind):
     ended = 0
     for beta in (3.0, 6.0, 12.0, 50.0):
         start = problem_solved(problem, 1.2 * beta)
-        settled, atoms, _ = descend(problem, beta, start, goal=1e-12, most=3000)
-        state = sweep(problem, beta, atoms)
+        settled, state, _, closest = descend(problem, beta, start, goal=1e-12, most=3000)
+        atoms, again = state.atoms, sweep(problem, beta, state.atoms)
+        assert (state.objective, state.residual) == (again.objective, again.residual)
+        np.testing.assert_array_equal(state.posterior, again.posterior)
+        between = distance_matrix(problem, beta, state.new, state.new)
+        assert closest == np.where(np.eye(len(atoms)) > 0.0, np.inf, between).min()
         assert np.isclose(atoms.weights.sum(), 1.0) and (atoms.weights > 0.0).all() and len(atoms) <= len(start)
         assert state.objective <= sweep(problem, beta, start).objective + 1e-13
         if not settled:
@@ -132,8 +135,8 @@ def problem_solved(problem, beta):
 
 def test_a_descent_that_may_not_take_long_says_that_it_has_not_settled():
     problem = random_problem(0, 20, 5, "ib")
-    settled, atoms, _ = descend(problem, 8.0, identity_atoms(problem), goal=1e-12, most=5)
-    assert not settled and sweep(problem, 8.0, atoms).residual > 1e-9
+    settled, state, *_ = descend(problem, 8.0, identity_atoms(problem), goal=1e-12, most=5)
+    assert not settled and state.residual > 1e-9
 
 
 @pytest.mark.parametrize("kind", KINDS)

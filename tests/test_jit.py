@@ -170,7 +170,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             face,
             np.empty((n_t, n_t)),
         ),
-        "informations": (problem.px, members_of_x, members_of_x.T @ joint.pxy, np.ascontiguousarray(members @ problem.py_x)),
+        "informations": (problem.px, joint.pxy, members_of_x, np.ascontiguousarray(members @ problem.py_x)),
         "off_distributions": (members,),
         "information": (np.ascontiguousarray(members / members.sum()),),
         "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
