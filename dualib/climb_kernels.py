@@ -15,8 +15,9 @@ from dualib.newton_kernels import link
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST
 from dualib.stationary_kernels import TINY
 
-# squared natural distance from an atom to points that may be led there; square of the cosine of their first step and the way
-NEAR, ALIGNED = 1.0, 0.5
+# rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
+# points that may be led there; square of the cosine of their first step and the way
+SETTLED, NEAR, ALIGNED = 4, 1.0, 0.5
 LOOKS = 3  # how often log c is looked at on that way
 WIDTH = 32  # points of a block, whose numbers stay in the cache
 
@@ -186,18 +187,24 @@ def _off_atoms(kind, beta, u, log_a, means, atom_means, atom_v, radius):  # type
 
 
 @helper
-def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, gone):  # type: ignore[no-untyped-def]
+def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, early, gone):  # type: ignore[no-untyped-def]
     """Mark the points of a block whose ascent leads to a stable atom near by: log c rises all the way there, and first that way."""
     k, m = points.shape
     which, target, count = np.empty(m, np.int64), np.empty(m, np.int64), 0
-    moved_v = np.empty((k, m))
-    _link(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m), scratch)
     for j in range(m):
-        t = 0
-        for i in range(1, about.shape[0]):
-            t = i if about[i, j] < about[t, j] else t
-        if gone[j] or not stable[t] or not about[t, j] < NEAR:
-            continue
+        if not (gone[j] or early[j]):
+            t = 0
+            for i in range(1, about.shape[0]):
+                t = i if about[i, j] < about[t, j] else t
+            if stable[t] and about[t, j] < NEAR:
+                which[count], target[count] = j, t
+                count += 1
+    if count == 0:
+        return
+    moved_v, aligned = np.empty((k, m)), 0
+    _link(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m), scratch)
+    for i in range(count):
+        j, t = which[i], target[i]
         there, step, way = 0.0, 0.0, 0.0
         for y in range(k):
             moved, left = once[y, j] - points[y, j], atom_v[t, y] - v[y, j]
@@ -205,8 +212,9 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
             step += moved * (moved_v[y, j] - v[y, j])
             way += (atom_means[t, y] - points[y, j]) * left
         if there > 0.0 and there * there >= ALIGNED * step * way:
-            which[count], target[count] = j, t
-            count += 1
+            which[aligned], target[aligned] = j, t
+            aligned += 1
+    count = aligned
     if count == 0:
         return
     block, block_v, q = np.empty((k, count)), np.empty((k, count)), np.empty((u.shape[0], count))
@@ -265,7 +273,8 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
         if count > 0:
             _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone)
         multiply(ut, q, once)
-        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, gone)
+        early = taken[:width] < SETTLED
+        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, early, gone)
         for j in range(width):
             gone[j] = gone[j] or not values[j] > -np.inf
             if not gone[j] and (rests[j] or taken[j] == leaps):

@@ -16,6 +16,7 @@ from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
+_FEW = 8  # points of lowest root that climb again
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps of Newton's method, which halve a beta that comes to 0
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ def onset_of(problem: Problem, rng: np.random.Generator) -> float:
 def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:
     """The least beta that these points lead to: from each root of log c at fixed points they climb again, until none violates."""
     while len(points):
-        lowest = float(_roots(problem, trivial, points, beta).min())
-        if not lowest < beta * (1.0 - 1e-12):
+        roots = _roots(problem, trivial, points, beta)
+        lowest = np.argsort(roots, kind="stable")[:_FEW]  # if another leads further down, the next search finds it
+        if not roots[lowest[0]] < beta * (1.0 - 1e-12):
             break
-        beta = lowest
+        beta, points = float(roots[lowest[0]]), points.pick(lowest)
         state = sweep(problem, beta, trivial)
         points, values = ascend(problem, state, points)
         points = distinct(problem, state, points.pick(values > _POSITIVE))  # one may have run into the one cluster

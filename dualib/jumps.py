@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dualib.branch import touching
+from dualib.ascent import log_c
+from dualib.branch import distinct
 from dualib.continuation import SAME
 from dualib.distortions import Array
 from dualib.local import coalesce
@@ -23,6 +24,7 @@ _SETTLED = 1e-12  # residual aimed at
 _FIRST, _MOST = 150, 2_000  # sweeps and products of conjugate gradients, before and after a look at pairs that nearly meet
 _CLOSE = 0.3  # their squared natural distance
 _MOST_ROUNDS = 5
+_ASCENTS = 4
 NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _ON_ATOM = 1e-11  # ... those within this of 0 are the atoms themselves
 _RISEN = 1e-9  # ... and become atoms above this
@@ -40,7 +42,7 @@ def jump(
     for _ in range(_MOST_ROUNDS):
         if state is None:
             return None
-        hints, values = touching(problem, state, hints, rounds=1)
+        hints, values = _climbed(problem, state, hints)
         if not (values > _RISEN).any():
             break
         state = _grown(problem, state, hints, values)
@@ -53,6 +55,20 @@ def jump(
         hints = outcome.maxima.points
         state = _grown(problem, state, hints, outcome.maxima.log_c)
     return None
+
+
+def _climbed(problem: Problem, state: Sweep, points: Atoms) -> tuple[Atoms, Array]:
+    """Points off the atoms after a few ascent steps, and log c there: enough to tell most of those that have risen.
+
+    What the steps do not tell the search will, to which the points go on.
+    """
+    points, log_a = distinct(problem, state, points), np.log(problem.px) - state.log_z
+    if not len(points):
+        return points, np.empty(0)
+    for _ in range(_ASCENTS):
+        points = Atoms(points.weights, log_c(problem, state.beta, log_a, points)[1] @ problem.U, points.face)
+    points = distinct(problem, state, points)
+    return points, log_c(problem, state.beta, log_a, points)[0]
 
 
 def _grown(problem: Problem, state: Sweep, points: Atoms, values: Array) -> Sweep | None:

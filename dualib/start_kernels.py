@@ -94,8 +94,9 @@ def _closest(beta, means, v, wanted):  # type: ignore[no-untyped-def]
                 first[near], second[near], far[near] = j, i, distance[i, j]
                 near += 1
     if near > wanted:
-        order = np.argsort(far, kind="mergesort")[:wanted]
-        first, second = first[order], second[order]
+        closest = np.flatnonzero(far <= np.partition(far, wanted)[wanted])
+        closest = closest[np.argsort(far[closest], kind="mergesort")[:wanted]]
+        first, second = first[closest], second[closest]
     return first, second
 
 
