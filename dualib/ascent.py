@@ -21,8 +21,8 @@ def log_c(problem: Problem, beta: float, log_a: Array, points: Atoms) -> tuple[A
         _, *arrays = problem.for_kernels(points)
         log_c_known(problem.known, beta, problem.UT, log_a, *arrays, values, terms)
         return values, terms
-    terms, work = problem.log_terms(points, beta), np.empty(problem.n)
-    kernels.responsibility(terms, log_a, values, work)
+    terms = problem.log_terms(points, beta)
+    kernels.responsibility(terms, log_a, values)
     return values, terms
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper
-from dualib.kernels import distances, exp_row, log_row
+from dualib.jit import MORE, helper
+from dualib.kernels import exp_in, exp_row, log_row
 from dualib.linear_kernels import inner, multiply
-from dualib.newton_kernels import link
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST
 from dualib.stationary_kernels import TINY
 
@@ -23,32 +22,25 @@ WIDTH = 32  # points of a block, whose numbers stay in the cache
 
 
 @helper
-def evaluated(kind, beta, u, log_a, points, v, q, values, scratch):  # type: ignore[no-untyped-def]
-    """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m).
-
-    `scratch` has room for the larger of these.
-    """
+def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-untyped-def]
+    """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m)."""
     k, m = points.shape
     n = log_a.shape[0]
     b, top, mass = np.zeros(m), np.empty(m), np.zeros(m)
-    scaled = scratch[: k * m].reshape((k, m))
-    _link(kind, points, v, b, top, mass, scratch)
-    for y in range(k):
-        for j in range(m):
-            scaled[y, j] = beta * v[y, j]
-    multiply(u, scaled, q)
+    _link(kind, points, v, b, top, mass)
+    multiply(u, v, q)
     top[:] = -1e300  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
     mass[:] = 0.0
     for x in range(n):
         row, a = q[x], log_a[x]
         for j in range(m):
-            row[j] += a - beta * b[j]
+            row[j] = a + beta * (row[j] - b[j])
             top[j] = max(top[j], row[j])
     for x in range(n):
         row = q[x]
         for j in range(m):
             row[j] -= top[j]
-    exp_row(q.reshape(n * m), scratch)
+    exp_in(q.reshape(n * m), u.size > MORE)
     for x in range(n):
         row = q[x]
         for j in range(m):
@@ -60,29 +52,29 @@ def evaluated(kind, beta, u, log_a, points, v, q, values, scratch):  # type: ign
         row = q[x]
         for j in range(m):
             row[j] *= b[j]
-    log_row(values, mass)
+    log_row(values)
     for j in range(m):
         values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
 
 
 @helper
-def _link(kind, points, v, b, top, mass, scratch):  # type: ignore[no-untyped-def]
+def _link(kind, points, v, b, top, mass):  # type: ignore[no-untyped-def]
     """V and b of a block, `top` and `mass` being scratch."""
     k, m = points.shape
     if kind == 0:
         for y in range(k):
             for j in range(m):
                 v[y, j] = max(points[y, j], TINY)
-        log_row(v.reshape(k * m), scratch)
+        log_row(v.reshape(k * m))
         for y in range(k):
             for j in range(m):
                 v[y, j] += 0.0 * points[y, j]  # NaN stays NaN
     else:
-        _soft(points, v, b, top, mass, scratch)
+        _soft(points, v, b, top, mass)
 
 
 @helper
-def _soft(points, v, b, top, mass, scratch):  # type: ignore[no-untyped-def]
+def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
     """V and b of the dual IB, `top` and `mass` being scratch."""
     k, m = points.shape
     top[:] = -np.inf
@@ -92,14 +84,14 @@ def _soft(points, v, b, top, mass, scratch):  # type: ignore[no-untyped-def]
     for y in range(k):
         for j in range(m):
             v[y, j] = points[y, j] - top[j]
-    exp_row(v.reshape(k * m), scratch)
+    exp_row(v.reshape(k * m))
     mass[:] = 0.0
     for y in range(k):
         for j in range(m):
             mass[j] += v[y, j]
     for j in range(m):
         b[j] = mass[j]
-    log_row(b, scratch)
+    log_row(b)
     for j in range(m):
         top[j] += b[j]
         b[j] = 0.0
@@ -147,10 +139,14 @@ def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  #
     k, m = points.shape
     about = np.empty((others.shape[0], m))
     apart(beta, points, v, others, others_v, about)
+    room = np.full(m, np.inf)
     for i in range(others.shape[0]):
         row, near = about[i], radius[i] + ABOUT
         for j in range(m):
-            if row[j] < near and heights[i] >= values[j] and not gone[j]:
+            room[j] = min(room[j], row[j] - near)
+    for j in range(m):
+        for i in range(others.shape[0] if room[j] < 0.0 else 0):
+            if about[i, j] < radius[i] + ABOUT and heights[i] >= values[j] and not gone[j]:
                 exactly = 0.0
                 for y in range(k):
                     exactly += (others[i, y] - points[y, j]) * (others_v[i, y] - v[y, j])
@@ -163,31 +159,17 @@ def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
     """Log c at each point (m, k)."""
     m, k = means.shape
     n = log_a.shape[0]
-    values, scratch = np.empty(m), np.empty(max(n, k) * WIDTH)
+    values = np.empty(m)
     for first in range(0, m, WIDTH):
         points = block_of(means, first)
         some = points.shape[1]
         v, q = np.empty((k, some)), np.empty((n, some))
-        evaluated(kind, beta, u, log_a, points, v, q, values[first : first + some], scratch)
+        evaluated(kind, beta, u, log_a, points, v, q, values[first : first + some])
     return values
 
 
 @helper
-def _off_atoms(kind, beta, u, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
-    """Log c at each point (m, k), -inf where it lies on an atom."""
-    values, nowhere = heights(kind, beta, u, log_a, means), np.empty((means.shape[0], 0), np.bool_)
-    v, between = np.empty(means.shape), np.empty((means.shape[0], atom_means.shape[0]))
-    link(kind, means, nowhere[:0], v, np.empty(means.shape[0]))
-    distances(beta, means, v, nowhere[:0], atom_means, atom_v, nowhere[:0], between)
-    for j in range(means.shape[0]):
-        for t in range(atom_means.shape[0]):
-            if between[j, t] < radius[t]:
-                values[j] = -np.inf
-    return values
-
-
-@helper
-def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, early, gone):  # type: ignore[no-untyped-def]
+def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, early, gone):  # type: ignore[no-untyped-def]
     """Mark the points of a block whose ascent leads to a stable atom near by: log c rises all the way there, and first that way."""
     k, m = points.shape
     which, target, count = np.empty(m, np.int64), np.empty(m, np.int64), 0
@@ -202,7 +184,7 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
     if count == 0:
         return
     moved_v, aligned = np.empty((k, m)), 0
-    _link(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m), scratch)
+    _link(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m))
     for i in range(count):
         j, t = which[i], target[i]
         there, step, way = 0.0, 0.0, 0.0
@@ -227,7 +209,7 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
             j, t = which[i], target[i]
             for y in range(k):
                 block[y, i] = points[y, j] + share * (atom_means[t, y] - points[y, j])
-        evaluated(kind, beta, u, log_a, block, block_v, q, here, scratch)
+        evaluated(kind, beta, u, log_a, block, block_v, q, here)
         for i in range(count):
             last[i] = here[i] if here[i] > last[i] else np.inf
     for i in range(count):
@@ -236,7 +218,7 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
 
 @helper
 def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable, leaps, close):  # type: ignore[no-untyped-def]
-    """Take points (m, k) up log c, highest first, as far as they come neither to an atom nor to a point taken up before.
+    """Take points (m, k) up log c, as far as they come neither to an atom nor to a point taken up before.
 
     Parameters
     ----------
@@ -255,26 +237,23 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
     """
     m, k = means.shape
     n, n_t = log_a.shape[0], atom_means.shape[0]
-    first = _off_atoms(kind, beta, u, log_a, means, atom_means, atom_v, radius)
-    order = np.argsort(-first, kind="mergesort")
-    m = int(np.sum(first > -np.inf))
     kept, kept_v, reached, count = np.empty((m, k)), np.empty((m, k)), np.empty(m), 0
     highest, everywhere = np.full(n_t, np.inf), np.full(m, close)
     active, taken, rests = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.bool_)
     width, following = 0, 0
     while following < m or width > 0:
         while width < WIDTH and following < m:
-            active[width], taken[width], rests[width] = means[order[following]], 0, False
+            active[width], taken[width], rests[width] = means[following], 0, False
             width, following = width + 1, following + 1
         points, v, q, once = block_of(active[:width], 0), np.empty((k, width)), np.empty((n, width)), np.empty((k, width))
-        values, gone, scratch = np.empty(width), np.zeros(width, np.bool_), np.empty(max(n, k) * width)
-        evaluated(kind, beta, u, log_a, points, v, q, values, scratch)
+        values, gone = np.empty(width), np.zeros(width, np.bool_)
+        evaluated(kind, beta, u, log_a, points, v, q, values)
         about = _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
         if count > 0:
             _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone)
         multiply(ut, q, once)
         early = taken[:width] < SETTLED
-        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, scratch, early, gone)
+        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, early, gone)
         for j in range(width):
             gone[j] = gone[j] or not values[j] > -np.inf
             if not gone[j] and (rests[j] or taken[j] == leaps):
@@ -295,7 +274,7 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
             points, v, once = points[:, :left].copy(), v[:, :left].copy(), once[:, :left].copy()
         width = left
         if width > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, once, scratch, active, rests)
+            _leap(kind, beta, u, ut, log_a, points, v, once, active, rests)
     return kept[:count]
 
 
@@ -312,7 +291,7 @@ def _same(beta, mean, v, others, others_v, close):  # type: ignore[no-untyped-de
 
 
 @helper
-def _leap(kind, beta, u, ut, log_a, points, v, once, scratch, active, rests):  # type: ignore[no-untyped-def]
+def _leap(kind, beta, u, ut, log_a, points, v, once, active, rests):  # type: ignore[no-untyped-def]
     """Two ascent steps of a block, the first of them made, then Aitken's extrapolation of the slowest mode of each point.
 
     It is taken where c is higher there. What is reached goes into `active` (m, k), and into `rests` whether a point is at rest.
@@ -320,9 +299,9 @@ def _leap(kind, beta, u, ut, log_a, points, v, once, scratch, active, rests):  #
     k, m = points.shape
     once_v, twice, twice_v, q = np.empty((k, m)), np.empty((k, m)), np.empty((k, m)), np.empty((u.shape[0], m))
     values, higher, first, second = np.empty(m), np.empty(m), np.zeros(m), np.zeros(m)
-    evaluated(kind, beta, u, log_a, once, once_v, q, values, scratch)
+    evaluated(kind, beta, u, log_a, once, once_v, q, values)
     multiply(ut, q, twice)
-    evaluated(kind, beta, u, log_a, twice, twice_v, q, values, scratch)
+    evaluated(kind, beta, u, log_a, twice, twice_v, q, values)
     for y in range(k):
         for j in range(m):
             first[j] += (once[y, j] - points[y, j]) * (once_v[y, j] - v[y, j])
@@ -338,7 +317,7 @@ def _leap(kind, beta, u, ut, log_a, points, v, once, scratch, active, rests):  #
     for y in range(k):
         for j in range(m):
             points[y, j] = twice[y, j] + factor[j] * (twice[y, j] - once[y, j])
-    evaluated(kind, beta, u, log_a, points, v, q, higher, scratch)
+    evaluated(kind, beta, u, log_a, points, v, q, higher)
     multiply(ut, q, points)
     for j in range(m):
         if near[j] and higher[j] >= values[j]:  # not so where the extrapolation has left the domain

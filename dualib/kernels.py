@@ -12,10 +12,11 @@ kernel is interpreted (`dualib.linear_kernels`).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import MORE, fused, helper, kernel, machine
 from dualib.linear_kernels import product
 
 _LOG2E = 1.4426950408889634
@@ -84,18 +85,71 @@ def total(row):  # type: ignore[no-untyped-def]
     return (a + b) + (c + d)
 
 
+def _bits_of_a_power() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole, number = ir.IntType(64), ir.DoubleType()
+        bits = builder.add(builder.bitcast(arguments[0], whole), ir.Constant(whole, 1023))
+        return builder.bitcast(builder.shl(bits, ir.Constant(whole, 52)), number)
+
+    return intrinsic(lambda context, shifted: (types.float64(types.float64), build))
+
+
+@machine(_bits_of_a_power)
+def power_of_two(shifted):  # type: ignore[no-untyped-def]
+    """``2**k``, k being an integer, given as ``k + _ROUND``; its low bits hold k."""
+    return math.ldexp(1.0, int(shifted - _ROUND)) if shifted == shifted else math.nan
+
+
+def _bits_of_a_mantissa() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = ir.IntType(64)
+        bits = builder.and_(builder.bitcast(arguments[0], whole), ir.Constant(whole, 0x000FFFFFFFFFFFFF))
+        return builder.bitcast(builder.or_(bits, ir.Constant(whole, 0x3FF0000000000000)), ir.DoubleType())
+
+    return intrinsic(lambda context, value: (types.float64(types.float64), build))
+
+
+@machine(_bits_of_a_mantissa)
+def mantissa(value):  # type: ignore[no-untyped-def]
+    """The mantissa of a normal number > 0, from 1 up to 2."""
+    return 2.0 * math.frexp(value)[0]
+
+
+def _bits_of_an_exponent() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = ir.IntType(64)
+        bits = builder.lshr(builder.bitcast(arguments[0], whole), ir.Constant(whole, 52))
+        return builder.bitcast(builder.or_(bits, ir.Constant(whole, 0x4330000000000000)), ir.DoubleType())
+
+    return intrinsic(lambda context, value: (types.float64(types.float64), build))
+
+
+@machine(_bits_of_an_exponent)
+def biased_exponent(value):  # type: ignore[no-untyped-def]
+    """``2**52 + 1023`` and the exponent of a normal number > 0."""
+    return _BIAS + (math.frexp(value)[1] - 1)
+
+
 @helper
-def log_row(values, work):  # type: ignore[no-untyped-def]
+def log_row(values):  # type: ignore[no-untyped-def]
     """Replace `values` (normal numbers > 0) by their logarithms, to about 1 ulp: the method of fdlibm, Sun Microsystems 1993."""
-    bits, exponents = values.view(np.int64), work.view(np.int64)
-    n = values.shape[0]
-    for i in range(n):
-        exponents[i] = (bits[i] >> 52) | 0x4330000000000000  # 2**52 + the exponent, as a double
-        bits[i] = (bits[i] & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000  # the mantissa, in [1, 2)
-    for i in range(n):
-        large = values[i] > _ROOT2
-        m = 0.5 * values[i] if large else values[i]
-        k = work[i] - _BIAS + (1.0 if large else 0.0)
+    for i in range(values.shape[0]):
+        m, k = mantissa(values[i]), biased_exponent(values[i]) - _BIAS
+        large = m > _ROOT2
+        m = 0.5 * m if large else m
+        k = k + (1.0 if large else 0.0)
         f = m - 1.0
         s = f / (2.0 + f)
         z = s * s
@@ -108,41 +162,43 @@ def log_row(values, work):  # type: ignore[no-untyped-def]
         values[i] = k * _LN2_HI - ((half - (s * (half + (even + odd)) + k * _LN2_LO)) - f)
 
 
-@helper
-def exp_row(values, work):  # type: ignore[no-untyped-def]
+def _exponentials(values):  # type: ignore[no-untyped-def]
     """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
-    bits = work.view(np.int64)
-    n = values.shape[0]
-    for i in range(n):
+    for i in range(values.shape[0]):
         x = max(values[i], _LOWEST)
-        work[i] = x * _LOG2E + _ROUND
-    for i in range(n):
-        x = max(values[i], _LOWEST)
-        k = work[i] - _ROUND
+        shifted = x * _LOG2E + _ROUND
+        k = shifted - _ROUND
         r = (x - k * _LN2_HI) - k * _LN2_LO
         # a polynomial of degree 11 that differs from exp by 3.4e-17, relative, at most where |r| <= ln(2)/2; its first
         # coefficients are Taylor's, the others interpolate (exp(r) - 1 - r - r^2/2) / r^3 in the nodes of Chebyshev
-        s = 2.5095554677111112e-08
-        s = s * r + 2.761380686153829e-07
-        s = s * r + 2.755728006701698e-06
-        s = s * r + 2.4801536388690766e-05
-        s = s * r + 0.0001984126985433861
-        s = s * r + 0.0013888888905881542
-        s = s * r + 0.008333333333332155
-        s = s * r + 0.04166666666665136
-        s = s * r + 0.16666666666666666
-        s = s * r + 0.5
-        s = (s * r + 1.0) * r + 1.0
-        values[i] = s if values[i] >= _LOWEST else 0.0
-    for i in range(n):
-        bits[i] = (bits[i] + 1023) << 52  # the low bits hold k: make of them the double 2**k
-    for i in range(n):
-        values[i] *= work[i]
+        second = r * r
+        fourth = second * second
+        a = 1.0 + r
+        b = 0.5 + r * 0.16666666666666666
+        c = 0.04166666666665136 + r * 0.008333333333332155
+        d = 0.0013888888905881542 + r * 0.0001984126985433861
+        e = 2.4801536388690766e-05 + r * 2.755728006701698e-06
+        f = 2.761380686153829e-07 + r * 2.5095554677111112e-08
+        s = (a + second * b) + fourth * ((c + second * d) + fourth * (e + second * f))
+        values[i] = s * power_of_two(shifted) if values[i] >= _LOWEST else 0.0
+
+
+exp_row = helper(_exponentials)
+exp_large = fused(_exponentials)
 
 
 @helper
-def normalise(log_terms, shift, log_z, work):  # type: ignore[no-untyped-def]
-    """`posterior` of terms to whose rows a number each is added."""
+def exp_in(values, large):  # type: ignore[no-untyped-def]
+    """`exp_row`, or the faster `exp_large` where the problem is `large`: where no kernel that leads here is interpreted."""
+    if large:
+        exp_large(values)
+    else:
+        exp_row(values)
+
+
+@helper
+def normalise(log_terms, shift, log_z, work, large):  # type: ignore[no-untyped-def]
+    """`posterior` of terms to whose rows a number each is added; `large` as of `exp_in`."""
     n_t, n_x = log_terms.shape
     top = np.empty(n_x)
     for i in range(n_x):
@@ -157,7 +213,7 @@ def normalise(log_terms, shift, log_z, work):  # type: ignore[no-untyped-def]
         row = log_terms[t]
         for i in range(n_x):
             row[i] -= top[i]
-        exp_row(row, work)
+        exp_in(row, large)
         for i in range(n_x):
             log_z[i] += row[i]
     for i in range(n_x):
@@ -168,7 +224,7 @@ def normalise(log_terms, shift, log_z, work):  # type: ignore[no-untyped-def]
             row[i] *= work[i]
     for i in range(n_x):
         log_z[i] = log_z[i] if log_z[i] > 0.0 else 1.0
-    log_row(log_z, np.empty(n_x))
+    log_row(log_z)
     for i in range(n_x):
         log_z[i] = log_z[i] + top[i] if work[i] > 0.0 else -np.inf
 
@@ -186,17 +242,17 @@ def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
     work : (n_x,)
         Scratch.
     """
-    normalise(log_terms, np.zeros(log_terms.shape[0]), log_z, work)
+    normalise(log_terms, np.zeros(log_terms.shape[0]), log_z, work, False)
 
 
 @helper
-def softmax(row, work):  # type: ignore[no-untyped-def]
-    """Replace a row (n,) by its softmax, or by zeros where all of it is -inf; returns log sum exp."""
+def softmax(row, large):  # type: ignore[no-untyped-def]
+    """Replace a row (n,) by its softmax, or by zeros where all of it is -inf; returns log sum exp. `large` as of `exp_in`."""
     n = row.shape[0]
     top = highest(row, -1e300)
     for i in range(n):
         row[i] -= top
-    exp_row(row, work[:n])
+    exp_in(row, large)
     mass = total(row)
     scale = 1.0 / mass if mass > 0.0 else 0.0
     for i in range(n):
@@ -204,8 +260,8 @@ def softmax(row, work):  # type: ignore[no-untyped-def]
     return top + log(mass) if mass > 0.0 else -np.inf
 
 
-@kernel("void(float64[:, ::1], float64[::1], float64[::1], float64[::1])", few=MORE)
-def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-def]
+@kernel("void(float64[:, ::1], float64[::1], float64[::1])", few=MORE)
+def responsibility(log_terms, log_a, log_c):  # type: ignore[no-untyped-def]
     """Softmax over the sources: log c(s) of section "certificate" and the weights of its ascent step, for many points s.
 
     Parameters
@@ -216,15 +272,13 @@ def responsibility(log_terms, log_a, log_c, work):  # type: ignore[no-untyped-de
         ``log p(x) - log Z(x)``.
     log_c : (m,)
         Receives ``log sum_x a_x exp(-beta d(x, s))``.
-    work : (n_x,)
-        Scratch.
     """
     m, n_x = log_terms.shape
     for j in range(m):
         row = log_terms[j]
         for i in range(n_x):
             row[i] += log_a[i]
-        log_c[j] = softmax(row, work)
+        log_c[j] = softmax(row, False)
 
 
 @kernel(
@@ -306,20 +360,20 @@ def off_distributions(rows):  # type: ignore[no-untyped-def]
 def information(joint):  # type: ignore[no-untyped-def]
     """I(X;Y) of a joint distribution (m, k), nats; zeros count nothing."""
     m, k = joint.shape
-    log_x, log_y, row, work = np.empty(m), np.zeros(k), np.empty(k), np.empty(max(m, k))
+    log_x, log_y, row = np.empty(m), np.zeros(k), np.empty(k)
     for x in range(m):
         log_x[x] = max(total(joint[x]), _TINY)
         for y in range(k):
             log_y[y] += joint[x, y]
     for y in range(k):
         log_y[y] = max(log_y[y], _TINY)
-    log_row(log_x, work)
-    log_row(log_y, work)
+    log_row(log_x)
+    log_row(log_y)
     found = 0.0
     for x in range(m):
         for y in range(k):
             row[y] = max(joint[x, y], _TINY)
-        log_row(row, work)
+        log_row(row)
         for y in range(k):
             row[y] = joint[x, y] * (row[y] - log_x[x] - log_y[y])
         found += total(row)

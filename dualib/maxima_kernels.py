@@ -100,7 +100,7 @@ def _rates(kind, beta, ut, means, v, members):  # type: ignore[no-untyped-def]
 
 @helper
 def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
-    """The trace of each cluster's spread, ``sum_x p(x|t) <U_x - M_t, J_t (U_x - M_t)>``, no less than it is, by products of matrices.
+    """The trace of each cluster's spread, ``sum_x p(x|t) <U_x - M_t, J (U_x - M_t)>``, no less than it is, by products of matrices.
 
     The squares are taken apart for that: for the IB, whose U and M sum to 1, ``sum_y U_xy^2 / M_ty - 1``.
     """

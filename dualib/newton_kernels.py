@@ -31,7 +31,7 @@ def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
     if kind == 0:
         for y in range(k):
             v[y] = max(mean[y], TINY)
-        log_row(v, work)
+        log_row(v)
         for y in range(k):
             v[y] += 0.0 * mean[y]  # NaN stays NaN
         if not everywhere:
@@ -46,7 +46,7 @@ def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
     for y in range(k):
         v[y] -= top
     if total(v) <= 0.0:  # not so where a mean is NaN
-        exp_row(v, work)
+        exp_row(v)
     mass = total(v)
     shift, inverse = top + log(mass), 1.0 / mass
     for y in range(k):
@@ -76,7 +76,7 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
             row[y] -= top
         b[t] = top
     if kind == 0:
-        log_row(flat, work)
+        log_row(flat)
         for t in range(n_t):
             row, mean = v[t], means[t]
             for y in range(k):
@@ -86,7 +86,7 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
                     row[y] = row[y] if face[t, y] else 0.0
             b[t] = 0.0
         return
-    exp_row(flat, work)
+    exp_row(flat)
     for t in range(n_t):
         row, mean = v[t], means[t]
         mass = total(row)
@@ -117,7 +117,7 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
                 if not allowed[t, x]:
                     terms[t, x] = -np.inf
     log_z, work = np.empty(n), np.empty(n)
-    normalise(terms, shift, log_z, work)
+    normalise(terms, shift, log_z, work, ut.size > MORE)
     value = inner(px, log_z)
     gathered = product(terms, pxu)
     new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)

@@ -9,7 +9,6 @@ import numpy as np
 
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, softmax
-from dualib.kernels import responsibility as responsibility_kernel
 from dualib.linear_kernels import across, applied, combined, eliminate, product
 from dualib.newton_kernels import link, link_one
 
@@ -45,7 +44,10 @@ def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # 
             for x in range(n):
                 if not allowed[j, x]:
                     terms[j, x] = -np.inf
-    responsibility_kernel(terms, log_a, values, np.empty(n))
+    for j in range(m):
+        for x in range(n):
+            terms[j, x] += log_a[x]
+        values[j] = softmax(terms[j], ut.size > MORE)
 
 
 @helper
@@ -63,7 +65,7 @@ def _value(kind, beta, ut, log_a, mean, face, allowed, v, q, work):  # type: ign
         for x in range(n):
             if not allowed[x]:
                 q[x] = -np.inf
-    return softmax(q, work)
+    return softmax(q, ut.size > MORE)
 
 
 @helper

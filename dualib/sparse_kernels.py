@@ -66,7 +66,7 @@ def sweep_rows(data, indices, indptr, px, table, log_w, first, last, log_z, enco
         ``sum_x p(x) p(t|x) p(y|x)`` is added to it.
     """
     n_t = log_w.shape[0]
-    terms, work = np.empty(n_t), np.empty(n_t)
+    terms = np.empty(n_t)
     for x in range(first, last):
         terms[:] = log_w
         _add_terms(data, indices, indptr[x], indptr[x + 1], table, terms)
@@ -75,7 +75,7 @@ def sweep_rows(data, indices, indptr, px, table, log_w, first, last, log_z, enco
             top = max(top, terms[t])
         for t in range(n_t):
             terms[t] -= top
-        exp_row(terms, work)
+        exp_row(terms)
         total = 0.0
         for t in range(n_t):
             total += terms[t]
@@ -111,7 +111,7 @@ def ascent_rows(data, indices, indptr, log_a, table, first, last, shift, totals,
         ``exp(-shift) sum_x a_x exp(terms) p(y|x)`` is added to it.
     """
     m = totals.shape[0]
-    terms, work = np.empty(m), np.empty(m)
+    terms = np.empty(m)
     for x in range(first, last):
         terms[:] = log_a[x]
         _add_terms(data, indices, indptr[x], indptr[x + 1], table, terms)
@@ -124,7 +124,7 @@ def ascent_rows(data, indices, indptr, log_a, table, first, last, shift, totals,
                     moments[y, j] *= scale
         for j in range(m):
             terms[j] -= max(shift[j], -1e300)
-        exp_row(terms, work)
+        exp_row(terms)
         for j in range(m):
             totals[j] += terms[j]
         if moments.shape[0] > 0:
@@ -149,7 +149,7 @@ def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, fir
         The derivatives are added to them.
     """
     n_t = log_w.shape[0]
-    terms, work, moved = np.empty(n_t), np.empty(n_t), np.empty(n_t)
+    terms, moved = np.empty(n_t), np.empty(n_t)
     for x in range(first, last):
         terms[:] = log_w
         moved[:] = lift
@@ -157,7 +157,7 @@ def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, fir
         _add_terms(data, indices, indptr[x], indptr[x + 1], turn, moved)
         for t in range(n_t):
             terms[t] -= log_z[x]
-        exp_row(terms, work)
+        exp_row(terms)
         for t in range(n_t):
             terms[t] *= px[x] * moved[t]
             weights[t] += terms[t]

@@ -105,12 +105,12 @@ def _ascended(kind, beta, u, ut, log_a, points, values):  # type: ignore[no-unty
     """Where an ascent step at beta leads from each point (m, k); log c of the points goes into `values`."""
     m, k = points.shape
     n = log_a.shape[0]
-    moved, scratch = np.empty((m, k)), np.empty(max(n, k) * WIDTH)
+    moved = np.empty((m, k))
     for begin in range(0, m, WIDTH):
         block = block_of(points, begin)
         some = block.shape[1]
         v, q = np.empty((k, some)), np.empty((n, some))
-        evaluated(kind, beta, u, log_a, block, v, q, values[begin : begin + some], scratch)
+        evaluated(kind, beta, u, log_a, block, v, q, values[begin : begin + some])
         multiply(ut, q, block)
         for j in range(some):
             for y in range(k):

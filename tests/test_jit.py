@@ -135,7 +135,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
     log_a, posterior = np.log(problem.px), members_of_x.T.copy()
     return {
         "posterior": (-rng.exponential(9.0, (n_t, n)), np.empty(n), np.empty(n)),
-        "responsibility": (-rng.exponential(9.0, (n_t, n)), log_a, np.empty(n_t), np.empty(n)),
+        "responsibility": (-rng.exponential(9.0, (n_t, n)), log_a, np.empty(n_t)),
         "link_known": (kind, means, face, v, b),
         "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
         "newton_known": (
