@@ -564,10 +564,10 @@ def branch_and_bound(
     """Bound log c over the root cells (m, k, k).
 
     ``alpha = log_a - beta offset`` and U = `features` (n, k) as in `dualib.bounds`. `points` are decoders near maxima, on all
-    columns, of which those of the face are `columns` (k); their ratios are cut at exp(longest). ``out`` becomes [upper bound, largest
-    log c found, cells used, its point z (k)]. Returns PROVED when every cell was discarded at ``max(lower, largest found) + tol``,
-    OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any more; the upper bound holds in every case
-    (inf where nothing was proved).
+    columns, of which those of the face are `columns` (k); their ratios are cut at exp(longest). ``out`` becomes [upper bound,
+    largest log c found, cells used, its point z (k)]. Returns PROVED when every cell was discarded at
+    ``max(lower, largest found) + tol``, OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any more; the
+    upper bound holds in every case (inf where nothing was proved).
     """
     n, k = features.shape
     alpha, size, weight, starts = np.empty(n), np.empty(n), np.empty((n, k)), np.empty((points.shape[0], k))

@@ -310,7 +310,9 @@ class _Search:
         owner = largest[_as_bits(self.points > 0.0)]
         for face, members, columns, log_p in closed:
             log_a = self.log_a[members]
-            self._run(_DUAL, columns, log_a, np.zeros(len(log_a)), log_p, np.eye(len(columns))[None], self.points[owner == face])
+            self._run(
+                _DUAL, columns, log_a, np.zeros(len(log_a)), log_p, np.eye(len(columns))[None], self.points[owner == face]
+            )
 
     def ib(self) -> None:
         """Search the face of all supports together, and those whose slabs it leaves out."""

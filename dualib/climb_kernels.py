@@ -24,8 +24,7 @@ WIDTH = 32  # points of a block, whose numbers stay in the cache
 @helper
 def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-untyped-def]
     """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m)."""
-    k, m = points.shape
-    n = log_a.shape[0]
+    n, m = log_a.shape[0], points.shape[1]
     b, top, mass = np.zeros(m), np.empty(m), np.zeros(m)
     _link(kind, points, v, b, top, mass)
     multiply(u, v, q)
