@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
 from dualib.checkpoint import recorded
-from dualib.critical import onset_of
+from dualib.critical import certified_onset
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.enclosure import Enclosure
 from dualib.events import bracketed, events_between
+from dualib.gap import provable
 from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
 from dualib.progress import Progress, Reporter, reporter
@@ -142,7 +143,9 @@ def anneal(
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
         path = recorded(path, checkpoint, {**grid, **options})
     report = reporter(progress, "anneal")
-    first = onset_of(problem, rng)
+    first, single = certified_onset(problem, rng)
+    if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
+        path.single = single
     if grid["betas"] is not None:
         _solve_all(path, grid["betas"], direction, report, events=events)
     else:

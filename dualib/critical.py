@@ -9,13 +9,16 @@ import numpy as np
 
 from dualib.branch import ascend, distinct
 from dualib.distortions import Array, Distortion, as_distortion, local_critical_beta
+from dualib.gap import judge
 from dualib.memory import check_solvable
+from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
 from dualib.search import search
 from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
+_GLANCE = 0.1  # effort of the first search, from where there is a violation, as a rule
 _FEW = 8  # points of lowest root that climb again
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps of Newton's method, which halve a beta that comes to 0
 
@@ -53,18 +56,24 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
 
 def onset_of(problem: Problem, rng: np.random.Generator) -> float:
     """`onset` on the reduced problem."""
+    return certified_onset(problem, rng)[0]
+
+
+def certified_onset(problem: Problem, rng: np.random.Generator) -> tuple[float, Outcome | None]:
+    """`onset` on the reduced problem, and the one cluster there with its gap; None where there is no such beta."""
     trivial = trivial_atoms(problem)
     if not len(trivial) or not problem.allowed(trivial.face).all():
-        return 0.0
-    beta = _first_violation(problem, trivial, rng)
+        return 0.0, None
+    beta, effort = _first_violation(problem, trivial, rng), _GLANCE
     while np.isfinite(beta):
         state = sweep(problem, beta, trivial)
-        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
+        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng, effort=effort)
         lower = _descended(problem, trivial, beta, maxima.points.pick(maxima.log_c > _POSITIVE))
-        if lower == beta:
-            return beta
-        beta = lower
-    return math.inf
+        if lower == beta and effort == 1.0:
+            gap, kind, _ = judge(problem, state, maxima, _POSITIVE, prove=False)
+            return beta, Outcome(state, gap, kind, maxima, 1)
+        beta, effort = lower, 1.0
+    return math.inf, None
 
 
 def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:
