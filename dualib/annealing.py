@@ -157,7 +157,7 @@ def anneal(
     found = _all_events(path, report) if events else _grid_events(path)
     report.close()
     path.warn()
-    return Curve([path.solution(beta) for beta in path.points()], events=found, onset=first)
+    return Curve(path.solutions(path.points()), events=found, onset=first)
 
 
 def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter, *, events: bool) -> None:
@@ -181,8 +181,8 @@ def _refine_shape(path: Path, report: Reporter, *, events: bool) -> None:
     """Add the middle of intervals across which rate or relevance change too much, widest change first."""
     while len(path.points()) < _MOST_POINTS:
         betas = path.points()
-        rate = np.array([path.solution(beta).rate for beta in betas])
-        relevance = np.array([path.solution(beta).relevance for beta in betas])
+        solutions = path.solutions(betas)
+        rate, relevance = (np.array([getattr(solution, name) for solution in solutions]) for name in ("rate", "relevance"))
         step = np.maximum(_relative_steps(rate), _relative_steps(relevance))
         step[np.diff(np.log(betas)) < 1e-2] = 0.0  # a jump stays a jump however close the grid
         wide = np.argsort(-step, kind="stable")[: _MOST_POINTS - len(betas)]
@@ -196,7 +196,7 @@ def _refine_enclosure(path: Path, width: float, report: Reporter, *, events: boo
     """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
     while len(path.points()) < _MOST_FOR_ENCLOSURE:
         betas = path.points()
-        gaps = Enclosure.of([path.solution(beta) for beta in betas]).widths()
+        gaps = Enclosure.of(path.solutions(betas)).widths()
         gaps[np.diff(np.log(betas)) < 1e-9] = 0.0
         wide = np.flatnonzero(gaps > width)
         if not len(wide):
@@ -226,6 +226,7 @@ def _all_events(path: Path, report: Reporter) -> list[Event]:
 def _grid_events(path: Path) -> list[Event]:
     """Changes of the number of clusters between neighbouring points: bracketed by the grid, not located."""
     betas = path.points()
+    path.solutions(betas)  # at once
     counts = [len(path.outcomes[beta].state.atoms) for beta in betas]
     return [bracketed(path, betas[i], betas[i + 1]) for i in range(len(betas) - 1) if counts[i] != counts[i + 1]]
 

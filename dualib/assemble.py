@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,23 +12,58 @@ from dualib.distortions import Array
 from dualib.joint import JointDistribution
 from dualib.kernels import informations
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, Sweep, expected_distortion
+from dualib.problem import Atoms, Problem, Sweep, expected_distortions
 from dualib.results import Solution, Status
 from dualib.sparse_assemble import assemble_sparse
 from dualib.sparse_problem import SparseProblem
 from dualib.threads import one_blas_thread
+
+_AT_ONCE = 2_000_000  # numbers of the encoders put together at once
 
 
 def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     """The solution of the whole joint distribution: encoder of every x, its marginal and its centroids."""
     if isinstance(problem, SparseProblem):
         return assemble_sparse(problem, outcome, status)
+    return assemble_all(problem, [outcome], [status])[0]
+
+
+def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequence[Status]) -> list[Solution]:
+    """`assemble` of many, in few calls on large arrays."""
+    joint, found = problem.joint, []
+    pxy = np.require(joint.pxy.toarray() if joint.is_sparse else joint.pxy, np.float64, ["C", "W"])
+    most = max(1, _AT_ONCE // max(joint.n_x * max((len(outcome.state.atoms) for outcome in outcomes), default=1), 1))
+    for first in range(0, len(outcomes), most):
+        some = outcomes[first : first + most]
+        begins = np.cumsum([0, *(len(outcome.state.atoms) for outcome in some)])
+        new = _joined(some)
+        decoders = np.require(problem.decoder(new), np.float64, ["C", "W"])
+        encoders = np.concatenate([_full_encoder(problem, outcome.state) for outcome in some])
+        weights, informed, off = informations(np.require(joint.px, np.float64, ["C", "W"]), pxy, encoders, decoders, begins)
+        distortions = expected_distortions(problem, new, [outcome.state.posterior for outcome in some], begins)
+        for i, outcome in enumerate(some):
+            part = slice(begins[i], begins[i + 1])
+            arrays = {
+                "encoder": np.array(encoders[part].T, order="C"),
+                "weights": weights[part].copy(),
+                "means": new.means[part].copy(),
+                "decoder": decoders[part].copy(),
+            }
+            found.append(_solution(problem, outcome, statuses[first + i], arrays, informed[i].tolist(), distortions[i], off))
+    return found
+
+
+def _solution(
+    problem: Problem,
+    outcome: Outcome,
+    status: Status,
+    arrays: dict[str, Array],
+    informed: list[float],
+    distortion: float,
+    off: float,
+) -> Solution:
     state, joint = outcome.state, problem.joint
-    encoder = full_encoder(problem, state.atoms, state.beta, state.posterior)
-    decoder, means = np.array(problem.decoder(state.new)), np.array(state.new.means)
-    arrays = (joint.px, joint.pxy.toarray() if joint.is_sparse else joint.pxy, encoder, decoder)
-    weights, rate, relevance, claimed, off = informations(*(np.require(array, np.float64, ["C", "W"]) for array in arrays))
-    distortion = expected_distortion(problem, state.new, state.posterior)
+    rate, relevance, claimed = informed
     objective = rate + state.beta * distortion
     rho = _Rho(joint, problem, state)
     return Solution.of_fresh_arrays(
@@ -35,10 +71,7 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
         joint=joint,
         distortion=problem.distortion,
         beta=state.beta,
-        encoder=encoder,
-        weights=weights,
-        means=means,
-        decoder=decoder,
+        **arrays,
         objective=objective,
         rate=rate,
         relevance=relevance,
@@ -55,23 +88,34 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
     )
 
 
-def full_encoder(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:
-    """p(t|x) (n_x, n_t), but for the normalisation, of every original source; one of probability 0 is encoded by its conditional.
+def _joined(outcomes: Sequence[Outcome]) -> Atoms:
+    """The clusters after the sweep of all of them, one after the other."""
+    parts = [outcome.state.new for outcome in outcomes]
+    faces = [part.face for part in parts if part.face is not None]
+    return Atoms(
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.means for part in parts]),
+        np.concatenate(faces) if faces else None,
+    )
 
-    Where no cluster is at a finite distance from such a source its row is p(t), the answer that claims nothing about it.
+
+def _full_encoder(problem: Problem, state: Sweep) -> Array:
+    """p(t|x) (n_t, n_x), but for the normalisation, of every original source; one of probability 0 is encoded by its conditional.
+
+    Where no cluster is at a finite distance from such a source its column is p(t), the answer that claims nothing about it.
     """
     if problem.is_whole:
-        return np.array(posterior.T, order="C")
-    live = problem.row_of >= 0
-    encoder = np.tile(atoms.weights, (len(problem.row_of), 1))
-    encoder[live] = posterior.T[problem.row_of[live]]
+        return state.posterior
+    atoms, live = state.atoms, problem.row_of >= 0
+    encoder = np.tile(atoms.weights[:, None], len(problem.row_of))
+    encoder[:, live] = state.posterior[:, problem.row_of[live]]
     dead = np.flatnonzero(~live)
     if len(dead):
-        terms = problem.log_terms_of(atoms, beta, problem.full_features[dead], problem.full_py_x[dead]).T
-        terms += np.log(atoms.weights)
-        top = terms.max(axis=1)
+        terms = problem.log_terms_of(atoms, state.beta, problem.full_features[dead], problem.full_py_x[dead])
+        terms += np.log(atoms.weights)[:, None]
+        top = terms.max(axis=0)
         near = np.isfinite(top)
-        encoder[dead[near]] = np.exp(terms[near] - top[near, None])
+        encoder[:, dead[near]] = np.exp(terms[:, near] - top[near])
     return encoder
 
 

@@ -553,7 +553,7 @@ def branch_and_bound(
     kind: int,
     roots: Array,
     points: Array,
-    longest: float,
+    cut: float,
     slabs: Array,
     ratios: Array,
     lower: float,
@@ -564,7 +564,7 @@ def branch_and_bound(
     """Bound log c over the root cells (m, k, k).
 
     ``alpha = log_a - beta offset`` and U = `features` (n, k) as in `dualib.bounds`. `points` are decoders near maxima, on all
-    columns, of which those of the face are `columns` (k); their ratios are cut at exp(longest). ``out`` becomes [upper bound,
+    columns, of which those of the face are `columns` (k); their ratios are cut at exp(cut). ``out`` becomes [upper bound,
     largest log c found, cells used, its point z (k)]. Returns PROVED when every cell was discarded at
     ``max(lower, largest found) + tol``, OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any more; the
     upper bound holds in every case (inf where nothing was proved).
@@ -581,10 +581,10 @@ def branch_and_bound(
             starts[i, y] = points[i, columns[y]]
         if kind == 1:
             for y in range(k):
-                starts[i, y] = log(max(starts[i, y], exp(-longest)))
-            last = starts[i, k - 1]
+                starts[i, y] = log(max(starts[i, y], exp(-cut)))
+            pivot = starts[i, k - 1]
             for y in range(k):
-                starts[i, y] -= last
+                starts[i, y] -= pivot
     width = 3 * k + 2
     stack, bounds = np.empty((_STACK, k, width)), np.empty(_STACK)
     cell, work, scratch = np.empty((k, width)), np.empty((4, k)), np.empty((2 * k + 3, k))

@@ -252,10 +252,10 @@ def _unstable(problem: Problem, state: Sweep) -> np.ndarray:
     return stability_numbers(problem, state) > 1.0
 
 
-def stability_numbers(problem: Problem, state: Sweep, floor: float = 0.0) -> Array:
-    """``beta lambda_max`` of each atom; what is below `floor` need not be exact, see `Problem.stability`."""
+def stability_numbers(problem: Problem, state: Sweep) -> Array:
+    """``beta lambda_max`` of each atom."""
     members = state.posterior * problem.px
-    return state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True), floor / state.beta)
+    return state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True))
 
 
 def touching(problem: Problem, state: Sweep, hints: Atoms, rounds: int = 5) -> tuple[Atoms, Array]:

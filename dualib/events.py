@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dualib.branch import Branch, BrokenBranch, Loss, find_loss, stability_numbers
+from dualib.branch import Branch, BrokenBranch, Loss, find_loss
 from dualib.optimise import Outcome
 from dualib.path import TOUCHES, Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
@@ -291,7 +291,10 @@ def bracketed(path: Path, low: float, high: float) -> Event:
     away = distance_matrix(path.problem, low, above.atoms, below.atoms).min(axis=1)
     close = math.log(high / low) < 10.0 * _CLOSEST
     jump = close and float(above.atoms.weights @ np.minimum(away, 1.0)) > 1e-3
-    splits = bool((stability_numbers(path.problem, below, floor=low / high) >= low / high).any())
+    members = below.posterior * path.problem.px
+    members /= members.sum(axis=1, keepdims=True)
+    fixed = path.problem.distortion.fixed_atoms
+    splits = not fixed and bool(path.problem.exceeds(below.atoms, members, 1.0 / high).any())
     return Event(
         kind="jump" if jump else ("split" if splits else "appearance"),
         beta=math.sqrt(low * high),

@@ -18,6 +18,7 @@ from dualib.distortions import Array
 from dualib.local import coalesce
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, descend, join
+from dualib.search import Maxima
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
@@ -31,14 +32,13 @@ _RISEN = 1e-9  # ... and become atoms above this
 
 
 def jump(
-    problem: Problem, beta: float, near: Outcome, tol: float, certify: Callable[[Sweep, Atoms], Outcome]
+    problem: Problem, beta: float, start: Atoms, near: Maxima, tol: float, certify: Callable[[Sweep, Atoms], Outcome]
 ) -> Outcome | None:
-    """The certified solution at `beta`, from one at another; None where it is not found to `tol`."""
+    """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`."""
     if problem.known is None:
         return None
-    state = _settled(problem, beta, near.state.atoms)
-    heights = near.maxima.log_c
-    hints = near.maxima.points.pick((heights > NEAR_BIRTH) & (np.abs(heights) > _ON_ATOM))
+    state = _settled(problem, beta, start)
+    hints = near.points.pick((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM))
     for _ in range(_MOST_ROUNDS):
         if state is None:
             return None

@@ -311,37 +311,59 @@ def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[
 
 
 @kernel(
-    "Tuple((float64[::1], float64, float64, float64, float64))(float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])"
+    "Tuple((float64[::1], float64[:, ::1], float64))(float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], int64[::1])"
 )
-def informations(px, pxy, encoder, decoder):  # type: ignore[no-untyped-def]
-    """The quantities of an encoder p(t|x), whose rows are normalised in place.
+def informations(px, pxy, encoders, decoders, begins):  # type: ignore[no-untyped-def]
+    """The quantities of encoders, one after the other, clusters first.
 
-    Returns p(t), then I(X;T), I(T;Y) of p(t,y), and the information that a decoder p(y|t) claims, in nats, and how far encoder,
-    p(t) or decoder are from distributions.
+    Parameters
+    ----------
+    px, pxy : (n_x,), (n_x, n_y)
+    encoders : (t, n_x)
+        p(t|x), normalised in place for each of the encoders.
+    decoders : (t, n_y)
+        p(y|t).
+    begins : (m + 1,)
+        Where each of them begins.
+
+    Returns
+    -------
+    weights : (t,)
+        p(t).
+    found : (m, 3)
+        I(X;T), I(T;Y) of p(t,y), and the information that the decoder claims, in nats.
+    off : float
+        How far the decoders and p(t) are from distributions; inf where a number is negative or none, in the encoders too.
     """
-    n_x, n_t = encoder.shape
-    members, weights = np.empty((n_t, n_x)), np.zeros(n_t)
-    for x in range(n_x):
-        row = encoder[x]
-        scale = 1.0 / total(row)
-        for t in range(n_t):
-            row[t] *= scale
-            members[t, x] = row[t]
-            weights[t] += px[x] * row[t]
-    reached, claimed = product(members, pxy), np.empty(decoder.shape)
-    for t in range(n_t):
-        for y in range(decoder.shape[1]):
-            claimed[t, y] = weights[t] * decoder[t, y]
-    for table in (reached, claimed):
-        scale = 1.0 / total(table.reshape(table.size))
-        for t in range(n_t):
-            for y in range(table.shape[1]):
-                table[t, y] *= scale
-    for t in range(n_t):
-        for x in range(n_x):
-            members[t, x] *= px[x]
-    off = max(max(off_distributions(encoder), off_distributions(decoder)), off_distributions(weights.reshape((1, n_t))))
-    return weights, information(members), information(reached), information(claimed), off
+    weights, found, off = np.empty(encoders.shape[0]), np.empty((begins.shape[0] - 1, 3)), off_distributions(decoders)
+    for i in range(found.shape[0]):
+        first, last = begins[i], begins[i + 1]
+        members, scale = encoders[first:last].copy(), np.zeros(px.shape[0])
+        for row in members:
+            for x in range(row.shape[0]):
+                scale[x] += row[x]
+        for x in range(scale.shape[0]):
+            scale[x] = 1.0 / scale[x]
+        for t in range(first, last):
+            row, line = encoders[t], members[t - first]
+            for x in range(row.shape[0]):
+                row[x] *= scale[x]
+                line[x] = px[x] * row[x]
+                off = off if row[x] >= 0.0 else np.inf
+            weights[t] = total(line)
+        own = weights[first:last]
+        off = max(off, off_distributions(own.reshape((1, last - first))))
+        reached, claimed = product(encoders[first:last], pxy), decoders[first:last].copy()
+        for t in range(last - first):
+            for y in range(claimed.shape[1]):
+                claimed[t, y] *= own[t]
+        for table in (reached, claimed):
+            to_one = 1.0 / total(table.reshape(table.size))
+            for t in range(table.shape[0]):
+                for y in range(table.shape[1]):
+                    table[t, y] *= to_one
+        found[i, 0], found[i, 1], found[i, 2] = information(members), information(reached), information(claimed)
+    return weights, found, off
 
 
 @kernel("float64(float64[:, ::1])")

@@ -202,7 +202,7 @@ def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:
         pooled = pairs[i] + pairs[j]
         weight = pooled.sum()
         merged = Atoms(np.ones(1), (pooled @ problem.U)[None, :] / weight, None if face is None else face[[i]])
-        if state.beta * problem.stability(merged, pooled[None, :] / weight, floor=1.0 / state.beta)[0] >= 1.0:
+        if problem.exceeds(merged, pooled[None, :] / weight, 1.0 / state.beta)[0]:
             distance[i, j] = distance[j, i] = np.inf
             continue
         pairs[i], means[i], alive[j] = pooled, merged.means[0], False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dualib.ascent import log_c
-from dualib.assemble import assemble
+from dualib.assemble import assemble, assemble_all
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import SAME, correct
@@ -91,11 +92,13 @@ class Path:
         single = self._solved_single(beta, start)
         if single is not None:
             return single
-        outcome = None
-        if start is not None:
-            outcome = jump(
-                self.problem, beta, self.outcomes[start], self.tol, lambda s, hints: self._certified(s, hints, 1, _EFFORT)
-            )
+        if start is None:
+            atoms = initial_atoms(self.problem)
+            maxima, effort = Maxima(atoms.pick(np.arange(0)), np.empty(0)), 1.0
+        else:
+            near = self.outcomes[start]
+            atoms, maxima, effort = near.state.atoms, near.maxima, _EFFORT
+        outcome = jump(self.problem, beta, atoms, maxima, self.tol, lambda s, hints: self._certified(s, hints, 1, effort))
         return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
 
     def _followed_down(self, beta: float, start: float) -> Outcome | None:
@@ -265,13 +268,20 @@ class Path:
 
     def solution(self, beta: float) -> Solution:
         """The public solution of a point, made at its first use."""
-        if beta not in self._solutions:
-            outcome = self.outcomes[beta]
-            sorted_outcome = Outcome(
-                sort_atoms(self.problem, outcome.state), outcome.gap, outcome.certificate, outcome.maxima, outcome.n_iter
-            )
-            self._solutions[beta] = assemble(self.problem, sorted_outcome, status_of(outcome, self.tol))
-        return self._solutions[beta]
+        return self.solutions([beta])[0]
+
+    def solutions(self, betas: Sequence[float]) -> list[Solution]:
+        """The same of many points."""
+        missing = [beta for beta in betas if beta not in self._solutions]
+        if missing:
+            outcomes = [self.outcomes[beta] for beta in missing]
+            ordered = [
+                Outcome(sort_atoms(self.problem, found.state), found.gap, found.certificate, found.maxima, found.n_iter)
+                for found in outcomes
+            ]
+            statuses = [status_of(outcome, self.tol) for outcome in outcomes]
+            self._solutions.update(zip(missing, assemble_all(self.problem, ordered, statuses), strict=True))
+        return [self._solutions[beta] for beta in betas]
 
     def side_of(self, state: Sweep, hints: Atoms, known: Outcome | None = None) -> Any:
         """The public solution of any state, certified now, or of `known` where the state is that outcome's; as a function.
@@ -287,8 +297,8 @@ class Path:
 
     def warn(self) -> None:
         """A ConvergenceWarning for each point that missed the tolerance."""
-        for beta in sorted(self.outcomes):
-            warn_unless_converged(self.solution(beta), self.tol, stacklevel=5)
+        for solution in self.solutions(sorted(self.outcomes)):
+            warn_unless_converged(solution, self.tol, stacklevel=5)
 
     def _followed_up(self, beta: float, near: Outcome) -> Outcome | None:
         """The certified state on the branch of a neighbour below; None where that is too large or cannot be followed there."""

@@ -20,14 +20,13 @@ from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
 from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
-from dualib.stationary_kernels import spreads_known
+from dualib.stationary_kernels import exceeding_known, spreads_known
 
 MOST_FACES = 1000
 _FEW_FEATURES, _AT_ONCE = (
     32,
     2_000_000,
 )  # features, and numbers in all, up to which the stability of all atoms is computed at once
-_FEW_TO_SQUARE, _SQUARINGS = 8, 4  # features up to which eigenvalues are found at once; squarings to bound them first
 _NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
 _KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
 NEGLIGIBLE = (
@@ -242,9 +241,7 @@ class Problem:
             spreads = np.empty((len(atoms), k, k))
             spreads_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), floor, spreads)
             found = np.sqrt(np.einsum("tij,tij->t", spreads, spreads))
-            large = np.flatnonzero(found >= floor)
-            if floor > 0.0 and k > _FEW_TO_SQUARE:
-                large = _by_squaring(spreads, found, large, floor)
+            large = found >= floor
             found[large] = np.linalg.eigvalsh(spreads[large])[:, -1]
             return np.maximum(found, 0.0)
         if k <= min(self.n, _FEW_FEATURES) and members.size * k <= _AT_ONCE:
@@ -256,6 +253,13 @@ class Problem:
             rows = self.whitened(atoms.pick(np.array([t])), live)[0] * np.sqrt(weights[live])[:, None]
             result[t] = np.linalg.eigvalsh(rows.T @ rows if rows.shape[1] <= len(live) else rows @ rows.T)[-1]
         return np.maximum(result, 0.0)
+
+    def exceeds(self, atoms: Atoms, members: Array, level: float) -> Mask:
+        """Whether `stability` of each atom is at least `level`, (n_t,), which costs less to tell."""
+        if self.known is None or self.U.shape[1] > self.n:
+            return self.stability(atoms, members) >= level
+        _, means, face, _ = self.for_kernels(atoms)
+        return exceeding_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), level)
 
     def sweep(self, beta: float, atoms: Atoms) -> Sweep:
         """`sweep` of this module."""
@@ -273,24 +277,6 @@ class Problem:
         face = live @ (1.0 - self._support_f) == 0.0
         feasible = face.any(axis=1)
         return Atoms(weights[feasible], means[feasible], face[feasible])
-
-
-def _by_squaring(matrices: Array, norms: Array, which: np.ndarray, floor: float) -> np.ndarray:
-    """Those of the matrices (m, k, k) at `which` whose largest eigenvalue may be `floor` or more; `norms` become closer bounds.
-
-    The norm of a power is a bound on the power of the eigenvalue: too large by less than k^(1/32), in the end.
-    """
-    exponent = 1.0
-    powers = matrices[which] / norms[which, None, None]
-    scale = norms[which]
-    for _ in range(_SQUARINGS):
-        if not len(which):
-            break
-        powers, exponent = np.matmul(powers, powers), 2.0 * exponent
-        norms[which] = scale * np.sqrt(np.einsum("tij,tij->t", powers, powers)) ** (1.0 / exponent)
-        keep = norms[which] >= floor
-        which, powers, scale = which[keep], powers[keep], scale[keep]
-    return which
 
 
 def _writable(array: Any) -> Any:
@@ -461,10 +447,19 @@ def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) 
 
 def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> float:
     """E d = sum_x p(x) sum_t p(t|x) d(x, t), in the unit of d, of atoms at the weights and centroids of their sources; finite."""
+    return expected_distortions(problem, atoms, [posterior], np.array([0, len(atoms)]))[0]
+
+
+def expected_distortions(problem: Problem, atoms: Atoms, posteriors: list[Array], begins: np.ndarray) -> list[float]:
+    """The same of several states, their atoms one after the other, from each of `begins` to the next."""
     if problem.known is not None:  # d is linear in the features: their means tell all that `posterior` would
         v, b = problem.link(atoms)
-        return float(problem.constant - atoms.weights @ (np.einsum("tk,tk->t", v, atoms.means) - b))
-    minus_d = problem.log_terms(atoms, 1.0)
-    pairs = posterior * problem.px
-    minus_d[pairs == 0.0] = 0.0  # where d may be infinite
-    return float(problem.constant - np.sum(pairs * minus_d))
+        terms = atoms.weights * (np.einsum("tk,tk->t", v, atoms.means) - b)
+        found: list[float] = (problem.constant - np.add.reduceat(terms, begins[:-1])).tolist()
+        return found
+    minus_d, found = problem.log_terms(atoms, 1.0), []
+    for posterior, first, last in zip(posteriors, begins[:-1], begins[1:], strict=True):
+        pairs = posterior * problem.px
+        minus_d[first:last][pairs == 0.0] = 0.0  # where d may be infinite
+        found.append(float(problem.constant - np.sum(pairs * minus_d[first:last])))
+    return found

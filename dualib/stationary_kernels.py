@@ -125,6 +125,38 @@ def spreads_known(kind, ut, means, v, face, members, floor, spreads):  # type: i
             spreads[t] = across(rows, rows)
 
 
+@kernel("boolean[::1](int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64)")
+def exceeding_known(kind, ut, means, v, face, members, level):  # type: ignore[no-untyped-def]
+    """Whether the largest eigenvalue of each spread, as of `spreads_known`, is at least `level` > 0."""
+    found = np.zeros(means.shape[0], np.bool_)
+    for t in range(means.shape[0]):
+        own = face[t] if face.shape[0] > 0 else face.reshape(face.size)
+        bound, rows, _ = spread_of(kind, ut, means[t], v[t], own, members[t], level)
+        if not bound < level:
+            if rows.shape[1] < rows.shape[0]:
+                rows = np.ascontiguousarray(rows.T)
+            found[t] = not _all_below(across(rows, rows), level)
+    return found
+
+
+@helper
+def _all_below(matrix, level):  # type: ignore[no-untyped-def]
+    """Whether all eigenvalues of a symmetric matrix are: whether `level` less it, factorized in its place, has pivots > 0."""
+    n = matrix.shape[0]
+    for i in range(n):
+        for j in range(n):
+            matrix[i, j] = (level if i == j else 0.0) - matrix[i, j]
+    for j in range(n):
+        if not matrix[j, j] > 0.0:
+            return False
+        inverse = 1.0 / matrix[j, j]
+        for i in range(j + 1, n):
+            factor, row, pivot = matrix[j, i] * inverse, matrix[i], matrix[j]
+            for x in range(i, n):
+                row[x] -= factor * pivot[x]
+    return True
+
+
 @helper
 def spread_of(kind, ut, mean, v, face, members, floor):  # type: ignore[no-untyped-def]
     """A bound on the trace of one cluster's spread if that is below `floor`, else inf; rows and sources as of `_spread`."""

@@ -170,7 +170,11 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             face,
             np.empty((n_t, n_t)),
         ),
-        "informations": (problem.px, joint.pxy, members_of_x, np.ascontiguousarray(members @ problem.py_x)),
+        "informations": (
+            *(problem.px, joint.pxy, np.concatenate([posterior, posterior[::-1]]), np.tile(members @ problem.py_x, (2, 1))),
+            np.array([0, n_t, 2 * n_t]),
+        ),
+        "exceeding_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, float(rng.exponential(0.2))),
         "off_distributions": (members,),
         "information": (np.ascontiguousarray(members / members.sum()),),
         "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
