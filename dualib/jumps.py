@@ -8,6 +8,7 @@ only once it is certified.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,13 +23,27 @@ from dualib.search import Maxima
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
-_FIRST, _MOST = 150, 2_000  # sweeps and products of conjugate gradients, before and after a look at pairs that nearly meet
-_CLOSE = 0.3  # their squared natural distance
 _MOST_ROUNDS = 5
 _ASCENTS = 4
 NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
 _ON_ATOM = 1e-11  # ... those within this of 0 are the atoms themselves
 _RISEN = 1e-9  # ... and become atoms above this
+
+
+class _Course(NamedTuple):
+    """Sweeps and products of conjugate gradients from one look at the pairs of atoms to the next, and how close those are that meet.
+
+    Two atoms on their way to one slow the descent down, and one that takes their place at once is mostly right; not always.
+    """
+
+    most: tuple[int, ...]
+    close: float  # squared natural distance
+
+
+_HASTY, _PATIENT = _Course((25, 25, 25, 2_000), 0.05), _Course((150, 2_000), 0.3)
+_OF_NEW = _Course(
+    (150, 400), 1e-3
+)  # for atoms that the search has found: what has been put together wrongly before is not again
 
 
 def jump(
@@ -37,8 +52,18 @@ def jump(
     """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`."""
     if problem.known is None:
         return None
-    state = _settled(problem, beta, start)
     hints = near.points.pick((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM))
+    for course in (_HASTY, _PATIENT):
+        outcome = _certified(problem, _settled(problem, beta, start, course), hints, tol, certify)
+        if outcome is not None:
+            return outcome
+    return None
+
+
+def _certified(
+    problem: Problem, state: Sweep | None, hints: Atoms, tol: float, certify: Callable[[Sweep, Atoms], Outcome]
+) -> Outcome | None:
+    """The certified solution above a local minimum, the points at which log c is above 0 added to its atoms."""
     for _ in range(_MOST_ROUNDS):
         if state is None:
             return None
@@ -74,22 +99,19 @@ def _climbed(problem: Problem, state: Sweep, points: Atoms) -> tuple[Atoms, Arra
 def _grown(problem: Problem, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
     """The local minimum with the points of largest log c as further atoms."""
     risen = points.pick(values > min(_RISEN, 0.5 * values.max()))
-    return _settled(problem, state.beta, reweight(problem, state.beta, join(state.atoms, risen), warm=3))
+    return _settled(problem, state.beta, reweight(problem, state.beta, join(state.atoms, risen), warm=3, newton=2), _OF_NEW)
 
 
-def _settled(problem: Problem, beta: float, atoms: Atoms) -> Sweep | None:
+def _settled(problem: Problem, beta: float, atoms: Atoms, course: _Course) -> Sweep | None:
     """The local minimum below atoms; None where the descent does not end."""
-    most = _FIRST
-    for _ in range(_MOST_ROUNDS):
-        descent = descend(problem, beta, atoms, goal=_SETTLED, most=most)
-        radius = SAME if descent.settled else _CLOSE
+    looks = 0
+    for _ in range(_MOST_ROUNDS + len(course.most)):
+        descent = descend(problem, beta, atoms, goal=_SETTLED, most=course.most[looks])
+        radius = SAME if descent.settled else course.close
         fewer = coalesce(problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
-        if len(fewer) < len(descent.state.atoms):
-            atoms = fewer
-        elif descent.settled:
+        if len(fewer) == len(descent.state.atoms) and descent.settled:
             return descent.state
-        elif most == _MOST:
+        if len(fewer) == len(descent.state.atoms) and looks == len(course.most) - 1:
             return None
-        else:
-            atoms, most = descent.state.atoms, _MOST
+        atoms, looks = fewer, min(looks + 1, len(course.most) - 1)
     return None
