@@ -17,7 +17,7 @@ from dualib.stationary_kernels import TINY
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
 # points that may be led there; square of the cosine of their first step and the way
 SETTLED, NEAR, ALIGNED = 4, 1.0, 0.5
-LOOKS = 3  # how often log c is looked at on that way
+CLOSER = 0.6  # ... from one look at log c on that way to the next
 WIDTH = 32  # points of a block, whose numbers stay in the cache
 
 
@@ -168,12 +168,16 @@ def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, early, gone):  # type: ignore[no-untyped-def]
-    """Mark the points of a block whose ascent leads to a stable atom near by: log c rises all the way there, and first that way."""
+def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, radius, stable, early, gone):  # type: ignore[no-untyped-def]
+    """Mark the points of a block that a stable atom near by draws in: their ascent begins that way, and log c rises all of it.
+
+    Beside an atom that is nearly unstable log c may have another maximum at any distance: it is looked at closer and closer, until
+    the atom would swallow the point. That their own ascent goes there is likely, not sure: `benchmarks/search.py` counts misses.
+    """
     k, m = points.shape
     which, target, count = np.empty(m, np.int64), np.empty(m, np.int64), 0
     for j in range(m):
-        if not (gone[j] or early[j]):
+        if about.shape[0] > 0 and not (gone[j] or early[j]):
             t = 0
             for i in range(1, about.shape[0]):
                 t = i if about[i, j] < about[t, j] else t
@@ -188,10 +192,10 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
         j, t = which[i], target[i]
         there, step, way = 0.0, 0.0, 0.0
         for y in range(k):
-            moved, left = once[y, j] - points[y, j], atom_v[t, y] - v[y, j]
-            there += moved * left
+            moved, turn = once[y, j] - points[y, j], atom_v[t, y] - v[y, j]
+            there += moved * turn
             step += moved * (moved_v[y, j] - v[y, j])
-            way += (atom_means[t, y] - points[y, j]) * left
+            way += (atom_means[t, y] - points[y, j]) * turn
         if there > 0.0 and there * there >= ALIGNED * step * way:
             which[aligned], target[aligned] = j, t
             aligned += 1
@@ -199,20 +203,22 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
     if count == 0:
         return
     block, block_v, q = np.empty((k, count)), np.empty((k, count)), np.empty((u.shape[0], count))
-    last, here = np.empty(count), np.empty(count)
+    last, here, share, left = np.empty(count), np.empty(count), 1.0, count
     for i in range(count):
         last[i] = values[which[i]]
-    for part in range(1, LOOKS + 1):
-        share = part / (LOOKS + 1.0)
+    while left > 0:
+        share *= CLOSER
         for i in range(count):
             j, t = which[i], target[i]
             for y in range(k):
-                block[y, i] = points[y, j] + share * (atom_means[t, y] - points[y, j])
+                block[y, i] = atom_means[t, y] + share * (points[y, j] - atom_means[t, y])
         evaluated(kind, beta, u, log_a, block, block_v, q, here)
+        left = 0
         for i in range(count):
-            last[i] = here[i] if here[i] > last[i] else np.inf
-    for i in range(count):
-        gone[which[i]] = last[i] < 0.0
+            if last[i] < np.inf and not gone[which[i]]:
+                last[i] = here[i] if last[i] < here[i] < 0.0 else np.inf
+                gone[which[i]] = last[i] < 0.0 and share * share * about[target[i], which[i]] < radius[target[i]]
+                left += int(last[i] < np.inf and not gone[which[i]])
 
 
 @helper
@@ -224,7 +230,7 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
     radius : (n_t,)
         Squared natural distance at which each atom swallows a point.
     stable : (n_t,) bool
-        Atoms that are maxima of log c, of height 0.
+        Atoms that are maxima of log c, of height 0, and not nearly unstable.
     leaps : int
         How often to take two ascent steps and their extrapolation.
     close : float
@@ -252,7 +258,7 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
             _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone)
         multiply(ut, q, once)
         early = taken[:width] < SETTLED
-        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, stable, early, gone)
+        _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, radius, stable, early, gone)
         for j in range(width):
             gone[j] = gone[j] or not values[j] > -np.inf
             if not gone[j] and (rests[j] or taken[j] == leaps):

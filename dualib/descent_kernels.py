@@ -63,7 +63,7 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = swept(
         kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
     )
-    taken, hurried, gain, rests = 1, _HURRIED, np.inf, False
+    taken, hurried, gain, rests = 1, _HURRIED, np.inf, False  # at rest: no step leads lower any more, to rounding
     while residual > goal and np.isfinite(value) and taken < most:
         accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
@@ -93,6 +93,7 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
                 accepted = True
                 break
         if not accepted:
+            rests = residual <= _ROUNDING
             break
         if trials > 0:  # a direction of which only a small part may be gone is not worth many products
             hurried = max(hurried // 4, _LEAST) if made < _SHORT else _HURRIED
@@ -103,7 +104,7 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         gain = new_value - value
         value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = following
     closest = _closest(beta, to_means, to_v, face)
-    settled = rests or residual <= max(goal, _ROUNDING)
+    settled = rests or residual <= goal
     ended = (value, residual, post, log_z, c, to_weights, to_means, to_v, to_b)
     return (settled, kept, taken, closest, weights, means, v, b) + ended  # noqa: RUF005 (numba knows no other way)
 

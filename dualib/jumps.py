@@ -47,71 +47,84 @@ _OF_NEW = _Course(
 
 
 def jump(
-    problem: Problem, beta: float, start: Atoms, near: Maxima, tol: float, certify: Callable[[Sweep, Atoms], Outcome]
+    problem: Problem,
+    beta: float,
+    start: Atoms,
+    near: Maxima,
+    tol: float,
+    max_iter: int,
+    certify: Callable[[Sweep, Atoms], Outcome],
 ) -> Outcome | None:
     """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`."""
     if problem.known is None:
         return None
     hints = near.points.pick((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM))
+    way = _Jump(problem, beta, tol, max_iter, certify)
     for course in (_HASTY, _PATIENT):
-        outcome = _certified(problem, _settled(problem, beta, start, course), hints, tol, certify)
+        outcome = way.certified(way.settled(start, course), hints)
         if outcome is not None:
             return outcome
     return None
 
 
-def _certified(
-    problem: Problem, state: Sweep | None, hints: Atoms, tol: float, certify: Callable[[Sweep, Atoms], Outcome]
-) -> Outcome | None:
-    """The certified solution above a local minimum, the points at which log c is above 0 added to its atoms."""
-    for _ in range(_MOST_ROUNDS):
-        if state is None:
-            return None
-        hints, values = _climbed(problem, state, hints)
-        if not (values > _RISEN).any():
-            break
-        state = _grown(problem, state, hints, values)
-    for _ in range(_MOST_ROUNDS):
-        if state is None:
-            return None
-        outcome = certify(state, hints)
-        if outcome.gap <= tol:
-            return outcome
-        hints = outcome.maxima.points
-        state = _grown(problem, state, hints, outcome.maxima.log_c)
-    return None
+class _Jump:
+    """One jump: the problem, where it goes, and the sweeps and products that are left for it."""
 
+    def __init__(
+        self, problem: Problem, beta: float, tol: float, max_iter: int, certify: Callable[[Sweep, Atoms], Outcome]
+    ) -> None:
+        self.problem, self.beta, self.tol, self.left, self.certify = problem, beta, tol, max_iter, certify
 
-def _climbed(problem: Problem, state: Sweep, points: Atoms) -> tuple[Atoms, Array]:
-    """Points off the atoms after a few ascent steps, and log c there: enough to tell most of those that have risen.
+    def certified(self, state: Sweep | None, hints: Atoms) -> Outcome | None:
+        """The certified solution above a local minimum, the points at which log c is above 0 added to its atoms."""
+        for _ in range(_MOST_ROUNDS):
+            if state is None:
+                return None
+            hints, values = self._climbed(state, hints)
+            if not (values > _RISEN).any():
+                break
+            state = self._grown(state, hints, values)
+        for _ in range(_MOST_ROUNDS):
+            if state is None:
+                return None
+            outcome = self.certify(state, hints)
+            if outcome.gap <= self.tol:
+                return outcome
+            hints = outcome.maxima.points
+            state = self._grown(state, hints, outcome.maxima.log_c)
+        return None
 
-    What the steps do not tell the search will, to which the points go on.
-    """
-    points, log_a = distinct(problem, state, points), np.log(problem.px) - state.log_z
-    if not len(points):
-        return points, np.empty(0)
-    for _ in range(_ASCENTS):
-        points = Atoms(points.weights, log_c(problem, state.beta, log_a, points)[1] @ problem.U, points.face)
-    points = distinct(problem, state, points)
-    return points, log_c(problem, state.beta, log_a, points)[0]
+    def _climbed(self, state: Sweep, points: Atoms) -> tuple[Atoms, Array]:
+        """Points off the atoms after a few ascent steps, and log c there: enough to tell most of those that have risen.
 
+        What the steps do not tell the search will, to which the points go on.
+        """
+        points, log_a = distinct(self.problem, state, points), np.log(self.problem.px) - state.log_z
+        if not len(points):
+            return points, np.empty(0)
+        for _ in range(_ASCENTS):
+            q = log_c(self.problem, self.beta, log_a, points)[1]
+            points = Atoms(points.weights, q @ self.problem.U, points.face)
+        points = distinct(self.problem, state, points)
+        return points, log_c(self.problem, self.beta, log_a, points)[0]
 
-def _grown(problem: Problem, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
-    """The local minimum with the points of largest log c as further atoms."""
-    risen = points.pick(values > min(_RISEN, 0.5 * values.max()))
-    return _settled(problem, state.beta, reweight(problem, state.beta, join(state.atoms, risen), warm=3, newton=2), _OF_NEW)
+    def _grown(self, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
+        """The local minimum with the points of largest log c as further atoms."""
+        risen = points.pick(values > min(_RISEN, 0.5 * values.max()))
+        return self.settled(reweight(self.problem, self.beta, join(state.atoms, risen), warm=3, newton=2), _OF_NEW)
 
-
-def _settled(problem: Problem, beta: float, atoms: Atoms, course: _Course) -> Sweep | None:
-    """The local minimum below atoms; None where the descent does not end."""
-    looks = 0
-    for _ in range(_MOST_ROUNDS + len(course.most)):
-        descent = descend(problem, beta, atoms, goal=_SETTLED, most=course.most[looks])
-        radius = SAME if descent.settled else course.close
-        fewer = coalesce(problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
-        if len(fewer) == len(descent.state.atoms) and descent.settled:
-            return descent.state
-        if len(fewer) == len(descent.state.atoms) and looks == len(course.most) - 1:
-            return None
-        atoms, looks = fewer, min(looks + 1, len(course.most) - 1)
-    return None
+    def settled(self, atoms: Atoms, course: _Course) -> Sweep | None:
+        """The local minimum below atoms; None where the descent does not end."""
+        looks = 0
+        for _ in range(_MOST_ROUNDS + len(course.most)):
+            most = min(course.most[looks], self.left)
+            descent = descend(self.problem, self.beta, atoms, goal=_SETTLED, most=most)
+            self.left -= descent.taken
+            radius = SAME if descent.settled else course.close
+            fewer = coalesce(self.problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
+            if len(fewer) == len(descent.state.atoms) and descent.settled:
+                return descent.state
+            if (len(fewer) == len(descent.state.atoms) and looks == len(course.most) - 1) or self.left <= 0:
+                return None
+            atoms, looks = fewer, min(looks + 1, len(course.most) - 1)
+        return None

@@ -59,7 +59,7 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
         own[t] = log(inner(posterior[t], px) / weights[t])
         room = max(1.0 - rates[t], 0.0)
         radius[t] = max(BASIN * room * room, LEAST_RADIUS) if moved < STATIONARY else NO_RADIUS
-        stable[t] = moved < STATIONARY and room > 0.0
+        stable[t] = moved < STATIONARY and BASIN * room * room > LEAST_RADIUS
     first, second = starts.shape[0], starts.shape[0] + hints.shape[0]
     points = np.empty((second + tilted.shape[0], k))
     points[:first], points[first:second], points[second:] = starts, hints, tilted

@@ -17,6 +17,7 @@ from dualib.branch import touching
 from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.local import coalesce, polish, tidy
+from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
 from dualib.search import Maxima, by_height, search
 from dualib.weights import fewest_atoms, reweight
@@ -24,6 +25,7 @@ from dualib.weights import fewest_atoms, reweight
 MAX_ROUNDS = 40
 _HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search
 _ROUNDING = 1e-12  # the objective may rise by this much, relative, on fewer atoms
+_TWINS = 1e-9  # squared natural distance of two decoders that are one
 _GLANCE = 0.2  # the effort of such a search
 _CAN_RISE = -0.1  # log c below this stays below 0 over a step of 2e-7 in log beta, for beta d up to 1e5
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
@@ -239,7 +241,28 @@ def _slim(problem: Problem, state: Sweep) -> Sweep:
     if fewer is not state.atoms:
         slimmed = sweep(problem, state.beta, fewer)
         state = slimmed if slimmed.objective <= state.objective + _ROUNDING * (1.0 + abs(state.objective)) else state
-    return sort_atoms(problem, state)
+    return sort_atoms(problem, _without_twins(problem, state))
+
+
+def _without_twins(problem: Problem, state: Sweep) -> Sweep:
+    """IB: the same state, clusters of one and the same decoder as one, whose faces differ by y at which both are 0."""
+    atoms = state.atoms
+    if problem.known != ARITHMETIC or atoms.face is None or len(atoms) < 2:
+        return state
+    anywhere = Atoms(atoms.weights, atoms.means, None)
+    same = np.asarray(np.triu(distance_matrix(problem, state.beta, anywhere, anywhere) < _TWINS, 1))
+    weights, face, keep = atoms.weights.copy(), atoms.face.copy(), np.asarray(~same.any(axis=0))
+    for first, second in np.argwhere(same & keep[:, None]).tolist():
+        weights[first] += weights[second]
+        face[first] |= face[second]
+    if keep.all():
+        return state
+    fewer = sweep(problem, state.beta, Atoms(weights, atoms.means, face).pick(keep))
+    worse = (
+        fewer.objective > state.objective + _ROUNDING * (1.0 + abs(state.objective))
+        or fewer.residual > state.residual + _ROUNDING
+    )
+    return state if worse else fewer
 
 
 def sort_atoms(problem: Problem, state: Sweep) -> Sweep:

@@ -98,7 +98,8 @@ class Path:
         else:
             near = self.outcomes[start]
             atoms, maxima, effort = near.state.atoms, near.maxima, _EFFORT
-        outcome = jump(self.problem, beta, atoms, maxima, self.tol, lambda s, hints: self._certified(s, hints, 1, effort))
+        limits = (self.tol, self.max_iter)
+        outcome = jump(self.problem, beta, atoms, maxima, *limits, lambda s, hints: self._certified(s, hints, 1, effort))
         return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
 
     def _followed_down(self, beta: float, start: float) -> Outcome | None:

@@ -6,9 +6,10 @@ import pytest
 import dualib
 from dualib import JointDistribution
 from dualib.distortions import as_distortion
-from dualib.jumps import jump
+from dualib.jumps import _HASTY, jump
+from dualib.local import coalesce
 from dualib.path import Path
-from dualib.problem import Problem
+from dualib.problem import Descent, Problem
 
 KINDS = ("ib", "dualib")
 
@@ -42,6 +43,38 @@ def test_a_curve_without_events_is_the_one_with_them(seed, zeros, kind, directio
     assert max(solution.residual for solution in jumped) <= 1e-10
 
 
+def jumped(path, beta, near, certify=None, max_iter=20_000):
+    certify = certify or (lambda state, hints: path._certified(state, hints, 1))
+    return jump(path.problem, beta, near.state.atoms, near.maxima, 1e-9, max_iter, certify)
+
+
+def test_a_jump_ends_with_the_sweeps_that_it_may_make():
+    path = path_of(random_joint(3, 30, 6, 0.8), "ib")
+    high = path.solve_anew(60.0)
+    assert jumped(path, 15.0, high) is not None
+    assert jumped(path, 15.0, high, max_iter=20, certify=lambda *_: pytest.fail("nothing to certify")) is None
+
+
+def test_what_is_put_together_too_early_is_found_again(monkeypatch):
+    """Two clusters that an eager look takes for one come back by the search, and are not put together again."""
+    path = path_of(random_joint(3, 30, 6, 0.8), "ib")
+    high = path.solve_anew(60.0)
+    monkeypatch.setattr("dualib.jumps._HASTY", _HASTY._replace(close=30.0))
+    merged = []
+
+    def pooled(problem, state, radius):
+        atoms = coalesce(problem, state, radius) if merged else state.atoms.pick(np.arange(1, len(state.atoms))).normalised()
+        merged.append(len(state.atoms) - len(atoms))
+        return atoms
+
+    monkeypatch.setattr("dualib.jumps.coalesce", pooled)
+    found = jumped(path, 50.0, high)
+    assert merged and merged[0] == 1
+    assert found is not None and found.state.objective == pytest.approx(
+        dualib.solve(path.problem.joint, 50.0).objective, abs=1e-10
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_jump_crosses_many_bifurcations_at_once(kind, monkeypatch):
     """From 40 clusters to a few, over a factor of four in beta; all searching is done at the end."""
@@ -50,7 +83,7 @@ def test_a_jump_crosses_many_bifurcations_at_once(kind, monkeypatch):
     high = path.solve_anew(60.0)
     monkeypatch.setattr(path, "solve_anew", None)  # the jump alone
     for low in (30.0, 15.0):
-        found = jump(path.problem, low, high, 1e-9, lambda state, hints: path._certified(state, hints, 1))
+        found = jumped(path, low, high)
         assert found is not None and found.gap <= 1e-9
         alone = dualib.solve(joint, low, kind)
         assert found.state.objective == pytest.approx(alone.objective, abs=1e-10)
@@ -62,7 +95,7 @@ def test_a_jump_upward_finds_the_clusters_born_on_the_way(kind):
     joint = random_joint(8, 9, 4, 0.7)
     path = path_of(joint, kind)
     low = path.solve_anew(12.0)
-    found = jump(path.problem, 16.0, low, 1e-9, lambda state, hints: path._certified(state, hints, 1))
+    found = jumped(path, 16.0, low)
     alone = dualib.solve(joint, 16.0, kind)
     assert found is not None and len(found.state.atoms) == alone.n_clusters > len(low.state.atoms)
     assert found.state.objective == pytest.approx(alone.objective, abs=1e-10)
@@ -72,8 +105,10 @@ def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
     joint = dualib.datasets.toy()
     path = path_of(joint, "ib")
     path.solve_anew(60.0)
-    monkeypatch.setattr("dualib.jumps.descend", lambda problem, beta, atoms, **options: (False, atoms, 1))
-    assert jump(path.problem, 9.0, path.outcomes[60.0], 1e-9, lambda *_: pytest.fail("nothing to certify")) is None
+    near = path.outcomes[60.0]
+    nowhere = Descent(False, near.state, 1, np.inf)
+    monkeypatch.setattr("dualib.jumps.descend", lambda problem, beta, atoms, **options: nowhere)
+    assert jumped(path, 9.0, near, certify=lambda *_: pytest.fail("nothing to certify")) is None
     assert path.jump(9.0, 60.0).state.objective == pytest.approx(dualib.solve(joint, 9.0, "ib").objective, abs=1e-10)
 
 

@@ -7,13 +7,14 @@ from test_certify import random_problem
 import dualib
 from dualib import JointDistribution
 from dualib.ascent import log_c, rise
-from dualib.climb_kernels import climbed, heights_off
+from dualib.branch import stability_numbers
+from dualib.climb_kernels import climbed, heights
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
-from dualib.maxima_kernels import NEWTON_STEPS, largest_eigenvalue
+from dualib.maxima_kernels import NEWTON_STEPS, largest_eigenvalue, traces_of
 from dualib.optimise import atoms_of_encoder
-from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
+from dualib.problem import Atoms, Problem, distance_matrix, identity_atoms, sweep, trivial_atoms
 from dualib.search import _ROUNDS, search
 from dualib.starts import _pairs_looked_at, starting_points
 
@@ -157,12 +158,68 @@ def test_points_that_climb_to_one_maximum_are_one(kind):
     rng = np.random.default_rng(kind)
     problem = problem_of(3, ("ib", "dualib")[kind], 6, 3)
     starts, nowhere = np.ascontiguousarray(rng.dirichlet(np.ones(6), 40) @ problem.U), np.empty((0, 3))
-    arguments = (kind, 0.5, problem.U, problem.UT, np.zeros(6), starts, nowhere, nowhere, np.empty(0))
+    arguments = (kind, 0.5, problem.U, problem.UT, np.zeros(6), starts, nowhere, nowhere, np.empty(0), np.empty(0, dtype=bool))
     assert len(climbed.python(*arguments, 12, 1e-4)) == 1
     starts[0] = np.nan
     with np.errstate(all="ignore"):  # as in compiled code
-        heights = heights_off.python(kind, 0.5, problem.U, np.zeros(6), starts, nowhere, nowhere, np.empty(0))
-    assert heights[0] == -np.inf or np.isnan(heights[0])
+        found = heights.python(kind, 0.5, problem.U, np.zeros(6), starts)
+    assert found[0] == -np.inf or np.isnan(found[0])
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("seed", range(6))
+def test_points_that_an_atom_draws_in_lose_no_maximum_above_0(seed, kind):
+    """Dropped, as log c rises all the way from them to an atom near by, though their own ascent might lead elsewhere."""
+    problem, dropped, found = problem_of(seed, kind, 24, 5), 0, 0
+    for beta in (6.0, 15.0, 40.0):
+        some = identity_atoms(problem).pick(np.arange(0, 24, 3)).normalised()  # stationary, not optimal
+        state = polish(problem, beta, some, tol=1e-13, max_iter=3000).state
+        log_a, atoms = np.log(problem.px) - state.log_z, state.atoms
+        room = np.maximum(1.0 - stability_numbers(problem, state), 0.0)
+        starts = starting_points(problem, beta, log_a, atoms, state.posterior, np.random.default_rng(0)).means
+        common = (problem.known, beta, problem.U, problem.UT, log_a, starts, atoms.means, problem.link(atoms)[0])
+        ends = []
+        for stable in (np.zeros(len(atoms), dtype=bool), room > 1e-3):
+            means = climbed.python(*common, np.maximum(0.1 * room**2, 1e-7), stable, 6, 1e-4)
+            ends.append(rise(problem, beta, log_a, Atoms(np.zeros(len(means)), means, None), 300))
+        (plain, values), (quick, _) = ends
+        dropped += len(plain) - len(quick)
+        for j in np.flatnonzero(values > 1e-9):
+            assert distance_matrix(problem, beta, plain.pick(np.array([j])), quick).min() < 1e-4
+            found += 1
+    assert dropped > 0 and found > 0
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("zeros", [0.0, 0.3])
+def test_whether_a_cluster_splits_is_told_as_its_stability_tells(zeros, kind):
+    for seed, size in enumerate(((9, 4), (5, 7), (30, 12))):
+        rng = np.random.default_rng(seed)
+        py_x = rng.dirichlet(np.ones(size[1]), size[0])
+        py_x[rng.random(py_x.shape) < zeros] = 0.0
+        py_x[:, 0] += 0.1
+        problem = Problem(JointDistribution.from_conditionals(py_x / py_x.sum(axis=1, keepdims=True)), as_distortion(kind))
+        atoms = identity_atoms(problem)
+        members = rng.dirichlet(np.full(problem.n, 0.3), len(atoms))
+        if atoms.face is not None:
+            members[~problem.allowed(atoms.face)] = 0.0
+        members /= members.sum(axis=1, keepdims=True)
+        numbers = problem.stability(atoms, members)
+        for level in (*np.quantile(numbers, [0.2, 0.5, 0.8]), 0.5 * numbers.max(), 2.0 * numbers.max()):
+            apart = np.abs(numbers - level) > 1e-12 * level
+            np.testing.assert_array_equal(problem.exceeds(atoms, members, level)[apart], (numbers >= level)[apart])
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_traces_of_spreads_by_products(kind):
+    problem = problem_of(1, kind, 20, 6)
+    rng = np.random.default_rng(1)
+    members = rng.dirichlet(np.full(20, 0.2), 7)
+    atoms = problem.atoms_from_members(members)
+    exact = np.einsum("tn,tnk->t", members, problem.whitened(atoms) ** 2)
+    traces = traces_of.python(problem.known, problem.UT, atoms.means, problem.link(atoms)[0], members)
+    assert (traces >= exact * (1.0 - 1e-12)).all()
+    np.testing.assert_allclose(traces, exact, rtol=1e-9, atol=1e-9)
 
 
 def test_the_steps_of_a_search_in_rounds_are_those_of_the_kernel():
