@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dualib.branch import ascend, distinct
-from dualib.distortions import Array, Distortion, as_distortion, local_critical_beta
+from dualib.distortions import Array, Distortion, as_distortion
 from dualib.gap import judge
+from dualib.kernels import crossings
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, sweep, trivial_atoms
@@ -20,7 +21,6 @@ from dualib.threads import one_blas_thread
 _POSITIVE = 1e-15  # log c above this is a violation
 _GLANCE = 0.1  # effort of the first search, from where there is a violation, as a rule
 _FEW = 8  # points of lowest root that climb again
-_ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps of Newton's method, which halve a beta that comes to 0
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -76,6 +76,17 @@ def certified_onset(problem: Problem, rng: np.random.Generator) -> tuple[float, 
     return math.inf, None
 
 
+def local_critical_beta_of(problem: Problem) -> float:
+    """`dualib.local_critical_beta` on the reduced problem."""
+    if problem.distortion.fixed_atoms:
+        raise ValueError("local_critical_beta needs atoms that can move; a rate-distortion matrix has fixed columns")
+    atoms = trivial_atoms(problem)
+    if not len(atoms) or not problem.allowed(atoms.face).all():
+        raise ValueError("joint has no feasible one-cluster solution: its conditionals share no support")
+    rate = float(problem.stability(atoms, problem.px[None, :])[0])
+    return 1.0 / rate if rate > 0.0 else math.inf
+
+
 def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:
     """The least beta that these points lead to: from each root of log c at fixed points they climb again, until none violates."""
     while len(points):
@@ -93,7 +104,7 @@ def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> 
 def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator) -> float:
     """A beta at or above the onset: the local critical beta, or where that is infinite one found by doubling."""
     if not problem.distortion.fixed_atoms:
-        local = local_critical_beta(problem.joint, problem.distortion)
+        local = local_critical_beta_of(problem)
         if np.isfinite(local) and local < 1e12:
             return local
     beta = 1e-3
@@ -108,20 +119,8 @@ def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator)
 def _roots(problem: Problem, trivial: Atoms, points: Atoms, beta: float) -> Array:
     """The beta at which ``log c(s)`` at the one-cluster solution crosses 0, for each s, below a beta where it is positive.
 
-    By Newton's method, which comes down to the root of a convex function without passing it; `beta` where it comes to 0: the point
-    is the one cluster itself, to rounding.
+    `beta` itself where it comes to 0: the point is the one cluster, to rounding.
     """
     excess = problem.log_terms(trivial, 1.0) - problem.log_terms(points, 1.0)
-    log_px, roots = np.log(problem.px), np.full(len(points), beta)
-    finite = np.where(np.isfinite(excess), excess, 0.0)  # where it is inf its source has no part in c
-    for _ in range(_MOST_STEPS):
-        exponent = log_px - roots[:, None] * excess
-        top = exponent.max(axis=1)
-        q = np.exp(exponent - top[:, None])
-        mass = q.sum(axis=1)
-        value, slope = top + np.log(mass), -np.sum(q * finite, axis=1) / mass
-        step = np.divide(value, slope, out=np.zeros_like(value), where=(value > 0.0) & (slope > 0.0))
-        roots -= step
-        if not (step > _ROOT * roots).any():
-            break
+    roots = crossings(np.log(problem.px), np.require(excess, requirements=["C", "W"]), beta)
     return np.where(roots > 1e-12 * beta, roots, beta)

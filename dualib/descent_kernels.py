@@ -31,9 +31,9 @@ _TRIALS, _SHORTER = 3, 0.25
     "Tuple((boolean, int64[::1], int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, float64,"
     " float64[:, ::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1]))(int64, float64,"
     " float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64,"
-    " int64)"
+    " int64, int64, float64)"
 )
-def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, most):  # type: ignore[no-untyped-def]
+def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, most, look, close):  # type: ignore[no-untyped-def]
     """Lower the objective to a local minimum on these atoms, without those that lose their weight on the way.
 
     Parameters
@@ -42,6 +42,8 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         Residual at which to stop.
     most : int
         Sweeps and products of conjugate gradients, in all.
+    look, close : int, float
+        After each so many of them, to end where two atoms are within this squared natural distance.
 
     Returns
     -------
@@ -64,6 +66,7 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
     )
     taken, hurried, gain, rests = 1, _HURRIED, np.inf, False  # at rest: no step leads lower any more, to rounding
+    next_look = look
     while residual > goal and np.isfinite(value) and taken < most:
         accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
@@ -103,6 +106,10 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         kept, weights, means, v, b, face, allowed = kept[heavy], new_weights, new_means, new_v, new_b, new_face, new_allowed
         gain = new_value - value
         value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = following
+        if taken >= next_look:
+            next_look = taken + look
+            if _closest(beta, to_means, to_v, face) < close:
+                break
     closest = _closest(beta, to_means, to_v, face)
     settled = rests or residual <= goal
     ended = (value, residual, post, log_z, c, to_weights, to_means, to_v, to_b)

@@ -439,16 +439,10 @@ def local_critical_beta(joint: Any, distortion: str | Distortion = "ib") -> floa
     ValueError
         The one-cluster solution is infeasible (dual IB, conditionals with no common support).
     """
-    from dualib.problem import Problem, trivial_atoms
+    from dualib.critical import local_critical_beta_of
+    from dualib.problem import Problem
 
-    problem = Problem(joint, as_distortion(distortion))
-    if problem.distortion.fixed_atoms:
-        raise ValueError("local_critical_beta needs atoms that can move; a rate-distortion matrix has fixed columns")
-    atoms = trivial_atoms(problem)
-    if not len(atoms) or not problem.allowed(atoms.face).all():
-        raise ValueError("joint has no feasible one-cluster solution: its conditionals share no support")
-    rate = float(problem.stability(atoms, problem.px[None, :])[0])
-    return 1.0 / rate if rate > 0.0 else np.inf
+    return local_critical_beta_of(Problem(joint, as_distortion(distortion)))
 
 
 def _xlogx(p: Array) -> Array:

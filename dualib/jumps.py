@@ -31,19 +31,16 @@ _RISEN = 1e-9  # ... and become atoms above this
 
 
 class _Course(NamedTuple):
-    """Sweeps and products of conjugate gradients from one look at the pairs of atoms to the next, and how close those are that meet.
+    """How a descent goes on: two atoms on their way to one slow it down; one in their place at once is mostly right, not always."""
 
-    Two atoms on their way to one slow the descent down, and one that takes their place at once is mostly right; not always.
-    """
+    most: int  # sweeps and products of conjugate gradients
+    look: int  # ... from one look at the pairs of atoms to the next
+    times: int  # that pairs are put together, before the end
+    close: float  # squared natural distance of a pair that may meet
 
-    most: tuple[int, ...]
-    close: float  # squared natural distance
 
-
-_HASTY, _PATIENT = _Course((25, 25, 25, 2_000), 0.05), _Course((150, 2_000), 0.3)
-_OF_NEW = _Course(
-    (150, 400), 1e-3
-)  # for atoms that the search has found: what has been put together wrongly before is not again
+_HASTY, _PATIENT = _Course(2_000, 25, 3, 0.05), _Course(2_000, 150, 1, 0.3)
+_OF_NEW = _Course(400, 150, 1, 1e-3)  # for atoms that the search has found: what was put together wrongly before is not again
 
 
 def jump(
@@ -115,16 +112,14 @@ class _Jump:
 
     def settled(self, atoms: Atoms, course: _Course) -> Sweep | None:
         """The local minimum below atoms; None where the descent does not end."""
-        looks = 0
-        for _ in range(_MOST_ROUNDS + len(course.most)):
-            most = min(course.most[looks], self.left)
-            descent = descend(self.problem, self.beta, atoms, goal=_SETTLED, most=most)
+        for turn in range(_MOST_ROUNDS + course.times):
+            most, close = min(course.most, self.left), course.close if turn < course.times else 0.0
+            descent = descend(self.problem, self.beta, atoms, goal=_SETTLED, most=most, look=course.look, close=close)
             self.left -= descent.taken
-            radius = SAME if descent.settled else course.close
-            fewer = coalesce(self.problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
-            if len(fewer) == len(descent.state.atoms) and descent.settled:
+            radius = SAME if descent.settled else close
+            atoms = coalesce(self.problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
+            if descent.settled and len(atoms) == len(descent.state.atoms):
                 return descent.state
-            if (len(fewer) == len(descent.state.atoms) and looks == len(course.most) - 1) or self.left <= 0:
+            if self.left <= 0 or not (descent.settled or descent.closest < close):
                 return None
-            atoms, looks = fewer, min(looks + 1, len(course.most) - 1)
         return None

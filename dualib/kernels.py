@@ -26,6 +26,7 @@ _ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left
 _ROOT2 = 1.4142135623730951
 _BIAS = 4503599627371519.0  # 2**52 + 1023
 _TINY = 1e-300  # stands for smaller probabilities in their logarithms
+_ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
 _LOWEST = -708.0  # exp below this is taken as exactly 0
 
 
@@ -364,6 +365,37 @@ def informations(px, pxy, encoders, decoders, begins):  # type: ignore[no-untype
                     table[t, y] *= to_one
         found[i, 0], found[i, 1], found[i, 2] = information(members), information(reached), information(claimed)
     return weights, found, off
+
+
+@kernel("float64[::1](float64[::1], float64[:, ::1], float64)")
+def crossings(log_px, excess, beta):  # type: ignore[no-untyped-def]
+    """Where ``log sum_x p(x) exp(-b excess_x)``, convex in b and 0 at b = 0, crosses 0 below a beta at which it is positive.
+
+    For each row of `excess` (m, n), inf allowed. By Newton's method, which comes down to the root of a convex function without
+    passing it, or to 0.
+    """
+    m, n = excess.shape
+    roots, q = np.full(m, beta), np.empty(n)
+    for j in range(m):
+        row = excess[j]
+        for _ in range(_MOST_STEPS):
+            for x in range(n):
+                q[x] = log_px[x] - roots[j] * row[x]
+            top = highest(q, -1e300)
+            for x in range(n):
+                q[x] -= top
+            exp_row(q)
+            mass = total(q)
+            for x in range(n):
+                q[x] = q[x] * row[x] if q[x] > 0.0 else 0.0
+            value, slope = top + log(mass), -total(q) / mass
+            if not (value > 0.0 and slope > 0.0):
+                break
+            step = value / slope
+            roots[j] -= step
+            if not step > _ROOT * roots[j]:
+                break
+    return roots
 
 
 @kernel("float64(float64[:, ::1])")

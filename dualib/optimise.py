@@ -217,8 +217,10 @@ def certified(
 
 def _risen(problem: Problem, state: Sweep, hints: Atoms) -> Maxima:
     """The maxima of log c reached from the hints, and the values on the atoms."""
-    points, values = touching(problem, state, hints)
     atoms = Atoms(np.zeros(len(state.atoms)), state.atoms.means, state.atoms.face)
+    if not len(hints):
+        return by_height(atoms, np.log(state.c))
+    points, values = touching(problem, state, hints)
     return by_height(join(atoms, points), np.concatenate([np.log(state.c), values]))
 
 

@@ -396,10 +396,14 @@ class Descent(NamedTuple):
     closest: float
 
 
-def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> Descent:
+def descend(
+    problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, look: int = 1_000_000, close: float = 0.0
+) -> Descent:
     """`dualib.descent_kernels.descend_known` on atoms."""
     arrays = (problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, kept, taken, closest, weights, means, *swept = descend_known(problem.known, beta, *arrays, goal, most)
+    settled, kept, taken, closest, weights, means, *swept = descend_known(
+        problem.known, beta, *arrays, goal, most, look, close
+    )
     v, b, value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b = swept
     face = None if atoms.face is None else atoms.face[kept]
     left, new = Atoms(weights, means, face), Atoms(new_weights, new_means, face)

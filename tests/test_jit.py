@@ -144,7 +144,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         ),
         "descend_known": (
             *(kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed),
-            *(1e-12, 60),
+            *(1e-12, 60, 20, 1e-2),
         ),
         "spreads_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, 0.1, np.empty((n_t, k, k))),
         "ascend_known": (
@@ -175,6 +175,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
             np.array([0, n_t, 2 * n_t]),
         ),
         "exceeding_known": (kind, problem.UT, means, rng.random((n_t, k)), face, members, float(rng.exponential(0.2))),
+        "crossings": (log_a, rng.normal(size=(n_t, n)), beta),
         "off_distributions": (members,),
         "information": (np.ascontiguousarray(members / members.sum()),),
         "log_c_known": (kind, beta, problem.UT, log_a, means, face, allowed, np.empty(n_t), np.empty((n_t, n))),
