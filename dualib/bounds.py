@@ -284,9 +284,14 @@ class _Within:
         roots = _kuhn(*_ratio_box(low, high, np.inf, 1.0)[:2]) if np.isfinite(low).all() and np.isfinite(high).all() else _NONE
         return cls(members, face, one_support, columns, p, negentropy, low, high, roots)
 
+    @functools.cached_property
+    def widest(self) -> float:
+        """The largest ratio in the box, its logarithm."""
+        return float(max(self.high.max(initial=0.0), -self.low.min(initial=0.0)))
+
     def box(self, longest: float, beta: float) -> tuple[Array, float]:
         """The root cells, cut at ratios of exp(longest), and what that may cost log c."""
-        if len(self.roots) and self.high.max(initial=0.0) <= longest and self.low.min(initial=0.0) >= -longest:
+        if len(self.roots) and self.widest <= longest:
             return self.roots, 0.0
         low, high, loss = _ratio_box(self.low, self.high, longest, beta)
         return _kuhn(low, high), loss

@@ -11,7 +11,7 @@ import numpy as np
 from dualib.jit import MORE, helper
 from dualib.kernels import exp_in, exp_row, log_row
 from dualib.linear_kernels import inner, multiply
-from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST
+from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
 from dualib.stationary_kernels import TINY
 
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
@@ -263,10 +263,10 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
             gone[j] = gone[j] or not values[j] > -np.inf
             if not gone[j] and (rests[j] or taken[j] == leaps):
                 gone[j] = True
-                same = _same(beta, points[:, j], v[:, j], kept[:count], kept_v[:count], close)
-                i = same if same >= 0 else count
+                i = _same(beta, points[:, j], v[:, j], kept[:count], kept_v[:count], close)
+                same = i < count
                 count = max(count, i + 1)
-                if same < 0 or values[j] > reached[i]:
+                if not same or values[j] > reached[i]:
                     kept[i], kept_v[i], reached[i] = points[:, j], v[:, j], values[j]
         left = 0
         for j in range(width):
@@ -285,14 +285,11 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
 
 @helper
 def _same(beta, mean, v, others, others_v, close):  # type: ignore[no-untyped-def]
-    """The index of the first other point within a squared natural distance, or -1."""
+    """The index of the first other point within a squared natural distance, or the number of them."""
     for i in range(others.shape[0]):
-        distance = 0.0
-        for y in range(others.shape[1]):
-            distance += (others[i, y] - mean[y]) * (others_v[i, y] - v[y])
-        if beta * distance < close:
+        if distance(beta, mean, v, others[i], others_v[i]) < close:
             return i
-    return -1
+    return others.shape[0]
 
 
 @helper

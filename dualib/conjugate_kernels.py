@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper
-from dualib.linear_kernels import apply, inner, multiply
+from dualib.linear_kernels import BY_HAND, apply, inner, multiply
 from dualib.stationary_kernels import TINY
 
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
@@ -266,7 +266,7 @@ def _bend_all(means, s, q, c, step, pushed, room, bent):  # type: ignore[no-unty
         for x in range(n):
             along[x] += own[x] * (omega + line[x])
     pull = np.empty(n_t)
-    apply(s.reshape((n_t, n)), along, pull)
+    apply(s.reshape((n_t, n)), along, pull, BY_HAND)
     for t in range(n_t):
         line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]
         bent[t, 0] = pull[t]

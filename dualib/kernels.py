@@ -11,7 +11,9 @@ kernel is interpreted (`dualib.linear_kernels`).
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,58 +88,35 @@ def total(row):  # type: ignore[no-untyped-def]
     return (a + b) + (c + d)
 
 
-def _bits_of_a_power() -> Any:
+def _on_bits(change: Callable[[Any, Any, Any], Any]) -> Any:
+    """Machine code for a function of a number by its bits: `change` takes a builder, the bits, and what makes constants."""
     from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole, number = ir.IntType(64), ir.DoubleType()
-        bits = builder.add(builder.bitcast(arguments[0], whole), ir.Constant(whole, 1023))
-        return builder.bitcast(builder.shl(bits, ir.Constant(whole, 52)), number)
+        whole = ir.IntType(64)
+        bits = change(builder, builder.bitcast(arguments[0], whole), functools.partial(ir.Constant, whole))
+        return builder.bitcast(bits, ir.DoubleType())
 
-    return intrinsic(lambda context, shifted: (types.float64(types.float64), build))
+    return intrinsic(lambda context, value: (types.float64(types.float64), build))
 
 
-@machine(_bits_of_a_power)
+@machine(lambda: _on_bits(lambda builder, bits, number: builder.shl(builder.add(bits, number(1023)), number(52))))
 def power_of_two(shifted):  # type: ignore[no-untyped-def]
     """``2**k``, k being an integer, given as ``k + _ROUND``; its low bits hold k."""
     return math.ldexp(1.0, int(shifted - _ROUND)) if shifted == shifted else math.nan
 
 
-def _bits_of_a_mantissa() -> Any:
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.IntType(64)
-        bits = builder.and_(builder.bitcast(arguments[0], whole), ir.Constant(whole, 0x000FFFFFFFFFFFFF))
-        return builder.bitcast(builder.or_(bits, ir.Constant(whole, 0x3FF0000000000000)), ir.DoubleType())
-
-    return intrinsic(lambda context, value: (types.float64(types.float64), build))
-
-
-@machine(_bits_of_a_mantissa)
+@machine(
+    lambda: _on_bits(lambda builder, bits, number: builder.or_(builder.and_(bits, number(2**52 - 1)), number(1023 << 52)))
+)
 def mantissa(value):  # type: ignore[no-untyped-def]
     """The mantissa of a normal number > 0, from 1 up to 2."""
     return 2.0 * math.frexp(value)[0]
 
 
-def _bits_of_an_exponent() -> Any:
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.IntType(64)
-        bits = builder.lshr(builder.bitcast(arguments[0], whole), ir.Constant(whole, 52))
-        return builder.bitcast(builder.or_(bits, ir.Constant(whole, 0x4330000000000000)), ir.DoubleType())
-
-    return intrinsic(lambda context, value: (types.float64(types.float64), build))
-
-
-@machine(_bits_of_an_exponent)
+@machine(lambda: _on_bits(lambda builder, bits, number: builder.or_(builder.lshr(bits, number(52)), number(1075 << 52))))
 def biased_exponent(value):  # type: ignore[no-untyped-def]
     """``2**52 + 1023`` and the exponent of a normal number > 0."""
     return _BIAS + (math.frexp(value)[1] - 1)

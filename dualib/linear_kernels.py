@@ -13,7 +13,8 @@ import numpy as np
 
 from dualib.jit import FEW, MORE, helper
 
-_BY_HAND = max(FEW**2, math.isqrt(MORE**3))  # multiplications: no interpreted kernel makes a product of more
+# multiplications up to which loops are as quick as BLAS: an interpreted kernel makes fewer in one product, but for blocks of points
+BY_HAND = max(FEW**2, math.isqrt(MORE**3))
 _WHOLE = 2 * FEW  # unknowns of a system: no interpreted kernel solves a larger one
 _BLOCK, _STRIP = 24, 48  # columns eliminated at a time, and rows updated, where the matrix is symmetric
 _NARROW = 16  # ... where it is any
@@ -25,7 +26,7 @@ def product(a, b):  # type: ignore[no-untyped-def]
     """The matrix product of a (m, k) and b (k, n)."""
     m, k = a.shape
     n = b.shape[1]
-    if m * k * n > _BY_HAND:
+    if m * k * n > BY_HAND:
         return np.dot(a, b)
     result = np.empty((m, n))
     _by_hand(a, b, result)
@@ -35,7 +36,7 @@ def product(a, b):  # type: ignore[no-untyped-def]
 @helper
 def multiply(a, b, result):  # type: ignore[no-untyped-def]
     """The matrix product of a (m, k) and b (k, n), into `result` (m, n)."""
-    if a.size * b.shape[1] > _BY_HAND:
+    if a.size * b.shape[1] > BY_HAND:
         np.dot(a, b, result)
     else:
         _by_hand(a, b, result)
@@ -74,22 +75,21 @@ def inner(a, b):  # type: ignore[no-untyped-def]
 
 
 @helper
-def applied(a, vector):  # type: ignore[no-untyped-def]
-    """The product of a (m, k) and a vector (k,)."""
-    result = np.empty(a.shape[0])
-    for i in range(a.shape[0]):
-        result[i] = inner(a[i], vector)
-    return result
-
-
-@helper
-def apply(a, vector, result):  # type: ignore[no-untyped-def]
-    """The same into `result` (m,), by BLAS where that is quicker."""
-    if a.size > _BY_HAND:
+def apply(a, vector, result, most):  # type: ignore[no-untyped-def]
+    """The product of a (m, k) and a vector (k,), into `result` (m,): by BLAS where a has more than `most` numbers."""
+    if a.size > most:
         np.dot(a, vector, result)
         return
     for i in range(a.shape[0]):
         result[i] = inner(a[i], vector)
+
+
+@helper
+def applied(a, vector, most):  # type: ignore[no-untyped-def]
+    """The same."""
+    result = np.empty(a.shape[0])
+    apply(a, vector, result, most)
+    return result
 
 
 @helper
@@ -103,16 +103,6 @@ def across(a, b):  # type: ignore[no-untyped-def]
             for x in range(a.shape[1]):
                 result[i, j] += a[i, x] * b[j, x]
     return result
-
-
-@helper
-def combined(columns, weights, result):  # type: ignore[no-untyped-def]
-    """The sum of the columns of a matrix (k, n) times the weights (n,), into `result` (k,)."""
-    if columns.size > MORE:
-        np.dot(columns, weights, result)
-        return
-    for y in range(columns.shape[0]):
-        result[y] = inner(columns[y], weights)
 
 
 @helper

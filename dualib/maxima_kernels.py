@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.climb_kernels import climbed
-from dualib.jit import helper, kernel
+from dualib.jit import MORE, helper, kernel
 from dualib.kernels import exp, log
-from dualib.linear_kernels import across, applied, combined, inner, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, inner, product
 from dualib.newton_kernels import link
 from dualib.search_kernels import ascend_known
 from dualib.start_kernels import members_known
@@ -93,7 +93,7 @@ def _rates(kind, beta, ut, means, v, members):  # type: ignore[no-untyped-def]
         largest, vector = largest_eigenvalue(gram, 1.0 / beta)
         rates[t] = beta * largest
         if rates[t] > NEARLY:
-            tilts = vector if by_source else applied(columns, vector)
+            tilts = vector if by_source else applied(columns, vector, BY_HAND)
             count += _tilted(ut, members[t], source, tilts, tilted[count : count + 2])
     return rates, tilted[:count]
 
@@ -153,7 +153,7 @@ def _tilted(ut, members, source, tilts, means):  # type: ignore[no-untyped-def]
             mass += share
         for x in range(row.shape[0]):
             row[x] /= mass
-        combined(ut, row, means[side])
+        apply(ut, row, means[side], MORE)
     return 2
 
 
@@ -180,7 +180,7 @@ def largest_eigenvalue(matrix, limit):  # type: ignore[no-untyped-def]
             for j in range(n):
                 power[i, j] /= trace
         vector[:] = power[best]
-        least = inner(vector, applied(matrix, vector)) / inner(vector, vector)
+        least = inner(vector, applied(matrix, vector, BY_HAND)) / inner(vector, vector)
         if bound - least <= _CLOSELY * abs(limit - bound):
             break
         power, log_scale, exponent = product(power, power), 2.0 * log_scale, 2.0 * exponent

@@ -9,7 +9,7 @@ import numpy as np
 
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, softmax
-from dualib.linear_kernels import across, applied, combined, eliminate, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
 from dualib.newton_kernels import link, link_one
 
 _TINY = 1e-300
@@ -69,7 +69,7 @@ def _value(kind, beta, ut, log_a, mean, face, allowed, v, q, work):  # type: ign
 
 
 @helper
-def _distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
+def distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
     """``beta <M' - M, V' - V>``."""
     total = 0.0
     for y in range(mean.shape[0]):
@@ -93,7 +93,7 @@ def _newton_step(kind, beta, ut, mean, v, face, q, plain, step):  # type: ignore
             rows[y, i] = root * (ut[y, source[i]] - mean[y])
     system = across(rows, rows)
     if kind == 1:
-        along = applied(system, v)
+        along = applied(system, v, BY_HAND)
     for i in range(k):
         right[i, 0] = plain[i] - mean[i]
         for y in range(k):
@@ -119,9 +119,9 @@ def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, 
     the next factor, -1 where the point is at rest.
     """
     k = ut.shape[0]
-    combined(ut, q[0], means[1])
+    apply(ut, q[0], means[1], MORE)
     values[1] = _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
-    if _distance(beta, means[0], v[0], means[1], v[1]) < AT_REST:
+    if distance(beta, means[0], v[0], means[1], v[1]) < AT_REST:
         return -1.0
     if factor > 0.0:
         for y in range(k):
@@ -132,9 +132,9 @@ def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, 
             means[2, y] = means[0, y] + means[3, y] if regular and np.isfinite(means[3, y]) else means[1, y]
     # one ascent step brings the point ahead, which may have left the domain, back to a true mean
     _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
-    combined(ut, q[2], means[2])
+    apply(ut, q[2], means[2], MORE)
     values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
-    better = values[2] >= values[1] and _distance(beta, means[0], v[0], means[2], v[2]) <= LEAP
+    better = values[2] >= values[1] and distance(beta, means[0], v[0], means[2], v[2]) <= LEAP
     chosen = 2 if better else 1
     rests = values[chosen] == values[0]
     means[0], v[0], q[0], values[0] = means[chosen], v[chosen], q[chosen], values[chosen]
@@ -177,12 +177,12 @@ def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values, work)
     Returns whether the point is at rest.
     """
     k = ut.shape[0]
-    combined(ut, q[0], means[1])
+    apply(ut, q[0], means[1], MORE)
     _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
-    combined(ut, q[1], means[2])
+    apply(ut, q[1], means[2], MORE)
     values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
-    first = max(_distance(beta, means[0], v[0], means[1], v[1]), _TINY)
-    second = max(_distance(beta, means[1], v[1], means[2], v[2]), 0.0)
+    first = max(distance(beta, means[0], v[0], means[1], v[1]), _TINY)
+    second = max(distance(beta, means[1], v[1], means[2], v[2]), 0.0)
     rate = min(np.sqrt(second / first), FASTEST)
     for y in range(k):
         means[3, y] = means[2, y] + rate / (1.0 - rate) * (means[2, y] - means[1, y])
@@ -190,7 +190,7 @@ def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values, work)
     if near:
         values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1], work)
     if near and values[1] >= values[2]:  # False where the extrapolation has left the domain
-        combined(ut, q[1], means[0])
+        apply(ut, q[1], means[0], MORE)
         values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0], work)
     else:
         means[0], v[0], q[0], values[0] = means[2], v[2], q[2], values[2]
@@ -205,13 +205,10 @@ def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, co
     here = 0.0
     for y in range(mean.shape[0]):
         here += mean[y] * v[y]
-    if count * mean.shape[0] > MORE:
-        cross, back = np.dot(means[:count], v), np.dot(vs[:count], mean)
-    else:
-        cross, back = applied(means[:count], v), applied(vs[:count], mean)
+    cross, back = applied(means[:count], v, MORE), applied(vs[:count], mean, MORE)
     for i in range(count):
         about = beta * (own[i] + here - cross[i] - back[i])  # of few digits: it spares most distances
-        if about < radius[i] + ABOUT and values[i] >= value and _distance(beta, means[i], vs[i], mean, v) < radius[i]:
+        if about < radius[i] + ABOUT and values[i] >= value and distance(beta, means[i], vs[i], mean, v) < radius[i]:
             same = True
             for y in range(face.shape[0]):
                 same = same and face[y] == faces[i, y]

@@ -10,8 +10,9 @@ import numpy as np
 from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, heights
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
-from dualib.linear_kernels import inner, multiply, product
+from dualib.linear_kernels import multiply, product
 from dualib.newton_kernels import link
+from dualib.search_kernels import distance
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1
@@ -101,8 +102,8 @@ def _closest(beta, means, v, wanted):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _ascended(kind, beta, u, ut, log_a, points, values):  # type: ignore[no-untyped-def]
-    """Where an ascent step at beta leads from each point (m, k); log c of the points goes into `values`."""
+def _ascended(kind, beta, u, ut, log_a, points):  # type: ignore[no-untyped-def]
+    """Where an ascent step at beta leads from each point (m, k)."""
     m, k = points.shape
     n = log_a.shape[0]
     moved = np.empty((m, k))
@@ -110,7 +111,7 @@ def _ascended(kind, beta, u, ut, log_a, points, values):  # type: ignore[no-unty
         block = block_of(points, begin)
         some = block.shape[1]
         v, q = np.empty((k, some)), np.empty((n, some))
-        evaluated(kind, beta, u, log_a, block, v, q, values[begin : begin + some])
+        evaluated(kind, beta, u, log_a, block, v, q, np.empty(some))
         multiply(ut, q, block)
         for j in range(some):
             for y in range(k):
@@ -123,17 +124,17 @@ def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def
     """Where ascent steps at a smaller beta lead from the sources, without those that stay, or come to where another is."""
     c, k = sources.shape
     nowhere = np.empty((0, 0), np.bool_)
-    source_v, b, values = np.empty((c, k)), np.empty(c), np.empty(c)
+    source_v, b = np.empty((c, k)), np.empty(c)
     link(kind, sources, nowhere, source_v, b)
     points = sources
     for step in range(TEMPERED_STEPS):
-        points = _ascended(kind, TEMPER * beta, u, ut, log_a, points, values[: points.shape[0]])
+        points = _ascended(kind, TEMPER * beta, u, ut, log_a, points)
         if step == 0:
             v = np.empty(points.shape)
             link(kind, points, nowhere, v, b)
             goes = np.empty(c, np.bool_)
             for j in range(c):
-                goes[j] = _distance(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
+                goes[j] = distance(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
             points = points[np.flatnonzero(goes)]
         if points.shape[0] == 0:
             return points
@@ -151,12 +152,6 @@ def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def
         for j in range(i + 1, m):
             new[j] = new[j] and to_points[i, j] >= ALIKE
     return points[np.flatnonzero(new)]
-
-
-@helper
-def _distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
-    """The squared natural distance of two points."""
-    return beta * ((inner(mean, v) - inner(mean, other_v)) + (inner(other, other_v) - inner(other, v)))
 
 
 @helper

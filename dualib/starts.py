@@ -41,7 +41,7 @@ def starting_points(
     n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
     chosen = np.arange(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
     pairs = _pairs_looked_at(n, rng, effort)
-    n_pairs = int(effort * max(_PAIRS_PER_SOURCE * n, _FEW))
+    n_pairs = max(int(effort * _PAIRS_PER_SOURCE * n), _FEW)
     n_between = int(max(effort * _BETWEEN_PER_ATOM * len(atoms), _FEW))
     if problem.known is not None and problem.support is None:
         own = (problem.for_kernels(atoms)[1], problem.link(atoms)[0], posterior)

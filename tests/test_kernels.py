@@ -154,10 +154,10 @@ def test_products_are_those_of_numpy(shape):
     weights[0] = 0.0
     tolerance = {"rtol": 1e-12, "atol": 1e-12}
     np.testing.assert_allclose(plain(linear_kernels.product, a, b), a @ b, **tolerance)
-    np.testing.assert_allclose(plain(linear_kernels.applied, a, vector), a @ vector, **tolerance)
+    np.testing.assert_allclose(plain(linear_kernels.applied, a, vector, linear_kernels.BY_HAND), a @ vector, **tolerance)
     np.testing.assert_allclose(plain(linear_kernels.across, a, b.T.copy()), a @ b, **tolerance)
     result = np.full(k, np.nan)
-    plain(linear_kernels.combined, a.T.copy(), weights, result)
+    plain(linear_kernels.apply, a.T.copy(), weights, result, 256)
     np.testing.assert_allclose(result, weights @ a, **tolerance)
 
 
