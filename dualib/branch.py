@@ -274,9 +274,9 @@ def touching(problem: Problem, state: Sweep, hints: Atoms, rounds: int = 5) -> t
 
 def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
     """The points that are on no atom and on no earlier point."""
-    points = Atoms(np.zeros(len(points)), points.means, points.face)
     if not len(points):
         return points
+    points = Atoms(np.zeros(len(points)), points.means, points.face)
     if problem.distortion.fixed_atoms:
         keep = ~(points.means @ state.atoms.means.T > 0.5).any(axis=1)
         order = np.unique(np.argmax(points.means, axis=1), return_index=True)[1]

@@ -55,7 +55,7 @@ def jump(
     """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`."""
     if problem.known is None:
         return None
-    hints = near.points.pick((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM))
+    hints = near.points.pick(np.flatnonzero((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM)))
     way = _Jump(problem, beta, tol, max_iter, certify)
     for course in (_HASTY, _PATIENT):
         outcome = way.certified(way.settled(start, course), hints)
@@ -78,7 +78,7 @@ class _Jump:
             if state is None:
                 return None
             hints, values = self._climbed(state, hints)
-            if not (values > _RISEN).any():
+            if not len(values) or not values.max() > _RISEN:
                 break
             state = self._grown(state, hints, values)
         for _ in range(_MOST_ROUNDS):
@@ -96,9 +96,10 @@ class _Jump:
 
         What the steps do not tell the search will, to which the points go on.
         """
-        points, log_a = distinct(self.problem, state, points), np.log(self.problem.px) - state.log_z
+        points = distinct(self.problem, state, points)
         if not len(points):
             return points, np.empty(0)
+        log_a = np.log(self.problem.px) - state.log_z
         for _ in range(_ASCENTS):
             q = log_c(self.problem, self.beta, log_a, points)[1]
             points = Atoms(points.weights, q @ self.problem.U, points.face)
