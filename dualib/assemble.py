@@ -13,7 +13,7 @@ from dualib.joint import JointDistribution
 from dualib.kernels import informations
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, expected_distortions
-from dualib.results import Solution, Status
+from dualib.results import Solution, Status, fresh_solution
 from dualib.sparse_assemble import assemble_sparse
 from dualib.sparse_problem import SparseProblem
 from dualib.threads import one_blas_thread
@@ -66,7 +66,7 @@ def _solution(
     rate, relevance, claimed = informed
     objective = rate + state.beta * distortion
     rho = _Rho(joint, problem, state)
-    return Solution.of_fresh_arrays(
+    return fresh_solution(
         off,
         joint=joint,
         distortion=problem.distortion,

@@ -147,25 +147,6 @@ class Solution(_Result):
         for name in arrays:
             own[name].flags.writeable = False
 
-    @classmethod
-    def of_fresh_arrays(cls, off: float, **fields: Any) -> Solution:
-        """A solution of arrays that nobody else holds, by a solver that knows how far they are from distributions.
-
-        The same as ``Solution(**fields)`` without copies: a path makes many.
-        """
-        solution: Solution = object.__new__(cls)
-        own = solution.__dict__
-        own.update(fields)
-        own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}
-        if off <= _OFF and np.isfinite(solution.means).all():
-            _check_numbers(solution)
-        else:
-            _check_solution(solution)  # which says what is wrong
-        for name in _SOLUTION_ARRAYS:
-            if name in own:
-                own[name].flags.writeable = False
-        return solution
-
     if not TYPE_CHECKING:  # with it, mypy would take any attribute
 
         def __getattr__(self, name: str) -> Any:
@@ -578,6 +559,25 @@ def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
     array = np.array(values, dtype=dtype, order="C")
     array.flags.writeable = False
     return array
+
+
+def fresh_solution(off: float, **fields: Any) -> Solution:
+    """``Solution(**fields)`` without copies and most checks, of which a path makes many.
+
+    By a solver that knows how far the distributions are `off` from being some, of arrays that nobody else holds.
+    """
+    solution = object.__new__(Solution)
+    own = solution.__dict__
+    own.update(fields)
+    own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}
+    if off <= _OFF and np.isfinite(solution.means).all():
+        _check_numbers(solution)
+    else:
+        _check_solution(solution)  # which says what is wrong
+    for name in _SOLUTION_ARRAYS:
+        if name in own:
+            own[name].flags.writeable = False
+    return solution
 
 
 def _check_solution(solution: Solution) -> None:
