@@ -50,9 +50,12 @@ def jump(
     near: Maxima,
     tol: float,
     max_iter: int,
-    certify: Callable[[Sweep, Atoms], Outcome],
+    certify: Callable[[Sweep, Atoms, int], Outcome],
 ) -> Outcome | None:
-    """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`."""
+    """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`.
+
+    `certify` takes a state, points to look at, and the sweeps and products spent, of which there are `max_iter`.
+    """
     if problem.known is None:
         return None
     hints = near.points.pick(np.flatnonzero((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM)))
@@ -68,9 +71,10 @@ class _Jump:
     """One jump: the problem, where it goes, and the sweeps and products that are left for it."""
 
     def __init__(
-        self, problem: Problem, beta: float, tol: float, max_iter: int, certify: Callable[[Sweep, Atoms], Outcome]
+        self, problem: Problem, beta: float, tol: float, max_iter: int, certify: Callable[[Sweep, Atoms, int], Outcome]
     ) -> None:
-        self.problem, self.beta, self.tol, self.left, self.certify = problem, beta, tol, max_iter, certify
+        self.problem, self.beta, self.tol, self.certify = problem, beta, tol, certify
+        self.max_iter = self.left = max_iter
 
     def certified(self, state: Sweep | None, hints: Atoms) -> Outcome | None:
         """The certified solution above a local minimum, the points at which log c is above 0 added to its atoms."""
@@ -84,7 +88,7 @@ class _Jump:
         for _ in range(_MOST_ROUNDS):
             if state is None:
                 return None
-            outcome = self.certify(state, hints)
+            outcome = self.certify(state, hints, self.max_iter - self.left)
             if outcome.gap <= self.tol:
                 return outcome
             hints = outcome.maxima.points

@@ -99,7 +99,7 @@ class Path:
             near = self.outcomes[start]
             atoms, maxima, effort = near.state.atoms, near.maxima, _EFFORT
         limits = (self.tol, self.max_iter)
-        outcome = jump(self.problem, beta, atoms, maxima, *limits, lambda s, hints: self._certified(s, hints, 1, effort))
+        outcome = jump(self.problem, beta, atoms, maxima, *limits, lambda s, hints, n: self._certified(s, hints, n, effort))
         return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
 
     def _followed_down(self, beta: float, start: float) -> Outcome | None:
