@@ -13,13 +13,12 @@ from dualib.gap import judge
 from dualib.kernels import crossings
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, sweep, trivial_atoms
+from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
 from dualib.search import search
 from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
-_GLANCE = 0.1  # effort of the first search, from where there is a violation, as a rule
 _FEW = 8  # points of lowest root that climb again
 
 if TYPE_CHECKING:
@@ -64,15 +63,17 @@ def certified_onset(problem: Problem, rng: np.random.Generator) -> tuple[float, 
     trivial = trivial_atoms(problem)
     if not len(trivial) or not problem.allowed(trivial.face).all():
         return 0.0, None
-    beta, effort = _first_violation(problem, trivial, rng), _GLANCE
+    beta = _first_violation(problem, trivial, rng)
+    if np.isfinite(beta):  # a search there would be dear: so much climbs near a split
+        beta = _descended(problem, trivial, beta, identity_atoms(problem))
     while np.isfinite(beta):
         state = sweep(problem, beta, trivial)
-        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng, effort=effort)
+        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
         lower = _descended(problem, trivial, beta, maxima.points.pick(maxima.log_c > _POSITIVE))
-        if lower == beta and effort == 1.0:
+        if lower == beta:
             gap, kind, _ = judge(problem, state, maxima, _POSITIVE, prove=False)
             return beta, Outcome(state, gap, kind, maxima, 1)
-        beta, effort = lower, 1.0
+        beta = lower
     return math.inf, None
 
 
