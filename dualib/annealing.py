@@ -305,5 +305,5 @@ def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, An
 
 
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:
-    values = as_float_array("betas", betas, 1)
-    return [validate_beta(float(value), "betas") for value in values]
+    values: list[float] = as_float_array("betas", betas, 1).tolist()
+    return [value if 0.0 < value < math.inf else validate_beta(value, "betas") for value in values]

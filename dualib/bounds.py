@@ -228,6 +228,11 @@ class Rows:
         self._within: dict[int, _Within] = {}
 
     @functools.cached_property
+    def everywhere(self) -> int:
+        """The face of all supports together."""
+        return int(np.bitwise_or.reduce(self.support))
+
+    @functools.cached_property
     def closed(self) -> tuple[npt.NDArray[np.int64], list[tuple[int, Any, npt.NDArray[np.intp], Array]]]:
         """For each face the largest one with the same states, and those: face, states, columns and log p of both."""
         largest = np.zeros(1 << self.n_y, dtype=np.int64)  # 0: no state
@@ -305,7 +310,7 @@ class _Search:
         self.beta, self.tol, self.max_cells = beta, tol, max_cells
         largest = int(np.argmax(log_a))  # log c(p_x) >= log a_x, for d = 0 there
         self.lower = max(lower, float(log_a[largest]))
-        self.points = np.concatenate([points, self.py_x[[largest]]])
+        self.points = np.concatenate([points, self.py_x[largest : largest + 1]])
         self.upper, self.best, self.cells, self.proved = -np.inf, -np.inf, 0, True
         self.point: Array = np.full(self.n_y, 1.0 / self.n_y)
 
@@ -315,14 +320,13 @@ class _Search:
         owner = largest[_as_bits(self.points > 0.0)]
         for face, members, columns, log_p in closed:
             log_a = self.log_a[members]
-            self._run(
-                _DUAL, columns, log_a, np.zeros(len(log_a)), log_p, np.eye(len(columns))[None], self.points[owner == face]
-            )
+            corners, points = np.eye(len(columns))[None], self.points[owner == face]
+            self._run(_DUAL, columns, log_a, np.zeros(len(log_a)), log_p, corners, points)
 
     def ib(self) -> None:
         """Search the face of all supports together, and those whose slabs it leaves out."""
         self._faces: set[int] = set()
-        self._ib_face(int(np.bitwise_or.reduce(self.support)))
+        self._ib_face(self.rows.everywhere)
 
     def _ib_face(self, face: int) -> None:
         within = self.rows.within(face)
@@ -339,11 +343,10 @@ class _Search:
                 if ratio > 0.0:
                     slabs.append((face & ~part, ratio))
                     self._ib_face(part)
-        log_a = self.log_a[members]
+        log_a = self.log_a if len(p) == len(members) else self.log_a[members]
         longest = max(math.log(100.0 * self.beta * len(columns) / self.tol), 4.0)
         roots, loss = within.box(longest, self.beta)
-        everywhere = face == (1 << self.n_y) - 1
-        points = self.points if everywhere else self.points[(_as_bits(self.points > 0.0) & ~face) == 0]
+        points = self.points if face == (1 << self.n_y) - 1 else self.points[(_as_bits(self.points > 0.0) & ~face) == 0]
         cut = [(np.isin(columns, _columns(mask, self.n_y)).astype(np.float64), ratio) for mask, ratio in slabs]
         self._run(_IB, columns, log_a, within.negentropy, p, roots, points, longest, cut, loss)
 

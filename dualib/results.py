@@ -603,10 +603,12 @@ def _check_solution(solution: Solution) -> None:
 
 def _check_numbers(solution: Solution) -> None:
     """The same of all that is no array."""
-    for name in SOLUTION_FLOATS:
-        value = solution.__dict__.get(name, 0.0)  # 0: deferred
-        if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
-            raise ValueError(f"{name} must be finite, got {value!r}")
+    own = solution.__dict__
+    numbers = [own.get(name, 0.0) for name in SOLUTION_FLOATS]  # 0: deferred
+    if not all(map(math.isfinite, numbers)):
+        for name, value in zip(SOLUTION_FLOATS, numbers, strict=True):
+            if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
+                raise ValueError(f"{name} must be finite, got {value!r}")
     if solution.beta <= 0.0 or solution.gap < 0.0:
         raise ValueError(f"beta must be > 0 and gap >= 0, got beta = {solution.beta!r}, gap = {solution.gap!r}")
     if solution.certificate not in ("rigorous", "multistart", None):
