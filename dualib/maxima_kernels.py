@@ -14,7 +14,7 @@ from dualib.linear_kernels import BY_HAND, across, applied, apply, inner, produc
 from dualib.newton_kernels import link
 from dualib.search_kernels import ascend_known
 from dualib.start_kernels import members_known
-from dualib.stationary_kernels import TINY, spread_of
+from dualib.stationary_kernels import spread_of, traces_of
 
 CLIMBS = 6  # rounds of ascent
 NEWTON_STEPS = 48  # then; what has not come to rest by then tells nothing of its maximum
@@ -29,7 +29,6 @@ LEAST_RADIUS, NO_RADIUS = (
 )  # of an atom that is all but unstable, and of one that is not stationary, and hides no maximum
 STATIONARY = 1e-18  # squared natural distance that a stationary atom moves in a sweep
 _SQUARINGS, _CLOSELY = 12, 0.05  # of a matrix, for its largest eigenvalue; error, beside its distance from where it matters
-_ROUGH = 1e-13  # error allowed to squares, relative
 _SLIGHT = 1e-12  # p(x|t) of no account
 
 
@@ -96,41 +95,6 @@ def _rates(kind, beta, ut, means, v, members):  # type: ignore[no-untyped-def]
             tilts = vector if by_source else applied(columns, vector, BY_HAND)
             count += _tilted(ut, members[t], source, tilts, tilted[count : count + 2])
     return rates, tilted[:count]
-
-
-@helper
-def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
-    """The trace of each cluster's spread, ``sum_x p(x|t) <U_x - M_t, J (U_x - M_t)>``, no less than it is, by products of matrices.
-
-    The squares are taken apart for that: for the IB, whose U and M sum to 1, ``sum_y U_xy^2 / M_ty - 1``.
-    """
-    (n_t, k), n = means.shape, ut.shape[1]
-    squares, weights, traces = np.empty((k, n)), np.empty((n_t, k)), np.empty(n_t)
-    for y in range(k):
-        for x in range(n):
-            squares[y, x] = ut[y, x] * ut[y, x]
-    for t in range(n_t):
-        for y in range(k):
-            weights[t, y] = 1.0 / max(means[t, y], TINY) if kind == 0 else v[t, y]
-    lengths = product(weights, squares)
-    if kind == 0:
-        for t in range(n_t):
-            for x in range(n):
-                lengths[t, x] += _ROUGH * lengths[t, x] - 1.0
-    else:
-        for t in range(n_t):
-            for y in range(k):
-                weights[t, y] = v[t, y] * means[t, y]
-        crossed, centres = product(weights, ut), product(v, ut)
-        for t in range(n_t):
-            own, centre = inner(weights[t], means[t]), inner(v[t], means[t])
-            for x in range(n):
-                off = centres[t, x] - centre
-                slack = _ROUGH * (lengths[t, x] + own)
-                lengths[t, x] += own - 2.0 * crossed[t, x] - off * off + slack
-    for t in range(n_t):
-        traces[t] = inner(members[t], lengths[t])
-    return traces
 
 
 @helper

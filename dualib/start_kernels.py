@@ -136,22 +136,31 @@ def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def
             for j in range(c):
                 goes[j] = distance(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
             points = points[np.flatnonzero(goes)]
+        if step == TEMPERED_STEPS // 2 - 1:  # most have met by then, if they will
+            points = points[np.flatnonzero(_first_of_alike(kind, beta, points, sources[:0], source_v[:0]))]
         if points.shape[0] == 0:
             return points
-    m = points.shape[0]
-    v, b = np.empty((m, k)), np.empty(m)
-    link(kind, points, nowhere, v, b)
+    return points[np.flatnonzero(_first_of_alike(kind, beta, points, sources, source_v))]
+
+
+@helper
+def _first_of_alike(kind, beta, points, others, others_v):  # type: ignore[no-untyped-def]
+    """Which points (m, k) are where no earlier one is, nor another."""
+    m, k = points.shape
+    v, b, new = np.empty((m, k)), np.empty(m), np.ones(m, np.bool_)
+    link(kind, points, np.empty((0, 0), np.bool_), v, b)
     columns, columns_v = np.ascontiguousarray(points.T), np.ascontiguousarray(v.T)
-    to_sources, to_points, new = np.empty((c, m)), np.empty((m, m)), np.ones(m, np.bool_)
-    apart(beta, columns, columns_v, sources, source_v, to_sources)
+    to_others, to_points = np.empty((others.shape[0], m)), np.empty((m, m))
+    if others.shape[0] > 0:
+        apart(beta, columns, columns_v, others, others_v, to_others)
     apart(beta, columns, columns_v, points, v, to_points)
-    for i in range(c):
+    for i in range(others.shape[0]):
         for j in range(m):
-            new[j] = new[j] and to_sources[i, j] >= ALIKE
+            new[j] = new[j] and to_others[i, j] >= ALIKE
     for i in range(m):
         for j in range(i + 1, m):
             new[j] = new[j] and to_points[i, j] >= ALIKE
-    return points[np.flatnonzero(new)]
+    return new
 
 
 @helper

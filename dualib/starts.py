@@ -73,10 +73,17 @@ def _tempered(problem: Problem, beta: float, log_a: Array, starts: Atoms) -> Ato
         before, points = points, problem.atoms_from_members(log_c(problem, TEMPER * beta, log_a, points)[1])
         if step == 0 and len(points) == len(starts):  # those that stay where they are
             points = points.pick(natural_distance(problem, beta, before, points) > STAYS)
+        if step == TEMPERED_STEPS // 2 - 1:  # most have met by then, if they will
+            points = _first_of_alike(problem, beta, points, starts.pick(np.arange(0)))
         if not len(points):
             return points
-    close = distance_matrix(problem, beta, points, join(starts, points)) < ALIKE
-    return points.pick(np.asarray(~np.tril(close, len(starts) - 1).any(axis=1)))
+    return _first_of_alike(problem, beta, points, starts)
+
+
+def _first_of_alike(problem: Problem, beta: float, points: Atoms, others: Atoms) -> Atoms:
+    """The points that are where no earlier one is, nor another."""
+    close = distance_matrix(problem, beta, points, join(others, points)) < ALIKE
+    return points.pick(np.asarray(~np.tril(close, len(others) - 1).any(axis=1)))
 
 
 def _neighbours(problem: Problem, beta: float, atoms: Atoms, wanted: int) -> tuple[np.ndarray, np.ndarray]:

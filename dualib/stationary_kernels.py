@@ -22,6 +22,7 @@ _FILLED = 0.4  # ... part of the pairs that must matter
 _TOGETHER = 100  # columns of a matrix product, so that it stays in the cache
 _STRIP = 32  # ... and its rows
 _ROUNDING, _ROUGHLY = 1e-22, 1e-10  # what a source may add to a spread unnoticed; ... beside the floor from which it matters
+_ROUGH = 1e-13  # error allowed to squares, relative
 _VARIED = (
     1e-6  # over p(x|t), least: a source adds at most 1 / min p(y|t) times that to a spread of the IB, or (log p)^2 of the dual
 )
@@ -128,15 +129,53 @@ def spreads_known(kind, ut, means, v, face, members, floor, spreads):  # type: i
 @kernel("boolean[::1](int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64)")
 def exceeding_known(kind, ut, means, v, face, members, level):  # type: ignore[no-untyped-def]
     """Whether the largest eigenvalue of each spread, as of `spreads_known`, is at least `level` > 0."""
-    found = np.zeros(means.shape[0], np.bool_)
+    found, whole = np.zeros(means.shape[0], np.bool_), face.shape[0] == 0
+    traces = traces_of(kind, ut, means, v, members) if whole else np.full(means.shape[0], np.inf)
     for t in range(means.shape[0]):
-        own = face[t] if face.shape[0] > 0 else face.reshape(face.size)
+        if traces[t] < level:
+            continue
+        own = face.reshape(face.size) if whole else face[t]
         bound, rows, _ = spread_of(kind, ut, means[t], v[t], own, members[t], level)
         if not bound < level:
             if rows.shape[1] < rows.shape[0]:
                 rows = np.ascontiguousarray(rows.T)
             found[t] = not _all_below(across(rows, rows), level)
     return found
+
+
+@helper
+def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
+    """The trace of each cluster's spread, ``sum_x p(x|t) <U_x - M_t, J (U_x - M_t)>``, no less than it is, by products of matrices.
+
+    The squares are taken apart for that: for the IB, whose U and M sum to 1, ``sum_y U_xy^2 / M_ty - 1``.
+    """
+    (n_t, k), n = means.shape, ut.shape[1]
+    squares, weights, traces = np.empty((k, n)), np.empty((n_t, k)), np.empty(n_t)
+    for y in range(k):
+        for x in range(n):
+            squares[y, x] = ut[y, x] * ut[y, x]
+    for t in range(n_t):
+        for y in range(k):
+            weights[t, y] = 1.0 / max(means[t, y], TINY) if kind == 0 else v[t, y]
+    lengths = product(weights, squares)
+    if kind == 0:
+        for t in range(n_t):
+            for x in range(n):
+                lengths[t, x] += _ROUGH * lengths[t, x] - 1.0
+    else:
+        for t in range(n_t):
+            for y in range(k):
+                weights[t, y] = v[t, y] * means[t, y]
+        crossed, centres = product(weights, ut), product(v, ut)
+        for t in range(n_t):
+            own, centre = inner(weights[t], means[t]), inner(v[t], means[t])
+            for x in range(n):
+                off = centres[t, x] - centre
+                slack = _ROUGH * (lengths[t, x] + own)
+                lengths[t, x] += own - 2.0 * crossed[t, x] - off * off + slack
+    for t in range(n_t):
+        traces[t] = inner(members[t], lengths[t])
+    return traces
 
 
 @helper

@@ -12,11 +12,12 @@ from dualib.climb_kernels import climbed, heights
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
-from dualib.maxima_kernels import NEWTON_STEPS, largest_eigenvalue, traces_of
+from dualib.maxima_kernels import NEWTON_STEPS, largest_eigenvalue
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Atoms, Problem, distance_matrix, identity_atoms, sweep, trivial_atoms
 from dualib.search import _ROUNDS, search
 from dualib.starts import _pairs_looked_at, starting_points
+from dualib.stationary_kernels import traces_of
 
 
 def problem_of(seed, kind, n_x, n_y):
