@@ -208,6 +208,39 @@ def test_logarithms_and_exponentials_of_rows():
     assert (far == 0.0).all()
 
 
+def test_the_fused_exponential_to_an_ulp():
+    """That of large problems, and which of the two a kernel takes."""
+    values = np.concatenate([-np.geomspace(1e-12, 707.0, 400), [0.0, -1e-17]])
+    exact = np.array([float(mpmath.exp(mpmath.mpf(x))) for x in values])
+    for large in (False, True):
+        result = values.copy()
+        kernels.exp_in.compile()(result, large)
+        np.testing.assert_array_max_ulp(result, exact, maxulp=1)
+        if not large:
+            np.testing.assert_array_equal(result, plain_exponentials(values))
+    far = np.array([-710.0, -np.inf, -1e300])
+    kernels.exp_large.compile()(far)
+    assert (far == 0.0).all()
+
+
+def plain_exponentials(values):
+    result = values.copy()
+    kernels.exp_row.python(result)
+    return result
+
+
+@pytest.mark.parametrize("value", [1.0, 2.0, 1.5, 0.7, 1e-300, 1.7e308, 3.0000000000000004])
+def test_a_number_by_its_bits(value):
+    """As machine code and as Python: mantissa and exponent make up the number, and a power of two is one."""
+    exponent = kernels.biased_exponent.python(value) - kernels._BIAS
+    assert kernels.mantissa.python(value) * 2.0**exponent == value
+    assert kernels.power_of_two.python(exponent + kernels._ROUND) == 2.0**exponent
+    assert np.isnan(kernels.power_of_two.python(np.nan))
+    row = np.array([value])
+    kernels.log_row.compile()(row)
+    assert row[0] == pytest.approx(np.log(value), rel=3e-16, abs=1e-300)
+
+
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 29])
 def test_sums_in_strands(size):
     rng = np.random.default_rng(size)
