@@ -1,6 +1,6 @@
 """Kernels: plain functions on arrays that run as Python at first and are compiled, for one signature each, once that pays.
 
-Compiling all of them takes a minute or more, and importing numba alone half a second: more than a small problem solved by the same
+Compiling all of them takes a minute and a half, and importing numba alone half a second: more than a small problem solved by the same
 functions as Python. So a kernel called on small arrays is interpreted until `BUDGET` seconds have gone into that in this process;
 from then on, and at once on larger arrays, it is read from numba's on-disk cache or compiled. Kernels are written so that both give
 the same bits: sums of small arrays in a written order, and exp and log from the C library (see `dualib.kernels`).
@@ -210,7 +210,7 @@ def kernels() -> list[KernelRecord]:
 
 
 def compile_kernels() -> list[KernelRecord]:
-    """Read all kernels from the on-disk cache, or compile them: a minute or more the first time, half a second later.
+    """Read all kernels from the on-disk cache, or compile them: a minute and a half the first time, a second later.
 
     Nothing needs this. It moves the cost to where it suits: before a measurement of time, into the build of a container.
 
