@@ -1,9 +1,10 @@
 """Kernels: plain functions on arrays that run as Python at first and are compiled, for one signature each, once that pays.
 
-Compiling all of them takes a minute and a half, and importing numba alone half a second: more than a small problem solved by the same
-functions as Python. So a kernel called on small arrays is interpreted until `BUDGET` seconds have gone into that in this process;
-from then on, and at once on larger arrays, it is read from numba's on-disk cache or compiled. Kernels are written so that both give
-the same bits: sums of small arrays in a written order, and exp and log from the C library (see `dualib.kernels`).
+Compiling all of them takes a minute and a half, and importing numba alone a quarter of a second: more than a small problem solved
+by the same functions as Python. So a kernel called on small arrays is interpreted until `BUDGET` seconds have gone into that in this
+process; from then on, and at once on larger arrays, it is read from numba's on-disk cache or compiled. Kernels are written so that
+both give the same bits: sums of small arrays in a written order, exp and log from the C library or written out (`dualib.kernels`),
+and products and sums `fused` only on arrays that no interpreted kernel takes.
 
 Every hazard of the cache - a read-only installation, a full disk, a truncated index - shows up here, in one place, and costs one
 `CacheWarning` and a slower start.
