@@ -152,7 +152,7 @@ def _top(problem: Problem, state: Sweep, start: Atoms) -> tuple[Atoms, float, fl
 
     By undamped steps for a stationary point: where log c is so flat, a climb would stop at the rounding of its values.
     """
-    log_a = np.log(problem.px) - state.log_z
+    log_a = problem.log_px - state.log_z
     if problem.distortion.fixed_atoms:
         return start, float(log_c(problem, state.beta, log_a, start)[0][0]), NOISE
     mean, moved = start, math.inf
@@ -181,7 +181,7 @@ def _height(problem: Problem, state: Sweep, mean: Atoms) -> float:
     Between an atom that all but splits and what begins beside it log c differs by the fourth power of their distance, which would
     be lost in the rounding of the values themselves.
     """
-    log_a = np.log(problem.px) - state.log_z
+    log_a = problem.log_px - state.log_z
     distance = distance_matrix(problem, state.beta, mean, state.atoms)[0]
     if distance.min() > _BESIDE:
         return float(log_c(problem, state.beta, log_a, mean)[0][0])

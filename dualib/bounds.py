@@ -167,7 +167,8 @@ def prove(
     starts = rows.p[:0] if points is None else _distributions("points", points, rows.n_y)
     if kind not in ("ib", "dualib"):
         raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
-    return bound(a, rows, _positive("beta", beta), kind, starts, _positive("tol", tol), float(lower), max_cells)
+    found = bound(a, rows, _positive("beta", beta), kind, starts, _positive("tol", tol), float(lower), max_cells)
+    return BoundResult(found.upper, found.best_point(), found.best, found.cells, found.proved)
 
 
 def bound(
@@ -179,11 +180,12 @@ def bound(
     tol: float,
     lower: float,
     max_cells: int,
-) -> BoundResult:
+) -> Bound:
     """`prove` of arguments that need no check: finite log a, `points` whose rows sum to 1."""
-    search = _Search(log_a, rows, points, beta, tol, lower, max_cells)
-    (search.ib if kind == "ib" else search.dual)()
-    return BoundResult(max(search.upper, search.best, search.lower), search.point, search.best, search.cells, search.proved)
+    found = Bound(log_a, rows, points, beta, tol, lower, max_cells)
+    (found.ib if kind == "ib" else found.dual)()
+    found.upper = max(found.upper, found.best, found.lower)
+    return found
 
 
 def _positive(name: str, value: float) -> float:
@@ -233,8 +235,8 @@ class Rows:
         return int(np.bitwise_or.reduce(self.support))
 
     @functools.cached_property
-    def closed(self) -> tuple[npt.NDArray[np.int64], list[tuple[int, Any, npt.NDArray[np.intp], Array]]]:
-        """For each face the largest one with the same states, and those: face, states, columns and log p of both."""
+    def closed(self) -> tuple[npt.NDArray[np.int64], list[tuple[int, Any, npt.NDArray[np.intp], tuple[Array, Array, Array]]]]:
+        """For each face the largest one with the same states, and those: face, states, columns; offset, log p and root cell."""
         largest = np.zeros(1 << self.n_y, dtype=np.int64)  # 0: no state
         closed = []
         for face in range(1, 1 << self.n_y):
@@ -243,7 +245,8 @@ class Rows:
                 largest[face] = np.bitwise_and.reduce(self.support[members])
         for face in dict.fromkeys(largest[largest > 0].tolist()):
             members, columns = (self.support & face) == face, _columns(face, self.n_y)
-            closed.append((face, members, columns, np.log(self.p[np.ix_(members, columns)])))
+            log_p = np.ascontiguousarray(np.log(self.p[np.ix_(members, columns)]))
+            closed.append((face, members, columns, (np.zeros(len(log_p)), log_p, np.eye(len(columns))[None])))
         return largest, closed
 
     def within(self, face: int) -> _Within:
@@ -287,7 +290,7 @@ class _Within:
                 low[y], high[y] = ratio.min(), ratio.max()
         one_support = bool((rows.support[members] == face).all())
         roots = _kuhn(*_ratio_box(low, high, np.inf, 1.0)[:2]) if np.isfinite(low).all() and np.isfinite(high).all() else _NONE
-        return cls(members, face, one_support, columns, p, negentropy, low, high, roots)
+        return cls(members, face, one_support, columns, np.ascontiguousarray(p), negentropy, low, high, roots)
 
     @functools.cached_property
     def widest(self) -> float:
@@ -302,26 +305,27 @@ class _Within:
         return _kuhn(low, high), loss
 
 
-class _Search:
-    """The faces of one problem, and what has been found on those searched so far."""
+class Bound:
+    """The faces of one problem, and what has been found on those searched so far: see `BoundResult`."""
 
     def __init__(self, log_a: Array, rows: Rows, points: Array, beta: float, tol: float, lower: float, max_cells: int) -> None:
         self.log_a, self.rows, self.py_x, self.support, self.n_y = log_a, rows, rows.p, rows.support, rows.n_y
         self.beta, self.tol, self.max_cells = beta, tol, max_cells
-        largest = int(np.argmax(log_a))  # log c(p_x) >= log a_x, for d = 0 there
+        largest = int(log_a.argmax())  # log c(p_x) >= log a_x, for d = 0 there
         self.lower = max(lower, float(log_a[largest]))
         self.points = np.concatenate([points, self.py_x[largest : largest + 1]])
         self.upper, self.best, self.cells, self.proved = -np.inf, -np.inf, 0, True
-        self.point: Array = np.full(self.n_y, 1.0 / self.n_y)
+        self._highest: tuple[int, npt.NDArray[np.intp], Array] | None = None  # kind, columns, z
 
     def dual(self) -> None:
         """Search every face that is the largest one for its set of states."""
         largest, closed = self.rows.closed
+        if len(closed) == 1 and closed[0][1].all():  # no zeros
+            self._run(_DUAL, closed[0][2], self.log_a, *closed[0][3], self.points)
+            return
         owner = largest[_as_bits(self.points > 0.0)]
-        for face, members, columns, log_p in closed:
-            log_a = self.log_a[members]
-            corners, points = np.eye(len(columns))[None], self.points[owner == face]
-            self._run(_DUAL, columns, log_a, np.zeros(len(log_a)), log_p, corners, points)
+        for face, members, columns, cells in closed:
+            self._run(_DUAL, columns, self.log_a[members], *cells, self.points[owner == face])
 
     def ib(self) -> None:
         """Search the face of all supports together, and those whose slabs it leaves out."""
@@ -365,23 +369,28 @@ class _Search:
     ) -> None:
         """Branch and bound over the root cells of one face; `loss` is added to the bound."""
         k = len(columns)
-        out = np.empty(3 + k)
-        masks, ratios = np.empty((len(slabs), k)), np.empty(len(slabs))
+        out, masks, ratios = np.empty(3 + k), np.empty((len(slabs), k)), np.empty(len(slabs))
         for i, slab in enumerate(slabs):
             masks[i], ratios[i] = slab
-        arrays = (log_a, offset, np.ascontiguousarray(features), columns, self.beta, kind)
-        cells = (np.ascontiguousarray(roots), np.ascontiguousarray(points), longest, masks, ratios)
-        problem = (*arrays, *cells, max(self.lower, self.best), 0.98 * self.tol)
+        arrays = (log_a, offset, features, columns, self.beta, kind, roots, points, longest, masks, ratios)
+        problem = (*arrays, max(self.lower, self.best), 0.98 * self.tol)
         status = _branch_and_bound(problem, self.max_cells - self.cells, out)
         self.upper = max(self.upper, float(out[0]) + loss)
         self.cells += int(out[2])
         self.proved = self.proved and status == kernels.PROVED
         if out[1] > self.best:
             self.best = float(out[1])
-            z = out[3:]
-            s = np.exp(z - z.max()) if kind == _IB else z
-            self.point = np.zeros(self.n_y)
-            self.point[columns] = s / s.sum()
+            self._highest = kind, columns, out[3:]
+
+    def best_point(self) -> Array:
+        """Where the largest log c was found (n_y,)."""
+        if self._highest is None:
+            return np.full(self.n_y, 1.0 / self.n_y)
+        kind, columns, z = self._highest
+        s = np.exp(z - z.max()) if kind == _IB else z
+        point = np.zeros(self.n_y)
+        point[columns] = s / s.sum()
+        return point
 
 
 def _branch_and_bound(problem: tuple[Any, ...], max_cells: int, out: Array) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from dualib.ascent import log_c, rise
 from dualib.continuation import SAME, Point, continuous, correct
 from dualib.distortions import Array
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, natural_distance
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, first_of_alike, join, natural_distance
 from dualib.search import softest_tilts
 
 _SMALLEST_STEP = 1e-7  # in log beta
@@ -111,7 +111,7 @@ class Branch:
 
 def ascend(problem: Problem, state: Sweep, points: Atoms, steps: int = 6) -> tuple[Atoms, Array]:
     """Move points up log c at a state: Newton steps where they climb, else the centroid step; the values."""
-    log_a = np.log(problem.px) - state.log_z
+    log_a = problem.log_px - state.log_z
     if problem.distortion.fixed_atoms:
         return points, log_c(problem, state.beta, log_a, points)[0]
     return rise(problem, state.beta, log_a, points, steps)
@@ -171,7 +171,7 @@ class Loss:
         """
         if not len(self.born):
             return False
-        log_a = np.log(problem.px) - self.state.log_z
+        log_a = problem.log_px - self.state.log_z
         q = log_c(problem, self.beta, log_a, join(self.state.atoms, self.born))[1]
         columns = (q / np.sqrt(problem.px)).T
         columns /= np.linalg.norm(columns, axis=0)
@@ -269,7 +269,7 @@ def touching(problem: Problem, state: Sweep, hints: Atoms, rounds: int = 5) -> t
         points = distinct(problem, state, points)
         if np.max(moved) < 1e-20:
             break
-    return points, log_c(problem, state.beta, np.log(problem.px) - state.log_z, points)[0]
+    return points, log_c(problem, state.beta, problem.log_px - state.log_z, points)[0]
 
 
 def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
@@ -281,11 +281,7 @@ def distinct(problem: Problem, state: Sweep, points: Atoms) -> Atoms:
         keep = ~(points.means @ state.atoms.means.T > 0.5).any(axis=1)
         order = np.unique(np.argmax(points.means, axis=1), return_index=True)[1]
         return points.pick(np.array([j for j in np.sort(order) if keep[j]], dtype=int))
-    away = np.asarray(~(distance_matrix(problem, state.beta, points, state.atoms) < SAME).any(axis=1))
-    points = points.pick(away)
-    close = distance_matrix(problem, state.beta, points, points) < SAME
-    first = [j for j in range(len(points)) if not close[j, :j].any()]
-    return points.pick(np.array(first, dtype=int))
+    return first_of_alike(problem, state.beta, points, state.atoms, SAME)
 
 
 def _root(value: Callable[[float], float], start: float, end: float) -> float:
@@ -344,6 +340,6 @@ def _point_root(branch: Branch, points: Atoms, j: int, start: float, end: float)
         if len(distinct(problem, state, risen)):
             known[state.beta] = risen
             return float(values[0])
-        return float(log_c(problem, state.beta, np.log(problem.px) - state.log_z, point)[0][0])
+        return float(log_c(problem, state.beta, problem.log_px - state.log_z, point)[0][0])
 
     return _root(value, start, end)

@@ -2,6 +2,10 @@
 
 Ascent steps cost little more than exponentials and products of matrices if they are made for a block of points at once. In a block
 the points are the columns, so that sums and maxima over sources and features run along contiguous memory.
+
+A block is of the precision of its arrays, and so is beta. The first rounds, in which points from everywhere gather, need few digits:
+unless rounding is too much beside the exponents (`few_digits`), or the kernels might be interpreted, single precision serves, in
+half the time.
 """
 
 from __future__ import annotations
@@ -9,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper
-from dualib.kernels import exp_in, exp_row, log_row
+from dualib.kernels import total
 from dualib.linear_kernels import inner, multiply
+from dualib.row_kernels import exp_in, exp_row, exp_single, log_row, log_single
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
 from dualib.stationary_kernels import TINY
 
@@ -19,16 +24,40 @@ from dualib.stationary_kernels import TINY
 SETTLED, NEAR, ALIGNED = 4, 1.0, 0.5
 CLOSER = 0.6  # ... from one look at log c on that way to the next
 WIDTH = 32  # points of a block, whose numbers stay in the cache
+# of single precision: the least mean; the largest exponent, whose rounding is then 1e-3; the error allowed to a distance between
+# points far apart; the least radius within which another point may be told
+LEAST, _LARGEST, _ABOUT, _TOLD = np.float32(1e-30), 2e4, 1e-2, 1e-6
+_LOG_LEAST = 70.0
+# squared natural distance of an ascent step below which a point is as good as at rest; it then climbs so many rounds more, which is
+# cheaper than Newton's method
+_NEARLY, _FURTHER = 1e-8, 4
+
+
+@helper
+def single(array):  # type: ignore[no-untyped-def]
+    """The array in single precision."""
+    return array.astype(np.float32)
+
+
+@helper
+def few_digits(kind, beta, u):  # type: ignore[no-untyped-def]
+    """Whether single precision will do for `evaluated`: its exponents are beta times features times V."""
+    if u.size <= MORE:
+        return False
+    largest = _LOG_LEAST
+    if kind == 1:
+        largest = max(np.max(u), -np.min(u))
+    return beta * largest <= _LARGEST
 
 
 @helper
 def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-untyped-def]
     """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m)."""
     n, m = log_a.shape[0], points.shape[1]
-    b, top, mass = np.zeros(m), np.empty(m), np.zeros(m)
+    b, top, mass, double = np.zeros_like(values), np.empty_like(values), np.zeros_like(values), values.itemsize == 8
     _link(kind, points, v, b, top, mass)
     multiply(u, v, q)
-    top[:] = -1e300  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
+    top[:] = -1e300 if double else -1e38  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
     mass[:] = 0.0
     for x in range(n):
         row, a = q[x], log_a[x]
@@ -39,7 +68,10 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
         row = q[x]
         for j in range(m):
             row[j] -= top[j]
-    exp_in(q.reshape(n * m), u.size > MORE)
+    if double:
+        exp_in(q.reshape(n * m), u.size > MORE)
+    else:
+        exp_single(q.reshape(n * m))
     for x in range(n):
         row = q[x]
         for j in range(m):
@@ -51,7 +83,10 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
         row = q[x]
         for j in range(m):
             row[j] *= b[j]
-    log_row(values)
+    if double:
+        log_row(values)
+    else:
+        log_single(values)
     for j in range(m):
         values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
 
@@ -59,23 +94,29 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
 @helper
 def _link(kind, points, v, b, top, mass):  # type: ignore[no-untyped-def]
     """V and b of a block, `top` and `mass` being scratch."""
-    k, m = points.shape
-    if kind == 0:
-        for y in range(k):
-            for j in range(m):
-                v[y, j] = max(points[y, j], TINY)
-        log_row(v.reshape(k * m))
-        for y in range(k):
-            for j in range(m):
-                v[y, j] += 0.0 * points[y, j]  # NaN stays NaN
-    else:
+    if kind == 1:
         _soft(points, v, b, top, mass)
+        return
+    k, m = points.shape
+    double, nothing = points.itemsize == 8, points.dtype.type(0.0)
+    least = points.dtype.type(TINY) if double else points.dtype.type(LEAST)
+    for y in range(k):
+        for j in range(m):
+            v[y, j] = max(points[y, j], least)
+    if double:
+        log_row(v.reshape(k * m))
+    else:
+        log_single(v.reshape(k * m))
+    for y in range(k):
+        for j in range(m):
+            v[y, j] += nothing * points[y, j]  # NaN stays NaN
 
 
 @helper
 def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
     """V and b of the dual IB, `top` and `mass` being scratch."""
     k, m = points.shape
+    double = points.itemsize == 8
     top[:] = -np.inf
     for y in range(k):
         for j in range(m):
@@ -83,14 +124,20 @@ def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
     for y in range(k):
         for j in range(m):
             v[y, j] = points[y, j] - top[j]
-    exp_row(v.reshape(k * m))
+    if double:
+        exp_row(v.reshape(k * m))
+    else:
+        exp_single(v.reshape(k * m))
     mass[:] = 0.0
     for y in range(k):
         for j in range(m):
             mass[j] += v[y, j]
     for j in range(m):
         b[j] = mass[j]
-    log_row(b)
+    if double:
+        log_row(b)
+    else:
+        log_single(b)
     for j in range(m):
         top[j] += b[j]
         b[j] = 0.0
@@ -102,10 +149,10 @@ def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
 
 
 @helper
-def block_of(means, first):  # type: ignore[no-untyped-def]
-    """The points of rows (m, k) from `first` on, at most WIDTH, as columns."""
+def block_of(means, first, like):  # type: ignore[no-untyped-def]
+    """The points of rows (m, k) from `first` on, at most WIDTH, as columns; of the precision of another array."""
     k, some = means.shape[1], min(WIDTH, means.shape[0] - first)
-    block = np.empty((k, some))
+    block = np.empty((k, some), like.dtype)
     for j in range(some):
         for y in range(k):
             block[y, j] = means[first + j, y]
@@ -116,18 +163,18 @@ def block_of(means, first):  # type: ignore[no-untyped-def]
 def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-def]
     """The squared natural distances of others (c, k) from a block of points (k, m), into `out` (c, m).
 
-    The error is about 1e-16 beta <M, V>.
+    The error is about that of a number, times beta <M, V>.
     """
     k, m = points.shape
     c = others.shape[0]
-    back, here = np.empty((c, m)), np.zeros(m)
+    back, here = np.empty_like(out), np.zeros(m, out.dtype)
     multiply(others_v, points, out)
     multiply(others, v, back)
     for y in range(k):
         for j in range(m):
             here[j] += points[y, j] * v[y, j]
     for i in range(c):
-        row, other, own = out[i], back[i], inner(others[i], others_v[i])
+        row, other, own = out[i], back[i], out.dtype.type(inner(others[i], others_v[i]))
         for j in range(m):
             row[j] = beta * (own + here[j] - row[j] - other[j])
 
@@ -136,16 +183,16 @@ def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-de
 def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  # type: ignore[no-untyped-def]
     """Mark the points of a block that come within the radius of another no lower than they are; about how far all are apart."""
     k, m = points.shape
-    about = np.empty((others.shape[0], m))
+    about, slack = np.empty((others.shape[0], m), points.dtype), ABOUT if points.itemsize == 8 else _ABOUT
     apart(beta, points, v, others, others_v, about)
-    room = np.full(m, np.inf)
+    room = np.full(m, np.inf, points.dtype)
     for i in range(others.shape[0]):
-        row, near = about[i], radius[i] + ABOUT
+        row, near = about[i], points.dtype.type(radius[i] + slack)
         for j in range(m):
             room[j] = min(room[j], row[j] - near)
     for j in range(m):
         for i in range(others.shape[0] if room[j] < 0.0 else 0):
-            if about[i, j] < radius[i] + ABOUT and heights[i] >= values[j] and not gone[j]:
+            if about[i, j] < radius[i] + slack and heights[i] >= values[j] and not gone[j]:
                 exactly = 0.0
                 for y in range(k):
                     exactly += (others[i, y] - points[y, j]) * (others_v[i, y] - v[y, j])
@@ -155,14 +202,13 @@ def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  #
 
 @helper
 def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
-    """Log c at each point (m, k)."""
-    m, k = means.shape
-    n = log_a.shape[0]
-    values = np.empty(m)
+    """Log c at each point (m, k), in the precision of u and log a."""
+    m, n = means.shape[0], log_a.shape[0]
+    values = np.empty(m, u.dtype)
     for first in range(0, m, WIDTH):
-        points = block_of(means, first)
+        points = block_of(means, first, u)
         some = points.shape[1]
-        v, q = np.empty((k, some)), np.empty((n, some))
+        v, q = np.empty_like(points), np.empty((n, some), u.dtype)
         evaluated(kind, beta, u, log_a, points, v, q, values[first : first + some])
     return values
 
@@ -240,17 +286,21 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
     -------
     means : (m', k)
     """
+    begun = 0
+    if few_digits(kind, beta, u):
+        rough = (single(u), single(ut), single(log_a), means, single(atom_means), single(atom_v), radius)
+        means, begun = _begun(kind, np.float32(beta), *rough), SETTLED
     m, k = means.shape
     n, n_t = log_a.shape[0], atom_means.shape[0]
     kept, kept_v, reached, count = np.empty((m, k)), np.empty((m, k)), np.empty(m), 0
     highest, everywhere = np.full(n_t, np.inf), np.full(m, close)
-    active, taken, rests = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.zeros(WIDTH, np.bool_)
+    active, taken, moved = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.empty(WIDTH)
     width, following = 0, 0
     while following < m or width > 0:
         while width < WIDTH and following < m:
-            active[width], taken[width], rests[width] = means[following], 0, False
+            active[width], taken[width], moved[width] = means[following], begun, np.inf
             width, following = width + 1, following + 1
-        points, v, q, once = block_of(active[:width], 0), np.empty((k, width)), np.empty((n, width)), np.empty((k, width))
+        points, v, q, once = block_of(active[:width], 0, u), np.empty((k, width)), np.empty((n, width)), np.empty((k, width))
         values, gone = np.empty(width), np.zeros(width, np.bool_)
         evaluated(kind, beta, u, log_a, points, v, q, values)
         about = _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
@@ -261,7 +311,7 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
         _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, radius, stable, early, gone)
         for j in range(width):
             gone[j] = gone[j] or not values[j] > -np.inf
-            if not gone[j] and (rests[j] or taken[j] == leaps):
+            if not gone[j] and (moved[j] < AT_REST or taken[j] >= leaps + (_FURTHER if moved[j] < _NEARLY else 0)):
                 gone[j] = True
                 i = _same(beta, points[:, j], v[:, j], kept[:count], kept_v[:count], close)
                 same = i < count
@@ -279,8 +329,56 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
             points, v, once = points[:, :left].copy(), v[:, :left].copy(), once[:, :left].copy()
         width = left
         if width > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, once, active, rests)
+            _leap(kind, beta, u, ut, log_a, points, v, once, active, moved)
     return kept[:count]
+
+
+@helper
+def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
+    """The first SETTLED rounds of `climbed`, in the precision of u: the points (m, k) that come to no atom on the way."""
+    m, k = means.shape
+    n, n_t = log_a.shape[0], atom_means.shape[0]
+    highest, told = np.full(n_t, np.inf), np.empty(n_t)
+    for t in range(n_t):
+        told[t] = radius[t] if radius[t] >= _TOLD else -np.inf
+    active, taken, moved = np.empty((WIDTH, k), u.dtype), np.zeros(WIDTH, np.int64), np.empty(WIDTH)
+    reached, count, width, following = np.empty((m, k)), 0, 0, 0
+    while following < m or width > 0:
+        while width < WIDTH and following < m:
+            active[width], taken[width] = means[following], 0
+            width, following = width + 1, following + 1
+        points, q, values, gone = (
+            block_of(active[:width], 0, u),
+            np.empty((n, width), u.dtype),
+            np.empty(width, u.dtype),
+            np.zeros(width, np.bool_),
+        )
+        v, once = np.empty_like(points), np.empty_like(points)
+        evaluated(kind, beta, u, log_a, points, v, q, values)
+        _meets(beta, points, v, values, atom_means, atom_v, highest, told, gone)
+        multiply(ut, q, once)
+        left = 0
+        for j in range(width):
+            if not gone[j] and values[j] > -np.inf:
+                taken[left] = taken[j] + 1
+                for y in range(k):
+                    points[y, left], v[y, left], once[y, left] = points[y, j], v[y, j], once[y, j]
+                left += 1
+        if left < width:
+            points, v, once = points[:, :left].copy(), v[:, :left].copy(), once[:, :left].copy()
+        if left > 0:
+            _leap(kind, beta, u, ut, log_a, points, v, once, active, moved)
+        width = 0
+        for j in range(left):
+            if taken[j] == SETTLED:
+                reached[count] = active[j]
+                if kind == 0:
+                    reached[count] /= total(reached[count])
+                count += 1
+            else:
+                active[width], taken[width] = active[j], taken[j]
+                width += 1
+    return reached[:count]
 
 
 @helper
@@ -293,14 +391,21 @@ def _same(beta, mean, v, others, others_v, close):  # type: ignore[no-untyped-de
 
 
 @helper
-def _leap(kind, beta, u, ut, log_a, points, v, once, active, rests):  # type: ignore[no-untyped-def]
+def _leap(kind, beta, u, ut, log_a, points, v, once, active, moved):  # type: ignore[no-untyped-def]
     """Two ascent steps of a block, the first of them made, then Aitken's extrapolation of the slowest mode of each point.
 
-    It is taken where c is higher there. What is reached goes into `active` (m, k), and into `rests` whether a point is at rest.
+    It is taken where c is higher there. What is reached goes into `active` (m, k), and into `moved` (m,) the squared natural
+    distance of the second step.
     """
     k, m = points.shape
-    once_v, twice, twice_v, q = np.empty((k, m)), np.empty((k, m)), np.empty((k, m)), np.empty((u.shape[0], m))
-    values, higher, first, second = np.empty(m), np.empty(m), np.zeros(m), np.zeros(m)
+    once_v, twice, twice_v, q = (
+        np.empty_like(points),
+        np.empty_like(points),
+        np.empty_like(points),
+        np.empty((u.shape[0], m), u.dtype),
+    )
+    values, higher = np.empty(m, u.dtype), np.empty(m, u.dtype)
+    first, second, factor, near = np.zeros_like(values), np.zeros_like(values), np.empty_like(values), np.empty(m, np.bool_)
     evaluated(kind, beta, u, log_a, once, once_v, q, values)
     multiply(ut, q, twice)
     evaluated(kind, beta, u, log_a, twice, twice_v, q, values)
@@ -308,13 +413,12 @@ def _leap(kind, beta, u, ut, log_a, points, v, once, active, rests):  # type: ig
         for j in range(m):
             first[j] += (once[y, j] - points[y, j]) * (once_v[y, j] - v[y, j])
             second[j] += (twice[y, j] - once[y, j]) * (twice_v[y, j] - once_v[y, j])
-    factor, near = np.empty(m), np.empty(m, np.bool_)
     for j in range(m):
         before, last = max(beta * first[j], TINY), max(beta * second[j], 0.0)
         rate = min(np.sqrt(last / before), FASTEST)
         factor[j] = rate / (1.0 - rate)
         near[j] = factor[j] * factor[j] * last <= AHEAD
-        rests[j] = last < AT_REST
+        moved[j] = last
         factor[j] = factor[j] if near[j] else 0.0
     for y in range(k):
         for j in range(m):

@@ -6,6 +6,9 @@ At a minimum the scaled Hessian H of `dualib.curvature` has eigenvalues in (0, 1
 ``<m, J m'>``: R_t, which need not be invertible, is not used. A step (n_t, 1 + k) has the scaled step of the weight first.
 
 Pairs of cluster and source with next to no p(t|x) are left out of H where they are many.
+
+All arrays are of one precision: a direction, which is judged by the objective, needs few digits, so single precision is as good,
+and takes half the time where products of matrices are all it is.
 """
 
 from __future__ import annotations
@@ -19,18 +22,17 @@ from dualib.stationary_kernels import TINY
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
 _FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices
 _LARGE = 50**3  # multiplications of such a product, below which they never are
+_LEAST, _FAINT = 1e-30, 1e-12  # in single precision: mean, and p(t|x), that stands for smaller ones, or 0 for it
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
 
 @helper
-def conjugate(kind, beta, ut, means, v, face, pairs, c, weights, gradient, part, most):  # type: ignore[no-untyped-def]
+def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most):  # type: ignore[no-untyped-def]
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
     Parameters
     ----------
-    pairs
-        As of `pairs_of`.
-    c : (n_t,)
+    post, c, residual : (n_t, n), (n_t,), float
         Of the sweep from this point.
     gradient : (n_t, 1 + k)
         Minus the gradient, or another right-hand side.
@@ -44,9 +46,10 @@ def conjugate(kind, beta, ut, means, v, face, pairs, c, weights, gradient, part,
     taken : int
         Products.
     """
-    n_t, k = means.shape
-    step, pushed_step = np.zeros((n_t, 1 + k)), np.zeros((n_t, 1 + k))
-    rest, pushed, bent = gradient.copy(), np.empty((n_t, 1 + k)), np.empty((n_t, 1 + k))
+    n_t = means.shape[0]
+    pairs = pairs_of(beta, px, ut, weights, means, post, residual)
+    step, pushed_step = np.zeros_like(gradient), np.zeros_like(gradient)
+    rest, pushed, bent = gradient.copy(), np.empty_like(gradient), np.empty_like(gradient)
     room = _room(beta, ut, n_t, pairs[1].shape[0] > 0)
     _push(kind, means, v, face, rest, pushed)
     way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed), 0
@@ -91,6 +94,7 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
     and the features are blocks (k, count) of ``sqrt(beta) (U - M_t)``, one after the other.
     """
     n_t, n = post.shape
+    faint = 0.0 if post.itemsize == 8 else _FAINT
     number, large = 0, n * n_t * means.shape[1] >= _LARGE
     slight = min(max(_SLIGHT * residual, _SLIGHTEST), _MOST_SLIGHT)
     if large:
@@ -98,14 +102,14 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
             for x in range(n):
                 number += int(post[t, x] > slight)
     if not large or number > _FILLED * n * n_t:
-        s, q, root_px = np.empty((n_t, n)), np.empty((n_t, n)), np.sqrt(px)
+        s, q, root_px, nothing = np.empty_like(post), np.empty_like(post), np.sqrt(px), post.dtype.type(0.0)
         for t in range(n_t):
-            inverse = 1.0 / weights[t]
-            root = np.sqrt(inverse)
+            root, inverse = _of_weight(weights[t])
             for x in range(n):
-                s[t, x] = post[t, x] * root_px[x] * root
-                q[t, x] = post[t, x] * px[x] * inverse
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), s.reshape(n_t * n), q.reshape(n_t * n)
+                some = post[t, x] if post[t, x] > faint else nothing  # or numbers might become so small that they are slow
+                s[t, x] = some * root_px[x] * root
+                q[t, x] = some * px[x] * inverse
+        return np.empty(0, np.int64), np.empty(0, np.int64), px[:0], s.reshape(n_t * n), q.reshape(n_t * n)
     source, start, number = np.empty(number, np.int64), np.empty(n_t + 1, np.int64), 0
     for t in range(n_t):
         start[t] = number
@@ -118,17 +122,28 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
 
 
 @helper
+def _of_weight(weight):  # type: ignore[no-untyped-def]
+    """The root of the inverse of a weight, and that inverse."""
+    one = weight / weight
+    return np.sqrt(one / weight), one / weight
+
+
+@helper
 def _lifted(beta, px, ut, weights, means, post, source, start):  # type: ignore[no-untyped-def]
     """Features, s and q of the pairs that count."""
     n_t, k = means.shape
-    features, s, q = np.empty(source.shape[0] * k), np.empty(source.shape[0]), np.empty(source.shape[0])
-    root_beta = np.sqrt(beta)
+    features, s, q = (
+        np.empty(source.shape[0] * k, px.dtype),
+        np.empty(source.shape[0], px.dtype),
+        np.empty(source.shape[0], px.dtype),
+    )
+    root_beta, root_px = np.sqrt(beta), np.sqrt(px)
     for t in range(n_t):
-        first, count, inverse = start[t], start[t + 1] - start[t], 1.0 / weights[t]
-        root = np.sqrt(inverse)
+        first, count = start[t], start[t + 1] - start[t]
+        root, inverse = _of_weight(weights[t])
         for i in range(first, first + count):
             x = source[i]
-            s[i] = post[t, x] * np.sqrt(px[x]) * root
+            s[i] = post[t, x] * root_px[x] * root
             q[i] = post[t, x] * px[x] * inverse
         block = _block(features, first, count, k)
         for y in range(k):
@@ -153,7 +168,7 @@ def _inner(a, b):  # type: ignore[no-untyped-def]
 @helper
 def _add(a, factor, b):  # type: ignore[no-untyped-def]
     """A multiple of b, added to a."""
-    one, other = a.reshape(a.size), b.reshape(b.size)
+    one, other, factor = a.reshape(a.size), b.reshape(b.size), b.dtype.type(factor)
     for i in range(one.shape[0]):
         one[i] += factor * other[i]
 
@@ -161,7 +176,7 @@ def _add(a, factor, b):  # type: ignore[no-untyped-def]
 @helper
 def _go_on(way, factor, rest):  # type: ignore[no-untyped-def]
     """The next way: what rests, and a multiple of the last way."""
-    one, other = way.reshape(way.size), rest.reshape(rest.size)
+    one, other, factor = way.reshape(way.size), rest.reshape(rest.size), rest.dtype.type(factor)
     for i in range(one.shape[0]):
         one[i] = other[i] + factor * one[i]
 
@@ -179,12 +194,13 @@ def _longest(step, pushed, weights):  # type: ignore[no-untyped-def]
 def _push(kind, means, v, face, step, pushed):  # type: ignore[no-untyped-def]
     """J m of each cluster, the step of its weight as it is."""
     n_t, k = means.shape
+    least = TINY if means.itemsize == 8 else _LEAST
     for t in range(n_t):
         row, line, mean, own = pushed[t], step[t], means[t], v[t]
         row[0] = line[0]
         if kind == 0:
             for y in range(k):
-                row[1 + y] = line[1 + y] / max(mean[y], TINY)
+                row[1 + y] = line[1 + y] / max(mean[y], least)
         else:
             centre = inner(own, line[1:])
             for y in range(k):
@@ -202,16 +218,23 @@ def _room(beta, ut, n_t, few):  # type: ignore[no-untyped-def]
     """
     k, n = ut.shape
     if few:
-        nothing = np.empty((0, 0))
-        return np.empty(n), nothing, nothing, nothing, nothing, nothing
-    features_t, root_beta = np.empty((1 + k, n)), np.sqrt(beta)
+        nothing = np.empty((0, 0), ut.dtype)
+        return np.empty(n, ut.dtype), nothing, nothing, nothing, nothing, nothing
+    features_t, root_beta = np.empty((1 + k, n), ut.dtype), np.sqrt(beta)
     for y in range(k):
         row, line = features_t[y], ut[y]
         for x in range(n):
             row[x] = root_beta * line[x]
     features_t[k] = root_beta
-    features = np.ascontiguousarray(features_t.T)
-    return np.empty(n), features_t, features, np.empty((n_t, 1 + k)), np.empty((n_t, n)), np.empty((n_t, 1 + k))
+    features, moved = np.ascontiguousarray(features_t.T), np.empty((n_t, n), ut.dtype)
+    return (
+        np.empty(n, ut.dtype),
+        features_t,
+        features,
+        np.empty((n_t, 1 + k), ut.dtype),
+        moved,
+        np.empty((n_t, 1 + k), ut.dtype),
+    )
 
 
 @helper
@@ -222,7 +245,7 @@ def _bend(beta, means, pairs, c, step, pushed, room, bent):  # type: ignore[no-u
         _bend_all(means, s, q, c, step, pushed, room, bent)
         return
     n_t, k = means.shape
-    along, moved = room[0], np.zeros(s.shape[0])
+    along, moved = room[0], np.zeros_like(s)
     along[:] = 0.0
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
@@ -265,7 +288,7 @@ def _bend_all(means, s, q, c, step, pushed, room, bent):  # type: ignore[no-unty
         line, own, omega = moved[t], s[t * n : (t + 1) * n], step[t, 0]
         for x in range(n):
             along[x] += own[x] * (omega + line[x])
-    pull = np.empty(n_t)
+    pull = np.empty(n_t, s.dtype)
     apply(s.reshape((n_t, n)), along, pull, BY_HAND)
     for t in range(n_t):
         line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]

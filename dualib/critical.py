@@ -123,5 +123,5 @@ def _roots(problem: Problem, trivial: Atoms, points: Atoms, beta: float) -> Arra
     `beta` itself where it comes to 0: the point is the one cluster, to rounding.
     """
     excess = problem.log_terms(trivial, 1.0) - problem.log_terms(points, 1.0)
-    roots = crossings(np.log(problem.px), np.require(excess, requirements=["C", "W"]), beta)
+    roots = crossings(problem.log_px, np.require(excess, requirements=["C", "W"]), beta)
     return np.where(roots > 1e-12 * beta, roots, beta)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
-from dualib.jit import helper, kernel
-from dualib.kernels import distances
+from dualib.climb_kernels import single
+from dualib.conjugate_kernels import conjugate, scaled_gradient
+from dualib.jit import MORE, helper, kernel
+from dualib.kernels import distances, total
 from dualib.newton_kernels import link, swept
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
@@ -25,6 +26,10 @@ _RISE = 1e-14  # the objective may rise by this much, relative: rounding
 _BARELY = 0.1  # of its weight is left to an atom that a step would drop though a sweep would make it heavier
 _NOTHING = 1e-14  # weight of an atom that is dropped
 _TRIALS, _SHORTER = 3, 0.25
+_ROUGH, _ROUGHLY = (
+    1e-6,
+    1e-3,
+)  # residual above which a direction is made in single precision; part that it then leaves at least
 
 
 @kernel(
@@ -132,11 +137,28 @@ def _closest(beta, means, v, face):  # type: ignore[no-untyped-def]
 def _direction(kind, beta, px, ut, residual, goal, hurried, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
     """Newton's scaled steps, the part of them to go, the part at which a weight comes to 0, and the products they took."""
     gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
-    pairs = pairs_of(beta, px, ut, weights, means, post, residual)
     part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
-    steps, longest, products = conjugate(kind, beta, ut, means, v, face, pairs, c, weights, gradient, part, most)
+    if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
+        at = (single(px), single(ut), single(weights), single(means), single(v), face, single(post), single(c))
+        rough, longest, products = conjugate(
+            kind, np.float32(beta), *at, single(gradient), residual, max(part, _ROUGHLY), most
+        )
+        steps = rough.astype(np.float64)
+        _balance(kind, means, steps)
+    else:
+        exact = (px, ut, weights, means, v, face, post, c, gradient)
+        steps, longest, products = conjugate(kind, beta, *exact, residual, part, most)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
     return steps, shrink, _reach(weights, steps), products
+
+
+@helper
+def _balance(kind, means, steps):  # type: ignore[no-untyped-def]
+    """IB: take what is off from steps of means that do not sum to 0, on which the objective depends to first order."""
+    for t in range(means.shape[0] if kind == 0 else 0):
+        off = total(steps[t, 1:])
+        for y in range(means.shape[1]):
+            steps[t, 1 + y] -= off * means[t, y]
 
 
 @helper

@@ -40,13 +40,13 @@ def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[
     rows = _ROWS.get(problem)
     if rows is None:
         rows = _ROWS[problem] = Rows(problem.py_x)
-    log_a = np.log(problem.px) - state.log_z
+    log_a = problem.log_px - state.log_z
     lower = max(0.0, maxima.best)
     kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
     shifted = log_a + state.beta * problem.a  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
     result = bound(shifted, rows, state.beta, kind, problem.decoder(state.atoms), 0.5 * tol, lower, _MAX_CELLS)
-    if result.best_value > lower + 0.25 * tol:
-        point = _ascend(problem, state.beta, log_a, result.best_point)
+    if result.best > lower + 0.25 * tol:
+        point = _ascend(problem, state.beta, log_a, result.best_point())
         value = log_c(problem, state.beta, log_a, point)[0]
         maxima = Maxima(join(point, maxima.points), np.concatenate([value, maxima.log_c]))
         lower = max(lower, float(value[0]))

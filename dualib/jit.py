@@ -40,6 +40,7 @@ _MODULES = (
     "descent_kernels",
     "search_kernels",
     "start_kernels",
+    "merge_kernels",
     "maxima_kernels",
     "bound_kernels",
     "sparse_kernels",
@@ -164,7 +165,7 @@ def version() -> str:
     code of an older dualib would be run after an upgrade.
     """
     digest = hashlib.sha256()
-    for name in sorted((*_MODULES, "linear_kernels", "conjugate_kernels", "climb_kernels")):
+    for name in sorted((*_MODULES, "row_kernels", "linear_kernels", "conjugate_kernels", "climb_kernels")):
         with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()[:12]

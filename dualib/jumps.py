@@ -35,12 +35,15 @@ class _Course(NamedTuple):
 
     most: int  # sweeps and products of conjugate gradients
     look: int  # ... from one look at the pairs of atoms to the next
-    times: int  # that pairs are put together, before the end
+    times: int  # that pairs are put together
     close: float  # squared natural distance of a pair that may meet
+    closer: float  # ... of one that may be put together after that, too
 
 
-_HASTY, _PATIENT = _Course(2_000, 25, 3, 0.05), _Course(2_000, 150, 1, 0.3)
-_OF_NEW = _Course(400, 150, 1, 1e-3)  # for atoms that the search has found: what was put together wrongly before is not again
+_HASTY, _PATIENT = _Course(2_000, 25, 3, 0.05, 0.01), _Course(2_000, 150, 1, 0.3, 0.0)
+_OF_NEW = _Course(
+    400, 150, 1, 1e-3, 0.0
+)  # for atoms that the search has found: what was put together wrongly before is not again
 
 
 def jump(
@@ -58,7 +61,7 @@ def jump(
     """
     if problem.known is None:
         return None
-    hints = near.points.pick(np.flatnonzero((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM)))
+    hints = near.points.pick((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM))
     way = _Jump(problem, beta, tol, max_iter, certify)
     for course in (_HASTY, _PATIENT):
         outcome = way.certified(way.settled(start, course), hints)
@@ -100,10 +103,9 @@ class _Jump:
 
         What the steps do not tell the search will, to which the points go on.
         """
-        points = distinct(self.problem, state, points)
         if not len(points):
             return points, np.empty(0)
-        log_a = np.log(self.problem.px) - state.log_z
+        log_a = self.problem.log_px - state.log_z
         for _ in range(_ASCENTS):
             q = log_c(self.problem, self.beta, log_a, points)[1]
             points = Atoms(points.weights, q @ self.problem.U, points.face)
@@ -118,7 +120,7 @@ class _Jump:
     def settled(self, atoms: Atoms, course: _Course) -> Sweep | None:
         """The local minimum below atoms; None where the descent does not end."""
         for turn in range(_MOST_ROUNDS + course.times):
-            most, close = min(course.most, self.left), course.close if turn < course.times else 0.0
+            most, close = min(course.most, self.left), course.close if turn < course.times else course.closer
             descent = descend(self.problem, self.beta, atoms, goal=_SETTLED, most=most, look=course.look, close=close)
             self.left -= descent.taken
             radius = SAME if descent.settled else close

@@ -1,8 +1,8 @@
 """The inner loops. They know arrays, never a distortion.
 
 Arrays over pairs are laid out ``(n_t, n_x)``, clusters first: maxima and sums over the clusters then run along
-contiguous memory and vectorise without reordering any sum, so results do not depend on the compiler's mood. The exponential of
-rows is written out for the same reason (a call of the library's, one scalar at a time, costs eight times as much).
+contiguous memory and vectorise without reordering any sum, so results do not depend on the compiler's mood. Exponentials and
+logarithms of rows are those of `dualib.row_kernels`.
 
 A kernel gives the same bits as Python and compiled. For that, all exp and log of kernels are the C library's, by `exp`, `log` and
 `expm1` below (NumPy has its own), powers are products, and matrix products sum in a fixed order up to a size beyond which no
@@ -11,25 +11,16 @@ kernel is interpreted (`dualib.linear_kernels`).
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from dualib.jit import MORE, fused, helper, kernel, machine
+from dualib.jit import MORE, helper, kernel
 from dualib.linear_kernels import product
+from dualib.row_kernels import exp_in, exp_row, log_row
 
-_LOG2E = 1.4426950408889634
-_LN2_HI = 6.93147180369123816490e-01  # ln 2 split in two (Cody and Waite), so that k * _LN2_HI is exact
-_LN2_LO = 1.90821492927058770002e-10
-_ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left in the low bits
-_ROOT2 = 1.4142135623730951
-_BIAS = 4503599627371519.0  # 2**52 + 1023
 _TINY = 1e-300  # stands for smaller probabilities in their logarithms
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
-_LOWEST = -708.0  # exp below this is taken as exactly 0
 
 
 @helper
@@ -86,94 +77,6 @@ def total(row):  # type: ignore[no-untyped-def]
     for i in range(n - n % 4, n):
         a += row[i]
     return (a + b) + (c + d)
-
-
-def _on_bits(change: Callable[[Any, Any, Any], Any]) -> Any:
-    """Machine code for a function of a number by its bits: `change` takes a builder, the bits, and what makes constants."""
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.IntType(64)
-        bits = change(builder, builder.bitcast(arguments[0], whole), functools.partial(ir.Constant, whole))
-        return builder.bitcast(bits, ir.DoubleType())
-
-    return intrinsic(lambda context, value: (types.float64(types.float64), build))
-
-
-@machine(lambda: _on_bits(lambda builder, bits, number: builder.shl(builder.add(bits, number(1023)), number(52))))
-def power_of_two(shifted):  # type: ignore[no-untyped-def]
-    """``2**k``, k being an integer, given as ``k + _ROUND``; its low bits hold k."""
-    return math.ldexp(1.0, int(shifted - _ROUND)) if shifted == shifted else math.nan
-
-
-@machine(
-    lambda: _on_bits(lambda builder, bits, number: builder.or_(builder.and_(bits, number(2**52 - 1)), number(1023 << 52)))
-)
-def mantissa(value):  # type: ignore[no-untyped-def]
-    """The mantissa of a normal number > 0, from 1 up to 2."""
-    return 2.0 * math.frexp(value)[0]
-
-
-@machine(lambda: _on_bits(lambda builder, bits, number: builder.or_(builder.lshr(bits, number(52)), number(1075 << 52))))
-def biased_exponent(value):  # type: ignore[no-untyped-def]
-    """``2**52 + 1023`` and the exponent of a normal number > 0."""
-    return _BIAS + (math.frexp(value)[1] - 1)
-
-
-@helper
-def log_row(values):  # type: ignore[no-untyped-def]
-    """Replace `values` (normal numbers > 0) by their logarithms, to about 1 ulp: the method of fdlibm, Sun Microsystems 1993."""
-    for i in range(values.shape[0]):
-        m, k = mantissa(values[i]), biased_exponent(values[i]) - _BIAS
-        large = m > _ROOT2
-        m = 0.5 * m if large else m
-        k = k + (1.0 if large else 0.0)
-        f = m - 1.0
-        s = f / (2.0 + f)
-        z = s * s
-        w = z * z
-        even = w * (0.3999999999940941908 + w * (0.2222219843214978396 + w * 0.1531383769920937332))
-        odd = z * (
-            0.6666666666666735130 + w * (0.2857142874366239149 + w * (0.1818357216161805012 + w * 0.1479819860511658591))
-        )
-        half = 0.5 * f * f
-        values[i] = k * _LN2_HI - ((half - (s * (half + (even + odd)) + k * _LN2_LO)) - f)
-
-
-def _exponentials(values):  # type: ignore[no-untyped-def]
-    """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
-    for i in range(values.shape[0]):
-        x = max(values[i], _LOWEST)
-        shifted = x * _LOG2E + _ROUND
-        k = shifted - _ROUND
-        r = (x - k * _LN2_HI) - k * _LN2_LO
-        # a polynomial of degree 11 that differs from exp by 3.4e-17, relative, at most where |r| <= ln(2)/2; its first
-        # coefficients are Taylor's, the others interpolate (exp(r) - 1 - r - r^2/2) / r^3 in the nodes of Chebyshev
-        second = r * r
-        fourth = second * second
-        a = 1.0 + r
-        b = 0.5 + r * 0.16666666666666666
-        c = 0.04166666666665136 + r * 0.008333333333332155
-        d = 0.0013888888905881542 + r * 0.0001984126985433861
-        e = 2.4801536388690766e-05 + r * 2.755728006701698e-06
-        f = 2.761380686153829e-07 + r * 2.5095554677111112e-08
-        s = (a + second * b) + fourth * ((c + second * d) + fourth * (e + second * f))
-        values[i] = s * power_of_two(shifted) if values[i] >= _LOWEST else 0.0
-
-
-exp_row = helper(_exponentials)
-exp_large = fused(_exponentials)
-
-
-@helper
-def exp_in(values, large):  # type: ignore[no-untyped-def]
-    """`exp_row`, or the faster `exp_large` where the problem is `large`: where no kernel that leads here is interpreted."""
-    if large:
-        exp_large(values)
-    else:
-        exp_row(values)
 
 
 @helper

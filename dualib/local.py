@@ -17,6 +17,7 @@ import numpy as np
 from dualib.anderson import Anderson
 from dualib.curvature import NEWTON_LIMIT, SMALL, newton_step, size_of
 from dualib.distortions import Mask
+from dualib.merge_kernels import coalesced
 from dualib.problem import Atoms, Problem, Sweep, descend, distance_matrix, sweep
 
 _MANY = 4_000  # unknowns from which on sweeps, accelerated, are to come near a solution before Newton's method
@@ -188,6 +189,11 @@ def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:
     atoms = state.new
     if len(atoms) < 2 or problem.distortion.fixed_atoms:
         return atoms
+    if problem.known is not None and problem.U.shape[1] <= problem.n:
+        _, swept, faces, _ = problem.for_kernels(atoms)
+        arrays = (problem.px, problem.U, problem.UT, swept, problem.link(atoms)[0], faces, state.posterior)
+        kept, weights, means = coalesced(problem.known, state.beta, *arrays, radius)
+        return Atoms(weights, means, None if atoms.face is None else atoms.face[kept])
     distance = distance_matrix(problem, state.beta, atoms, atoms)
     np.fill_diagonal(distance, np.inf)
     if not distance.min() < radius:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from dualib.ascent import log_c
 from dualib.assemble import assemble, assemble_all
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
@@ -21,7 +20,7 @@ from dualib.local import polish
 from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
 from dualib.results import Solution
-from dualib.search import Maxima, by_height
+from dualib.search import Maxima
 from dualib.solver import status_of, warn_unless_converged
 from dualib.threads import one_blas_thread
 from dualib.vanishing import Descent, Vanishing
@@ -199,12 +198,11 @@ class Path:
         """The one cluster that is optimal at a larger beta is so here, and its gap there bounds the gap here.
 
         With one cluster ``log c(s) = log sum_x p(x) exp(-beta (d(x, s) - d(x, s0)))`` is convex in beta at every point s, and 0 (or
-        less) at beta = 0: at a part of beta it is at most that part of what it is at beta.
+        less) at beta = 0: at a part of beta it is at most that part of what it is at beta. So much is then stated of its maxima.
         """
-        state = sweep(self.problem, beta, known.state.atoms)
-        points = known.maxima.points
-        maxima = by_height(points, log_c(self.problem, beta, np.log(self.problem.px) - state.log_z, points)[0])
-        return Outcome(state, known.gap * (beta / known.state.beta), known.certificate, maxima, 1)
+        part = beta / known.state.beta
+        maxima = Maxima(known.maxima.points, part * known.maxima.log_c)
+        return Outcome(sweep(self.problem, beta, known.state.atoms), part * known.gap, known.certificate, maxima, 1)
 
     def join_branch(self, beta: float, outcome: Outcome, other: float) -> None:
         """Put another outcome in the place of a point's, on the piece of another point."""
@@ -311,9 +309,10 @@ class Path:
 
     def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None) -> Outcome:
         """A stationary state with its gap."""
-        hints = Atoms(np.zeros(len(hints)), hints.means, hints.face)
-        options: dict[str, Any] = {"tol": self.tol, "rng": self.rng, "prove": self.prove, "quick": True}
-        gap, certificate, _, found = certified(self.problem, state, hints, effort=effort, known=known, **options)
+        hints = Atoms(np.zeros(len(hints.weights)), hints.means, hints.face)
+        gap, certificate, _, found = certified(
+            self.problem, state, hints, tol=self.tol, rng=self.rng, effort=effort, prove=self.prove, quick=True, known=known
+        )
         return Outcome(state, gap, certificate, found, n_iter)
 
     def _from_neighbour(self, beta: float, near: Outcome) -> Outcome:

@@ -34,9 +34,11 @@ NEGLIGIBLE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Atoms:
     """Clusters: weights w (n_t,), mean features M (n_t, k), and the face (n_t, n_y) where each decoder may be positive.
+
+    Nothing changes them once made; a frozen class, though, takes three times as long to make, and many are made.
 
     ``face`` is None where zeros of p(y|x) need no care. It never changes along sweeps: the sources allowed on a face have
     that face as the union (IB) or the intersection (dual IB) of their supports.
@@ -126,6 +128,11 @@ class Problem:
     def n(self) -> int:
         """Number of distinct live sources."""
         return len(self.px)
+
+    @functools.cached_property
+    def log_px(self) -> Array:
+        """Log p(x), (n,)."""
+        return np.asarray(np.log(self.px))
 
     @functools.cached_property
     def sharing(self) -> Mask | None:
@@ -447,6 +454,12 @@ def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) 
         beta, _writable(first.means), _writable(v1), faces[0], _writable(second.means), _writable(v2), faces[1], out
     )
     return out
+
+
+def first_of_alike(problem: Problem, beta: float, points: Atoms, others: Atoms, radius: float) -> Atoms:
+    """The points that are, within a squared natural distance, where no other atom is, nor any earlier point."""
+    close = distance_matrix(problem, beta, points, join(others, points)) < radius
+    return points.pick(np.asarray(~np.tril(close, len(others) - 1).any(axis=1)))
 
 
 def expected_distortion(problem: Problem, atoms: Atoms, posterior: Array) -> float:

@@ -66,7 +66,7 @@ def search(
     further; candidates that come close to an atom, or to a better candidate, are dropped on the way; the rest is finished by
     Newton's method.
     """
-    log_a = np.log(problem.px) - log_z
+    log_a = problem.log_px - log_z
     if problem.distortion.fixed_atoms:
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return by_height(columns, log_c(problem, beta, log_a, columns)[0])
@@ -158,7 +158,7 @@ def _leap_ahead(problem: Problem, beta: float, log_a: Array, points: Atoms) -> A
 
 def by_height(points: Atoms, values: Array) -> Maxima:
     """Points and log c at each, best first."""
-    order = np.argsort(-values, kind="stable")
+    order = (-values).argsort(kind="stable")
     return Maxima(points.pick(order), values[order])
 
 

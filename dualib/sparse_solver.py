@@ -230,7 +230,7 @@ def _tidy(problem: SparseProblem, beta: float, atoms: Atoms) -> Atoms:
 def search_sparse(problem: SparseProblem, state: Sweep, rng: np.random.Generator, tol: float) -> Maxima:
     """Local maxima of log c from a bounded number of starts, and the values on the atoms, best first."""
     beta, atoms = state.beta, state.atoms
-    log_a = np.log(problem.px) - state.log_z
+    log_a = problem.log_px - state.log_z
     points = _starts(problem, beta, log_a, rng)
     values = np.concatenate([problem.ascent(beta, log_a, points.pick(part), moments=False)[0] for part in _parts(len(points))])
     points = points.pick(np.argsort(-values, kind="stable")[:_CLIMBING])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, heights
+from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, few_digits, heights, single
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import multiply, product
@@ -108,10 +108,10 @@ def _ascended(kind, beta, u, ut, log_a, points):  # type: ignore[no-untyped-def]
     n = log_a.shape[0]
     moved = np.empty((m, k))
     for begin in range(0, m, WIDTH):
-        block = block_of(points, begin)
+        block = block_of(points, begin, u)
         some = block.shape[1]
-        v, q = np.empty((k, some)), np.empty((n, some))
-        evaluated(kind, beta, u, log_a, block, v, q, np.empty(some))
+        v, q = np.empty_like(block), np.empty((n, some), u.dtype)
+        evaluated(kind, beta, u, log_a, block, v, q, np.empty(some, u.dtype))
         multiply(ut, q, block)
         for j in range(some):
             for y in range(k):
@@ -126,9 +126,15 @@ def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def
     nowhere = np.empty((0, 0), np.bool_)
     source_v, b = np.empty((c, k)), np.empty(c)
     link(kind, sources, nowhere, source_v, b)
-    points = sources
+    points, rough = sources, few_digits(kind, beta, u)
+    coarse, coarse_t, coarse_a = (
+        (single(u), single(ut), single(log_a)) if rough else (single(u[:0]), single(ut[:0]), single(log_a[:0]))
+    )
     for step in range(TEMPERED_STEPS):
-        points = _ascended(kind, TEMPER * beta, u, ut, log_a, points)
+        if rough:
+            points = _ascended(kind, np.float32(TEMPER * beta), coarse, coarse_t, coarse_a, points)
+        else:
+            points = _ascended(kind, TEMPER * beta, u, ut, log_a, points)
         if step == 0:
             v = np.empty(points.shape)
             link(kind, points, nowhere, v, b)
@@ -175,6 +181,9 @@ def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-u
             row[y] = share * here[y] + (1.0 - share) * there[y]
     if q <= n_pairs:
         return means
-    values = heights(kind, beta, u, log_a, means)
+    if few_digits(kind, beta, u):
+        values = heights(kind, np.float32(beta), single(u), single(log_a), means).astype(np.float64)
+    else:
+        values = heights(kind, beta, u, log_a, means)
     order = np.argsort(-values, kind="mergesort")
     return means[order[:n_pairs]]

@@ -10,7 +10,7 @@ from scipy.special import expit
 from dualib.ascent import log_c
 from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
-from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
+from dualib.problem import Atoms, Problem, distance_matrix, first_of_alike, join, natural_distance
 from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, starts_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
@@ -74,16 +74,10 @@ def _tempered(problem: Problem, beta: float, log_a: Array, starts: Atoms) -> Ato
         if step == 0 and len(points) == len(starts):  # those that stay where they are
             points = points.pick(natural_distance(problem, beta, before, points) > STAYS)
         if step == TEMPERED_STEPS // 2 - 1:  # most have met by then, if they will
-            points = _first_of_alike(problem, beta, points, starts.pick(np.arange(0)))
+            points = first_of_alike(problem, beta, points, starts.pick(np.arange(0)), ALIKE)
         if not len(points):
             return points
-    return _first_of_alike(problem, beta, points, starts)
-
-
-def _first_of_alike(problem: Problem, beta: float, points: Atoms, others: Atoms) -> Atoms:
-    """The points that are where no earlier one is, nor another."""
-    close = distance_matrix(problem, beta, points, join(others, points)) < ALIKE
-    return points.pick(np.asarray(~np.tril(close, len(others) - 1).any(axis=1)))
+    return first_of_alike(problem, beta, points, starts, ALIKE)
 
 
 def _neighbours(problem: Problem, beta: float, atoms: Atoms, wanted: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,13 +104,21 @@ def _all_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
+@functools.lru_cache(maxsize=16)
+def _parts(whole: int, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first number of each of `n_parts` about equal parts of range(whole), and how many there are."""
+    limits = np.arange(n_parts + 1) * whole // n_parts
+    return limits[:-1], np.diff(limits)
+
+
 def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sources, many of them drawn at random where n is large: the indices of both."""
     n_pairs = n * (n - 1) // 2
     n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
     if n_pairs <= n_looked_at:
         return _all_pairs(n)
-    number = rng.choice(n_pairs, n_looked_at, replace=False, shuffle=False)
+    first, width = _parts(n_pairs, n_looked_at)
+    number = first + (rng.random(n_looked_at) * width).astype(np.int64)  # one of each part: evenly spread, none twice
     # pairs are numbered (0, 1), (0, 2), (1, 2), (0, 3), ...
     second = np.floor(0.5 + np.sqrt(0.25 + 2.0 * number)).astype(np.int64)
     second -= second * (second - 1) // 2 > number  # rounding

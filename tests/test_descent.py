@@ -23,25 +23,14 @@ def random_problem(seed, n_x, n_y, kind, concentration=0.6, zeros=0.0):
     return Problem(JointDistribution(pxy / pxy.sum()), as_distortion(kind))
 
 
-def direction(problem, state, part, most):
+def direction(problem, state, part, most, precision=np.float64):
     """`conjugate` at a sweep, as (steps of the weights, steps of the means, longest, products)."""
     atoms, new = state.atoms, state.new
     weights, means, face, _ = problem.for_kernels(atoms)
-    v = problem.link(atoms)[0]
     gradient = scaled_gradient.compile()(state.beta, weights, means, new.weights, new.means)
-    pairs = pairs_of.compile()(state.beta, problem.px, problem.UT, weights, means, state.posterior, 0.0)
-    arguments = (
-        problem.known,
-        state.beta,
-        problem.UT,
-        means,
-        v,
-        face,
-        pairs,
-        state.c,
-        weights,
-        gradient,
-    )
+    arrays = (problem.px, problem.UT, weights, means, problem.link(atoms)[0], face, state.posterior, state.c, gradient)
+    arrays = tuple(array.astype(precision) if array.dtype == np.float64 else array for array in arrays)
+    arguments = (problem.known, precision(state.beta), *arrays, 0.0)
     step, longest, taken = conjugate.compile()(*arguments, part, most)
     root_w = np.sqrt(weights)[:, None]
     return (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
@@ -69,6 +58,9 @@ def test_the_direction_is_newtons(seed, n_x, n_y, beta, filled, kind):
         new = sweep(problem, beta, atoms).new
         return np.concatenate([[new.weights - atoms.weights], (new.weights[:, None] * (new.means - atoms.means)).T])
 
+    roughly = direction(problem, state, 1e-3, 500, np.float32)
+    assert roughly[2] == pytest.approx(longest, rel=1e-2)
+    np.testing.assert_allclose(roughly[1], d_means, atol=0.05 * np.abs(d_means).max())
     h = 1e-4
     ahead, behind = (
         Atoms(state.atoms.weights + s * d_weights, state.atoms.means + s * d_means, state.atoms.face) for s in (h, -h)

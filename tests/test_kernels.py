@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from dualib import kernels, linear_kernels, newton_kernels, search_kernels, stationary_kernels
+from dualib import kernels, linear_kernels, newton_kernels, row_kernels, search_kernels, stationary_kernels
 from dualib.distortions import as_distortion
 from dualib.joint import JointDistribution
 from dualib.problem import Problem, sweep
@@ -50,10 +50,10 @@ def test_responsibility(shape):
 def test_the_exponential_to_an_ulp_over_its_range():
     values = np.concatenate([-np.geomspace(1e-300, 708.0, 20001), [0.0, -708.0]])
     result = values.copy()
-    kernels.exp_row(result)
+    row_kernels.exp_row(result)
     np.testing.assert_allclose(result, np.exp(values), rtol=4.5e-16)
     tail = np.array([-708.0001, -1e6, -1e308, -np.inf])
-    kernels.exp_row(tail)
+    row_kernels.exp_row(tail)
     np.testing.assert_array_equal(tail, 0.0)
 
 
@@ -197,14 +197,14 @@ def test_logarithms_and_exponentials_of_rows():
     rng = np.random.default_rng(0)
     values = np.concatenate([np.exp(rng.uniform(-690.0, 690.0, 300)), rng.uniform(0.5, 1.5, 300), [1.0, 2.0, 1e-300, 1.7e308]])
     lower = np.concatenate([rng.uniform(-700.0, 0.0, 300), rng.uniform(-1.0, 0.0, 300), [0.0, -1e-17]])
-    for kernel, given, exact in ((kernels.log_row, values, mpmath.log), (kernels.exp_row, lower, mpmath.exp)):
+    for kernel, given, exact in ((row_kernels.log_row, values, mpmath.log), (row_kernels.exp_row, lower, mpmath.exp)):
         result, as_python = given.copy(), given.copy()
         kernel.compile()(result)
         kernel.python(as_python)
         np.testing.assert_array_equal(result, as_python)
         np.testing.assert_array_max_ulp(result, np.array([float(exact(mpmath.mpf(x))) for x in given]), maxulp=1)
     far = np.array([-710.0, -np.inf, -1e300])
-    kernels.exp_row.compile()(far)
+    row_kernels.exp_row.compile()(far)
     assert (far == 0.0).all()
 
 
@@ -214,30 +214,47 @@ def test_the_fused_exponential_to_an_ulp():
     exact = np.array([float(mpmath.exp(mpmath.mpf(x))) for x in values])
     for large in (False, True):
         result = values.copy()
-        kernels.exp_in.compile()(result, large)
+        row_kernels.exp_in.compile()(result, large)
         np.testing.assert_array_max_ulp(result, exact, maxulp=1)
         if not large:
             np.testing.assert_array_equal(result, plain_exponentials(values))
     far = np.array([-710.0, -np.inf, -1e300])
-    kernels.exp_large.compile()(far)
+    row_kernels.exp_large.compile()(far)
+    assert (far == 0.0).all()
+
+
+def test_logarithms_and_exponentials_in_single_precision():
+    """To 2e-7, over the whole range, and as Python."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.exp(rng.uniform(-80.0, 80.0, 300)), rng.uniform(0.5, 1.5, 300), [1.0, 2.0, 1e-30, 1e30]])
+    lower = np.concatenate([rng.uniform(-86.0, 0.0, 300), rng.uniform(-1.0, 0.0, 300), [0.0, -1e-8]])
+    for kernel, given, exact in ((row_kernels.log_single, values, np.log), (row_kernels.exp_single, lower, np.exp)):
+        given = given.astype(np.float32)
+        result, as_python = given.copy(), given.copy()
+        kernel.compile()(result)
+        kernel.python(as_python)
+        np.testing.assert_allclose(result, exact(given.astype(np.float64)), rtol=2e-7, atol=1e-37)
+        np.testing.assert_allclose(as_python, result, rtol=2e-7)
+    far = np.array([-88.0, -np.inf, -1e30], dtype=np.float32)
+    row_kernels.exp_single.compile()(far)
     assert (far == 0.0).all()
 
 
 def plain_exponentials(values):
     result = values.copy()
-    kernels.exp_row.python(result)
+    row_kernels.exp_row.python(result)
     return result
 
 
 @pytest.mark.parametrize("value", [1.0, 2.0, 1.5, 0.7, 1e-300, 1.7e308, 3.0000000000000004])
 def test_a_number_by_its_bits(value):
     """As machine code and as Python: mantissa and exponent make up the number, and a power of two is one."""
-    exponent = kernels.biased_exponent.python(value) - kernels._BIAS
-    assert kernels.mantissa.python(value) * 2.0**exponent == value
-    assert kernels.power_of_two.python(exponent + kernels._ROUND) == 2.0**exponent
-    assert np.isnan(kernels.power_of_two.python(np.nan))
+    exponent = row_kernels.biased_exponent.python(value) - row_kernels._BIAS
+    assert row_kernels.mantissa.python(value) * 2.0**exponent == value
+    assert row_kernels.power_of_two.python(exponent + row_kernels._ROUND) == 2.0**exponent
+    assert np.isnan(row_kernels.power_of_two.python(np.nan))
     row = np.array([value])
-    kernels.log_row.compile()(row)
+    row_kernels.log_row.compile()(row)
     assert row[0] == pytest.approx(np.log(value), rel=3e-16, abs=1e-300)
 
 
