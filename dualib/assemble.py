@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from dualib.curvature import slowest_rate
 from dualib.distortions import Array
@@ -29,18 +30,21 @@ def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
 
 
 def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequence[Status]) -> list[Solution]:
-    """`assemble` of many, in few calls on large arrays."""
+    """`assemble` of many, in few calls on large arrays; the clusters of each by falling weight."""
     joint, found = problem.joint, []
     pxy = np.require(joint.pxy.toarray() if joint.is_sparse else joint.pxy, np.float64, ["C", "W"])
     most = max(1, _AT_ONCE // max(joint.n_x * max((len(outcome.state.atoms) for outcome in outcomes), default=1), 1))
     for first in range(0, len(outcomes), most):
         some = outcomes[first : first + most]
         begins = np.cumsum([0, *(len(outcome.state.atoms) for outcome in some)])
-        new = _joined(some)
+        order = _by_weight(some, begins)
+        joined = _joined(some)
+        new = joined.pick(order)
         decoders = np.require(problem.decoder(new), np.float64, ["C", "W"])
-        encoders = np.concatenate([_full_encoder(problem, outcome.state) for outcome in some])
+        encoders = np.concatenate([_full_encoder(problem, outcome.state) for outcome in some])[order]
         weights, informed, off = informations(np.require(joint.px, np.float64, ["C", "W"]), pxy, encoders, decoders, begins)
-        distortions = expected_distortions(problem, new, [outcome.state.posterior for outcome in some], begins)
+        off = off if np.isfinite(new.means).all() else math.inf
+        distortions = expected_distortions(problem, joined, [outcome.state.posterior for outcome in some], begins)
         for i, outcome in enumerate(some):
             part = slice(begins[i], begins[i + 1])
             arrays = {
@@ -49,7 +53,8 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
                 "means": new.means[part].copy(),
                 "decoder": decoders[part].copy(),
             }
-            found.append(_solution(problem, outcome, statuses[first + i], arrays, informed[i].tolist(), distortions[i], off))
+            known = (outcome, statuses[first + i], order[part] - begins[i])
+            found.append(_solution(problem, *known, arrays, informed[i].tolist(), distortions[i], off))
     return found
 
 
@@ -57,6 +62,7 @@ def _solution(
     problem: Problem,
     outcome: Outcome,
     status: Status,
+    order: npt.NDArray[np.intp],
     arrays: dict[str, Array],
     informed: list[float],
     distortion: float,
@@ -84,8 +90,14 @@ def _solution(
         residual=state.residual,
         error_bound=lambda: _error_bound(state.residual, rho()),  # deferred: dear, and seldom asked for
         rho=rho,
-        stability=lambda: _stability(problem, state.atoms, state.beta, state.posterior),
+        stability=lambda: _stability(problem, state.atoms, state.beta, state.posterior)[order],
     )
+
+
+def _by_weight(outcomes: Sequence[Outcome], begins: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The order of all clusters, one outcome's after the other's, those of each by falling weight."""
+    weights = np.concatenate([outcome.state.atoms.weights for outcome in outcomes])
+    return np.lexsort((-weights, np.repeat(np.arange(len(outcomes)), np.diff(begins))))
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Atoms:

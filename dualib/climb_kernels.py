@@ -149,9 +149,15 @@ def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
 
 
 @helper
+def width_of(like):  # type: ignore[no-untyped-def]
+    """The points of a block in the precision of another array, at most."""
+    return WIDTH if like.itemsize == 8 else 4 * WIDTH
+
+
+@helper
 def block_of(means, first, like):  # type: ignore[no-untyped-def]
-    """The points of rows (m, k) from `first` on, at most WIDTH, as columns; of the precision of another array."""
-    k, some = means.shape[1], min(WIDTH, means.shape[0] - first)
+    """The points of rows (m, k) from `first` on, as many as a block has, as columns; of the precision of another array."""
+    k, some = means.shape[1], min(width_of(like), means.shape[0] - first)
     block = np.empty((k, some), like.dtype)
     for j in range(some):
         for y in range(k):
@@ -205,7 +211,7 @@ def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
     """Log c at each point (m, k), in the precision of u and log a."""
     m, n = means.shape[0], log_a.shape[0]
     values = np.empty(m, u.dtype)
-    for first in range(0, m, WIDTH):
+    for first in range(0, m, width_of(u)):
         points = block_of(means, first, u)
         some = points.shape[1]
         v, q = np.empty_like(points), np.empty((n, some), u.dtype)
@@ -337,14 +343,14 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
 def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
     """The first SETTLED rounds of `climbed`, in the precision of u: the points (m, k) that come to no atom on the way."""
     m, k = means.shape
-    n, n_t = log_a.shape[0], atom_means.shape[0]
+    n, n_t, most = log_a.shape[0], atom_means.shape[0], width_of(u)
     highest, told = np.full(n_t, np.inf), np.empty(n_t)
     for t in range(n_t):
         told[t] = radius[t] if radius[t] >= _TOLD else -np.inf
-    active, taken, moved = np.empty((WIDTH, k), u.dtype), np.zeros(WIDTH, np.int64), np.empty(WIDTH)
+    active, taken, moved = np.empty((most, k), u.dtype), np.zeros(most, np.int64), np.empty(most)
     reached, count, width, following = np.empty((m, k)), 0, 0, 0
     while following < m or width > 0:
-        while width < WIDTH and following < m:
+        while width < most and following < m:
             active[width], taken[width] = means[following], 0
             width, following = width + 1, following + 1
         points, q, values, gone = (

@@ -90,8 +90,9 @@ def local_critical_beta_of(problem: Problem) -> float:
 
 def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:
     """The least beta that these points lead to: from each root of log c at fixed points they climb again, until none violates."""
+    own = problem.log_terms(trivial, 1.0)
     while len(points):
-        roots = _roots(problem, trivial, points, beta)
+        roots = _roots(problem, own, points, beta)
         lowest = np.argsort(roots, kind="stable")[:_FEW]  # if another leads further down, the next search finds it
         if not roots[lowest[0]] < beta * (1.0 - 1e-12):
             break
@@ -117,11 +118,12 @@ def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator)
     return math.inf
 
 
-def _roots(problem: Problem, trivial: Atoms, points: Atoms, beta: float) -> Array:
+def _roots(problem: Problem, own: Array, points: Atoms, beta: float) -> Array:
     """The beta at which ``log c(s)`` at the one-cluster solution crosses 0, for each s, below a beta where it is positive.
 
+    `own` is the distortion of the one cluster, (1, n), as of `Problem.log_terms` at beta = 1.
     `beta` itself where it comes to 0: the point is the one cluster, to rounding.
     """
-    excess = problem.log_terms(trivial, 1.0) - problem.log_terms(points, 1.0)
+    excess = own - problem.log_terms(points, 1.0)
     roots = crossings(problem.log_px, np.require(excess, requirements=["C", "W"]), beta)
     return np.where(roots > 1e-12 * beta, roots, beta)

@@ -21,7 +21,7 @@ NEWTON_STEPS = 48  # then; what has not come to rest by then tells nothing of it
 MOST_FINISHED = 256  # points after the first of these steps, the best ones
 COARSE, FINE = 1e-4, 1e-8  # squared natural distance within which points on the way up, and maxima, are one
 BASIN = 0.1  # squared natural distance at which a stable, stationary atom swallows a candidate, by (1 - its stability)^2
-STABLE = 0.3  # stability numbers that matter: below it they only make that radius smaller
+STABLE = 0.5  # stability numbers that matter: below it they only make that radius smaller
 NEARLY, TILT = 0.9, 0.3  # ... from which it is started beside an atom; how much of p(x|t) is moved for that
 LEAST_RADIUS, NO_RADIUS = (
     1e-7,

@@ -17,7 +17,7 @@ from dualib.continuation import SAME, correct
 from dualib.curvature import size_of
 from dualib.jumps import NEAR_BIRTH, jump
 from dualib.local import polish
-from dualib.optimise import Outcome, certified, initial_atoms, optimise, sort_atoms
+from dualib.optimise import Outcome, certified, initial_atoms, optimise
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
 from dualib.results import Solution
 from dualib.search import Maxima
@@ -274,12 +274,8 @@ class Path:
         missing = [beta for beta in betas if beta not in self._solutions]
         if missing:
             outcomes = [self.outcomes[beta] for beta in missing]
-            ordered = [
-                Outcome(sort_atoms(self.problem, found.state), found.gap, found.certificate, found.maxima, found.n_iter)
-                for found in outcomes
-            ]
             statuses = [status_of(outcome, self.tol) for outcome in outcomes]
-            self._solutions.update(zip(missing, assemble_all(self.problem, ordered, statuses), strict=True))
+            self._solutions.update(zip(missing, assemble_all(self.problem, outcomes, statuses), strict=True))
         return [self._solutions[beta] for beta in betas]
 
     def side_of(self, state: Sweep, hints: Atoms, known: Outcome | None = None) -> Any:
@@ -287,11 +283,7 @@ class Path:
 
         The side of an event, which few ask for, is put together when asked.
         """
-        ordered = sort_atoms(self.problem, state)
-        if known is not None and known.state is state:
-            outcome = Outcome(ordered, known.gap, known.certificate, known.maxima, known.n_iter)
-        else:
-            outcome = self._certified(ordered, hints, 1, _EFFORT)
+        outcome = known if known is not None and known.state is state else self._certified(state, hints, 1, _EFFORT)
         return functools.partial(one_blas_thread(assemble), self.problem, outcome, status_of(outcome, self.tol))
 
     def warn(self) -> None:

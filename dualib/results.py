@@ -564,13 +564,14 @@ def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
 def fresh_solution(off: float, **fields: Any) -> Solution:
     """``Solution(**fields)`` without copies and most checks, of which a path makes many.
 
-    By a solver that knows how far the distributions are `off` from being some, of arrays that nobody else holds.
+    By a solver that knows how far the distributions are `off` from being some (inf: or a mean is not finite), of arrays that nobody
+    else holds.
     """
     solution = object.__new__(Solution)
     own = solution.__dict__
     own.update(fields)
     own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}
-    if off <= _OFF and np.isfinite(solution.means).all():
+    if off <= _OFF:
         _check_numbers(solution)
     else:
         _check_solution(solution)  # which says what is wrong

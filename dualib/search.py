@@ -30,7 +30,7 @@ from dualib.maxima_kernels import (
 )
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, ascend_known
-from dualib.starts import members_of, off_their_faces, on_every_face, starting_points
+from dualib.starts import known_starts, members_of, off_their_faces, on_every_face, starting_points
 
 _ROUNDS = (1, 1, 2, 3, 5, 8, 12, 16)  # NEWTON_STEPS, where they are made for all points at once
 _NEAR = 1e-3  # squared natural distance at which an atom swallows a candidate, at most, where p(y|x) has zeros
@@ -71,13 +71,14 @@ def search(
         columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
         return by_height(columns, log_c(problem, beta, log_a, columns)[0])
     posterior = np.require(posterior, requirements=["C", "W"])
-    points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
     if problem.known is not None and problem.support is None:
-        arrays = (problem.px, problem.U, problem.UT, log_a, *problem.for_kernels(atoms)[:2], problem.link(atoms)[0], posterior)
-        extra = points.pick(np.zeros(0, dtype=int)) if extra is None else extra
-        starts = (problem.for_kernels(some)[1] for some in (points, extra))
-        means, heights = maxima_known(problem.known, beta, *arrays, *starts)
+        weights, own, _, _ = problem.for_kernels(atoms)
+        arrays = (problem.px, problem.U, problem.UT, log_a, weights, own, problem.link(atoms)[0], posterior)
+        starts = known_starts(problem, beta, log_a, atoms, posterior, rng, effort)
+        hints = own[:0] if extra is None else problem.for_kernels(extra)[1]
+        means, heights = maxima_known(problem.known, beta, *arrays, starts, hints)
         return Maxima(Atoms(np.zeros(len(means)), means, None), heights)
+    points = starting_points(problem, beta, log_a, atoms, posterior, rng, effort)
     members = members_of(problem, posterior)
     rates = beta * problem.stability(atoms, members, floor=STABLE / beta)
     off_faces = off_their_faces(problem, beta, log_a, atoms, members)

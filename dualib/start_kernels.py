@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.climb_kernels import WIDTH, apart, block_of, evaluated, few_digits, heights, single
+from dualib.climb_kernels import apart, block_of, evaluated, few_digits, heights, single, width_of
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import multiply, product
@@ -107,7 +107,7 @@ def _ascended(kind, beta, u, ut, log_a, points):  # type: ignore[no-untyped-def]
     m, k = points.shape
     n = log_a.shape[0]
     moved = np.empty((m, k))
-    for begin in range(0, m, WIDTH):
+    for begin in range(0, m, width_of(u)):
         block = block_of(points, begin, u)
         some = block.shape[1]
         v, q = np.empty_like(block), np.empty((n, some), u.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 from scipy.special import expit
@@ -15,11 +16,13 @@ from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, 
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
 _BETWEEN_PER_ATOM = 2.0
-_PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 0.5, 0.5
+_PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 1.0, 0.5
 _FEW = 16
 _FACES_PER_SOURCE = 12
 _OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of them
-_PAIRS_LOOKED_AT = 2000  # at whose centroids c is computed, to start from the best of them
+_PAIRS_LOOKED_AT = (
+    4000  # at whose centroids c is computed, to start from the best of them; an eighth by a quarter of the effort
+)
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
 # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger; both are looked at
@@ -37,17 +40,11 @@ def starting_points(
     everything. Where p(y|x) has zeros also centroids of random subsets, and the sources softened by a little of everything: these
     lie on larger faces.
     """
-    n = problem.n
-    n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
-    chosen = np.arange(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
-    pairs = _pairs_looked_at(n, rng, effort)
-    n_pairs = max(int(effort * _PAIRS_PER_SOURCE * n), _FEW)
-    n_between = int(max(effort * _BETWEEN_PER_ATOM * len(atoms), _FEW))
     if problem.known is not None and problem.support is None:
-        own = (problem.for_kernels(atoms)[1], problem.link(atoms)[0], posterior)
-        arrays = (problem.px, problem.U, problem.UT, log_a, chosen, *own)
-        means = starts_known(problem.known, beta, *arrays, n_between, *pairs, n_pairs)
+        means = known_starts(problem, beta, log_a, atoms, posterior, rng, effort)
         return Atoms(np.zeros(len(means)), means, None)
+    n = problem.n
+    chosen, n_between, pairs, n_pairs = _drawn(n, len(atoms), rng, effort)
     members, neighbours = members_of(problem, posterior), _neighbours(problem, beta, atoms, n_between)
     sources = np.eye(n)[chosen]
     rows = [sources, problem.px[None, :], members, 0.5 * (members[neighbours[0]] + members[neighbours[1]])]
@@ -56,6 +53,40 @@ def starting_points(
     points = problem.atoms_from_members(np.concatenate(rows))
     points = join(points, _tempered(problem, beta, log_a, problem.atoms_from_members(sources)))
     return join(points, _best_pairs(problem, beta, log_a, *pairs, n_pairs)) if n > 1 else points
+
+
+def known_starts(
+    problem: Problem, beta: float, log_a: Array, atoms: Atoms, posterior: Array, rng: np.random.Generator, effort: float
+) -> Array:
+    """The means (m, k) of the same, by `dualib.start_kernels`, where no zero of p(y|x) matters."""
+    chosen, n_between, pairs, n_pairs = _drawn(problem.n, len(atoms.weights), rng, effort)
+    arrays = (
+        problem.px,
+        problem.U,
+        problem.UT,
+        log_a,
+        chosen,
+        problem.for_kernels(atoms)[1],
+        problem.link(atoms)[0],
+        posterior,
+    )
+    means: Array = starts_known(problem.known, beta, *arrays, n_between, *pairs, n_pairs)
+    return means
+
+
+def _drawn(
+    n: int, n_t: int, rng: np.random.Generator, effort: float
+) -> tuple[np.ndarray, int, tuple[np.ndarray, np.ndarray], int]:
+    """Sources to start from; how many pairs of neighbouring atoms; pairs of sources to look at, and how many of these."""
+    n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
+    chosen = _all_sources(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
+    pairs, n_pairs = _pairs_looked_at(n, rng, effort), int(effort * math.sqrt(effort) * _PAIRS_PER_SOURCE * n)
+    return chosen, int(max(effort * _BETWEEN_PER_ATOM * n_t, _FEW)), pairs, max(n_pairs, _FEW)
+
+
+@functools.lru_cache(maxsize=16)
+def _all_sources(n: int) -> np.ndarray:
+    return np.arange(n)
 
 
 def _subsets(problem: Problem, rng: np.random.Generator, effort: float) -> Array:
@@ -114,7 +145,7 @@ def _parts(whole: int, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
 def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sources, many of them drawn at random where n is large: the indices of both."""
     n_pairs = n * (n - 1) // 2
-    n_looked_at = max(int(effort * _PAIRS_LOOKED_AT), 1)
+    n_looked_at = max(int(effort * math.sqrt(effort) * _PAIRS_LOOKED_AT), 1)
     if n_pairs <= n_looked_at:
         return _all_pairs(n)
     first, width = _parts(n_pairs, n_looked_at)
