@@ -30,7 +30,7 @@ LEAST, _LARGEST, _ABOUT, _TOLD = np.float32(1e-30), 2e4, 1e-2, 1e-6
 _LOG_LEAST = 70.0
 # squared natural distance of an ascent step below which a point is as good as at rest; it then climbs so many rounds more, which is
 # cheaper than Newton's method
-_NEARLY, _FURTHER = 1e-8, 4
+_NEARLY, _FURTHER = 1e-3, 4
 
 
 @helper
