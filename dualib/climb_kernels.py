@@ -1,188 +1,28 @@
 """Points taken up log c many at a time, for the distortions whose link is known here, where no zero of p(y|x) matters.
 
-Ascent steps cost little more than exponentials and products of matrices if they are made for a block of points at once. In a block
-the points are the columns, so that sums and maxima over sources and features run along contiguous memory.
-
-A block is of the precision of its arrays, and so is beta. The first rounds, in which points from everywhere gather, need few digits:
-unless rounding is too much beside the exponents (`few_digits`), or the kernels might be interpreted, single precision serves, in
-half the time.
+In blocks of `dualib.block_kernels`. The first rounds, in which points from everywhere gather, need few digits, and single precision
+serves where it has as many (`few_digits`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import MORE, helper
+from dualib.block_kernels import WIDTH, apart, block_of, evaluated, few_digits, link_block, width_of
+from dualib.jit import helper
 from dualib.kernels import total
-from dualib.linear_kernels import inner, multiply
-from dualib.row_kernels import exp_in, exp_row, exp_single, log_row, log_single
+from dualib.linear_kernels import multiply
+from dualib.row_kernels import TINY, single
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
-from dualib.stationary_kernels import TINY
 
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
 # points that may be led there; square of the cosine of their first step and the way
 SETTLED, NEAR, ALIGNED = 4, 1.0, 0.5
 CLOSER = 0.6  # ... from one look at log c on that way to the next
-WIDTH = 32  # points of a block, whose numbers stay in the cache
-# of single precision: the least mean; the largest exponent, whose rounding is then 1e-3; the error allowed to a distance between
-# points far apart; the least radius within which another point may be told
-LEAST, _LARGEST, _ABOUT, _TOLD = np.float32(1e-30), 2e4, 1e-2, 1e-6
-_LOG_LEAST = 70.0
+_ABOUT, _TOLD = 1e-2, 1e-6  # of single precision: ABOUT; the least radius within which another point may be told
 # squared natural distance of an ascent step below which a point is as good as at rest; it then climbs so many rounds more, which is
 # cheaper than Newton's method
 _NEARLY, _FURTHER = 1e-3, 4
-
-
-@helper
-def single(array):  # type: ignore[no-untyped-def]
-    """The array in single precision."""
-    return array.astype(np.float32)
-
-
-@helper
-def few_digits(kind, beta, u):  # type: ignore[no-untyped-def]
-    """Whether single precision will do for `evaluated`: its exponents are beta times features times V."""
-    if u.size <= MORE:
-        return False
-    largest = _LOG_LEAST
-    if kind == 1:
-        largest = max(np.max(u), -np.min(u))
-    return beta * largest <= _LARGEST
-
-
-@helper
-def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-untyped-def]
-    """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m)."""
-    n, m = log_a.shape[0], points.shape[1]
-    b, top, mass, double = np.zeros_like(values), np.empty_like(values), np.zeros_like(values), values.itemsize == 8
-    _link(kind, points, v, b, top, mass)
-    multiply(u, v, q)
-    top[:] = -1e300 if double else -1e38  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
-    mass[:] = 0.0
-    for x in range(n):
-        row, a = q[x], log_a[x]
-        for j in range(m):
-            row[j] = a + beta * (row[j] - b[j])
-            top[j] = max(top[j], row[j])
-    for x in range(n):
-        row = q[x]
-        for j in range(m):
-            row[j] -= top[j]
-    if double:
-        exp_in(q.reshape(n * m), u.size > MORE)
-    else:
-        exp_single(q.reshape(n * m))
-    for x in range(n):
-        row = q[x]
-        for j in range(m):
-            mass[j] += row[j]
-    for j in range(m):
-        b[j] = 1.0 / mass[j] if mass[j] > 0.0 else 0.0
-        values[j] = mass[j] if mass[j] > 0.0 else 1.0
-    for x in range(n):
-        row = q[x]
-        for j in range(m):
-            row[j] *= b[j]
-    if double:
-        log_row(values)
-    else:
-        log_single(values)
-    for j in range(m):
-        values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
-
-
-@helper
-def _link(kind, points, v, b, top, mass):  # type: ignore[no-untyped-def]
-    """V and b of a block, `top` and `mass` being scratch."""
-    if kind == 1:
-        _soft(points, v, b, top, mass)
-        return
-    k, m = points.shape
-    double, nothing = points.itemsize == 8, points.dtype.type(0.0)
-    least = points.dtype.type(TINY) if double else points.dtype.type(LEAST)
-    for y in range(k):
-        for j in range(m):
-            v[y, j] = max(points[y, j], least)
-    if double:
-        log_row(v.reshape(k * m))
-    else:
-        log_single(v.reshape(k * m))
-    for y in range(k):
-        for j in range(m):
-            v[y, j] += nothing * points[y, j]  # NaN stays NaN
-
-
-@helper
-def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
-    """V and b of the dual IB, `top` and `mass` being scratch."""
-    k, m = points.shape
-    double = points.itemsize == 8
-    top[:] = -np.inf
-    for y in range(k):
-        for j in range(m):
-            top[j] = max(top[j], points[y, j])
-    for y in range(k):
-        for j in range(m):
-            v[y, j] = points[y, j] - top[j]
-    if double:
-        exp_row(v.reshape(k * m))
-    else:
-        exp_single(v.reshape(k * m))
-    mass[:] = 0.0
-    for y in range(k):
-        for j in range(m):
-            mass[j] += v[y, j]
-    for j in range(m):
-        b[j] = mass[j]
-    if double:
-        log_row(b)
-    else:
-        log_single(b)
-    for j in range(m):
-        top[j] += b[j]
-        b[j] = 0.0
-        mass[j] = 1.0 / mass[j]
-    for y in range(k):
-        for j in range(m):
-            v[y, j] *= mass[j]
-            b[j] += v[y, j] * (points[y, j] - top[j])
-
-
-@helper
-def width_of(like):  # type: ignore[no-untyped-def]
-    """The points of a block in the precision of another array, at most."""
-    return WIDTH if like.itemsize == 8 else 4 * WIDTH
-
-
-@helper
-def block_of(means, first, like):  # type: ignore[no-untyped-def]
-    """The points of rows (m, k) from `first` on, as many as a block has, as columns; of the precision of another array."""
-    k, some = means.shape[1], min(width_of(like), means.shape[0] - first)
-    block = np.empty((k, some), like.dtype)
-    for j in range(some):
-        for y in range(k):
-            block[y, j] = means[first + j, y]
-    return block
-
-
-@helper
-def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-def]
-    """The squared natural distances of others (c, k) from a block of points (k, m), into `out` (c, m).
-
-    The error is about that of a number, times beta <M, V>.
-    """
-    k, m = points.shape
-    c = others.shape[0]
-    back, here = np.empty_like(out), np.zeros(m, out.dtype)
-    multiply(others_v, points, out)
-    multiply(others, v, back)
-    for y in range(k):
-        for j in range(m):
-            here[j] += points[y, j] * v[y, j]
-    for i in range(c):
-        row, other, own = out[i], back[i], out.dtype.type(inner(others[i], others_v[i]))
-        for j in range(m):
-            row[j] = beta * (own + here[j] - row[j] - other[j])
 
 
 @helper
@@ -207,19 +47,6 @@ def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  #
 
 
 @helper
-def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
-    """Log c at each point (m, k), in the precision of u and log a."""
-    m, n = means.shape[0], log_a.shape[0]
-    values = np.empty(m, u.dtype)
-    for first in range(0, m, width_of(u)):
-        points = block_of(means, first, u)
-        some = points.shape[1]
-        v, q = np.empty_like(points), np.empty((n, some), u.dtype)
-        evaluated(kind, beta, u, log_a, points, v, q, values[first : first + some])
-    return values
-
-
-@helper
 def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, radius, stable, early, gone):  # type: ignore[no-untyped-def]
     """Mark the points of a block that a stable atom near by draws in: their ascent begins that way, and log c rises all of it.
 
@@ -239,7 +66,7 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
     if count == 0:
         return
     moved_v, aligned = np.empty((k, m)), 0
-    _link(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m))
+    link_block(kind, once, moved_v, np.zeros(m), np.empty(m), np.empty(m))
     for i in range(count):
         j, t = which[i], target[i]
         there, step, way = 0.0, 0.0, 0.0

@@ -17,7 +17,7 @@ import numpy as np
 
 from dualib.jit import helper
 from dualib.linear_kernels import BY_HAND, apply, inner, multiply
-from dualib.stationary_kernels import TINY
+from dualib.row_kernels import TINY
 
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
 _FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices

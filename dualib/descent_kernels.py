@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.climb_kernels import single
 from dualib.conjugate_kernels import conjugate, scaled_gradient
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, total
 from dualib.newton_kernels import link, swept
+from dualib.row_kernels import single
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
 _FAR, _WORTH = (

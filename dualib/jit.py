@@ -35,7 +35,7 @@ FEW, MORE = (
 )  # numbers in any array argument, up to which a kernel may be interpreted; where the work is as many numbers
 _MODULES = (
     "kernels",
-    "stationary_kernels",
+    "spread_kernels",
     "newton_kernels",
     "descent_kernels",
     "search_kernels",
@@ -165,8 +165,9 @@ def version() -> str:
     code of an older dualib would be run after an upgrade.
     """
     digest = hashlib.sha256()
-    for name in sorted((*_MODULES, "row_kernels", "linear_kernels", "conjugate_kernels", "climb_kernels")):
-        with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
+    folder = os.path.dirname(__file__)
+    for name in sorted(name for name in os.listdir(folder) if name.endswith("kernels.py")):
+        with open(os.path.join(folder, name), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()[:12]
 

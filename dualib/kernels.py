@@ -17,9 +17,8 @@ import numpy as np
 
 from dualib.jit import MORE, helper, kernel
 from dualib.linear_kernels import product
-from dualib.row_kernels import exp_in, exp_row, log_row
+from dualib.row_kernels import TINY, exp_in, exp_row, log_row
 
-_TINY = 1e-300  # stands for smaller probabilities in their logarithms
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
 
 
@@ -145,7 +144,7 @@ def softmax(row, large):  # type: ignore[no-untyped-def]
 
 @kernel("void(float64[:, ::1], float64[::1], float64[::1])", few=MORE)
 def responsibility(log_terms, log_a, log_c):  # type: ignore[no-untyped-def]
-    """Softmax over the sources: log c(s) of section "certificate" and the weights of its ascent step, for many points s.
+    """Softmax over the sources: log c(s) and the weights of its ascent step, for many points s.
 
     Parameters
     ----------
@@ -156,12 +155,17 @@ def responsibility(log_terms, log_a, log_c):  # type: ignore[no-untyped-def]
     log_c : (m,)
         Receives ``log sum_x a_x exp(-beta d(x, s))``.
     """
-    m, n_x = log_terms.shape
-    for j in range(m):
+    shared(log_terms, log_a, log_c, False)
+
+
+@helper
+def shared(log_terms, log_a, log_c, large):  # type: ignore[no-untyped-def]
+    """`responsibility`; `large` as of `exp_in`."""
+    for j in range(log_terms.shape[0]):
         row = log_terms[j]
-        for i in range(n_x):
+        for i in range(row.shape[0]):
             row[i] += log_a[i]
-        log_c[j] = softmax(row, False)
+        log_c[j] = softmax(row, large)
 
 
 @kernel(
@@ -298,17 +302,17 @@ def information(joint):  # type: ignore[no-untyped-def]
     m, k = joint.shape
     log_x, log_y, row = np.empty(m), np.zeros(k), np.empty(k)
     for x in range(m):
-        log_x[x] = max(total(joint[x]), _TINY)
+        log_x[x] = max(total(joint[x]), TINY)
         for y in range(k):
             log_y[y] += joint[x, y]
     for y in range(k):
-        log_y[y] = max(log_y[y], _TINY)
+        log_y[y] = max(log_y[y], TINY)
     log_row(log_x)
     log_row(log_y)
     found = 0.0
     for x in range(m):
         for y in range(k):
-            row[y] = max(joint[x, y], _TINY)
+            row[y] = max(joint[x, y], TINY)
         log_row(row)
         for y in range(k):
             row[y] = joint[x, y] * (row[y] - log_x[x] - log_y[y])

@@ -13,8 +13,8 @@ from dualib.kernels import exp, log
 from dualib.linear_kernels import BY_HAND, across, applied, apply, inner, product
 from dualib.newton_kernels import link
 from dualib.search_kernels import ascend_known
+from dualib.spread_kernels import spread_of, traces_of
 from dualib.start_kernels import members_known
-from dualib.stationary_kernels import spread_of, traces_of
 
 CLIMBS = 6  # rounds of ascent
 NEWTON_STEPS = 48  # then; what has not come to rest by then tells nothing of its maximum

@@ -11,7 +11,7 @@ from dualib.jit import helper, kernel
 from dualib.kernels import distances, total
 from dualib.linear_kernels import product
 from dualib.newton_kernels import link
-from dualib.stationary_kernels import exceeding_known
+from dualib.spread_kernels import exceeding_known
 
 
 @kernel(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
-from dualib.kernels import exp_row, highest, log, log_row, normalise, total
+from dualib.kernels import highest, log, normalise, total
 from dualib.linear_kernels import inner, product
-from dualib.stationary_kernels import TINY, directions, eliminated
+from dualib.row_kernels import TINY, exp_row, log_row
+from dualib.stationary_kernels import directions, eliminated
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
 NOTHING, STEP, TANGENT = 0, 1, 2

@@ -20,7 +20,7 @@ from dualib.distortions import IB, Array, Distortion, DualIB, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
 from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
-from dualib.stationary_kernels import exceeding_known, spreads_known
+from dualib.spread_kernels import exceeding_known, spreads_known
 
 MOST_FACES = 1000
 _FEW_FEATURES, _AT_ONCE = (

@@ -22,6 +22,7 @@ _ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, left
 _ROOT2 = 1.4142135623730951
 _BIAS = 4503599627371519.0  # 2**52 + 1023
 _LOWEST = -708.0  # exp below this is taken as exactly 0
+TINY = 1e-300  # stands for smaller numbers in logarithms and quotients
 _1 = np.float32  # the same in single precision, in which every constant has to be of it
 _LOG2E_1, _ROUND_1, _ROOT2_1 = _1(1.4426950408889634), _1(12582912.0), _1(1.4142135623730951)
 _LN2_HI_1, _LN2_LO_1 = _1(0.693359375), _1(-2.12194440e-4)
@@ -118,6 +119,12 @@ def exp_in(values, large):  # type: ignore[no-untyped-def]
         exp_large(values)
     else:
         exp_row(values)
+
+
+@helper
+def single(array):  # type: ignore[no-untyped-def]
+    """An array in single precision."""
+    return array.astype(np.float32)
 
 
 @machine(lambda: _on_bits(lambda builder, bits, number: builder.shl(builder.add(bits, number(127)), number(23)), single=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
-from dualib.kernels import distances, softmax
+from dualib.kernels import distances, shared, softmax
 from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
 from dualib.newton_kernels import link, link_one
 
@@ -44,10 +44,7 @@ def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # 
             for x in range(n):
                 if not allowed[j, x]:
                     terms[j, x] = -np.inf
-    for j in range(m):
-        for x in range(n):
-            terms[j, x] += log_a[x]
-        values[j] = softmax(terms[j], ut.size > MORE)
+    shared(terms, log_a, values, ut.size > MORE)
 
 
 @helper

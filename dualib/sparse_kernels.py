@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper, kernel
-from dualib.kernels import exp, exp_row, log
+from dualib.kernels import exp, log
+from dualib.row_kernels import exp_row
 
 _FIXED = "Array({}, 1, 'C', readonly=True)"  # takes writeable arrays too; those of a joint distribution are not
 _ROWS = ", ".join(_FIXED.format(kind) for kind in ("float64", "int32", "int64"))  # a CSR matrix

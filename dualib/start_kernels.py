@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.climb_kernels import apart, block_of, evaluated, few_digits, heights, single, width_of
+from dualib.block_kernels import apart, block_of, evaluated, few_digits, heights, width_of
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import multiply, product
 from dualib.newton_kernels import link
+from dualib.row_kernels import single
 from dualib.search_kernels import distance
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source

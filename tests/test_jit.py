@@ -17,10 +17,11 @@ from dualib import (
     jit,
     kernels,
     maxima_kernels,
+    merge_kernels,
     newton_kernels,
     search_kernels,
+    spread_kernels,
     start_kernels,
-    stationary_kernels,
 )
 from dualib.problem import Problem
 
@@ -115,7 +116,10 @@ def test_every_kernel_is_listed_with_its_one_signature():
         assert len(kernels.posterior.compile().signatures) == 1
 
 
-MODULES = (kernels, stationary_kernels, newton_kernels, descent_kernels, search_kernels, start_kernels, maxima_kernels)
+MODULES = (
+    *(kernels, spread_kernels, newton_kernels, descent_kernels, search_kernels, start_kernels, merge_kernels),
+    maxima_kernels,
+)
 
 
 def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[str, tuple]:
@@ -158,6 +162,10 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "maxima_known": (
             *(kind, beta, problem.px, problem.U, problem.UT, log_a, weights, means, np.exp(means), posterior),
             *(problem.U, means + 0.01),
+        ),
+        "coalesced": (
+            *(kind, beta, problem.px, problem.U, problem.UT, means, rng.random((n_t, k)), face, posterior),
+            float(rng.exponential(3.0)),
         ),
         "rise_known": (kind, beta, problem.UT, log_a, means, face, allowed, 4),
         "distances": (

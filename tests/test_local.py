@@ -1,9 +1,13 @@
-"""The rows of Newton's system in few columns: the same products."""
+"""Parts of local optimisation: the rows of Newton's system in few columns, and neighbours put together."""
 
 import numpy as np
 import pytest
 
+from dualib import JointDistribution
 from dualib.curvature import _compress
+from dualib.distortions import as_distortion
+from dualib.local import coalesce
+from dualib.problem import Problem, sweep
 
 
 @pytest.mark.parametrize(("n", "k", "live"), [(6, 2, 6), (40, 10, 40), (10, 30, 10), (60, 30, 60), (60, 30, 12)])
@@ -30,3 +34,30 @@ def test_directions_that_hardly_matter_are_left_out():
         compressed, _ = _compress(rows, np.zeros((1, k)))
         assert compressed.shape == (1, n, 3)
         np.testing.assert_allclose(np.linalg.svd(compressed[0], compute_uv=False), values[:3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("zeros", [0.0, 0.2])
+def test_neighbours_are_put_together_by_the_kernel_as_by_numpy(kind, zeros):
+    counts = set()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        groups = rng.dirichlet(np.full(5, 0.7), 4)
+        groups[rng.random(groups.shape) < zeros] = 0.0
+        groups[:, 0] += 0.1  # shared by all
+        py_x = groups[np.arange(12) % 4] * rng.uniform(0.7, 1.4, (12, 5))
+        joint = JointDistribution.from_conditionals(py_x / py_x.sum(axis=1, keepdims=True), rng.dirichlet(np.full(12, 3.0)))
+        problem, twin = Problem(joint, as_distortion(kind)), Problem(joint, as_distortion(kind))
+        twin.known = None
+        beta = float(rng.uniform(3.0, 40.0))
+        atoms = problem.atoms_from_members(rng.dirichlet(np.full(12, 0.2), 9), rng.dirichlet(np.ones(9)))
+        state = sweep(problem, beta, atoms.normalised())
+        for radius in (0.5, 1.0, 2.0, 4.0, 8.0, 30.0):
+            first, second = coalesce(problem, state, radius), coalesce(twin, state, radius)
+            counts.add(len(first))
+            np.testing.assert_allclose(first.weights, second.weights, rtol=1e-10)
+            np.testing.assert_allclose(first.means, second.means, rtol=1e-10, atol=1e-12)
+            assert (first.face is None) == (second.face is None)
+            if first.face is not None:
+                np.testing.assert_array_equal(first.face, second.face)
+    assert len(counts) > 3

@@ -7,8 +7,9 @@ from test_certify import random_problem
 import dualib
 from dualib import JointDistribution
 from dualib.ascent import log_c, rise
+from dualib.block_kernels import few_digits, heights
 from dualib.branch import stability_numbers
-from dualib.climb_kernels import climbed, few_digits, heights
+from dualib.climb_kernels import climbed
 from dualib.continuation import correct
 from dualib.distortions import as_distortion
 from dualib.local import polish
@@ -16,8 +17,8 @@ from dualib.maxima_kernels import NEWTON_STEPS, largest_eigenvalue
 from dualib.optimise import atoms_of_encoder
 from dualib.problem import Atoms, Problem, distance_matrix, identity_atoms, sweep, trivial_atoms
 from dualib.search import _ROUNDS, search
+from dualib.spread_kernels import traces_of
 from dualib.starts import _pairs_looked_at, starting_points
-from dualib.stationary_kernels import traces_of
 
 
 def problem_of(seed, kind, n_x, n_y):
@@ -73,7 +74,7 @@ def test_clusters_of_several_sources_far_from_each_are_found(number, seed, monke
     case = random_problem(number, seed)
     best = dualib.solve(case.joint, case.beta, case.kind)
     with monkeypatch.context() as patch:
-        patch.setattr("dualib.search.starting_points", lambda problem, *_: problem.atoms_from_members(np.eye(problem.n)))
+        patch.setattr("dualib.search.known_starts", lambda problem, *_: problem.U)
         weak = dualib.solve(case.joint, case.beta, case.kind)
     assert weak.gap <= 1e-9 and weak.objective > best.objective + 1e-6
     problem = Problem(case.joint, as_distortion(case.kind))
