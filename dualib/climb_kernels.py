@@ -174,6 +174,8 @@ def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type
     highest, told = np.full(n_t, np.inf), np.empty(n_t)
     for t in range(n_t):
         told[t] = radius[t] if radius[t] >= _TOLD else -np.inf
+    means = _away(kind, beta, means, u, atom_means, atom_v, highest, told)
+    m = means.shape[0]
     active, taken, moved = np.empty((most, k), u.dtype), np.zeros(most, np.int64), np.empty(most)
     reached, count, width, following = np.empty((m, k)), 0, 0, 0
     while following < m or width > 0:
@@ -212,6 +214,21 @@ def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type
                 active[width], taken[width] = active[j], taken[j]
                 width += 1
     return reached[:count]
+
+
+@helper
+def _away(kind, beta, means, like, atom_means, atom_v, highest, radius):  # type: ignore[no-untyped-def]
+    """The points (m, k) that are not at an atom from the first, told before they are evaluated: of many starts most are."""
+    m, left = means.shape[0], np.empty(means.shape[0], np.bool_)
+    for first in range(0, m, width_of(like)):
+        points = block_of(means, first, like)
+        some = points.shape[1]
+        v, b, gone = np.empty_like(points), np.zeros(some, like.dtype), np.zeros(some, np.bool_)
+        link_block(kind, points, v, b, np.empty_like(b), np.empty_like(b))
+        _meets(beta, points, v, b, atom_means, atom_v, highest, radius, gone)
+        for j in range(some):
+            left[first + j] = not gone[j]
+    return means[np.flatnonzero(left)]
 
 
 @helper

@@ -288,13 +288,10 @@ def _new_atoms(problem: Problem, near: Sweep, far: Sweep) -> int:
 def bracketed(path: Path, low: float, high: float) -> Event:
     """A change of the support of which only the two points around it are known."""
     below, above = path.outcomes[low].state, path.outcomes[high].state
-    away = distance_matrix(path.problem, low, above.atoms, below.atoms).min(axis=1)
+    apart = distance_matrix(path.problem, low, above.atoms, below.atoms)
     close = math.log(high / low) < 10.0 * _CLOSEST
-    jump = close and float(above.atoms.weights @ np.minimum(away, 1.0)) > 1e-3
-    members = below.posterior * path.problem.px
-    members /= members.sum(axis=1, keepdims=True)
-    fixed = path.problem.distortion.fixed_atoms
-    splits = not fixed and bool(path.problem.exceeds(below.atoms, members, 1.0 / high).any())
+    jump = close and float(above.atoms.weights @ np.minimum(apart.min(axis=1), 1.0)) > 1e-3
+    splits = not jump and _some_split(path.problem, below, high, np.bincount(apart.argmin(axis=1), minlength=len(below.atoms)))
     return Event(
         kind="jump" if jump else ("split" if splits else "appearance"),
         beta=math.sqrt(low * high),
@@ -306,6 +303,16 @@ def bracketed(path: Path, low: float, high: float) -> Event:
         below=path.solution(low),
         above=path.solution(high),
     )
+
+
+def _some_split(problem: Problem, below: Sweep, high: float, heirs: np.ndarray) -> bool:
+    """Whether a cluster that several of those at `high` are nearest to is unstable there."""
+    several = np.flatnonzero(heirs > 1)
+    if problem.distortion.fixed_atoms or not len(several):
+        return False
+    members = below.posterior[several] * problem.px
+    members /= members.sum(axis=1, keepdims=True)
+    return bool(problem.exceeds(below.atoms.pick(several), members, 1.0 / high).any())
 
 
 def _same(problem: Problem, first: Sweep, second: Sweep) -> bool:
