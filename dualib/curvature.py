@@ -194,19 +194,19 @@ def _solve_cg(curvature: Curvature, damping: float, relative: float, max_iter: i
     z = np.matmul(inverse, r[:, :, None])[:, :, 0]
     p, rz = z, float(np.sum(r * z))
     goal = relative * np.sqrt(np.sum(r * r))
-    for _ in range(max_iter):
-        hp = curvature.apply(p) + damping * p
-        bend = float(np.sum(p * hp))
-        if bend <= 1e-14 * float(np.sum(p * p)):
-            return x if x.any() else r  # negative curvature at once: the step of a plain sweep
-        alpha = rz / bend
-        x = x + alpha * p
-        r = r - alpha * hp
-        if np.sqrt(np.sum(r * r)) <= goal:
-            break
-        z = np.matmul(inverse, r[:, :, None])[:, :, 0]
-        rz, old = float(np.sum(r * z)), rz
-        p = z + (rz / old) * p
+    with np.errstate(all="ignore"):  # where an eigenvalue is next to 0 the directions may outgrow all numbers
+        for _ in range(max_iter):
+            hp = curvature.apply(p) + damping * p
+            bend = float(np.sum(p * hp))
+            ahead = x + (rz / bend if bend > 1e-14 * float(np.sum(p * p)) else np.nan) * p
+            if not np.isfinite(ahead).all():
+                return x if x.any() else r  # negative curvature at once: the step of a plain sweep
+            x, r = ahead, r - rz / bend * hp
+            if np.sqrt(np.sum(r * r)) <= goal:
+                break
+            z = np.matmul(inverse, r[:, :, None])[:, :, 0]
+            rz, old = float(np.sum(r * z)), rz
+            p = z + (rz / old) * p
     return x
 
 

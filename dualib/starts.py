@@ -23,6 +23,7 @@ _OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of
 _PAIRS_LOOKED_AT = (
     4000  # at whose centroids c is computed, to start from the best of them; an eighth by a quarter of the effort
 )
+_ON_FACES_LOOKED_AT, _AT_ONCE = 40_000, 4_000_000  # the same of pairs of a face and a source on it; numbers of these at once
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
 # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger; both are looked at
@@ -187,7 +188,8 @@ def on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) ->
     rows = rows[rows.sum(axis=1) > 0.0]
     rows /= rows.sum(axis=1, keepdims=True)
     face, source = np.nonzero(rows)
-    face, source = face[:_PAIRS_LOOKED_AT], source[:_PAIRS_LOOKED_AT]
+    most = min(_ON_FACES_LOOKED_AT, _AT_ONCE // problem.n)
+    face, source = face[:most], source[:most]
     parts = [rows]
     for share in _OF_OTHERS:
         parts.append(share * rows[face])
