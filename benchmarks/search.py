@@ -1,7 +1,7 @@
 """How often the search behind a certificate misses a cluster that another search has missed.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/search.py                     # 2,000 problems, a few minutes
-    OPENBLAS_NUM_THREADS=1 python benchmarks/search.py --zeros 0.4 --count 400
+    OPENBLAS_NUM_THREADS=1 python benchmarks/search.py --zeros 0.4 --count 200
 
 Random problems on which clusters hide: 20 to 100 x, 5 to 20 y, rows of p(y|x) from Dirichlet 0.1 to 0.7 (`problems.py`, those of
 other sizes passed over). Each is solved from three starts by a weak search, from the p(y|x) alone, and by the whole one. Where the

@@ -81,8 +81,9 @@ def _drawn(
     """Sources to start from; how many pairs of neighbouring atoms; pairs of sources to look at, and how many of these."""
     n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
     chosen = _all_sources(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
-    pairs, n_pairs = _pairs_looked_at(n, rng, effort), int(effort * math.sqrt(effort) * _PAIRS_PER_SOURCE * n)
-    return chosen, int(max(effort * _BETWEEN_PER_ATOM * n_t, _FEW)), pairs, max(n_pairs, _FEW)
+    part = effort * math.sqrt(effort)  # a whole search can afford many pairs, one of the many along a path cannot
+    pairs, n_pairs = _pairs_looked_at(n, rng, part), max(int(part * _PAIRS_PER_SOURCE * n), _FEW)
+    return chosen, int(max(effort * _BETWEEN_PER_ATOM * n_t, _FEW)), pairs, n_pairs
 
 
 @functools.lru_cache(maxsize=16)
@@ -143,10 +144,10 @@ def _parts(whole: int, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
     return limits[:-1], np.diff(limits)
 
 
-def _pairs_looked_at(n: int, rng: np.random.Generator, effort: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of sources, many of them drawn at random where n is large: the indices of both."""
+def _pairs_looked_at(n: int, rng: np.random.Generator, part: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of sources, drawn at random where there are more than that part of _PAIRS_LOOKED_AT: the indices of both."""
     n_pairs = n * (n - 1) // 2
-    n_looked_at = max(int(effort * math.sqrt(effort) * _PAIRS_LOOKED_AT), 1)
+    n_looked_at = max(int(part * _PAIRS_LOOKED_AT), 1)
     if n_pairs <= n_looked_at:
         return _all_pairs(n)
     first, width = _parts(n_pairs, n_looked_at)
