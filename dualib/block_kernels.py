@@ -10,21 +10,25 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper
-from dualib.linear_kernels import inner, multiply
-from dualib.row_kernels import TINY, exp_in, exp_row, exp_single, log_row, log_single
+from dualib.linear_kernels import by_hand, inner, multiply
+from dualib.row_kernels import TINY, exp_less, exp_less_single, exp_row, exp_single, log_row, log_single
 
 WIDTH = 32  # points of a block, whose numbers stay in the cache; four times as many in single precision
+_TOY = 32  # features up to which a block has no spare columns
 # of single precision: the least mean, and minus its logarithm; the largest exponent, whose rounding is then 1e-3
 _LEAST, _LOG_LEAST, _LARGEST = np.float32(1e-30), 70.0, 2e4
 
 
 @helper
 def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-untyped-def]
-    """Log c of a block of points (k, m) into `values`, their V into `v`, the weights of their ascent steps into `q` (n, m)."""
+    """Log c of a block of points (k, m) into `values`, their V into `v`; returns how to weigh the sources for their ascent steps.
+
+    The weights are those in `q` (n, m), times what is returned (m,).
+    """
     n, m = log_a.shape[0], points.shape[1]
     b, top, mass, double = np.zeros_like(values), np.empty_like(values), np.zeros_like(values), values.itemsize == 8
     link_block(kind, points, v, b, top, mass)
-    multiply(u, v, q)
+    multiply(u, v, q, by_hand(u))
     top[:] = -1e300 if double else -1e38  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
     mass[:] = 0.0
     for x in range(n):
@@ -33,30 +37,30 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
             row[j] = a + beta * (row[j] - b[j])
             top[j] = max(top[j], row[j])
     for x in range(n):
-        row = q[x]
-        for j in range(m):
-            row[j] -= top[j]
-    if double:
-        exp_in(q.reshape(n * m), u.size > MORE)
-    else:
-        exp_single(q.reshape(n * m))
-    for x in range(n):
-        row = q[x]
-        for j in range(m):
-            mass[j] += row[j]
+        if double:
+            exp_less(q[x], top, mass, u.size > MORE)
+        else:
+            exp_less_single(q[x], top, mass)
     for j in range(m):
         b[j] = 1.0 / mass[j] if mass[j] > 0.0 else 0.0
         values[j] = mass[j] if mass[j] > 0.0 else 1.0
-    for x in range(n):
-        row = q[x]
-        for j in range(m):
-            row[j] *= b[j]
     if double:
         log_row(values)
     else:
         log_single(values)
     for j in range(m):
         values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
+    return b
+
+
+@helper
+def stepped(ut, q, share, points):  # type: ignore[no-untyped-def]
+    """Where an ascent step leads, into `points` (k, m), by the weights of `evaluated`."""
+    multiply(ut, q, points, by_hand(ut))
+    for y in range(points.shape[0]):
+        row = points[y]
+        for j in range(row.shape[0]):
+            row[j] *= share[j]
 
 
 @helper
@@ -123,27 +127,35 @@ def width_of(like):  # type: ignore[no-untyped-def]
 
 
 @helper
-def block_of(means, first, like):  # type: ignore[no-untyped-def]
-    """The points of rows (m, k) from `first` on, as many as a block has, as columns; of the precision of another array."""
-    k, some = means.shape[1], min(width_of(like), means.shape[0] - first)
-    block = np.empty((k, some), like.dtype)
-    for j in range(some):
+def padded(some, u):  # type: ignore[no-untyped-def]
+    """The columns of a block of so many points: rows that are whole vectors of the processor's take less time than shorter ones."""
+    strand = 1 if u.size <= _TOY else (8 if u.itemsize == 8 else 16)
+    return (some + strand - 1) // strand * strand
+
+
+@helper
+def block_of(means, u):  # type: ignore[no-untyped-def]
+    """The points of rows (m, k) as columns, in the precision of u; the spare ones repeat the last."""
+    some, k = means.shape
+    block = np.empty((k, padded(some, u)), u.dtype)
+    for j in range(block.shape[1]):
+        mean = means[min(j, some - 1)]
         for y in range(k):
-            block[y, j] = means[first + j, y]
+            block[y, j] = mean[y]
     return block
 
 
 @helper
-def apart(beta, points, v, others, others_v, out):  # type: ignore[no-untyped-def]
+def apart(beta, points, v, others, others_v, out, most):  # type: ignore[no-untyped-def]
     """The squared natural distances of others (c, k) from a block of points (k, m), into `out` (c, m).
 
-    The error is about that of a number, times beta <M, V>.
+    The error is about that of a number, times beta <M, V>; `most` as of `multiply`.
     """
     k, m = points.shape
     c = others.shape[0]
     back, here = np.empty_like(out), np.zeros(m, out.dtype)
-    multiply(others_v, points, out)
-    multiply(others, v, back)
+    multiply(others_v, points, out, most)
+    multiply(others, v, back, most)
     for y in range(k):
         for j in range(m):
             here[j] += points[y, j] * v[y, j]
@@ -159,10 +171,11 @@ def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
     m, n = means.shape[0], log_a.shape[0]
     values = np.empty(m, u.dtype)
     for first in range(0, m, width_of(u)):
-        points = block_of(means, first, u)
-        some = points.shape[1]
-        v, q = np.empty_like(points), np.empty((n, some), u.dtype)
-        evaluated(kind, beta, u, log_a, points, v, q, values[first : first + some])
+        points = block_of(means[first : first + width_of(u)], u)
+        wide, some = points.shape[1], min(m - first, width_of(u))
+        v, q, own = np.empty_like(points), np.empty((n, wide), u.dtype), np.empty(wide, u.dtype)
+        evaluated(kind, beta, u, log_a, points, v, q, own)
+        values[first : first + some] = own[:some]
     return values
 
 

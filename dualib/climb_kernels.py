@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.block_kernels import WIDTH, apart, block_of, evaluated, few_digits, link_block, width_of
+from dualib.block_kernels import WIDTH, apart, block_of, evaluated, few_digits, link_block, padded, stepped, width_of
 from dualib.jit import helper
 from dualib.kernels import total
-from dualib.linear_kernels import multiply
+from dualib.linear_kernels import by_hand
 from dualib.row_kernels import TINY, single
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
 
@@ -26,17 +26,17 @@ _NEARLY, _FURTHER = 1e-3, 4
 
 
 @helper
-def _meets(beta, points, v, values, others, others_v, heights, radius, gone):  # type: ignore[no-untyped-def]
+def _meets(beta, points, v, values, others, others_v, heights, radius, gone, hand):  # type: ignore[no-untyped-def]
     """Mark the points of a block that come within the radius of another no lower than they are; about how far all are apart."""
-    k, m = points.shape
+    k, m = points.shape  # spare columns among them
     about, slack = np.empty((others.shape[0], m), points.dtype), ABOUT if points.itemsize == 8 else _ABOUT
-    apart(beta, points, v, others, others_v, about)
+    apart(beta, points, v, others, others_v, about, hand)
     room = np.full(m, np.inf, points.dtype)
     for i in range(others.shape[0]):
         row, near = about[i], points.dtype.type(radius[i] + slack)
         for j in range(m):
             room[j] = min(room[j], row[j] - near)
-    for j in range(m):
+    for j in range(gone.shape[0]):
         for i in range(others.shape[0] if room[j] < 0.0 else 0):
             if about[i, j] < radius[i] + slack and heights[i] >= values[j] and not gone[j]:
                 exactly = 0.0
@@ -55,7 +55,7 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
     """
     k, m = points.shape
     which, target, count = np.empty(m, np.int64), np.empty(m, np.int64), 0
-    for j in range(m):
+    for j in range(gone.shape[0]):
         if about.shape[0] > 0 and not (gone[j] or early[j]):
             t = 0
             for i in range(1, about.shape[0]):
@@ -81,8 +81,9 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
     count = aligned
     if count == 0:
         return
-    block, block_v, q = np.empty((k, count)), np.empty((k, count)), np.empty((u.shape[0], count))
-    last, here, share, left = np.empty(count), np.empty(count), 1.0, count
+    wide = padded(count, u)
+    block, block_v, q = np.zeros((k, wide)), np.empty((k, wide)), np.empty((u.shape[0], wide))
+    last, here, share, left = np.empty(count), np.empty(wide), 1.0, count
     for i in range(count):
         last[i] = values[which[i]]
     while left > 0:
@@ -123,23 +124,24 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
     if few_digits(kind, beta, u):
         rough = (single(u), single(ut), single(log_a), means, single(atom_means), single(atom_v), radius)
         means, begun = _begun(kind, np.float32(beta), *rough), SETTLED
-    m, k = means.shape
+    (m, k), hand = means.shape, by_hand(u)
     n, n_t = log_a.shape[0], atom_means.shape[0]
     kept, kept_v, reached, count = np.empty((m, k)), np.empty((m, k)), np.empty(m), 0
     highest, everywhere = np.full(n_t, np.inf), np.full(m, close)
     active, taken, moved = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.empty(WIDTH)
     width, following = 0, 0
     while following < m or width > 0:
-        while width < WIDTH and following < m:
-            active[width], taken[width], moved[width] = means[following], begun, np.inf
-            width, following = width + 1, following + 1
-        points, v, q, once = block_of(active[:width], 0, u), np.empty((k, width)), np.empty((n, width)), np.empty((k, width))
-        values, gone = np.empty(width), np.zeros(width, np.bool_)
-        evaluated(kind, beta, u, log_a, points, v, q, values)
-        about = _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone)
+        before = width
+        width, following = _filled(active, taken, width, means, following, begun)
+        moved[before:width] = np.inf
+        points = block_of(active[:width], u)
+        v, once, gone = np.empty_like(points), np.empty_like(points), np.zeros(width, np.bool_)
+        q, values = np.empty((n, points.shape[1])), np.empty(points.shape[1])
+        share = evaluated(kind, beta, u, log_a, points, v, q, values)
+        about = _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone, hand)
         if count > 0:
-            _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone)
-        multiply(ut, q, once)
+            _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone, hand)
+        stepped(ut, q, share, once)
         early = taken[:width] < SETTLED
         _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, radius, stable, early, gone)
         for j in range(width):
@@ -151,58 +153,36 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
                 count = max(count, i + 1)
                 if not same or values[j] > reached[i]:
                     kept[i], kept_v[i], reached[i] = points[:, j], v[:, j], values[j]
-        left = 0
-        for j in range(width):
-            if not gone[j]:
-                active[left], taken[left] = active[j], taken[j] + 1
-                for y in range(k):
-                    points[y, left], v[y, left], once[y, left] = points[y, j], v[y, j], once[y, j]
-                left += 1
-        if left < width:
-            points, v, once = points[:, :left].copy(), v[:, :left].copy(), once[:, :left].copy()
-        width = left
+        width, points, v, once = _closed_up(points, v, once, taken, gone, u)
         if width > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, once, active, moved)
+            _leap(kind, beta, u, ut, log_a, points, v, once, active[:width], moved)
     return kept[:count]
 
 
 @helper
 def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
     """The first SETTLED rounds of `climbed`, in the precision of u: the points (m, k) that come to no atom on the way."""
-    m, k = means.shape
-    n, n_t, most = log_a.shape[0], atom_means.shape[0], width_of(u)
+    n, n_t, most, hand = log_a.shape[0], atom_means.shape[0], width_of(u), by_hand(u)
     highest, told = np.full(n_t, np.inf), np.empty(n_t)
     for t in range(n_t):
         told[t] = radius[t] if radius[t] >= _TOLD else -np.inf
     means = _away(kind, beta, means, u, atom_means, atom_v, highest, told)
-    m = means.shape[0]
+    m, k = means.shape
     active, taken, moved = np.empty((most, k), u.dtype), np.zeros(most, np.int64), np.empty(most)
     reached, count, width, following = np.empty((m, k)), 0, 0, 0
     while following < m or width > 0:
-        while width < most and following < m:
-            active[width], taken[width] = means[following], 0
-            width, following = width + 1, following + 1
-        points, q, values, gone = (
-            block_of(active[:width], 0, u),
-            np.empty((n, width), u.dtype),
-            np.empty(width, u.dtype),
-            np.zeros(width, np.bool_),
-        )
-        v, once = np.empty_like(points), np.empty_like(points)
-        evaluated(kind, beta, u, log_a, points, v, q, values)
-        _meets(beta, points, v, values, atom_means, atom_v, highest, told, gone)
-        multiply(ut, q, once)
-        left = 0
+        width, following = _filled(active, taken, width, means, following, 0)
+        points = block_of(active[:width], u)
+        v, once, gone = np.empty_like(points), np.empty_like(points), np.zeros(width, np.bool_)
+        q, values = np.empty((n, points.shape[1]), u.dtype), np.empty(points.shape[1], u.dtype)
+        share = evaluated(kind, beta, u, log_a, points, v, q, values)
+        _meets(beta, points, v, values, atom_means, atom_v, highest, told, gone, hand)
+        stepped(ut, q, share, once)
         for j in range(width):
-            if not gone[j] and values[j] > -np.inf:
-                taken[left] = taken[j] + 1
-                for y in range(k):
-                    points[y, left], v[y, left], once[y, left] = points[y, j], v[y, j], once[y, j]
-                left += 1
-        if left < width:
-            points, v, once = points[:, :left].copy(), v[:, :left].copy(), once[:, :left].copy()
+            gone[j] = gone[j] or not values[j] > -np.inf
+        left, points, v, once = _closed_up(points, v, once, taken, gone, u)
         if left > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, once, active, moved)
+            _leap(kind, beta, u, ut, log_a, points, v, once, active[:left], moved)
         width = 0
         for j in range(left):
             if taken[j] == SETTLED:
@@ -217,16 +197,41 @@ def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type
 
 
 @helper
-def _away(kind, beta, means, like, atom_means, atom_v, highest, radius):  # type: ignore[no-untyped-def]
+def _filled(active, taken, width, means, following, begun):  # type: ignore[no-untyped-def]
+    """Fill a block up with the points that follow; how many it has then, and which point follows."""
+    while width < active.shape[0] and following < means.shape[0]:
+        active[width], taken[width] = means[following], begun
+        width, following = width + 1, following + 1
+    return width, following
+
+
+@helper
+def _closed_up(points, v, once, taken, gone, u):  # type: ignore[no-untyped-def]
+    """The points of a block that are not gone, their number first, with a round more taken."""
+    left = 0
+    for j in range(gone.shape[0]):
+        if not gone[j]:
+            taken[left] = taken[j] + 1
+            for y in range(points.shape[0]):
+                points[y, left], v[y, left], once[y, left] = points[y, j], v[y, j], once[y, j]
+            left += 1
+    wide = padded(left, u)  # what stands in the spare columns are points, too
+    if wide < points.shape[1]:
+        points, v, once = points[:, :wide].copy(), v[:, :wide].copy(), once[:, :wide].copy()
+    return left, points, v, once
+
+
+@helper
+def _away(kind, beta, means, u, atom_means, atom_v, highest, radius):  # type: ignore[no-untyped-def]
     """The points (m, k) that are not at an atom from the first, told before they are evaluated: of many starts most are."""
     m, left = means.shape[0], np.empty(means.shape[0], np.bool_)
-    for first in range(0, m, width_of(like)):
-        points = block_of(means, first, like)
-        some = points.shape[1]
-        v, b, gone = np.empty_like(points), np.zeros(some, like.dtype), np.zeros(some, np.bool_)
-        link_block(kind, points, v, b, np.empty_like(b), np.empty_like(b))
-        _meets(beta, points, v, b, atom_means, atom_v, highest, radius, gone)
-        for j in range(some):
+    for first in range(0, m, width_of(u)):
+        points = block_of(means[first : first + width_of(u)], u)
+        v, nothing = np.empty_like(points), np.zeros(points.shape[1], u.dtype)
+        gone = np.zeros(min(m - first, width_of(u)), np.bool_)
+        link_block(kind, points, v, np.empty_like(nothing), np.empty_like(nothing), np.empty_like(nothing))
+        _meets(beta, points, v, nothing, atom_means, atom_v, highest, radius, gone, by_hand(u))
+        for j in range(gone.shape[0]):
             left[first + j] = not gone[j]
     return means[np.flatnonzero(left)]
 
@@ -244,8 +249,9 @@ def _same(beta, mean, v, others, others_v, close):  # type: ignore[no-untyped-de
 def _leap(kind, beta, u, ut, log_a, points, v, once, active, moved):  # type: ignore[no-untyped-def]
     """Two ascent steps of a block, the first of them made, then Aitken's extrapolation of the slowest mode of each point.
 
-    It is taken where c is higher there. What is reached goes into `active` (m, k), and into `moved` (m,) the squared natural
-    distance of the second step.
+    It is taken where log c is higher there than the second step leads at least: as of any expectation-maximization, a step raises it
+    by the divergence that it moves, which is about half the squared natural distance. What is reached goes into `active` (m, k), the
+    block having spare columns after its m points, and into `moved` (m,) that distance of the second step.
     """
     k, m = points.shape
     once_v, twice, twice_v, q = (
@@ -256,9 +262,9 @@ def _leap(kind, beta, u, ut, log_a, points, v, once, active, moved):  # type: ig
     )
     values, higher = np.empty(m, u.dtype), np.empty(m, u.dtype)
     first, second, factor, near = np.zeros_like(values), np.zeros_like(values), np.empty_like(values), np.empty(m, np.bool_)
-    evaluated(kind, beta, u, log_a, once, once_v, q, values)
-    multiply(ut, q, twice)
-    evaluated(kind, beta, u, log_a, twice, twice_v, q, values)
+    share = evaluated(kind, beta, u, log_a, once, once_v, q, values)
+    stepped(ut, q, share, twice)
+    link_block(kind, twice, twice_v, np.empty_like(values), np.empty_like(values), np.empty_like(values))
     for y in range(k):
         for j in range(m):
             first[j] += (once[y, j] - points[y, j]) * (once_v[y, j] - v[y, j])
@@ -268,14 +274,16 @@ def _leap(kind, beta, u, ut, log_a, points, v, once, active, moved):  # type: ig
         rate = min(np.sqrt(last / before), FASTEST)
         factor[j] = rate / (1.0 - rate)
         near[j] = factor[j] * factor[j] * last <= AHEAD
-        moved[j] = last
+        second[j] = last
+        values[j] += 0.5 * last
         factor[j] = factor[j] if near[j] else 0.0
     for y in range(k):
         for j in range(m):
             points[y, j] = twice[y, j] + factor[j] * (twice[y, j] - once[y, j])
-    evaluated(kind, beta, u, log_a, points, v, q, higher)
-    multiply(ut, q, points)
-    for j in range(m):
+    share = evaluated(kind, beta, u, log_a, points, v, q, higher)
+    stepped(ut, q, share, points)
+    for j in range(active.shape[0]):
+        moved[j] = second[j]
         if near[j] and higher[j] >= values[j]:  # not so where the extrapolation has left the domain
             active[j] = points[:, j]
         else:

@@ -3,7 +3,8 @@
 At a minimum the scaled Hessian H of `dualib.curvature` has eigenvalues in (0, 1], most of them near 1, so that some ten products
 ``H step``, each shorter than a sweep, give what an elimination gives that is as long as 10 to 100 sweeps. In the place of
 ``zeta_t = sqrt(beta w_t) R_t^T dM_t`` stands ``m_t = sqrt(beta w_t) dM_t``, so that ``zeta_t = R_t^T m_t`` and inner products are
-``<m, J m'>``: R_t, which need not be invertible, is not used. A step (n_t, 1 + k) has the scaled step of the weight first.
+``<m, J m'>``: R_t, which need not be invertible, is not used. Steps are (1 + k, n_t), that of the weights first: their rows are
+longer than their columns.
 
 Pairs of cluster and source with next to no p(t|x) are left out of H where they are many.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper
-from dualib.linear_kernels import BY_HAND, apply, inner, multiply
+from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
 from dualib.row_kernels import TINY
 
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
@@ -34,12 +35,12 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
     ----------
     post, c, residual : (n_t, n), (n_t,), float
         Of the sweep from this point.
-    gradient : (n_t, 1 + k)
+    gradient : (1 + k, n_t)
         Minus the gradient, or another right-hand side.
 
     Returns
     -------
-    step : (n_t, 1 + k)
+    step : (1 + k, n_t)
         It ends before a direction of negative curvature; where the first one is of that kind, it goes along that.
     longest : float
         The longest move of a mean, in its natural coordinates.
@@ -47,42 +48,41 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
         Products.
     """
     n_t = means.shape[0]
-    pairs = pairs_of(beta, px, ut, weights, means, post, residual)
-    step, pushed_step = np.zeros_like(gradient), np.zeros_like(gradient)
-    rest, pushed, bent = gradient.copy(), np.empty_like(gradient), np.empty_like(gradient)
+    pairs, metric = pairs_of(beta, px, ut, weights, means, post, residual), _metric(kind, means, v, face)
+    means_t, hand = np.ascontiguousarray(means.T), by_hand(ut)
     room = _room(beta, ut, n_t, pairs[1].shape[0] > 0)
-    _push(kind, means, v, face, rest, pushed)
-    way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed), 0
+    step, rest, bent = np.zeros_like(gradient), gradient.copy(), np.empty_like(gradient)
+    pushed = np.empty((gradient.shape[0] + 1, n_t), gradient.dtype)
+    _push(kind, means_t, metric, rest, pushed)
+    way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed, hand), 0
     end = part * part * length
     while length > end and taken < most:
-        _bend(beta, means, pairs, c, way, ahead, room, bent)
-        curvature, taken = _inner(ahead, bent), taken + 1
+        _bend(means_t, pairs, c, way, ahead, room, bent, hand)
+        curvature, taken = _inner(bent, ahead, hand), taken + 1
         if not curvature > 0.0:
             if taken == 1:
-                far = _longest(way, ahead, weights)
-                _add(step, _FARTHEST / far, way)
-                _add(pushed_step, _FARTHEST / far, ahead)
+                _add(step, _FARTHEST / _longest(way, ahead, weights), way)
             break
         _add(step, length / curvature, way)
-        _add(pushed_step, length / curvature, ahead)
         _add(rest, -length / curvature, bent)
-        _push(kind, means, v, face, rest, pushed)
-        before, length = length, _inner(rest, pushed)
+        _push(kind, means_t, metric, rest, pushed)
+        before, length = length, _inner(rest, pushed, hand)
         _go_on(way, length / before, rest)
         _go_on(ahead, length / before, pushed)
-    return step, _longest(step, pushed_step, weights), taken
+    _push(kind, means_t, metric, step, pushed)
+    return step, _longest(step, pushed, weights), taken
 
 
 @helper
 def scaled_gradient(beta, weights, means, moved_weights, moved_means):  # type: ignore[no-untyped-def]
-    """Minus the gradient at a point, from where a sweep leads."""
+    """Minus the gradient (1 + k, n_t) at a point, from where a sweep leads."""
     n_t, k = means.shape
-    gradient = np.empty((n_t, 1 + k))
+    gradient = np.empty((1 + k, n_t))
     for t in range(n_t):
-        gradient[t, 0] = (moved_weights[t] - weights[t]) / np.sqrt(weights[t])
+        gradient[0, t] = (moved_weights[t] - weights[t]) / np.sqrt(weights[t])
         scale = np.sqrt(beta / weights[t]) * moved_weights[t]
         for y in range(k):
-            gradient[t, 1 + y] = scale * (moved_means[t, y] - means[t, y])
+            gradient[1 + y, t] = scale * (moved_means[t, y] - means[t, y])
     return gradient
 
 
@@ -160,9 +160,9 @@ def _block(flat, first, count, k):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _inner(a, b):  # type: ignore[no-untyped-def]
-    """The sum of the products of two arrays' numbers."""
-    return inner(a.reshape(a.size), b.reshape(b.size))
+def _inner(a, b, most):  # type: ignore[no-untyped-def]
+    """The sum of the products of the numbers of a and as many of b; `most` as of `dot`."""
+    return dot(a.reshape(a.size), b.reshape(b.size)[: a.size], most)
 
 
 @helper
@@ -184,119 +184,124 @@ def _go_on(way, factor, rest):  # type: ignore[no-untyped-def]
 @helper
 def _longest(step, pushed, weights):  # type: ignore[no-untyped-def]
     """The longest move of a mean in its natural coordinates."""
-    longest = 0.0
-    for t in range(weights.shape[0]):
-        longest = max(longest, max(inner(step[t, 1:], pushed[t, 1:]), 0.0) / weights[t])
+    squares, longest = np.zeros_like(weights), 0.0
+    for y in range(1, step.shape[0]):
+        line, row = step[y], pushed[y]
+        for t in range(squares.shape[0]):
+            squares[t] += line[t] * row[t]
+    for t in range(squares.shape[0]):
+        longest = max(longest, max(squares[t], 0.0) / weights[t])
     return np.sqrt(longest)
 
 
 @helper
-def _push(kind, means, v, face, step, pushed):  # type: ignore[no-untyped-def]
-    """J m of each cluster, the step of its weight as it is."""
+def _metric(kind, means, v, face):  # type: ignore[no-untyped-def]
+    """What `_push` makes J of, (k, n_t): the inverse of the mean (IB) or V (dual IB), 0 off the face of a cluster."""
     n_t, k = means.shape
-    least = TINY if means.itemsize == 8 else _LEAST
+    least, metric = TINY if means.itemsize == 8 else _LEAST, np.empty((k, n_t), means.dtype)
     for t in range(n_t):
-        row, line, mean, own = pushed[t], step[t], means[t], v[t]
-        row[0] = line[0]
-        if kind == 0:
-            for y in range(k):
-                row[1 + y] = line[1 + y] / max(mean[y], least)
-        else:
-            centre = inner(own, line[1:])
-            for y in range(k):
-                row[1 + y] = own[y] * (line[1 + y] - centre)
-        if face.shape[0] > 0:
-            for y in range(k):
-                row[1 + y] = row[1 + y] if face[t, y] else 0.0
+        for y in range(k):
+            metric[y, t] = 1.0 / max(means[t, y], least) if kind == 0 else v[t, y]
+            if face.shape[0] > 0 and not face[t, y]:
+                metric[y, t] = 0.0
+    return metric
+
+
+@helper
+def _push(kind, means_t, metric, step, pushed):  # type: ignore[no-untyped-def]
+    """J m of each cluster, the step of its weight as it is; below these minus ``<M, J m>``, for `_bend_all`."""
+    k, n_t = metric.shape
+    first, last = pushed[0], pushed[1 + k]
+    first[:], last[:] = step[0], 0.0
+    if kind == 1:  # centred
+        for y in range(k):
+            own, line = metric[y], step[1 + y]
+            for t in range(n_t):
+                last[t] += own[t] * line[t]
+    for y in range(k):
+        own, line, row = metric[y], step[1 + y], pushed[1 + y]
+        for t in range(n_t):
+            row[t] = own[t] * (line[t] - last[t])
+    last[:] = 0.0
+    for y in range(k):
+        row, mean = pushed[1 + y], means_t[y]
+        for t in range(n_t):
+            last[t] -= row[t] * mean[t]
 
 
 @helper
 def _room(beta, ut, n_t, few):  # type: ignore[no-untyped-def]
-    """What products with H need besides: a number per source and per pair, and for all pairs the features sqrt(beta) [U, 1].
+    """What products with H need besides: a number per source, and for all pairs the features sqrt(beta) [U, 1]^T and three tables.
 
-    Their last column makes the products of matrices in `_bend_all` centre the features, and sum.
+    Their last row makes the products of matrices in `_bend_all` centre the features, and sum.
     """
     k, n = ut.shape
     if few:
         nothing = np.empty((0, 0), ut.dtype)
-        return np.empty(n, ut.dtype), nothing, nothing, nothing, nothing, nothing
-    features_t, root_beta = np.empty((1 + k, n), ut.dtype), np.sqrt(beta)
+        return np.empty(n, ut.dtype), nothing, nothing, nothing, np.empty(0, ut.dtype)
+    features, root_beta = np.empty((1 + k, n), ut.dtype), np.sqrt(beta)
     for y in range(k):
-        row, line = features_t[y], ut[y]
+        row, line = features[y], ut[y]
         for x in range(n):
             row[x] = root_beta * line[x]
-    features_t[k] = root_beta
-    features, moved = np.ascontiguousarray(features_t.T), np.empty((n_t, n), ut.dtype)
-    return (
-        np.empty(n, ut.dtype),
-        features_t,
-        features,
-        np.empty((n_t, 1 + k), ut.dtype),
-        moved,
-        np.empty((n_t, 1 + k), ut.dtype),
-    )
+    features[k] = root_beta
+    moved, gathered = np.empty((n_t, n), ut.dtype), np.empty((1 + k, n_t), ut.dtype)
+    return np.empty(n, ut.dtype), features, moved, gathered, np.empty(n_t, ut.dtype)
 
 
 @helper
-def _bend(beta, means, pairs, c, step, pushed, room, bent):  # type: ignore[no-untyped-def]
-    """H step into `bent`; the first of `room` is B step, the scaled step of log Z."""
+def _bend(means_t, pairs, c, step, pushed, room, bent, hand):  # type: ignore[no-untyped-def]
+    """H step into `bent`; the first of `room` becomes B step, the scaled step of log Z."""
     source, start, features, s, q = pairs
     if start.shape[0] == 0:
-        _bend_all(means, s, q, c, step, pushed, room, bent)
+        _bend_all(means_t, s, q, c, step, pushed, room, bent, hand)
         return
-    n_t, k = means.shape
-    along, moved = room[0], np.zeros_like(s)
+    k, n_t = means_t.shape
+    along, moved, own, gathered = room[0], np.empty_like(s), np.empty(k, s.dtype), np.empty(k, s.dtype)
     along[:] = 0.0
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
-        block, line, row = _block(features, first, count, k), moved[first : first + count], pushed[t]
+        line, omega = moved[first : first + count], step[0, t]
         for y in range(k):
-            factor, feature = row[1 + y], block[y]
-            for i in range(count):
-                line[i] += factor * feature[i]
+            own[y] = pushed[1 + y, t]
+        np.dot(own, _block(features, first, count, k), line)
         for i in range(count):
-            along[source[first + i]] += s[first + i] * (step[t, 0] + line[i])
+            along[source[first + i]] += s[first + i] * (omega + line[i])
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
-        block, line = _block(features, first, count, k), moved[first : first + count]
-        pull = 0.0
+        line, pull = moved[first : first + count], 0.0
         for i in range(count):
             coupled = s[first + i] * along[source[first + i]]
             pull += coupled
             line[i] = coupled - q[first + i] * line[i]
-        bent[t, 0] = pull
+        np.dot(_block(features, first, count, k), line, gathered)
+        bent[0, t] = pull
         for y in range(k):
-            bent[t, 1 + y] = c[t] * step[t, 1 + y] + inner(block[y], line)
+            bent[1 + y, t] = c[t] * step[1 + y, t] + gathered[y]
 
 
 @helper
-def _bend_all(means, s, q, c, step, pushed, room, bent):  # type: ignore[no-untyped-def]
+def _bend_all(means_t, s, q, c, step, pushed, room, bent, hand):  # type: ignore[no-untyped-def]
     """The same by products of matrices."""
-    along, features_t, features, centred, moved, gathered = room
-    n_t, k = means.shape
+    along, features, moved, gathered, pull = room
+    k, n_t = means_t.shape
     n = along.shape[0]
-    for t in range(n_t):
-        shift = 0.0
-        for y in range(k):
-            part_of = pushed[t, 1 + y]
-            centred[t, y] = part_of
-            shift -= part_of * means[t, y]
-        centred[t, k] = shift
-    multiply(centred, features_t, moved)
+    multiply(pushed[1:].T, features, moved, hand)
     along[:] = 0.0
+    omegas = step[0]
     for t in range(n_t):
-        line, own, omega = moved[t], s[t * n : (t + 1) * n], step[t, 0]
+        line, own, omega = moved[t], s[t * n : (t + 1) * n], omegas[t]
         for x in range(n):
             along[x] += own[x] * (omega + line[x])
-    pull = np.empty(n_t, s.dtype)
-    apply(s.reshape((n_t, n)), along, pull, BY_HAND)
+    apply(s.reshape((n_t, n)), along, pull, hand)
+    bent[0] = pull
     for t in range(n_t):
         line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]
-        bent[t, 0] = pull[t]
         for x in range(n):
             line[x] = own[x] * along[x] - part[x] * line[x]
-    multiply(moved, features, gathered)
-    for t in range(n_t):
-        row, mean, line = gathered[t], means[t], bent[t]
-        for y in range(k):
-            line[1 + y] = c[t] * step[t, 1 + y] + row[y] - row[k] * mean[y]
+    multiply_across(features, moved, gathered, hand)
+    summed = gathered[k]
+    for y in range(k):
+        line, row, mean, came = bent[1 + y], gathered[y], means_t[y], step[1 + y]
+        for t in range(n_t):
+            line[t] = c[t] * came[t] + row[t] - summed[t] * mean[t]

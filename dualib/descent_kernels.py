@@ -143,11 +143,12 @@ def _direction(kind, beta, px, ut, residual, goal, hurried, weights, means, v, f
         rough, longest, products = conjugate(
             kind, np.float32(beta), *at, single(gradient), residual, max(part, _ROUGHLY), most
         )
-        steps = rough.astype(np.float64)
+        steps = np.ascontiguousarray(rough.T).astype(np.float64)
         _balance(kind, means, steps)
     else:
         exact = (px, ut, weights, means, v, face, post, c, gradient)
-        steps, longest, products = conjugate(kind, beta, *exact, residual, part, most)
+        exactly, longest, products = conjugate(kind, beta, *exact, residual, part, most)
+        steps = np.ascontiguousarray(exactly.T)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
     return steps, shrink, _reach(weights, steps), products
 

@@ -16,8 +16,8 @@ import math
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel
-from dualib.linear_kernels import product
-from dualib.row_kernels import TINY, exp_in, exp_row, log_row
+from dualib.linear_kernels import BY_HAND, product
+from dualib.row_kernels import TINY, exp_in, exp_less, exp_row, log_row
 
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
 
@@ -92,12 +92,7 @@ def normalise(log_terms, shift, log_z, work, large):  # type: ignore[no-untyped-
             row[i] += more
             top[i] = max(top[i], row[i])
     for t in range(n_t):
-        row = log_terms[t]
-        for i in range(n_x):
-            row[i] -= top[i]
-        exp_in(row, large)
-        for i in range(n_x):
-            log_z[i] += row[i]
+        exp_less(log_terms[t], top, log_z, large)
     for i in range(n_x):
         work[i] = 1.0 / log_z[i] if log_z[i] > 0.0 else 0.0
     for t in range(n_t):
@@ -177,7 +172,8 @@ def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[
     """``beta <M2 - M1, V2 - V1>`` of every pair, into `out` (m1, m2); inf between different faces, unless these are empty."""
     m1, k = means1.shape
     m2 = means2.shape[0]
-    cross, back = product(means1, np.ascontiguousarray(v2.T)), product(v1, np.ascontiguousarray(means2.T))
+    most = BY_HAND if means1.size <= MORE and means2.size <= MORE else 0  # none of these is interpreted
+    cross, back = product(means1, np.ascontiguousarray(v2.T), most), product(v1, np.ascontiguousarray(means2.T), most)
     own2 = np.zeros(m2)
     for j in range(m2):
         for y in range(k):
@@ -240,7 +236,7 @@ def informations(px, pxy, encoders, decoders, begins):  # type: ignore[no-untype
             weights[t] = total(line)
         own = weights[first:last]
         off = max(off, off_distributions(own.reshape((1, last - first))))
-        reached, claimed = product(encoders[first:last], pxy), decoders[first:last].copy()
+        reached, claimed = product(encoders[first:last], pxy, BY_HAND), decoders[first:last].copy()
         for t in range(last - first):
             for y in range(claimed.shape[1]):
                 claimed[t, y] *= own[t]

@@ -22,24 +22,39 @@ _LEAST_PIVOT = 0.5
 
 
 @helper
-def product(a, b):  # type: ignore[no-untyped-def]
-    """The matrix product of a (m, k) and b (k, n)."""
-    m, k = a.shape
-    n = b.shape[1]
-    if m * k * n > BY_HAND:
+def by_hand(features):  # type: ignore[no-untyped-def]
+    """Multiplications up to which products are made by loops: none where, by its features, no kernel of a problem is interpreted."""
+    return 0 if features.size > MORE else BY_HAND
+
+
+@helper
+def product(a, b, most):  # type: ignore[no-untyped-def]
+    """The matrix product of a (m, k) and b (k, n): by BLAS where it takes more than `most` multiplications."""
+    if a.size * b.shape[1] > most:
         return np.dot(a, b)
-    result = np.empty((m, n))
+    result = np.empty((a.shape[0], b.shape[1]))
     _by_hand(a, b, result)
     return result
 
 
 @helper
-def multiply(a, b, result):  # type: ignore[no-untyped-def]
-    """The matrix product of a (m, k) and b (k, n), into `result` (m, n)."""
-    if a.size * b.shape[1] > BY_HAND:
+def multiply(a, b, result, most):  # type: ignore[no-untyped-def]
+    """The same, into `result` (m, n)."""
+    if a.size * b.shape[1] > most:
         np.dot(a, b, result)
     else:
         _by_hand(a, b, result)
+
+
+@helper
+def multiply_across(a, b, result, most):  # type: ignore[no-untyped-def]
+    """A (m, n) times the transpose of b (k, n), into `result` (m, k), likewise."""
+    if a.size * b.shape[0] > most:
+        np.dot(a, b.T, result)
+        return
+    for i in range(a.shape[0]):
+        for j in range(b.shape[0]):
+            result[i, j] = inner(a[i], b[j])
 
 
 @helper
@@ -72,6 +87,12 @@ def inner(a, b):  # type: ignore[no-untyped-def]
     for i in range(n - n % 8, n):
         s0 += a[i] * b[i]
     return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@helper
+def dot(a, b, most):  # type: ignore[no-untyped-def]
+    """`inner`: by BLAS where the rows have more than `most` numbers."""
+    return np.dot(a, b) if a.shape[0] > most else inner(a, b)
 
 
 @helper

@@ -10,7 +10,7 @@ import numpy as np
 from dualib.climb_kernels import climbed
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import exp, log
-from dualib.linear_kernels import BY_HAND, across, applied, apply, inner, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, dot, inner, product
 from dualib.newton_kernels import link
 from dualib.search_kernels import ascend_known
 from dualib.spread_kernels import spread_of, traces_of
@@ -46,16 +46,16 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     starts, hints : (s, k), (h, k)
         Means of the points to ascend from.
     """
-    n_t, k = means.shape
+    (n_t, k), hand = means.shape, by_hand(u)
     members = members_known(px, posterior)
     rates, tilted = _rates(kind, beta, ut, means, v, members)
-    stepped, stepped_v, b = product(members, u), np.empty((n_t, k)), np.empty(n_t)
+    stepped, stepped_v, b = product(members, u, hand), np.empty((n_t, k)), np.empty(n_t)
     nowhere = np.empty((0, 0), np.bool_)
     link(kind, stepped, nowhere, stepped_v, b)
     radius, own, stable = np.empty(n_t), np.empty(n_t), np.empty(n_t, np.bool_)
     for t in range(n_t):
         moved = beta * max(inner(stepped[t] - means[t], stepped_v[t] - v[t]), 0.0)
-        own[t] = log(inner(posterior[t], px) / weights[t])
+        own[t] = log(dot(posterior[t], px, hand) / weights[t])
         room = max(1.0 - rates[t], 0.0)
         radius[t] = max(BASIN * room * room, LEAST_RADIUS) if moved < STATIONARY else NO_RADIUS
         stable[t] = moved < STATIONARY and BASIN * room * room > LEAST_RADIUS
@@ -147,5 +147,5 @@ def largest_eigenvalue(matrix, limit):  # type: ignore[no-untyped-def]
         least = inner(vector, applied(matrix, vector, BY_HAND)) / inner(vector, vector)
         if bound - least <= _CLOSELY * abs(limit - bound):
             break
-        power, log_scale, exponent = product(power, power), 2.0 * log_scale, 2.0 * exponent
+        power, log_scale, exponent = product(power, power, BY_HAND), 2.0 * log_scale, 2.0 * exponent
     return bound, vector

@@ -9,7 +9,7 @@ import numpy as np
 
 from dualib.jit import helper, kernel
 from dualib.kernels import distances, total
-from dualib.linear_kernels import product
+from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.spread_kernels import exceeding_known
 
@@ -48,7 +48,12 @@ def coalesced(kind, beta, px, u, ut, means, v, face, posterior, radius):  # type
             break
         pooled = (pairs[i] + pairs[j]).reshape((1, px.shape[0]))
         weight = total(pooled[0])
-        members, mean, mean_v, b = pooled / weight, product(pooled, u) / weight, np.empty((1, u.shape[1])), np.empty(1)
+        members, mean, mean_v, b = (
+            pooled / weight,
+            product(pooled, u, by_hand(u)) / weight,
+            np.empty((1, u.shape[1])),
+            np.empty(1),
+        )
         own = face[i : i + 1] if face.shape[0] > 0 else face
         link(kind, mean, own, mean_v, b)
         if exceeding_known(kind, ut, mean, mean_v, own, members, 1.0 / beta)[0]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import highest, log, normalise, total
-from dualib.linear_kernels import inner, product
+from dualib.linear_kernels import by_hand, dot, product
 from dualib.row_kernels import TINY, exp_row, log_row
 from dualib.stationary_kernels import directions, eliminated
 
@@ -62,12 +62,21 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     n_t, k = means.shape
     flat, work = v.reshape(n_t * k), np.empty(n_t * k)
     everywhere = face.shape[0] == 0
+    if kind == 0:
+        mean = means.reshape(n_t * k)
+        for i in range(n_t * k):
+            flat[i] = max(mean[i], TINY)
+        log_row(flat)
+        for i in range(n_t * k):
+            flat[i] += 0.0 * mean[i]  # NaN stays NaN
+        b[:] = 0.0
+        if not everywhere:
+            for t in range(n_t):
+                for y in range(k):
+                    v[t, y] = v[t, y] if face[t, y] else 0.0
+        return
     for t in range(n_t):
         row, mean = v[t], means[t]
-        if kind == 0:
-            for y in range(k):
-                row[y] = max(mean[y], TINY)
-            continue
         row[:] = mean
         if not everywhere:
             for y in range(k):
@@ -76,17 +85,6 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
         for y in range(k):
             row[y] -= top
         b[t] = top
-    if kind == 0:
-        log_row(flat)
-        for t in range(n_t):
-            row, mean = v[t], means[t]
-            for y in range(k):
-                row[y] += 0.0 * mean[y]  # NaN stays NaN
-            if not everywhere:
-                for y in range(k):
-                    row[y] = row[y] if face[t, y] else 0.0
-            b[t] = 0.0
-        return
     exp_row(flat)
     for t in range(n_t):
         row, mean = v[t], means[t]
@@ -109,7 +107,8 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
     n_t, k = means.shape
     n = px.shape[0]
-    terms, shift = product(beta * v, ut), np.empty(n_t)
+    hand = by_hand(ut)
+    terms, shift = product(beta * v, ut, hand), np.empty(n_t)
     for t in range(n_t):
         shift[t] = log(weights[t]) - beta * b[t]
     if allowed.shape[0] > 0:
@@ -119,8 +118,8 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
                     terms[t, x] = -np.inf
     log_z, work = np.empty(n), np.empty(n)
     normalise(terms, shift, log_z, work, ut.size > MORE)
-    value = inner(px, log_z)
-    gathered = product(terms, pxu)
+    value = dot(px, log_z, hand)
+    gathered = product(terms, pxu, hand)
     new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
     new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
     for t in range(n_t):
@@ -164,7 +163,7 @@ def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, li
 @helper
 def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
     """Derivative of log p(t|x) by log beta at fixed atoms, 0 where p(t|x) is 0."""
-    terms = product(beta * v, ut)
+    terms = product(beta * v, ut, by_hand(ut))
     n_t, n = post.shape
     mean = np.zeros(n)
     for t in range(n_t):
@@ -305,7 +304,7 @@ def _tangent_right(beta, px, u, ut, weights, means, v, b, post, forces, right): 
         right[1, n + t] = total / np.sqrt(weights[t])
         for y in range(k):
             forces[t, 1, y] = -total * means[t, y]
-    along = product(pairs, u)
+    along = product(pairs, u, by_hand(u))
     for t in range(n_t):
         for y in range(k):
             forces[t, 1, y] += along[t, y]

@@ -87,38 +87,58 @@ def log_row(values):  # type: ignore[no-untyped-def]
         values[i] = k * _LN2_HI - ((half - (s * (half + (even + odd)) + k * _LN2_LO)) - f)
 
 
-def _exponentials(values):  # type: ignore[no-untyped-def]
+def _exponential(value):  # type: ignore[no-untyped-def]
+    """The exponential of a number <= 0, or -inf, to about 1 ulp; below exp(-708) exactly 0."""
+    x = max(value, _LOWEST)
+    shifted = x * _LOG2E + _ROUND
+    k = shifted - _ROUND
+    r = (x - k * _LN2_HI) - k * _LN2_LO
+    # a polynomial of degree 11 that differs from exp by 3.4e-17, relative, at most where |r| <= ln(2)/2; its first
+    # coefficients are Taylor's, the others interpolate (exp(r) - 1 - r - r^2/2) / r^3 in the nodes of Chebyshev
+    second = r * r
+    fourth = second * second
+    a = 1.0 + r
+    b = 0.5 + r * 0.16666666666666666
+    c = 0.04166666666665136 + r * 0.008333333333332155
+    d = 0.0013888888905881542 + r * 0.0001984126985433861
+    e = 2.4801536388690766e-05 + r * 2.755728006701698e-06
+    f = 2.761380686153829e-07 + r * 2.5095554677111112e-08
+    s = (a + second * b) + fourth * ((c + second * d) + fourth * (e + second * f))
+    return s * power_of_two(shifted) if value >= _LOWEST else 0.0
+
+
+exponential = helper(_exponential)
+exponential_fused = fused(_exponential)
+
+
+@helper
+def exp_row(values):  # type: ignore[no-untyped-def]
     """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
     for i in range(values.shape[0]):
-        x = max(values[i], _LOWEST)
-        shifted = x * _LOG2E + _ROUND
-        k = shifted - _ROUND
-        r = (x - k * _LN2_HI) - k * _LN2_LO
-        # a polynomial of degree 11 that differs from exp by 3.4e-17, relative, at most where |r| <= ln(2)/2; its first
-        # coefficients are Taylor's, the others interpolate (exp(r) - 1 - r - r^2/2) / r^3 in the nodes of Chebyshev
-        second = r * r
-        fourth = second * second
-        a = 1.0 + r
-        b = 0.5 + r * 0.16666666666666666
-        c = 0.04166666666665136 + r * 0.008333333333332155
-        d = 0.0013888888905881542 + r * 0.0001984126985433861
-        e = 2.4801536388690766e-05 + r * 2.755728006701698e-06
-        f = 2.761380686153829e-07 + r * 2.5095554677111112e-08
-        s = (a + second * b) + fourth * ((c + second * d) + fourth * (e + second * f))
-        values[i] = s * power_of_two(shifted) if values[i] >= _LOWEST else 0.0
-
-
-exp_row = helper(_exponentials)
-exp_large = fused(_exponentials)
+        values[i] = exponential(values[i])
 
 
 @helper
 def exp_in(values, large):  # type: ignore[no-untyped-def]
-    """`exp_row`, or the faster `exp_large` where the problem is `large`: where no kernel that leads here is interpreted."""
+    """`exp_row`, or faster, with sums and products fused, where the problem is so `large` that no kernel is interpreted."""
     if large:
-        exp_large(values)
+        for i in range(values.shape[0]):
+            values[i] = exponential_fused(values[i])
     else:
         exp_row(values)
+
+
+@helper
+def exp_less(values, top, sums, large):  # type: ignore[no-untyped-def]
+    """Replace `values` by the exponentials of what they are less than `top`, and add these to `sums`; `large` as of `exp_in`."""
+    if large:
+        for i in range(values.shape[0]):
+            values[i] = exponential_fused(values[i] - top[i])
+            sums[i] += values[i]
+    else:
+        for i in range(values.shape[0]):
+            values[i] = exponential(values[i] - top[i])
+            sums[i] += values[i]
 
 
 @helper
@@ -152,17 +172,31 @@ def _biased_exponent_1(value):  # type: ignore[no-untyped-def]
 
 
 @fused
-def exp_single(values):  # type: ignore[no-untyped-def]
-    """Replace `values` (all <= 0, -inf allowed), in single precision, by their exponentials, to 1e-7; below exp(-87) exactly 0."""
+def _exponential_1(value):  # type: ignore[no-untyped-def]
+    """The exponential of a number <= 0, or -inf, in single precision, to 1e-7; below exp(-87) exactly 0."""
     c2, c3, c4, c5, c6 = _EXP_1
+    x = max(value, _LOWEST_1)
+    shifted = x * _LOG2E_1 + _ROUND_1
+    k = shifted - _ROUND_1
+    r = (x - k * _LN2_HI_1) - k * _LN2_LO_1
+    second = r * r  # as of `_exponential`: (exp(r) - 1 - r) / r^2 interpolated in the nodes of Chebyshev
+    s = (_1_1 + r) + second * ((c2 + r * c3) + second * ((c4 + r * c5) + second * c6))
+    return s * _power_of_two_1(shifted) if value >= _LOWEST_1 else _0_1
+
+
+@helper
+def exp_single(values):  # type: ignore[no-untyped-def]
+    """`exp_row` in single precision, to 1e-7; below exp(-87) exactly 0."""
     for i in range(values.shape[0]):
-        x = max(values[i], _LOWEST_1)
-        shifted = x * _LOG2E_1 + _ROUND_1
-        k = shifted - _ROUND_1
-        r = (x - k * _LN2_HI_1) - k * _LN2_LO_1
-        second = r * r  # as of `_exponentials`: (exp(r) - 1 - r) / r^2 interpolated in the nodes of Chebyshev
-        s = (_1_1 + r) + second * ((c2 + r * c3) + second * ((c4 + r * c5) + second * c6))
-        values[i] = s * _power_of_two_1(shifted) if values[i] >= _LOWEST_1 else _0_1
+        values[i] = _exponential_1(values[i])
+
+
+@helper
+def exp_less_single(values, top, sums):  # type: ignore[no-untyped-def]
+    """`exp_less` in single precision."""
+    for i in range(values.shape[0]):
+        values[i] = _exponential_1(values[i] - top[i])
+        sums[i] += values[i]
 
 
 @fused

@@ -9,7 +9,7 @@ import numpy as np
 
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, shared, softmax
-from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, eliminate, product
 from dualib.newton_kernels import link, link_one
 
 _TINY = 1e-300
@@ -34,7 +34,7 @@ def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # 
     n = log_a.shape[0]
     v, b = np.empty((m, k)), np.empty(m)
     link(kind, means, face, v, b)
-    inner = product(beta * v, ut)
+    inner = product(beta * v, ut, by_hand(ut))
     for j in range(m):
         shift = beta * b[j]
         for x in range(n):

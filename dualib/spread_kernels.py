@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper, kernel
-from dualib.linear_kernels import across, inner, product
+from dualib.linear_kernels import across, by_hand, dot, inner, product
 from dualib.row_kernels import TINY
 
 _ROUNDING, _ROUGHLY = 1e-22, 1e-10  # what a source may add to a spread unnoticed; ... beside the floor from which it matters
@@ -60,6 +60,7 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
     The squares are taken apart for that: for the IB, whose U and M sum to 1, ``sum_y U_xy^2 / M_ty - 1``.
     """
     (n_t, k), n = means.shape, ut.shape[1]
+    hand = by_hand(ut)
     squares, weights, traces = np.empty((k, n)), np.empty((n_t, k)), np.empty(n_t)
     for y in range(k):
         for x in range(n):
@@ -67,7 +68,7 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
     for t in range(n_t):
         for y in range(k):
             weights[t, y] = 1.0 / max(means[t, y], TINY) if kind == 0 else v[t, y]
-    lengths = product(weights, squares)
+    lengths = product(weights, squares, hand)
     if kind == 0:
         for t in range(n_t):
             for x in range(n):
@@ -76,7 +77,7 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
         for t in range(n_t):
             for y in range(k):
                 weights[t, y] = v[t, y] * means[t, y]
-        crossed, centres = product(weights, ut), product(v, ut)
+        crossed, centres = product(weights, ut, hand), product(v, ut, hand)
         for t in range(n_t):
             own, centre = inner(weights[t], means[t]), inner(v[t], means[t])
             for x in range(n):
@@ -84,7 +85,7 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
                 slack = _ROUGH * (lengths[t, x] + own)
                 lengths[t, x] += own - 2.0 * crossed[t, x] - off * off + slack
     for t in range(n_t):
-        traces[t] = inner(members[t], lengths[t])
+        traces[t] = dot(members[t], lengths[t], hand)
     return traces
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.block_kernels import apart, block_of, evaluated, few_digits, heights, width_of
+from dualib.block_kernels import apart, block_of, evaluated, few_digits, heights, stepped, width_of
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
-from dualib.linear_kernels import multiply, product
+from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.row_kernels import single
 from dualib.search_kernels import distance
@@ -58,15 +58,15 @@ def starts_known(  # type: ignore[no-untyped-def]
     """
     k, n = ut.shape
     c, n_t = chosen.shape[0], means.shape[0]
-    sources, own = np.empty((c, k)), product(members_known(px, posterior), u)
+    sources, own = np.empty((c, k)), product(members_known(px, posterior), u, by_hand(u))
     for j in range(c):
         sources[j] = u[chosen[j]]
-    first, second = _closest(beta, means, v, n_between)
+    first, second = _closest(beta, means, v, n_between, by_hand(u))
     tempered, pairs = _tempered(kind, beta, u, ut, log_a, sources), _best_pairs(kind, beta, u, log_a, one, other, n_pairs)
     p = first.shape[0]
     found = np.empty((c + 1 + n_t + p + tempered.shape[0] + pairs.shape[0], k))
     found[:c] = sources
-    found[c] = product(px.reshape((1, n)), u)[0]
+    found[c] = product(px.reshape((1, n)), u, by_hand(u))[0]
     found[c + 1 : c + 1 + n_t] = own
     for j in range(p):
         row, here, there = found[c + 1 + n_t + j], own[first[j]], own[second[j]]
@@ -79,11 +79,11 @@ def starts_known(  # type: ignore[no-untyped-def]
 
 
 @helper
-def _closest(beta, means, v, wanted):  # type: ignore[no-untyped-def]
+def _closest(beta, means, v, wanted, hand):  # type: ignore[no-untyped-def]
     """The indices of the closest pairs of atoms, between which clusters are born."""
     n_t = means.shape[0]
     columns, columns_v, distance = np.ascontiguousarray(means.T), np.ascontiguousarray(v.T), np.empty((n_t, n_t))
-    apart(beta, columns, columns_v, means, v, distance)
+    apart(beta, columns, columns_v, means, v, distance, hand)
     near = 0
     for i in range(n_t):
         for j in range(i):
@@ -109,12 +109,12 @@ def _ascended(kind, beta, u, ut, log_a, points):  # type: ignore[no-untyped-def]
     n = log_a.shape[0]
     moved = np.empty((m, k))
     for begin in range(0, m, width_of(u)):
-        block = block_of(points, begin, u)
-        some = block.shape[1]
-        v, q = np.empty_like(block), np.empty((n, some), u.dtype)
-        evaluated(kind, beta, u, log_a, block, v, q, np.empty(some, u.dtype))
-        multiply(ut, q, block)
-        for j in range(some):
+        block = block_of(points[begin : begin + width_of(u)], u)
+        wide = block.shape[1]
+        q = np.empty((n, wide), u.dtype)
+        share = evaluated(kind, beta, u, log_a, block, np.empty_like(block), q, np.empty(wide, u.dtype))
+        stepped(ut, q, share, block)
+        for j in range(min(m - begin, width_of(u))):
             for y in range(k):
                 moved[begin + j, y] = block[y, j]
     return moved
@@ -144,14 +144,14 @@ def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def
                 goes[j] = distance(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
             points = points[np.flatnonzero(goes)]
         if step == TEMPERED_STEPS // 2 - 1:  # most have met by then, if they will
-            points = points[np.flatnonzero(_first_of_alike(kind, beta, points, sources[:0], source_v[:0]))]
+            points = points[np.flatnonzero(_first_of_alike(kind, beta, points, sources[:0], source_v[:0], by_hand(u)))]
         if points.shape[0] == 0:
             return points
-    return points[np.flatnonzero(_first_of_alike(kind, beta, points, sources, source_v))]
+    return points[np.flatnonzero(_first_of_alike(kind, beta, points, sources, source_v, by_hand(u)))]
 
 
 @helper
-def _first_of_alike(kind, beta, points, others, others_v):  # type: ignore[no-untyped-def]
+def _first_of_alike(kind, beta, points, others, others_v, hand):  # type: ignore[no-untyped-def]
     """Which points (m, k) are where no earlier one is, nor another."""
     m, k = points.shape
     v, b, new = np.empty((m, k)), np.empty(m), np.ones(m, np.bool_)
@@ -159,8 +159,8 @@ def _first_of_alike(kind, beta, points, others, others_v):  # type: ignore[no-un
     columns, columns_v = np.ascontiguousarray(points.T), np.ascontiguousarray(v.T)
     to_others, to_points = np.empty((others.shape[0], m)), np.empty((m, m))
     if others.shape[0] > 0:
-        apart(beta, columns, columns_v, others, others_v, to_others)
-    apart(beta, columns, columns_v, points, v, to_points)
+        apart(beta, columns, columns_v, others, others_v, to_others, hand)
+    apart(beta, columns, columns_v, points, v, to_points, hand)
     for i in range(others.shape[0]):
         for j in range(m):
             new[j] = new[j] and to_others[i, j] >= ALIKE

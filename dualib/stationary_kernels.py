@@ -12,7 +12,7 @@ import numpy as np
 
 from dualib.jit import helper
 from dualib.kernels import square
-from dualib.linear_kernels import across, eliminate, factorize, product, substitute
+from dualib.linear_kernels import BY_HAND, across, eliminate, factorize, product, substitute
 from dualib.spread_kernels import metric_root
 
 NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
@@ -114,7 +114,7 @@ def _respond(rows, c, solved):  # type: ignore[no-untyped-def]
         inverse = np.eye(k)
         if not eliminate(own, inverse):
             return False
-        solved[:] = product(inverse, rows)
+        solved[:] = product(inverse, rows, BY_HAND)
         return True
     turned = rows.T.copy()
     own = -across(turned, turned)
@@ -225,7 +225,7 @@ def directions(  # type: ignore[no-untyped-def]
         first, last = start[t], start[t + 1]
         own = face[t] if face.shape[0] > 0 else np.empty(0, np.bool_)
         _natural(kind, means[t], v[t], own, forces[t], np.sqrt(beta / weights[t]), naturals[t])
-        answers = product(naturals[t], _block(solved, start, t, k))
+        answers = product(naturals[t], _block(solved, start, t, k), BY_HAND)
         for i in range(m):
             for j in range(last - first):
                 x = source[first + j]
@@ -247,7 +247,7 @@ def directions(  # type: ignore[no-untyped-def]
                 pulls[i, j] = root_post[t, x] * right[i, x]
         block = _block(rows, start, t, k)
         rest = naturals[t] - across(pulls, block)
-        answers = product(rest, _block(solved, start, t, k))
+        answers = product(rest, _block(solved, start, t, k), BY_HAND)
         moved = across(answers[:1], block)
         length = 0.0
         for y in range(k):
@@ -275,7 +275,7 @@ def _means_moved(px, u, weights, means, c, root_post, beta, forces, shares):  # 
             for x in range(n):
                 shares[i, t, x] *= root_post[t, x] * np.sqrt(px[x])
                 total[t] += shares[i, t, x]
-        d_means[i] = product(shares[i], u)
+        d_means[i] = product(shares[i], u, BY_HAND)
         for t in range(n_t):
             scale = 1.0 / (weights[t] * (c[t] + NUDGE))
             for y in range(k):

@@ -219,7 +219,7 @@ def test_the_fused_exponential_to_an_ulp():
         if not large:
             np.testing.assert_array_equal(result, plain_exponentials(values))
     far = np.array([-710.0, -np.inf, -1e300])
-    row_kernels.exp_large.compile()(far)
+    row_kernels.exp_in.compile()(far, True)
     assert (far == 0.0).all()
 
 
