@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper
-from dualib.linear_kernels import by_hand, inner, multiply
+from dualib.linear_kernels import by_hand, multiply
 from dualib.row_kernels import TINY, exp_less, exp_less_single, exp_row, exp_single, log_row, log_single
 
 WIDTH = 32  # points of a block, whose numbers stay in the cache; four times as many in single precision
@@ -25,10 +25,10 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
 
     The weights are those in `q` (n, m), times what is returned (m,).
     """
-    n, m = log_a.shape[0], points.shape[1]
+    (n, m), hand = (log_a.shape[0], points.shape[1]), by_hand(u.size)
     b, top, mass, double = np.zeros_like(values), np.empty_like(values), np.zeros_like(values), values.itemsize == 8
     link_block(kind, points, v, b, top, mass)
-    multiply(u, v, q, by_hand(u))
+    multiply(u, v, q, hand)
     top[:] = -1e300 if double else -1e38  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
     mass[:] = 0.0
     for x in range(n):
@@ -38,7 +38,7 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
             top[j] = max(top[j], row[j])
     for x in range(n):
         if double:
-            exp_less(q[x], top, mass, u.size > MORE)
+            exp_less(q[x], top, mass, hand == 0)
         else:
             exp_less_single(q[x], top, mass)
     for j in range(m):
@@ -56,7 +56,7 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
 @helper
 def stepped(ut, q, share, points):  # type: ignore[no-untyped-def]
     """Where an ascent step leads, into `points` (k, m), by the weights of `evaluated`."""
-    multiply(ut, q, points, by_hand(ut))
+    multiply(ut, q, points, by_hand(ut.size))
     for y in range(points.shape[0]):
         row = points[y]
         for j in range(row.shape[0]):
@@ -135,9 +135,9 @@ def padded(some, u):  # type: ignore[no-untyped-def]
 
 @helper
 def block_of(means, u):  # type: ignore[no-untyped-def]
-    """The points of rows (m, k) as columns, in the precision of u; the spare ones repeat the last."""
+    """A block of the points of rows (m, k), in the precision of u: (2k, m'), with room for V below; spare ones repeat the last."""
     some, k = means.shape
-    block = np.empty((k, padded(some, u)), u.dtype)
+    block = np.empty((2 * k, padded(some, u)), u.dtype)
     for j in range(block.shape[1]):
         mean = means[min(j, some - 1)]
         for y in range(k):
@@ -146,35 +146,45 @@ def block_of(means, u):  # type: ignore[no-untyped-def]
 
 
 @helper
-def apart(beta, points, v, others, others_v, out, most):  # type: ignore[no-untyped-def]
-    """The squared natural distances of others (c, k) from a block of points (k, m), into `out` (c, m).
+def beside(first, second):  # type: ignore[no-untyped-def]
+    """Rows of two tables (m, k), each pair as one row."""
+    m, k = first.shape
+    both = np.empty((m, 2 * k), first.dtype)
+    both[:, :k], both[:, k:] = first, second
+    return both
 
-    The error is about that of a number, times beta <M, V>; `most` as of `multiply`.
+
+@helper
+def apart(beta, block, others, own, most):  # type: ignore[no-untyped-def]
+    """The squared natural distances of others from a block of points and their V (2k, m), (c, m).
+
+    The others are rows (c, 2k) of V and M, and `own` is <M, V> of each; `most` as of `multiply`. The error is about that of a
+    number, times beta <M, V>.
     """
-    k, m = points.shape
-    c = others.shape[0]
-    back, here = np.empty_like(out), np.zeros(m, out.dtype)
-    multiply(others_v, points, out, most)
-    multiply(others, v, back, most)
+    k, m = block.shape[0] // 2, block.shape[1]
+    out, here = np.empty((others.shape[0], m), block.dtype), np.zeros(m, block.dtype)
+    multiply(others, block, out, most)
     for y in range(k):
+        mean, line = block[y], block[k + y]
         for j in range(m):
-            here[j] += points[y, j] * v[y, j]
-    for i in range(c):
-        row, other, own = out[i], back[i], out.dtype.type(inner(others[i], others_v[i]))
+            here[j] += mean[j] * line[j]
+    for i in range(others.shape[0]):
+        row, away = out[i], own[i]
         for j in range(m):
-            row[j] = beta * (own + here[j] - row[j] - other[j])
+            row[j] = beta * (away + here[j] - row[j])
+    return out
 
 
 @helper
 def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
     """Log c at each point (m, k), in the precision of u and log a."""
-    m, n = means.shape[0], log_a.shape[0]
+    (m, k), n = means.shape, log_a.shape[0]
     values = np.empty(m, u.dtype)
     for first in range(0, m, width_of(u)):
-        points = block_of(means[first : first + width_of(u)], u)
-        wide, some = points.shape[1], min(m - first, width_of(u))
-        v, q, own = np.empty_like(points), np.empty((n, wide), u.dtype), np.empty(wide, u.dtype)
-        evaluated(kind, beta, u, log_a, points, v, q, own)
+        block = block_of(means[first : first + width_of(u)], u)
+        wide, some = block.shape[1], min(m - first, width_of(u))
+        own = np.empty(wide, u.dtype)
+        evaluated(kind, beta, u, log_a, block[:k], block[k:], np.empty((n, wide), u.dtype), own)
         values[first : first + some] = own[:some]
     return values
 

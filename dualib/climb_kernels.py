@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.block_kernels import WIDTH, apart, block_of, evaluated, few_digits, link_block, padded, stepped, width_of
+from dualib.block_kernels import (
+    WIDTH,
+    apart,
+    beside,
+    block_of,
+    evaluated,
+    few_digits,
+    heights,
+    link_block,
+    padded,
+    stepped,
+    width_of,
+)
 from dualib.jit import helper
 from dualib.kernels import total
-from dualib.linear_kernels import by_hand
+from dualib.linear_kernels import by_hand, inner
 from dualib.row_kernels import TINY, single
-from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
+from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance, own_of
 
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
 # points that may be led there; square of the cosine of their first step and the way
@@ -26,23 +38,27 @@ _NEARLY, _FURTHER = 1e-3, 4
 
 
 @helper
-def _meets(beta, points, v, values, others, others_v, heights, radius, gone, hand):  # type: ignore[no-untyped-def]
-    """Mark the points of a block that come within the radius of another no lower than they are; about how far all are apart."""
-    k, m = points.shape  # spare columns among them
-    about, slack = np.empty((others.shape[0], m), points.dtype), ABOUT if points.itemsize == 8 else _ABOUT
-    apart(beta, points, v, others, others_v, about, hand)
-    room = np.full(m, np.inf, points.dtype)
+def _meets(beta, block, values, others, own, heights, radius, gone, hand):  # type: ignore[no-untyped-def]
+    """Mark the points of a block that come within the radius of another no lower than they are; about how far all are apart.
+
+    The others are rows of V and M, as of `apart`.
+    """
+    k, m = block.shape[0] // 2, block.shape[1]  # spare columns among them
+    about, slack = apart(beta, block, others, own, hand), ABOUT if block.itemsize == 8 else _ABOUT
+    room = np.full(m, np.inf, block.dtype)
     for i in range(others.shape[0]):
-        row, near = about[i], points.dtype.type(radius[i] + slack)
+        row, near = about[i], block.dtype.type(radius[i] + slack)
         for j in range(m):
             room[j] = min(room[j], row[j] - near)
     for j in range(gone.shape[0]):
-        for i in range(others.shape[0] if room[j] < 0.0 else 0):
-            if about[i, j] < radius[i] + slack and heights[i] >= values[j] and not gone[j]:
+        for i in range(others.shape[0] if room[j] < 0.0 and not gone[j] else 0):
+            if about[i, j] < radius[i] + slack and heights[i] >= values[j]:
                 exactly = 0.0
                 for y in range(k):
-                    exactly += (others[i, y] - points[y, j]) * (others_v[i, y] - v[y, j])
+                    exactly += (others[i, k + y] - block[y, j]) * (others[i, y] - block[k + y, j])
                 gone[j] = beta * exactly < radius[i]
+                if gone[j]:
+                    break
     return about
 
 
@@ -81,24 +97,30 @@ def _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, at
     count = aligned
     if count == 0:
         return
-    wide = padded(count, u)
-    block, block_v, q = np.zeros((k, wide)), np.empty((k, wide)), np.empty((u.shape[0], wide))
-    last, here, share, left = np.empty(count), np.empty(wide), 1.0, count
+    number, looks = np.zeros(count, np.int64), 0
     for i in range(count):
-        last[i] = values[which[i]]
-    while left > 0:
-        share *= CLOSER
-        for i in range(count):
-            j, t = which[i], target[i]
+        share = CLOSER
+        while not share * share * about[target[i], which[i]] < radius[target[i]]:
+            share *= CLOSER
+            number[i] += 1
+        number[i] += 1
+        looks += number[i]
+    means, look = np.empty((looks, k)), 0
+    for i in range(count):
+        j, t, share = which[i], target[i], 1.0
+        for _ in range(number[i]):
+            share *= CLOSER
             for y in range(k):
-                block[y, i] = atom_means[t, y] + share * (points[y, j] - atom_means[t, y])
-        evaluated(kind, beta, u, log_a, block, block_v, q, here)
-        left = 0
-        for i in range(count):
-            if last[i] < np.inf and not gone[which[i]]:
-                last[i] = here[i] if last[i] < here[i] < 0.0 else np.inf
-                gone[which[i]] = last[i] < 0.0 and share * share * about[target[i], which[i]] < radius[target[i]]
-                left += int(last[i] < np.inf and not gone[which[i]])
+                means[look, y] = atom_means[t, y] + share * (points[y, j] - atom_means[t, y])
+            look += 1
+    here, look = heights(kind, beta, u, log_a, means), 0
+    for i in range(count):
+        last, rises = values[which[i]], True
+        for _ in range(number[i]):
+            rises = rises and last < here[look] < 0.0
+            last = here[look]
+            look += 1
+        gone[which[i]] = rises
 
 
 @helper
@@ -124,23 +146,23 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
     if few_digits(kind, beta, u):
         rough = (single(u), single(ut), single(log_a), means, single(atom_means), single(atom_v), radius)
         means, begun = _begun(kind, np.float32(beta), *rough), SETTLED
-    (m, k), hand = means.shape, by_hand(u)
+    (m, k), hand = means.shape, by_hand(u.size)
     n, n_t = log_a.shape[0], atom_means.shape[0]
-    kept, kept_v, reached, count = np.empty((m, k)), np.empty((m, k)), np.empty(m), 0
-    highest, everywhere = np.full(n_t, np.inf), np.full(m, close)
+    atoms, own, highest = beside(atom_v, atom_means), own_of(atom_means, atom_v), np.full(n_t, np.inf)
+    kept, kept_own, reached, everywhere, count = np.empty((m, 2 * k)), np.empty(m), np.empty(m), np.full(m, close), 0
     active, taken, moved = np.empty((WIDTH, k)), np.zeros(WIDTH, np.int64), np.empty(WIDTH)
     width, following = 0, 0
     while following < m or width > 0:
         before = width
         width, following = _filled(active, taken, width, means, following, begun)
         moved[before:width] = np.inf
-        points = block_of(active[:width], u)
-        v, once, gone = np.empty_like(points), np.empty_like(points), np.zeros(width, np.bool_)
-        q, values = np.empty((n, points.shape[1])), np.empty(points.shape[1])
+        block = block_of(active[:width], u)
+        points, v, wide = block[:k], block[k:], block.shape[1]
+        once, gone, q, values = np.empty((k, wide)), np.zeros(width, np.bool_), np.empty((n, wide)), np.empty(wide)
         share = evaluated(kind, beta, u, log_a, points, v, q, values)
-        about = _meets(beta, points, v, values, atom_means, atom_v, highest, radius, gone, hand)
+        about = _meets(beta, block, values, atoms, own, highest, radius, gone, hand)
         if count > 0:
-            _meets(beta, points, v, values, kept[:count], kept_v[:count], reached, everywhere, gone, hand)
+            _meets(beta, block, values, kept[:count], kept_own, reached, everywhere, gone, hand)
         stepped(ut, q, share, once)
         early = taken[:width] < SETTLED
         _uphill(kind, beta, u, log_a, points, v, once, values, about, atom_means, atom_v, radius, stable, early, gone)
@@ -148,41 +170,42 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
             gone[j] = gone[j] or not values[j] > -np.inf
             if not gone[j] and (moved[j] < AT_REST or taken[j] >= leaps + (_FURTHER if moved[j] < _NEARLY else 0)):
                 gone[j] = True
-                i = _same(beta, points[:, j], v[:, j], kept[:count], kept_v[:count], close)
+                i = _same(beta, points[:, j], v[:, j], kept[:count], close)
                 same = i < count
                 count = max(count, i + 1)
                 if not same or values[j] > reached[i]:
-                    kept[i], kept_v[i], reached[i] = points[:, j], v[:, j], values[j]
-        width, points, v, once = _closed_up(points, v, once, taken, gone, u)
+                    kept[i, :k], kept[i, k:], reached[i] = v[:, j], points[:, j], values[j]
+                    kept_own[i] = inner(kept[i, :k], kept[i, k:])
+        width, block, once = _closed_up(block, once, taken, gone, u)
         if width > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, once, active[:width], moved)
-    return kept[:count]
+            _leap(kind, beta, u, ut, log_a, block, once, active[:width], moved)
+    return kept[:count, k:].copy()
 
 
 @helper
 def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type: ignore[no-untyped-def]
     """The first SETTLED rounds of `climbed`, in the precision of u: the points (m, k) that come to no atom on the way."""
-    n, n_t, most, hand = log_a.shape[0], atom_means.shape[0], width_of(u), by_hand(u)
-    highest, told = np.full(n_t, np.inf), np.empty(n_t)
+    n, n_t, most, hand = log_a.shape[0], atom_means.shape[0], width_of(u), by_hand(u.size)
+    atoms, own, highest, told = beside(atom_v, atom_means), own_of(atom_means, atom_v), np.full(n_t, np.inf), np.empty(n_t)
     for t in range(n_t):
         told[t] = radius[t] if radius[t] >= _TOLD else -np.inf
-    means = _away(kind, beta, means, u, atom_means, atom_v, highest, told)
+    means = _away(kind, beta, means, u, atoms, own, highest, told)
     m, k = means.shape
     active, taken, moved = np.empty((most, k), u.dtype), np.zeros(most, np.int64), np.empty(most)
     reached, count, width, following = np.empty((m, k)), 0, 0, 0
     while following < m or width > 0:
         width, following = _filled(active, taken, width, means, following, 0)
-        points = block_of(active[:width], u)
-        v, once, gone = np.empty_like(points), np.empty_like(points), np.zeros(width, np.bool_)
-        q, values = np.empty((n, points.shape[1]), u.dtype), np.empty(points.shape[1], u.dtype)
-        share = evaluated(kind, beta, u, log_a, points, v, q, values)
-        _meets(beta, points, v, values, atom_means, atom_v, highest, told, gone, hand)
+        block = block_of(active[:width], u)
+        wide, gone = block.shape[1], np.zeros(width, np.bool_)
+        once, q, values = np.empty((k, wide), u.dtype), np.empty((n, wide), u.dtype), np.empty(wide, u.dtype)
+        share = evaluated(kind, beta, u, log_a, block[:k], block[k:], q, values)
+        _meets(beta, block, values, atoms, own, highest, told, gone, hand)
         stepped(ut, q, share, once)
         for j in range(width):
             gone[j] = gone[j] or not values[j] > -np.inf
-        left, points, v, once = _closed_up(points, v, once, taken, gone, u)
+        left, block, once = _closed_up(block, once, taken, gone, u)
         if left > 0:
-            _leap(kind, beta, u, ut, log_a, points, v, once, active[:left], moved)
+            _leap(kind, beta, u, ut, log_a, block, once, active[:left], moved)
         width = 0
         for j in range(left):
             if taken[j] == SETTLED:
@@ -206,54 +229,55 @@ def _filled(active, taken, width, means, following, begun):  # type: ignore[no-u
 
 
 @helper
-def _closed_up(points, v, once, taken, gone, u):  # type: ignore[no-untyped-def]
+def _closed_up(block, once, taken, gone, u):  # type: ignore[no-untyped-def]
     """The points of a block that are not gone, their number first, with a round more taken."""
-    left = 0
+    k, left = once.shape[0], 0
     for j in range(gone.shape[0]):
         if not gone[j]:
             taken[left] = taken[j] + 1
-            for y in range(points.shape[0]):
-                points[y, left], v[y, left], once[y, left] = points[y, j], v[y, j], once[y, j]
+            for y in range(k if left < j else 0):
+                block[y, left], block[k + y, left], once[y, left] = block[y, j], block[k + y, j], once[y, j]
             left += 1
     wide = padded(left, u)  # what stands in the spare columns are points, too
-    if wide < points.shape[1]:
-        points, v, once = points[:, :wide].copy(), v[:, :wide].copy(), once[:, :wide].copy()
-    return left, points, v, once
+    if wide < block.shape[1]:
+        block, once = block[:, :wide].copy(), once[:, :wide].copy()
+    return left, block, once
 
 
 @helper
-def _away(kind, beta, means, u, atom_means, atom_v, highest, radius):  # type: ignore[no-untyped-def]
+def _away(kind, beta, means, u, atoms, own, highest, radius):  # type: ignore[no-untyped-def]
     """The points (m, k) that are not at an atom from the first, told before they are evaluated: of many starts most are."""
-    m, left = means.shape[0], np.empty(means.shape[0], np.bool_)
+    (m, k), left = means.shape, np.empty(means.shape[0], np.bool_)
     for first in range(0, m, width_of(u)):
-        points = block_of(means[first : first + width_of(u)], u)
-        v, nothing = np.empty_like(points), np.zeros(points.shape[1], u.dtype)
-        gone = np.zeros(min(m - first, width_of(u)), np.bool_)
-        link_block(kind, points, v, np.empty_like(nothing), np.empty_like(nothing), np.empty_like(nothing))
-        _meets(beta, points, v, nothing, atom_means, atom_v, highest, radius, gone, by_hand(u))
+        block = block_of(means[first : first + width_of(u)], u)
+        nothing, gone = np.zeros(block.shape[1], u.dtype), np.zeros(min(m - first, width_of(u)), np.bool_)
+        link_block(kind, block[:k], block[k:], np.empty_like(nothing), np.empty_like(nothing), np.empty_like(nothing))
+        _meets(beta, block, nothing, atoms, own, highest, radius, gone, by_hand(u.size))
         for j in range(gone.shape[0]):
             left[first + j] = not gone[j]
     return means[np.flatnonzero(left)]
 
 
 @helper
-def _same(beta, mean, v, others, others_v, close):  # type: ignore[no-untyped-def]
-    """The index of the first other point within a squared natural distance, or the number of them."""
+def _same(beta, mean, v, others, close):  # type: ignore[no-untyped-def]
+    """The index of the first other point, rows of V and M, within a squared natural distance, or the number of them."""
+    k = mean.shape[0]
     for i in range(others.shape[0]):
-        if distance(beta, mean, v, others[i], others_v[i]) < close:
+        if distance(beta, mean, v, others[i, k:], others[i, :k]) < close:
             return i
     return others.shape[0]
 
 
 @helper
-def _leap(kind, beta, u, ut, log_a, points, v, once, active, moved):  # type: ignore[no-untyped-def]
+def _leap(kind, beta, u, ut, log_a, block, once, active, moved):  # type: ignore[no-untyped-def]
     """Two ascent steps of a block, the first of them made, then Aitken's extrapolation of the slowest mode of each point.
 
     It is taken where log c is higher there than the second step leads at least: as of any expectation-maximization, a step raises it
     by the divergence that it moves, which is about half the squared natural distance. What is reached goes into `active` (m, k), the
     block having spare columns after its m points, and into `moved` (m,) that distance of the second step.
     """
-    k, m = points.shape
+    k, m = once.shape
+    points, v = block[:k], block[k:]
     once_v, twice, twice_v, q = (
         np.empty_like(points),
         np.empty_like(points),

@@ -49,7 +49,7 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
     """
     n_t = means.shape[0]
     pairs, metric = pairs_of(beta, px, ut, weights, means, post, residual), _metric(kind, means, v, face)
-    means_t, hand = np.ascontiguousarray(means.T), by_hand(ut)
+    means_t, hand = np.ascontiguousarray(means.T), by_hand(px.size + ut.size)
     room = _room(beta, ut, n_t, pairs[1].shape[0] > 0)
     step, rest, bent = np.zeros_like(gradient), gradient.copy(), np.empty_like(gradient)
     pushed = np.empty((gradient.shape[0] + 1, n_t), gradient.dtype)

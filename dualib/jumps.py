@@ -20,6 +20,7 @@ from dualib.local import coalesce
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, descend, join
 from dualib.search import Maxima
+from dualib.start_kernels import taken_up
 from dualib.weights import reweight
 
 _SETTLED = 1e-12  # residual aimed at
@@ -105,12 +106,16 @@ class _Jump:
         """
         if not len(points):
             return points, np.empty(0)
-        log_a = self.problem.log_px - state.log_z
+        problem, log_a = self.problem, self.problem.log_px - state.log_z
+        if problem.support is None:
+            arrays = (problem.U, problem.UT, log_a, problem.for_kernels(points)[1], problem.for_kernels(state.atoms)[1])
+            means, values = taken_up(problem.known, self.beta, *arrays, problem.link(state.atoms)[0], _ASCENTS, SAME)
+            return Atoms(np.zeros(len(means)), means, None), values
         for _ in range(_ASCENTS):
-            q = log_c(self.problem, self.beta, log_a, points)[1]
-            points = Atoms(points.weights, q @ self.problem.U, points.face)
-        points = distinct(self.problem, state, points)
-        return points, log_c(self.problem, self.beta, log_a, points)[0]
+            q = log_c(problem, self.beta, log_a, points)[1]
+            points = Atoms(points.weights, q @ problem.U, points.face)
+        points = distinct(problem, state, points)
+        return points, log_c(problem, self.beta, log_a, points)[0]
 
     def _grown(self, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
         """The local minimum with the points of largest log c as further atoms."""

@@ -22,9 +22,9 @@ _LEAST_PIVOT = 0.5
 
 
 @helper
-def by_hand(features):  # type: ignore[no-untyped-def]
-    """Multiplications up to which products are made by loops: none where, by its features, no kernel of a problem is interpreted."""
-    return 0 if features.size > MORE else BY_HAND
+def by_hand(size):  # type: ignore[no-untyped-def]
+    """Multiplications up to which products are made by loops: none in a kernel that is not interpreted, by an argument's size."""
+    return 0 if size > FEW else BY_HAND
 
 
 @helper

@@ -46,7 +46,7 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     starts, hints : (s, k), (h, k)
         Means of the points to ascend from.
     """
-    (n_t, k), hand = means.shape, by_hand(u)
+    (n_t, k), hand = means.shape, by_hand(u.size)
     members = members_known(px, posterior)
     rates, tilted = _rates(kind, beta, ut, means, v, members)
     stepped, stepped_v, b = product(members, u, hand), np.empty((n_t, k)), np.empty(n_t)

@@ -50,7 +50,7 @@ def coalesced(kind, beta, px, u, ut, means, v, face, posterior, radius):  # type
         weight = total(pooled[0])
         members, mean, mean_v, b = (
             pooled / weight,
-            product(pooled, u, by_hand(u)) / weight,
+            product(pooled, u, by_hand(u.size)) / weight,
             np.empty((1, u.shape[1])),
             np.empty(1),
         )

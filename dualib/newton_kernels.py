@@ -107,7 +107,7 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
     n_t, k = means.shape
     n = px.shape[0]
-    hand = by_hand(ut)
+    hand = by_hand(pxu.size)
     terms, shift = product(beta * v, ut, hand), np.empty(n_t)
     for t in range(n_t):
         shift[t] = log(weights[t]) - beta * b[t]
@@ -117,7 +117,7 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
                 if not allowed[t, x]:
                     terms[t, x] = -np.inf
     log_z, work = np.empty(n), np.empty(n)
-    normalise(terms, shift, log_z, work, ut.size > MORE)
+    normalise(terms, shift, log_z, work, hand == 0)
     value = dot(px, log_z, hand)
     gathered = product(terms, pxu, hand)
     new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
@@ -163,7 +163,7 @@ def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, li
 @helper
 def _faster(beta, ut, v, b, post):  # type: ignore[no-untyped-def]
     """Derivative of log p(t|x) by log beta at fixed atoms, 0 where p(t|x) is 0."""
-    terms = product(beta * v, ut, by_hand(ut))
+    terms = product(beta * v, ut, by_hand(ut.size))
     n_t, n = post.shape
     mean = np.zeros(n)
     for t in range(n_t):
@@ -304,7 +304,7 @@ def _tangent_right(beta, px, u, ut, weights, means, v, b, post, forces, right): 
         right[1, n + t] = total / np.sqrt(weights[t])
         for y in range(k):
             forces[t, 1, y] = -total * means[t, y]
-    along = product(pairs, u, by_hand(u))
+    along = product(pairs, u, by_hand(u.size))
     for t in range(n_t):
         for y in range(k):
             forces[t, 1, y] += along[t, y]

@@ -232,6 +232,8 @@ class Problem:
 
     def decoder(self, atoms: Atoms) -> Array:
         """The decoder p(y|t), (n_t, n_y)."""
+        if self.known == GEOMETRIC:  # V is the decoder
+            return self.link(atoms)[0].copy()
         return self.distortion.decoder(*self._on_face(atoms))
 
     def jacobian(self, atoms: Atoms) -> Array:

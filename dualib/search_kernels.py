@@ -9,7 +9,7 @@ import numpy as np
 
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, shared, softmax
-from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, eliminate, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
 from dualib.newton_kernels import link, link_one
 
 _TINY = 1e-300
@@ -34,7 +34,7 @@ def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # 
     n = log_a.shape[0]
     v, b = np.empty((m, k)), np.empty(m)
     link(kind, means, face, v, b)
-    inner = product(beta * v, ut, by_hand(ut))
+    inner = product(beta * v, ut, 0 if ut.size > MORE else BY_HAND)
     for j in range(m):
         shift = beta * b[j]
         for x in range(n):
@@ -215,7 +215,7 @@ def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, co
 
 
 @helper
-def _own(means, vs):  # type: ignore[no-untyped-def]
+def own_of(means, vs):  # type: ignore[no-untyped-def]
     """``<M, V>`` of each point (m,)."""
     own = np.zeros(means.shape[0])
     for i in range(means.shape[0]):
@@ -262,7 +262,7 @@ def ascend_known(  # type: ignore[no-untyped-def]
     reached, which, count = np.empty(m), np.empty(m, np.int64), 0
     near, v, q, values, work = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3), np.empty(max(n, k))
     highest, everywhere, nowhere = np.full(n_t, np.inf), np.full(m, apart), np.empty(0, np.bool_)
-    atom_own, kept_own = _own(atom_means, atom_v), np.empty(m)
+    atom_own, kept_own = own_of(atom_means, atom_v), np.empty(m)
     for j in order[:m]:
         own = face[j] if face.shape[0] > 0 else nowhere
         free = allowed[j] if allowed.shape[0] > 0 else nowhere
@@ -284,7 +284,7 @@ def ascend_known(  # type: ignore[no-untyped-def]
             )
         if left:
             kept[count], kept_v[count], reached[count], which[count] = near[0], v[0], values[0], j
-            kept_own[count] = _own(near[:1], v[:1])[0]
+            kept_own[count] = own_of(near[:1], v[:1])[0]
             if face.shape[0] > 0:
                 kept_face[count] = own
             count += 1

@@ -60,7 +60,7 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
     The squares are taken apart for that: for the IB, whose U and M sum to 1, ``sum_y U_xy^2 / M_ty - 1``.
     """
     (n_t, k), n = means.shape, ut.shape[1]
-    hand = by_hand(ut)
+    hand = by_hand(ut.size)
     squares, weights, traces = np.empty((k, n)), np.empty((n_t, k)), np.empty(n_t)
     for y in range(k):
         for x in range(n):

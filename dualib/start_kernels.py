@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.block_kernels import apart, block_of, evaluated, few_digits, heights, stepped, width_of
+from dualib.block_kernels import apart, beside, block_of, evaluated, few_digits, heights, stepped, width_of
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.row_kernels import single
-from dualib.search_kernels import distance
+from dualib.search_kernels import distance, own_of
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1
@@ -58,15 +58,15 @@ def starts_known(  # type: ignore[no-untyped-def]
     """
     k, n = ut.shape
     c, n_t = chosen.shape[0], means.shape[0]
-    sources, own = np.empty((c, k)), product(members_known(px, posterior), u, by_hand(u))
+    sources, own = np.empty((c, k)), product(members_known(px, posterior), u, by_hand(u.size))
     for j in range(c):
         sources[j] = u[chosen[j]]
-    first, second = _closest(beta, means, v, n_between, by_hand(u))
+    first, second = _closest(beta, means, v, n_between, by_hand(u.size))
     tempered, pairs = _tempered(kind, beta, u, ut, log_a, sources), _best_pairs(kind, beta, u, log_a, one, other, n_pairs)
     p = first.shape[0]
     found = np.empty((c + 1 + n_t + p + tempered.shape[0] + pairs.shape[0], k))
     found[:c] = sources
-    found[c] = product(px.reshape((1, n)), u, by_hand(u))[0]
+    found[c] = product(px.reshape((1, n)), u, by_hand(u.size))[0]
     found[c + 1 : c + 1 + n_t] = own
     for j in range(p):
         row, here, there = found[c + 1 + n_t + j], own[first[j]], own[second[j]]
@@ -82,8 +82,7 @@ def starts_known(  # type: ignore[no-untyped-def]
 def _closest(beta, means, v, wanted, hand):  # type: ignore[no-untyped-def]
     """The indices of the closest pairs of atoms, between which clusters are born."""
     n_t = means.shape[0]
-    columns, columns_v, distance = np.ascontiguousarray(means.T), np.ascontiguousarray(v.T), np.empty((n_t, n_t))
-    apart(beta, columns, columns_v, means, v, distance, hand)
+    distance = apart(beta, np.ascontiguousarray(beside(means, v).T), beside(v, means), own_of(means, v), hand)
     near = 0
     for i in range(n_t):
         for j in range(i):
@@ -112,8 +111,8 @@ def _ascended(kind, beta, u, ut, log_a, points):  # type: ignore[no-untyped-def]
         block = block_of(points[begin : begin + width_of(u)], u)
         wide = block.shape[1]
         q = np.empty((n, wide), u.dtype)
-        share = evaluated(kind, beta, u, log_a, block, np.empty_like(block), q, np.empty(wide, u.dtype))
-        stepped(ut, q, share, block)
+        share = evaluated(kind, beta, u, log_a, block[:k], block[k:], q, np.empty(wide, u.dtype))
+        stepped(ut, q, share, block[:k])
         for j in range(min(m - begin, width_of(u))):
             for y in range(k):
                 moved[begin + j, y] = block[y, j]
@@ -144,29 +143,30 @@ def _tempered(kind, beta, u, ut, log_a, sources):  # type: ignore[no-untyped-def
                 goes[j] = distance(beta, points[j], v[j], sources[j], source_v[j]) > STAYS
             points = points[np.flatnonzero(goes)]
         if step == TEMPERED_STEPS // 2 - 1:  # most have met by then, if they will
-            points = points[np.flatnonzero(_first_of_alike(kind, beta, points, sources[:0], source_v[:0], by_hand(u)))]
+            points = points[
+                np.flatnonzero(_first_of_alike(kind, beta, points, sources[:0], source_v[:0], ALIKE, by_hand(u.size)))
+            ]
         if points.shape[0] == 0:
             return points
-    return points[np.flatnonzero(_first_of_alike(kind, beta, points, sources, source_v, by_hand(u)))]
+    return points[np.flatnonzero(_first_of_alike(kind, beta, points, sources, source_v, ALIKE, by_hand(u.size)))]
 
 
 @helper
-def _first_of_alike(kind, beta, points, others, others_v, hand):  # type: ignore[no-untyped-def]
-    """Which points (m, k) are where no earlier one is, nor another."""
+def _first_of_alike(kind, beta, points, others, others_v, radius, hand):  # type: ignore[no-untyped-def]
+    """Which points (m, k) are, within a squared natural distance, where no earlier one is, nor another."""
     m, k = points.shape
     v, b, new = np.empty((m, k)), np.empty(m), np.ones(m, np.bool_)
     link(kind, points, np.empty((0, 0), np.bool_), v, b)
-    columns, columns_v = np.ascontiguousarray(points.T), np.ascontiguousarray(v.T)
-    to_others, to_points = np.empty((others.shape[0], m)), np.empty((m, m))
+    block = np.ascontiguousarray(beside(points, v).T)
     if others.shape[0] > 0:
-        apart(beta, columns, columns_v, others, others_v, to_others, hand)
-    apart(beta, columns, columns_v, points, v, to_points, hand)
-    for i in range(others.shape[0]):
-        for j in range(m):
-            new[j] = new[j] and to_others[i, j] >= ALIKE
+        to_others = apart(beta, block, beside(others_v, others), own_of(others, others_v), hand)
+        for i in range(others.shape[0]):
+            for j in range(m):
+                new[j] = new[j] and to_others[i, j] >= radius
+    to_points = apart(beta, block, beside(v, points), own_of(points, v), hand)
     for i in range(m):
         for j in range(i + 1, m):
-            new[j] = new[j] and to_points[i, j] >= ALIKE
+            new[j] = new[j] and to_points[i, j] >= radius
     return new
 
 
@@ -188,3 +188,42 @@ def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-u
         values = heights(kind, beta, u, log_a, means)
     order = np.argsort(-values, kind="mergesort")
     return means[order[:n_pairs]]
+
+
+@kernel(
+    "Tuple((float64[:, ::1], float64[::1]))(int64, float64, float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
+    " float64[:, ::1], float64[:, ::1], int64, float64)"
+)
+def taken_up(kind, beta, u, ut, log_a, points, means, v, steps, radius):  # type: ignore[no-untyped-def]
+    """Points after a few ascent steps, and log c there, without those within a squared natural distance of an atom or another.
+
+    Parameters
+    ----------
+    points, means, v : (m, k), (n_t, k), (n_t, k)
+        The means of the points, and those of the atoms with their V.
+
+    Returns
+    -------
+    points, log_c : (m', k), (m',)
+    """
+    for _ in range(steps):
+        points = _ascended(kind, beta, u, ut, log_a, points)
+    points = points[np.flatnonzero(_first_of_alike(kind, beta, points, means, v, radius, by_hand(u.size)))]
+    return points, heights(kind, beta, u, log_a, points)
+
+
+@kernel("Tuple((int64[::1], int64[::1]))(int64, float64[::1])")
+def pairs_drawn(n, draws):  # type: ignore[no-untyped-def]
+    """A pair of n sources from each of as many equal parts of all pairs as there are draws (numbers from 0 up to 1)."""
+    q, n_pairs = draws.shape[0], n * (n - 1) // 2
+    first, second = np.empty(q, np.int64), np.empty(q, np.int64)
+    for i in range(q):
+        least = i * n_pairs // q
+        number = least + int(draws[i] * ((i + 1) * n_pairs // q - least))
+        high = int(0.5 + np.sqrt(0.25 + 2.0 * number))  # pairs are numbered (0, 1), (0, 2), (1, 2), (0, 3), ...
+        if high * (high - 1) // 2 > number:  # rounding
+            high -= 1
+        if high * (high + 1) // 2 <= number:
+            high += 1
+        first[i], second[i] = number - high * (high - 1) // 2, high
+    return first, second

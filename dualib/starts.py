@@ -12,7 +12,7 @@ from dualib.ascent import log_c
 from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, first_of_alike, join, natural_distance
-from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, starts_known
+from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, pairs_drawn, starts_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
 _BETWEEN_PER_ATOM = 2.0
@@ -137,26 +137,13 @@ def _all_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-@functools.lru_cache(maxsize=16)
-def _parts(whole: int, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first number of each of `n_parts` about equal parts of range(whole), and how many there are."""
-    limits = np.arange(n_parts + 1) * whole // n_parts
-    return limits[:-1], np.diff(limits)
-
-
 def _pairs_looked_at(n: int, rng: np.random.Generator, part: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of sources, drawn at random where there are more than that part of _PAIRS_LOOKED_AT: the indices of both."""
-    n_pairs = n * (n - 1) // 2
     n_looked_at = max(int(part * _PAIRS_LOOKED_AT), 1)
-    if n_pairs <= n_looked_at:
+    if n * (n - 1) // 2 <= n_looked_at:
         return _all_pairs(n)
-    first, width = _parts(n_pairs, n_looked_at)
-    number = first + (rng.random(n_looked_at) * width).astype(np.int64)  # one of each part: evenly spread, none twice
-    # pairs are numbered (0, 1), (0, 2), (1, 2), (0, 3), ...
-    second = np.floor(0.5 + np.sqrt(0.25 + 2.0 * number)).astype(np.int64)
-    second -= second * (second - 1) // 2 > number  # rounding
-    second += second * (second + 1) // 2 <= number
-    return number - second * (second - 1) // 2, second
+    first, second = pairs_drawn(n, rng.random(n_looked_at))  # evenly spread, none twice
+    return first, second
 
 
 def _best_pairs(problem: Problem, beta: float, log_a: Array, first: np.ndarray, second: np.ndarray, n_pairs: int) -> Atoms:

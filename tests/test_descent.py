@@ -32,6 +32,7 @@ def direction(problem, state, part, most, precision=np.float64):
     arrays = tuple(array.astype(precision) if array.dtype == np.float64 else array for array in arrays)
     arguments = (problem.known, precision(state.beta), *arrays, 0.0)
     step, longest, taken = conjugate.compile()(*arguments, part, most)
+    step = step.T
     root_w = np.sqrt(weights)[:, None]
     return (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
 

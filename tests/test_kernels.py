@@ -153,7 +153,14 @@ def test_products_are_those_of_numpy(shape):
     a, b, vector, weights = rng.normal(size=(m, k)), rng.normal(size=(k, n)), rng.normal(size=k), rng.normal(size=m)
     weights[0] = 0.0
     tolerance = {"rtol": 1e-12, "atol": 1e-12}
-    np.testing.assert_allclose(plain(linear_kernels.product, a, b), a @ b, **tolerance)
+    for most in (0, linear_kernels.BY_HAND):
+        np.testing.assert_allclose(plain(linear_kernels.product, a, b, most), a @ b, **tolerance)
+        into, across = np.full((m, n), np.nan), np.full((m, n), np.nan)
+        plain(linear_kernels.multiply, a, b, into, most)
+        plain(linear_kernels.multiply_across, a, b.T.copy(), across, most)
+        np.testing.assert_allclose(into, a @ b, **tolerance)
+        np.testing.assert_allclose(across, a @ b, **tolerance)
+        assert linear_kernels.dot.compile()(vector, vector[::-1].copy(), most) == pytest.approx(vector @ vector[::-1])
     np.testing.assert_allclose(plain(linear_kernels.applied, a, vector, linear_kernels.BY_HAND), a @ vector, **tolerance)
     np.testing.assert_allclose(plain(linear_kernels.across, a, b.T.copy()), a @ b, **tolerance)
     result = np.full(k, np.nan)
