@@ -198,3 +198,34 @@ def few_digits(kind, beta, u):  # type: ignore[no-untyped-def]
     if kind == 1:
         largest = max(np.max(u), -np.min(u))
     return beta * largest <= _LARGEST
+
+
+@helper
+def closest_pairs(beta, means, v, limit, most, hand):  # type: ignore[no-untyped-def]
+    """The closest pairs of atoms within a squared natural distance, at most so many: (p, 2), `hand` as of `multiply`."""
+    n_t, near = means.shape[0], 0
+    distance = apart(beta, np.ascontiguousarray(beside(means, v).T), beside(v, means), own_of(means, v), hand)
+    for i in range(n_t):
+        for j in range(i):
+            near += int(distance[i, j] < limit)
+    pairs, far = np.empty((near, 2), np.int64), np.empty(near)
+    near = 0
+    for i in range(n_t):
+        for j in range(i):
+            if distance[i, j] < limit:
+                pairs[near, 0], pairs[near, 1], far[near] = j, i, distance[i, j]
+                near += 1
+    if near > most:
+        closest = np.flatnonzero(far <= np.partition(far, most)[most])
+        pairs = pairs[closest[np.argsort(far[closest], kind="mergesort")[:most]]]
+    return pairs
+
+
+@helper
+def own_of(means, vs):  # type: ignore[no-untyped-def]
+    """``<M, V>`` of each point (m,)."""
+    own = np.zeros(means.shape[0], means.dtype)
+    for i in range(means.shape[0]):
+        for y in range(means.shape[1]):
+            own[i] += means[i, y] * vs[i, y]
+    return own

@@ -17,6 +17,7 @@ from dualib.block_kernels import (
     few_digits,
     heights,
     link_block,
+    own_of,
     padded,
     stepped,
     width_of,
@@ -25,7 +26,7 @@ from dualib.jit import helper
 from dualib.kernels import total
 from dualib.linear_kernels import by_hand, inner
 from dualib.row_kernels import TINY, single
-from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance, own_of
+from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
 
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
 # points that may be led there; square of the cosine of their first step and the way

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.exchange_kernels import corrected, exchanges, inverse_of
 from dualib.jit import helper
 from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
 from dualib.row_kernels import TINY
@@ -28,15 +29,17 @@ _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a d
 
 
 @helper
-def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most):  # type: ignore[no-untyped-def]
+def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most, close, inverse):  # type: ignore[no-untyped-def]
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
     Parameters
     ----------
     post, c, residual : (n_t, n), (n_t,), float
-        Of the sweep from this point.
+        Of the sweep from this point; p(t|x) may be of any precision.
     gradient : (1 + k, n_t)
         Minus the gradient, or another right-hand side.
+    close, inverse : (p, 2), (2p, 2p)
+        Pairs of clusters for the preconditioner of `dualib.exchange_kernels`, and its E^-1 where that of a point near by will do.
 
     Returns
     -------
@@ -46,6 +49,7 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
         The longest move of a mean, in its natural coordinates.
     taken : int
         Products.
+    inverse : (2p, 2p)
     """
     n_t = means.shape[0]
     pairs, metric = pairs_of(beta, px, ut, weights, means, post, residual), _metric(kind, means, v, face)
@@ -54,23 +58,43 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
     step, rest, bent = np.zeros_like(gradient), gradient.copy(), np.empty_like(gradient)
     pushed = np.empty((gradient.shape[0] + 1, n_t), gradient.dtype)
     _push(kind, means_t, metric, rest, pushed)
-    way, ahead, length, taken = rest.copy(), pushed.copy(), _inner(rest, pushed, hand), 0
-    end = part * part * length
+    length, taken = _inner(rest, pushed, hand), 0
+    end, towards, ahead, eased = part * part * length, rest, pushed.copy(), close.shape[0] > 0
+    if eased:
+        lines, parts = exchanges(beta, weights, means, close)
+        if inverse.shape[0] == 0:
+            inverse = inverse_of(kind, means, metric, pairs, room[1] if pairs[1].shape[0] == 0 else ut, c, close, lines, parts)
+        towards, eased_pushed = np.empty_like(rest), np.empty_like(pushed)
+        corrected(close, lines, parts, inverse, rest, pushed, towards)
+        _push(kind, means_t, metric, towards, ahead)
+    else:
+        lines, parts, eased_pushed = inverse, inverse, pushed
+    way, slope, moved = towards.copy(), _inner(rest, ahead, hand), False
     while length > end and taken < most:
         _bend(means_t, pairs, c, way, ahead, room, bent, hand)
         curvature, taken = _inner(bent, ahead, hand), taken + 1
         if not curvature > 0.0:
-            if taken == 1:
+            if eased and not moved:  # a slight one: what lies there is near, and the gradient leads to it
+                eased, towards, eased_pushed = False, rest, pushed
+                way[:], ahead[:], slope = rest, pushed, length
+                continue
+            if not moved:
                 _add(step, _FARTHEST / _longest(way, ahead, weights), way)
             break
-        _add(step, length / curvature, way)
-        _add(rest, -length / curvature, bent)
+        moved = True
+        _add(step, slope / curvature, way)
+        _add(rest, -slope / curvature, bent)
         _push(kind, means_t, metric, rest, pushed)
-        before, length = length, _inner(rest, pushed, hand)
-        _go_on(way, length / before, rest)
-        _go_on(ahead, length / before, pushed)
+        before, length = slope, _inner(rest, pushed, hand)
+        slope = length
+        if eased:
+            corrected(close, lines, parts, inverse, rest, pushed, towards)
+            _push(kind, means_t, metric, towards, eased_pushed)
+            slope = _inner(rest, eased_pushed, hand)
+        _go_on(way, slope / before, towards)
+        _go_on(ahead, slope / before, eased_pushed)
     _push(kind, means_t, metric, step, pushed)
-    return step, _longest(step, pushed, weights), taken
+    return step, _longest(step, pushed, weights), taken, inverse
 
 
 @helper
@@ -94,7 +118,7 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
     and the features are blocks (k, count) of ``sqrt(beta) (U - M_t)``, one after the other.
     """
     n_t, n = post.shape
-    faint = 0.0 if post.itemsize == 8 else _FAINT
+    faint = 0.0 if px.itemsize == 8 else _FAINT
     number, large = 0, n * n_t * means.shape[1] >= _LARGE
     slight = min(max(_SLIGHT * residual, _SLIGHTEST), _MOST_SLIGHT)
     if large:
@@ -102,11 +126,17 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
             for x in range(n):
                 number += int(post[t, x] > slight)
     if not large or number > _FILLED * n * n_t:
-        s, q, root_px, nothing = np.empty_like(post), np.empty_like(post), np.sqrt(px), post.dtype.type(0.0)
+        s, q, root_px, nothing = (
+            np.empty(post.shape, px.dtype),
+            np.empty(post.shape, px.dtype),
+            np.sqrt(px),
+            px.dtype.type(0.0),
+        )
         for t in range(n_t):
             root, inverse = _of_weight(weights[t])
             for x in range(n):
-                some = post[t, x] if post[t, x] > faint else nothing  # or numbers might become so small that they are slow
+                some = px.dtype.type(post[t, x])
+                some = some if some > faint else nothing  # or numbers might become so small that they are slow
                 s[t, x] = some * root_px[x] * root
                 q[t, x] = some * px[x] * inverse
         return np.empty(0, np.int64), np.empty(0, np.int64), px[:0], s.reshape(n_t * n), q.reshape(n_t * n)
@@ -143,8 +173,9 @@ def _lifted(beta, px, ut, weights, means, post, source, start):  # type: ignore[
         root, inverse = _of_weight(weights[t])
         for i in range(first, first + count):
             x = source[i]
-            s[i] = post[t, x] * root_px[x] * root
-            q[i] = post[t, x] * px[x] * inverse
+            some = px.dtype.type(post[t, x])
+            s[i] = some * root_px[x] * root
+            q[i] = some * px[x] * inverse
         block = _block(features, first, count, k)
         for y in range(k):
             row, line, mean = block[y], ut[y], means[t, y]

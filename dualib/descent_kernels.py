@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.block_kernels import closest_pairs
 from dualib.conjugate_kernels import conjugate, scaled_gradient
+from dualib.exchange_kernels import pairs_left
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, total
+from dualib.linear_kernels import by_hand
 from dualib.newton_kernels import link, swept
 from dualib.row_kernels import single
 
@@ -20,6 +23,9 @@ _FAR, _WORTH = (
     1e-3,
 )  # residual above which a sweep is made in place of a step, while it lowers the objective by more than that
 _HURRIED, _PATIENT, _NEAR = 50, 200, 1e-2  # products of one direction, where the residual is above the last, and below
+# numbers n n_t k from which directions are eased by pairs of close clusters, and by how many pairs, up to which squared natural
+# distance; residual from which on that is done, where steps are whole: far from a minimum plain directions lead further
+_EASED, _CLOSE, _FORWARD = ((25_000, 16), (1_000_000, 32)), 8.0, 0.2
 _SHORT, _LEAST = 0.1, 5  # part of a direction below which the next one is made of fewer products; of as many at least
 _ROUNDING = 1e-9  # a residual that steps no longer lower is accepted below this
 _RISE = 1e-14  # the objective may rise by this much, relative: rounding
@@ -70,14 +76,23 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = swept(
         kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
     )
-    taken, hurried, gain, rests = 1, _HURRIED, np.inf, False  # at rest: no step leads lower any more, to rounding
+    taken, hurried, gain, whole, rests = 1, _HURRIED, np.inf, True, False  # at rest: no step leads lower any more, to rounding
+    nothing, alone = np.empty((0, 0)), np.empty((0, 2), np.int64)
+    pairs, found, inverse = alone, -1, nothing  # of close clusters, how many were found, and what they ease directions by
     next_look = look
     while residual > goal and np.isfinite(value) and taken < most:
         accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
         if trials > 0:
             arrays = (weights, means, v, face, post, c, to_weights, to_means)
-            steps, shrink, reach, products = _direction(kind, beta, px, ut, residual, goal, hurried, *arrays)
+            easing = residual <= (_FORWARD if whole else _NEAR) and means.size * px.shape[0] >= _EASED[0][0]
+            if easing and (2 * pairs.shape[0] < found or found < 0):
+                pairs = _easing_pairs(beta, px, ut, means, v)
+                found, inverse = pairs.shape[0], nothing
+            eased, known = pairs if easing else alone, nothing if residual > _NEAR else inverse
+            steps, shrink, reach, products, inverse = _direction(
+                kind, beta, px, ut, residual, goal, hurried, *arrays, eased, known
+            )
             taken += products
         for trial in range(trials + 1):
             made = shrink
@@ -105,9 +120,12 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
             break
         if trials > 0:  # a direction of which only a small part may be gone is not worth many products
             hurried = max(hurried // 4, _LEAST) if made < _SHORT else _HURRIED
+        whole = trials > 0 and trial == 0 and made == 1.0
         rests = residual < _ROUNDING and not new_residual < 0.5 * residual
         if rests:
             break
+        if heavy.shape[0] < weights.shape[0]:
+            pairs, inverse = pairs_left(pairs, heavy, weights.shape[0]), nothing
         kept, weights, means, v, b, face, allowed = kept[heavy], new_weights, new_means, new_v, new_b, new_face, new_allowed
         gain = new_value - value
         value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = following
@@ -134,23 +152,34 @@ def _closest(beta, means, v, face):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _direction(kind, beta, px, ut, residual, goal, hurried, weights, means, v, face, post, c, to_weights, to_means):  # type: ignore[no-untyped-def]
-    """Newton's scaled steps, the part of them to go, the part at which a weight comes to 0, and the products they took."""
+def _easing_pairs(beta, px, ut, means, v):  # type: ignore[no-untyped-def]
+    """The pairs of clusters that conjugate gradients are preconditioned for: as many as their products are worth."""
+    most = _EASED[0][1] if means.size * px.shape[0] < _EASED[1][0] else _EASED[1][1]
+    if ut.size > MORE:
+        return closest_pairs(np.float32(beta), single(means), single(v), _CLOSE, most, 0)
+    return closest_pairs(beta, means, v, _CLOSE, most, by_hand(ut.size))
+
+
+@helper
+def _direction(  # type: ignore[no-untyped-def]
+    kind, beta, px, ut, residual, goal, hurried, weights, means, v, face, post, c, to_weights, to_means, close, inverse
+):
+    """Newton's scaled steps, the part to go, the part at which a weight comes to 0, the products, and E^-1 of `conjugate`."""
     gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
     part, most = min(_LOOSE, max(residual, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
     if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
-        at = (single(px), single(ut), single(weights), single(means), single(v), face, single(post), single(c))
-        rough, longest, products = conjugate(
-            kind, np.float32(beta), *at, single(gradient), residual, max(part, _ROUGHLY), most
+        at = (single(px), single(ut), single(weights), single(means), single(v), face, post, single(c))
+        rough, longest, products, inverse = conjugate(
+            kind, np.float32(beta), *at, single(gradient), residual, max(part, _ROUGHLY), most, close, inverse
         )
         steps = np.ascontiguousarray(rough.T).astype(np.float64)
         _balance(kind, means, steps)
     else:
         exact = (px, ut, weights, means, v, face, post, c, gradient)
-        exactly, longest, products = conjugate(kind, beta, *exact, residual, part, most)
+        exactly, longest, products, inverse = conjugate(kind, beta, *exact, residual, part, most, close, inverse)
         steps = np.ascontiguousarray(exactly.T)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
-    return steps, shrink, _reach(weights, steps), products
+    return steps, shrink, _reach(weights, steps), products, inverse
 
 
 @helper

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.block_kernels import own_of
 from dualib.jit import MORE, helper, kernel
 from dualib.kernels import distances, shared, softmax
 from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
@@ -212,16 +213,6 @@ def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, co
             if same:
                 return True
     return False
-
-
-@helper
-def own_of(means, vs):  # type: ignore[no-untyped-def]
-    """``<M, V>`` of each point (m,)."""
-    own = np.zeros(means.shape[0])
-    for i in range(means.shape[0]):
-        for y in range(means.shape[1]):
-            own[i] += means[i, y] * vs[i, y]
-    return own
 
 
 @kernel(

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.block_kernels import apart, beside, block_of, evaluated, few_digits, heights, stepped, width_of
+from dualib.block_kernels import (
+    apart,
+    beside,
+    block_of,
+    closest_pairs,
+    evaluated,
+    few_digits,
+    heights,
+    own_of,
+    stepped,
+    width_of,
+)
 from dualib.jit import helper, kernel
 from dualib.kernels import exp, total
 from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.row_kernels import single
-from dualib.search_kernels import distance, own_of
+from dualib.search_kernels import distance
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1
@@ -61,44 +72,21 @@ def starts_known(  # type: ignore[no-untyped-def]
     sources, own = np.empty((c, k)), product(members_known(px, posterior), u, by_hand(u.size))
     for j in range(c):
         sources[j] = u[chosen[j]]
-    first, second = _closest(beta, means, v, n_between, by_hand(u.size))
+    close = closest_pairs(beta, means, v, TOO_FAR, n_between, by_hand(u.size))
     tempered, pairs = _tempered(kind, beta, u, ut, log_a, sources), _best_pairs(kind, beta, u, log_a, one, other, n_pairs)
-    p = first.shape[0]
+    p = close.shape[0]
     found = np.empty((c + 1 + n_t + p + tempered.shape[0] + pairs.shape[0], k))
     found[:c] = sources
     found[c] = product(px.reshape((1, n)), u, by_hand(u.size))[0]
     found[c + 1 : c + 1 + n_t] = own
     for j in range(p):
-        row, here, there = found[c + 1 + n_t + j], own[first[j]], own[second[j]]
+        row, here, there = found[c + 1 + n_t + j], own[close[j, 0]], own[close[j, 1]]
         for y in range(k):
             row[y] = 0.5 * (here[y] + there[y])
     done = c + 1 + n_t + p
     found[done : done + tempered.shape[0]] = tempered
     found[done + tempered.shape[0] :] = pairs
     return found
-
-
-@helper
-def _closest(beta, means, v, wanted, hand):  # type: ignore[no-untyped-def]
-    """The indices of the closest pairs of atoms, between which clusters are born."""
-    n_t = means.shape[0]
-    distance = apart(beta, np.ascontiguousarray(beside(means, v).T), beside(v, means), own_of(means, v), hand)
-    near = 0
-    for i in range(n_t):
-        for j in range(i):
-            near += int(distance[i, j] < TOO_FAR)
-    first, second, far = np.empty(near, np.int64), np.empty(near, np.int64), np.empty(near)
-    near = 0
-    for i in range(n_t):
-        for j in range(i):
-            if distance[i, j] < TOO_FAR:
-                first[near], second[near], far[near] = j, i, distance[i, j]
-                near += 1
-    if near > wanted:
-        closest = np.flatnonzero(far <= np.partition(far, wanted)[wanted])
-        closest = closest[np.argsort(far[closest], kind="mergesort")[:wanted]]
-        first, second = first[closest], second[closest]
-    return first, second
 
 
 @helper

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution
+from dualib import JointDistribution, conjugate_kernels, exchange_kernels
+from dualib.block_kernels import closest_pairs
 from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
 from dualib.curvature import Curvature, slowest_rate
 from dualib.distortions import as_distortion
@@ -23,15 +24,16 @@ def random_problem(seed, n_x, n_y, kind, concentration=0.6, zeros=0.0):
     return Problem(JointDistribution(pxy / pxy.sum()), as_distortion(kind))
 
 
-def direction(problem, state, part, most, precision=np.float64):
-    """`conjugate` at a sweep, as (steps of the weights, steps of the means, longest, products)."""
+def direction(problem, state, part, most, precision=np.float64, pairs=0):
+    """`conjugate` at a sweep, with so many close pairs, as (steps of the weights, steps of the means, longest, products)."""
     atoms, new = state.atoms, state.new
     weights, means, face, _ = problem.for_kernels(atoms)
     gradient = scaled_gradient.compile()(state.beta, weights, means, new.weights, new.means)
     arrays = (problem.px, problem.UT, weights, means, problem.link(atoms)[0], face, state.posterior, state.c, gradient)
     arrays = tuple(array.astype(precision) if array.dtype == np.float64 else array for array in arrays)
     arguments = (problem.known, precision(state.beta), *arrays, 0.0)
-    step, longest, taken = conjugate.compile()(*arguments, part, most)
+    close = closest_pairs.compile()(state.beta, means, problem.link(atoms)[0], np.inf, pairs, 0)
+    step, longest, taken, _ = conjugate.compile()(*arguments, part, most, close, np.empty((0, 0)))
     step = step.T
     root_w = np.sqrt(weights)[:, None]
     return (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
@@ -144,3 +146,59 @@ def test_the_hessian_applied_is_that_of_the_spectrum(kind):
     step = np.linalg.solve(curvature.dense(), -curvature.gradient.ravel()).reshape(curvature.gradient.shape)
     d_weights, *_ = direction(problem, state, 1e-12, 500)
     np.testing.assert_allclose(d_weights, np.sqrt(state.atoms.weights) * step[:, 0], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n_x", "n_y", "beta", "filled"), [(30, 5, 9.0, True), (60, 40, 60.0, False)])
+def test_what_eases_directions_is_the_hessian_of_exchanges(n_x, n_y, beta, filled, kind):
+    """E^-1 against the Hessian applied to each exchange of weight and each move apart, where all pairs count and where few do."""
+    problem = random_problem(1, n_x, n_y, kind)
+    state = sweep(problem, beta, polish(problem, beta, initial_atoms(problem), tol=1e-12, max_iter=2000).state.atoms)
+    weights, means, face, _ = problem.for_kernels(state.atoms)
+    v = problem.link(state.atoms)[0]
+    close = closest_pairs.python(beta, means, v, np.inf, 5, 0)
+    assert len(close) == 5
+    lines, parts = exchange_kernels.exchanges.python(beta, weights, means, close)
+    metric = conjugate_kernels._metric.python(problem.known, means, v, face)
+    pairs = pairs_of.python(beta, problem.px, problem.UT, weights, means, state.posterior, 0.0)
+    assert (len(pairs[1]) == 0) == filled
+    room = conjugate_kernels._room.python(beta, problem.UT, len(means), not filled)
+    features = room[1] if filled else problem.UT
+    inverse = exchange_kernels.inverse_of.python(problem.known, means, metric, pairs, features, state.c, close, lines, parts)
+    columns = np.zeros((10, 1 + means.shape[1], len(means)))
+    for a, (i, j) in enumerate(close):
+        columns[2 * a, 0, [i, j]] = parts[a, :2]
+        columns[2 * a, 1:, [i, j]] = parts[a, 2:4, None] * lines[a]
+        columns[2 * a + 1, 1:, [i, j]] = parts[a, 4:, None] * lines[a]
+    applied = np.empty((10, 10))
+    for u in range(10):
+        pushed, bent = np.empty((2 + means.shape[1], len(means))), np.empty_like(columns[u])
+        conjugate_kernels._push.python(problem.known, means.T.copy(), metric, columns[u], pushed)
+        conjugate_kernels._bend.python(means.T.copy(), pairs, state.c, columns[u], pushed, room, bent, 0)
+        for r in range(10):
+            conjugate_kernels._push.python(problem.known, means.T.copy(), metric, columns[r], pushed)
+            applied[u, r] = np.sum(pushed[:-1] * bent)
+    np.testing.assert_allclose(applied, applied.T, rtol=1e-9, atol=1e-9 * np.abs(applied).max())
+    kept = np.diag(inverse) > 0.0
+    assert kept.sum() >= 8
+    np.testing.assert_allclose(inverse[np.ix_(kept, kept)] @ applied[np.ix_(kept, kept)], np.eye(kept.sum()), atol=1e-6)
+    assert (inverse[~kept] == 0.0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_directions_eased_by_close_pairs_are_the_same_and_take_fewer_products(kind):
+    problem, beta = random_problem(4, 60, 6, kind), 17.0
+    rest = polish(problem, beta, initial_atoms(problem), tol=1e-12, max_iter=2000).state.atoms
+    rng = np.random.default_rng(4)
+    members = sweep(problem, beta, rest).posterior * problem.px * np.exp(1e-3 * rng.standard_normal((len(rest), problem.n)))
+    weights = members.sum(axis=1)
+    state = sweep(problem, beta, problem.atoms_from_members(members / weights[:, None], weights / weights.sum()))
+    plain, eased = direction(problem, state, 1e-10, 500), direction(problem, state, 1e-10, 500, pairs=30)
+    for one, other in zip(plain[:2], eased[:2], strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-6 * np.abs(one).max())
+    assert eased[3] < 0.7 * plain[3]
+
+
+def test_pairs_are_renumbered_where_clusters_go():
+    close = np.array([[0, 1], [2, 4], [1, 3], [0, 4]])
+    np.testing.assert_array_equal(exchange_kernels.pairs_left.python(close, np.array([0, 2, 3, 4]), 5), [[1, 3], [0, 3]])

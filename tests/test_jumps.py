@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution
+from dualib import JointDistribution, ascent
 from dualib.distortions import as_distortion
 from dualib.jumps import _HASTY, jump
 from dualib.local import coalesce
+from dualib.optimise import initial_atoms, optimise
 from dualib.path import Path
-from dualib.problem import Descent, Problem
+from dualib.problem import Descent, Problem, first_of_alike
+from dualib.start_kernels import taken_up
 
 KINDS = ("ib", "dualib")
 
@@ -165,3 +167,19 @@ def test_one_cluster_is_searched_for_once(kind, monkeypatch):
             fresh = dualib.certify(joint, solution.encoder, solution.beta, kind)
             assert fresh.gap <= solution.gap + 1e-12
             assert solution.certificate == fresh.kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hints_are_taken_up_by_the_kernel_as_by_hand(kind):
+    rng = np.random.default_rng(3)
+    problem = Problem(JointDistribution(rng.dirichlet(np.full(20 * 4, 0.5)).reshape(20, 4)), as_distortion(kind))
+    state = optimise(problem, 6.0, initial_atoms(problem), tol=1e-9, max_iter=2000, rng=rng).state
+    log_a, points = problem.log_px - state.log_z, problem.atoms_from_members(rng.dirichlet(np.full(20, 0.3), 40))
+    arrays = (problem.U, problem.UT, log_a, points.means, state.atoms.means, problem.link(state.atoms)[0])
+    means, values = taken_up(problem.known, 6.0, *arrays, 3, 1e-2)
+    for _ in range(3):
+        points = problem.atoms_from_members(ascent.log_c(problem, 6.0, log_a, points)[1], points.weights)
+    points = first_of_alike(problem, 6.0, points, state.atoms, 1e-2)
+    np.testing.assert_allclose(means, points.means, atol=1e-12)
+    np.testing.assert_allclose(values, ascent.log_c(problem, 6.0, log_a, points)[0], atol=1e-12)
+    assert 0 < len(means) < 40

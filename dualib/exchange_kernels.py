@@ -1,0 +1,182 @@
+"""What makes conjugate gradients short: close clusters may exchange weight, or move apart, at next to no cost.
+
+Where clusters are close to one another the Hessian H of `dualib.conjugate_kernels` is nearly singular, and nearly all of that is
+in few directions, two for each close pair: weight goes from one to the other while both means shift so that what is common to the
+two stays; and both means move apart along the line between them. With these as columns of Z conjugate gradients are preconditioned
+by ``I + Z E^-1 Z^T J``, ``E = <Z, J H Z>``, and take a third to a half of the products.
+
+All numbers of E are formed in the precision of the products, and the rest is in double precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.jit import helper
+from dualib.linear_kernels import by_hand, dot, multiply
+
+_DEPENDENT = 1e-4  # part of a number on the diagonal of E below which a pivot is rounding, or the curvature negative
+
+
+@helper
+def pairs_left(close, left, n_t):  # type: ignore[no-untyped-def]
+    """The pairs (p, 2) of which both clusters are among those left of n_t (their numbers, ascending), renumbered."""
+    place, count = np.full(n_t, -1), 0
+    for i in range(left.shape[0]):
+        place[left[i]] = i
+    pairs = np.empty_like(close)
+    for a in range(close.shape[0]):
+        i, j = place[close[a, 0]], place[close[a, 1]]
+        if i >= 0 and j >= 0:
+            pairs[count, 0], pairs[count, 1] = i, j
+            count += 1
+    return pairs[:count]
+
+
+@helper
+def exchanges(beta, weights, means, close):  # type: ignore[no-untyped-def]
+    """The line between each pair of clusters (p, k), and the parts (p, 6) of it that make the columns of Z.
+
+    These are, for both clusters of the pair by turns: the steps of the weights, and the part of the line that the means move, where
+    weight is exchanged; the latter where they move apart.
+    """
+    p, k = close.shape[0], means.shape[1]
+    lines, parts = np.empty((p, k)), np.empty((p, 6))
+    for a in range(p):
+        i, j = close[a]
+        w_i, w_j = np.float64(weights[i]), np.float64(weights[j])
+        for y in range(k):
+            lines[a, y] = means[i, y] - means[j, y]
+        parts[a, 0], parts[a, 1] = 1.0 / np.sqrt(w_i), -1.0 / np.sqrt(w_j)
+        parts[a, 2], parts[a, 3] = -np.sqrt(beta * w_i) / (w_i + w_j), -np.sqrt(beta * w_j) / (w_i + w_j)
+        parts[a, 4], parts[a, 5] = np.sqrt(beta / w_i), -np.sqrt(beta / w_j)
+    return lines, parts
+
+
+@helper
+def corrected(close, lines, parts, inverse, rest, pushed, result):  # type: ignore[no-untyped-def]
+    """``(I + Z E^-1 Z^T J) rest`` into `result`, `pushed` being J rest."""
+    p, k = lines.shape
+    along = np.empty(2 * p)
+    for a in range(p):
+        (i, j), own, here, there = close[a], parts[a], 0.0, 0.0
+        for y in range(k):
+            here += lines[a, y] * pushed[1 + y, i]
+            there += lines[a, y] * pushed[1 + y, j]
+        along[2 * a] = own[0] * pushed[0, i] + own[1] * pushed[0, j] + own[2] * here + own[3] * there
+        along[2 * a + 1] = own[4] * here + own[5] * there
+    amount = np.dot(inverse, along)
+    result[:] = rest
+    for a in range(p):
+        (i, j), own, first, second = close[a], parts[a], amount[2 * a], amount[2 * a + 1]
+        result[0, i] += first * own[0]
+        result[0, j] += first * own[1]
+        here, there = first * own[2] + second * own[4], first * own[3] + second * own[5]
+        for y in range(k):
+            result[1 + y, i] += here * lines[a, y]
+            result[1 + y, j] += there * lines[a, y]
+
+
+@helper
+def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  # type: ignore[no-untyped-def]
+    """E^-1, (2p, 2p), without the columns of Z that depend on others or have negative curvature.
+
+    Parameters
+    ----------
+    metric, pairs, features
+        As of `dualib.conjugate_kernels`: what J is made of, the pairs of cluster and source that count, and the features where
+        all do.
+    """
+    p, n = lines.shape[0], features.shape[1]
+    moves = _pushed_lines(kind, means, metric, close, lines)
+    image, system = np.zeros((2 * p, n), features.dtype), np.empty((2 * p, 2 * p), features.dtype)
+    rows, coupled = _moved(pairs, features, close, moves)
+    s, q = pairs[3], pairs[4]
+    for u in range(2 * p):
+        side = u % 2
+        first, last, source = _sources(pairs, close[u // 2, side], n)
+        step, part, spread = parts[u // 2, side], parts[u // 2, 2 + side], parts[u // 2, 4 + side]
+        line, weighted, one, other = rows[u], coupled[u], image[u - side], image[u - side + 1]
+        for i in range(last - first):
+            x, value = source[i] if source.shape[0] > 0 else i, s[first + i]
+            one[x] += value * (step + part * line[i])
+            other[x] += value * spread * line[i]
+            weighted[i] = q[first + i] * line[i]
+    np.dot(image, image.T, system)
+    inverse = system.astype(np.float64)
+    for u in range(2 * p):
+        for r in range(2 * p):
+            a, b, t = u // 2, r // 2, close[u // 2, u % 2]
+            if close[b, r % 2] == t:
+                first, last, _ = _sources(pairs, t, n)
+                own = -dot(rows[u, : last - first], coupled[r, : last - first], 0)
+                for y in range(lines.shape[1]):
+                    own += c[t] * lines[a, y] * moves[r, y]
+                for one in range(2):
+                    for other in range(2):
+                        inverse[2 * a + one, 2 * b + other] += (
+                            parts[a, 2 + 2 * one + u % 2] * parts[b, 2 + 2 * other + r % 2] * own
+                        )
+    _invert(inverse)
+    return inverse
+
+
+@helper
+def _sources(pairs, t, n):  # type: ignore[no-untyped-def]
+    """Where the pairs of cluster t begin and end, and their sources; none of these where all count."""
+    source, start = pairs[0], pairs[1]
+    if start.shape[0] == 0:
+        return t * n, (t + 1) * n, source
+    return start[t], start[t + 1], source[start[t] : start[t + 1]]
+
+
+@helper
+def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
+    """How far each line moves log p(t|x), (2p, n), at the sources that count; and room for as much."""
+    (m, k), n, blocks = moves.shape, features.shape[1], pairs[2]
+    rows = np.empty((m, n), features.dtype)
+    if pairs[1].shape[0] == 0:
+        multiply(moves, features, rows, by_hand(features.size))
+    for u in range(m if pairs[1].shape[0] > 0 else 0):
+        first, last, _ = _sources(pairs, close[u // 2, u % 2], n)
+        block = blocks[first * (k - 1) : last * (k - 1)].reshape((k - 1, last - first))
+        np.dot(moves[u, : k - 1], block, rows[u, : last - first])
+    return rows, np.empty_like(rows)
+
+
+@helper
+def _invert(a):  # type: ignore[no-untyped-def]
+    """The inverse of a symmetric matrix in its place, but for rows and columns of small or negative pivots, which become 0."""
+    n = a.shape[0]
+    least = _DEPENDENT * np.diag(a)
+    for j in range(n):
+        pivot = a[j, j]
+        if not pivot > least[j]:
+            a[j, :], a[:, j] = 0.0, 0.0
+            continue
+        row = a[j]
+        row /= pivot
+        row[j] = 1.0 / pivot
+        for i in range(n):
+            if i != j:
+                factor, other = a[i, j], a[i]
+                other[j] = 0.0
+                for x in range(n):
+                    other[x] -= factor * row[x]
+
+
+@helper
+def _pushed_lines(kind, means, metric, close, lines):  # type: ignore[no-untyped-def]
+    """J of each line at both of its clusters, and minus <M, J line>: (2p, k + 1)."""
+    p, k = lines.shape
+    moves = np.empty((2 * p, k + 1), means.dtype)
+    for u in range(2 * p):
+        t, line, centre, last = close[u // 2, u % 2], lines[u // 2], 0.0, 0.0
+        if kind == 1:
+            for y in range(k):
+                centre += metric[y, t] * line[y]
+        for y in range(k):
+            moves[u, y] = metric[y, t] * (line[y] - centre)
+            last -= moves[u, y] * means[t, y]
+        moves[u, k] = last
+    return moves
