@@ -6,7 +6,8 @@ At a minimum the scaled Hessian H of `dualib.curvature` has eigenvalues in (0, 1
 ``<m, J m'>``: R_t, which need not be invertible, is not used. Steps are (1 + k, n_t), that of the weights first: their rows are
 longer than their columns.
 
-Pairs of cluster and source with next to no p(t|x) are left out of H where they are many.
+Pairs of cluster and source with next to no p(t|x) are left out of H where they are many. Where clusters are close, the gradients
+are preconditioned by `dualib.exchange_kernels`.
 
 All arrays are of one precision: a direction, which is judged by the objective, needs few digits, so single precision is as good,
 and takes half the time where products of matrices are all it is.

@@ -3,9 +3,9 @@
 Where clusters are close to one another the Hessian H of `dualib.conjugate_kernels` is nearly singular, and nearly all of that is
 in few directions, two for each close pair: weight goes from one to the other while both means shift so that what is common to the
 two stays; and both means move apart along the line between them. With these as columns of Z conjugate gradients are preconditioned
-by ``I + Z E^-1 Z^T J``, ``E = <Z, J H Z>``, and take a third to a half of the products.
+by ``I + Z E^-1 Z^T J``, ``E = Z^T J H Z``, and take half to three quarters of the products.
 
-All numbers of E are formed in the precision of the products, and the rest is in double precision.
+E is formed in the precision of the products; its inverse, and what is made of it, are in double precision.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _rates(kind, beta, ut, means, v, members):  # type: ignore[no-untyped-def]
         by_source = source.shape[0] < k
         columns = np.ascontiguousarray(rows.T)
         gram = across(columns, columns) if by_source else across(rows, rows)
-        largest, vector = largest_eigenvalue(gram, 1.0 / beta)
+        largest, vector = largest_eigenvalue(gram, 1.0 / beta, by_hand(ut.size))
         rates[t] = beta * largest
         if rates[t] > NEARLY:
             tilts = vector if by_source else applied(columns, vector, BY_HAND)
@@ -122,11 +122,11 @@ def _tilted(ut, members, source, tilts, means):  # type: ignore[no-untyped-def]
 
 
 @helper
-def largest_eigenvalue(matrix, limit):  # type: ignore[no-untyped-def]
+def largest_eigenvalue(matrix, limit, hand):  # type: ignore[no-untyped-def]
     """An upper bound on the largest eigenvalue of a positive semidefinite matrix, and about its eigenvector.
 
     Powers of the matrix by squaring: their traces bound the eigenvalue, and their columns tend to the eigenvector. The error is a
-    small part of the distance to `limit`, unless that is very small.
+    small part of the distance to `limit`, unless that is very small; `hand` as of `multiply`.
     """
     n = matrix.shape[0]
     power, log_scale, exponent, best = matrix.copy(), 0.0, 1.0, 0
@@ -140,12 +140,12 @@ def largest_eigenvalue(matrix, limit):  # type: ignore[no-untyped-def]
             return bound, vector
         log_scale += log(trace)
         bound = exp(log_scale / exponent)
-        for i in range(n):
-            for j in range(n):
-                power[i, j] /= trace
+        scale, flat = 1.0 / trace, power.reshape(n * n)
+        for i in range(n * n):
+            flat[i] *= scale
         vector[:] = power[best]
-        least = inner(vector, applied(matrix, vector, BY_HAND)) / inner(vector, vector)
+        least = inner(vector, applied(matrix, vector, hand)) / inner(vector, vector)
         if bound - least <= _CLOSELY * abs(limit - bound):
             break
-        power, log_scale, exponent = product(power, power, BY_HAND), 2.0 * log_scale, 2.0 * exponent
+        power, log_scale, exponent = product(power, power, hand), 2.0 * log_scale, 2.0 * exponent
     return bound, vector

@@ -174,8 +174,8 @@ def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-u
         values = heights(kind, np.float32(beta), single(u), single(log_a), means).astype(np.float64)
     else:
         values = heights(kind, beta, u, log_a, means)
-    order = np.argsort(-values, kind="mergesort")
-    return means[order[:n_pairs]]
+    best = np.flatnonzero(values >= np.partition(values, q - n_pairs)[q - n_pairs])
+    return means[best[np.argsort(-values[best], kind="mergesort")[:n_pairs]]]
 
 
 @kernel(
