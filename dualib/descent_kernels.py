@@ -24,7 +24,8 @@ _FAR, _WORTH = (
 )  # residual above which a sweep is made in place of a step, while it lowers the objective by more than that
 _HURRIED, _PATIENT, _NEAR = 50, 200, 1e-2  # products of one direction, where the residual is above the last, and below
 # numbers n n_t k from which directions are eased by pairs of close clusters, and by how many pairs, up to which squared natural
-# distance; residual from which on that is done, where steps are whole: far from a minimum plain directions lead further
+# distance; residual from which on that is done, where steps are whole: far from a minimum plain directions lead further. Not where
+# atoms are not watched for pairs that meet: those that only crawl towards each other would be followed to the end
 _EASED, _CLOSE, _FORWARD = ((25_000, 16), (1_000_000, 32)), 8.0, 0.2
 _SHORT, _LEAST = 0.1, 5  # part of a direction below which the next one is made of fewer products; of as many at least
 _ROUNDING = 1e-9  # a residual that steps no longer lower is accepted below this
@@ -85,7 +86,7 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
         if trials > 0:
             arrays = (weights, means, v, face, post, c, to_weights, to_means)
-            easing = residual <= (_FORWARD if whole else _NEAR) and means.size * px.shape[0] >= _EASED[0][0]
+            easing = close > 0.0 and residual <= (_FORWARD if whole else _NEAR) and means.size * px.shape[0] >= _EASED[0][0]
             if easing and (2 * pairs.shape[0] < found or found < 0):
                 pairs = _easing_pairs(beta, px, ut, means, v)
                 found, inverse = pairs.shape[0], nothing
