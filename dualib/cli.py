@@ -79,7 +79,7 @@ example:
 
 Which letter follows which in English text (27 x 27: the alphabet and the space between words, shown as _) is
 clustered by the Information Bottleneck and by its dual, over the whole range of beta, in seconds; the first time kernels
-are compiled, which takes two minutes more.
+are compiled, which takes minutes more.
 """
 
 

@@ -1,6 +1,6 @@
 """Kernels: plain functions on arrays that run as Python at first and are compiled, for one signature each, once that pays.
 
-Compiling all of them takes two minutes, and importing numba alone a quarter of a second: more than a small problem solved
+Compiling all of them takes minutes, and importing numba alone a quarter of a second: more than a small problem solved
 by the same functions as Python. So a kernel called on small arrays is interpreted until `BUDGET` seconds have gone into that in this
 process; from then on, and at once on larger arrays, it is read from numba's on-disk cache or compiled. Kernels are written so that
 both give the same bits: sums of small arrays in a written order, exp and log from the C library or written out (`dualib.kernels`),
@@ -213,7 +213,7 @@ def kernels() -> list[KernelRecord]:
 
 
 def compile_kernels() -> list[KernelRecord]:
-    """Read all kernels from the on-disk cache, or compile them: two minutes the first time, a second later.
+    """Read all kernels from the on-disk cache, or compile them: some minutes the first time, a second later.
 
     Nothing needs this. It moves the cost to where it suits: before a measurement of time, into the build of a container.
 
