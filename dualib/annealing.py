@@ -6,8 +6,10 @@ Certified points first, each followed from its neighbour, downward by default; t
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,13 +17,14 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
 from dualib.checkpoint import recorded
-from dualib.critical import certified_onset
+from dualib.critical import certified_onset, onset_of
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.enclosure import Enclosure
 from dualib.events import bracketed, events_between
 from dualib.gap import provable
 from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
+from dualib.problem import Problem
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results import Curve, Event
 from dualib.solver import check_options
@@ -38,6 +41,10 @@ _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
 _MOST_FOR_ENCLOSURE = 4_000
+_MOST_AT_ONCE, _WORK_AT_ONCE = (
+    100,
+    4_000_000,
+)  # betas walked in one kernel; sources times sources times features of these, about
 
 
 @one_blas_thread
@@ -143,12 +150,17 @@ def anneal(
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
         path = recorded(path, checkpoint, {**grid, **options})
     report = reporter(progress, "anneal")
-    first, single = certified_onset(problem, rng)
-    if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
-        path.single = single
+    first: float | Callable[[], float]
+    if grid["betas"] is not None and not events:  # it serves nothing here
+        first = functools.partial(one_blas_thread(onset_of), problem, np.random.default_rng(0))
+    else:
+        first, single = certified_onset(problem, rng)
+        if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
+            path.single = path.sure = single
     if grid["betas"] is not None:
         _solve_all(path, grid["betas"], direction, report, events=events)
     else:
+        assert isinstance(first, float)
         low, high = _ends(path, first, grid["beta_min"], grid["beta_max"])
         _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report, events=events)
         _refine_shape(path, report, events=events)
@@ -164,9 +176,21 @@ def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter,
     """Solve each beta not solved yet, in the given direction, each from the one before; along the path if events are wanted."""
     wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
     report.expect(len(wanted))
-    for start, beta in zip([None, *wanted], wanted, strict=False):
-        (path.solve if events else path.jump)(beta, start)
-        report.step()
+    done, start = 0, None
+    while done < len(wanted):
+        if events:
+            path.solve(wanted[done], start)
+            new = 1
+        else:
+            new = path.walk(wanted[done : done + _at_once(path.problem)], start)
+        for _ in range(new):
+            report.step()
+        done, start = done + new, wanted[done + new - 1]
+
+
+def _at_once(problem: Problem) -> int:
+    """How many betas of a problem are so soon done that nobody misses the progress in between."""
+    return max(1, min(_MOST_AT_ONCE, _WORK_AT_ONCE // (problem.n * problem.UT.size)))
 
 
 def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter, *, events: bool) -> None:

@@ -25,6 +25,7 @@ _REACH = 0.125  # ... up to this natural squared distance times the edge length 
 _APART = 1.0  # natural squared distance from the nearest centre from which on a climb looks for a new one
 _LENGTH = 0.1  # weight of natural length against the chord's error when an edge is chosen
 _STACK = 2048
+INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
 PROVED, OUT_OF_CELLS, STUCK = 0, 1, 2  # how a branch and bound may end
 
 

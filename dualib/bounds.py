@@ -81,7 +81,7 @@ from dualib.jit import python_only
 MAX_N_Y = 4
 _DUAL, _IB = 0, 1
 _NONE = np.empty((0, 1, 1))
-_TRIAL = 200  # cells looked at by interpreted code before it is compiled
+TRIAL = 200  # cells looked at by interpreted code before it is compiled
 _GRID = 4096.0  # the corners of the box are multiples of 1/4096, so that halving them stays exact in floating point
 
 
@@ -249,6 +249,14 @@ class Rows:
             closed.append((face, members, columns, (np.zeros(len(log_p)), log_p, np.eye(len(columns))[None])))
         return largest, closed
 
+    def interior(self, kind: Literal["ib", "dualib"]) -> tuple[Any, ...]:
+        """Where no entry is 0: columns, offset, features and root cells as of the kernel, and the largest log ratio of the roots."""
+        if kind == "ib":
+            within = self.within(self.everywhere)
+            return within.columns, within.negentropy, within.p, within.roots, within.widest if len(within.roots) else math.inf
+        _, _, columns, (offset, log_p, roots) = self.closed[1][0]
+        return columns, offset, log_p, roots, 0.0
+
     def within(self, face: int) -> _Within:
         """The rows whose support is within a face."""
         if face not in self._within:
@@ -373,7 +381,7 @@ class Bound:
         for i, slab in enumerate(slabs):
             masks[i], ratios[i] = slab
         arrays = (log_a, offset, features, columns, self.beta, kind, roots, points, longest, masks, ratios)
-        problem = (*arrays, max(self.lower, self.best), 0.98 * self.tol)
+        problem = (*arrays, max(self.lower, self.best), kernels.INSIDE * self.tol)
         status = _branch_and_bound(problem, self.max_cells - self.cells, out)
         self.upper = max(self.upper, float(out[0]) + loss)
         self.cells += int(out[2])
@@ -394,9 +402,9 @@ class Bound:
 
 
 def _branch_and_bound(problem: tuple[Any, ...], max_cells: int, out: Array) -> int:
-    """The kernel; where it would run as Python, no more than `_TRIAL` cells of it."""
-    if max_cells > _TRIAL and kernels.branch_and_bound.interprets(*problem) and not python_only():
-        status = kernels.branch_and_bound(*problem, _TRIAL, out)
+    """The kernel; where it would run as Python, no more than `TRIAL` cells of it."""
+    if max_cells > TRIAL and kernels.branch_and_bound.interprets(*problem) and not python_only():
+        status = kernels.branch_and_bound(*problem, TRIAL, out)
         if status != kernels.OUT_OF_CELLS:
             return status
         kernels.branch_and_bound.compile()

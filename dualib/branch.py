@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dualib.ascent import log_c, rise
-from dualib.continuation import SAME, Point, continuous, correct
+from dualib.continuation import Point, continuous, correct
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, first_of_alike, join, natural_distance
 from dualib.search import softest_tilts
+from dualib.settle_kernels import SAME
 
 _SMALLEST_STEP = 1e-7  # in log beta
 _APART = 1e-9  # in log beta: points that a cubic may join

@@ -17,7 +17,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -169,8 +169,20 @@ class RecordedPath(Path):
         self._checkpoint = checkpoint
         self._inside = False
 
+    def walk(self, betas: Sequence[float], start: float | None = None) -> int:
+        """Solve the first beta, or replay it."""
+        if self._solved_single(betas[0], start) is None:
+            self._point(["jump", betas[0], start], lambda: self._outcome_of_walk(betas[0], start))
+        return 1
+
+    def _outcome_of_walk(self, beta: float, start: float | None) -> Outcome:
+        Path.walk(self, [beta], start)
+        return self.outcomes[beta]
+
     def solve_anew(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, or replay it."""
+        if self._inside:  # of a jump
+            return Path.solve_anew(self, beta, start)
         return self._point(["solve", beta, start], lambda: Path.solve_anew(self, beta, start))
 
     def solve_beyond(self, beta: float, loss: Loss) -> Outcome:

@@ -16,12 +16,12 @@ import numpy as np
 from dualib.distortions import Array
 from dualib.newton_kernels import NOTHING
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, natural_distance, newton_steps, sweep
+from dualib.settle_kernels import SAME
 from dualib.stationary import in_kernel, point_and_tangent, stationary_step
 
 Number = TypeVar("Number", float, Array)
 _CORRECTED = 1e-12
 _ROUNDING = 1e-9  # a residual that Newton's steps no longer lower is accepted below this
-SAME = 1e-6  # squared natural distance below which two points are one
 _FARTHEST_AHEAD = 3.0  # a cubic is trusted this many times the length that it was fitted on
 MOST_NEWTON = 6  # of one step: where more would be needed a shorter step is better
 

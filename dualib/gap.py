@@ -11,6 +11,7 @@ from dualib.ascent import log_c
 from dualib.distortions import IB, Array, DualIB
 from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.search import Maxima
+from dualib.walk_kernels import MISSED, PROOF
 
 PROVABLE_N_Y = 4
 _MAX_CELLS = 400_000
@@ -33,19 +34,38 @@ def judge(problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: 
     return _prove(problem, state, maxima, tol)
 
 
-def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
-    """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
-    from dualib.bounds import Rows, bound
+def proof_of_walk(problem: Problem, *, hasty: bool) -> tuple[Any, ...]:
+    """What `dualib.walk_kernels.walked_known` needs for the same proofs, where no zero of p(y|x) matters: `proof` there.
+
+    With `hasty` they end where interpreted code would take long.
+    """
+    from dualib.bounds import TRIAL
+
+    rows, kind = _rows(problem)
+    columns, offset, features, roots, widest = rows.interior(kind)
+    return columns, problem.a, offset, features, roots, rows.p, widest, TRIAL if hasty else _MAX_CELLS
+
+
+def _rows(problem: Problem) -> tuple[Any, Literal["ib", "dualib"]]:
+    """The conditionals as `dualib.bounds.Rows`, and the distortion as it is called there."""
+    from dualib.bounds import Rows
 
     rows = _ROWS.get(problem)
     if rows is None:
         rows = _ROWS[problem] = Rows(problem.py_x)
+    return rows, "ib" if isinstance(problem.distortion, IB) else "dualib"
+
+
+def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
+    """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
+    from dualib.bounds import bound
+
+    rows, kind = _rows(problem)
     log_a = problem.log_px - state.log_z
     lower = max(0.0, maxima.best)
-    kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
     shifted = log_a + state.beta * problem.a  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
-    result = bound(shifted, rows, state.beta, kind, problem.decoder(state.atoms), 0.5 * tol, lower, _MAX_CELLS)
-    if result.best > lower + 0.25 * tol:
+    result = bound(shifted, rows, state.beta, kind, problem.decoder(state.atoms), PROOF * tol, lower, _MAX_CELLS)
+    if result.best > lower + MISSED * tol:
         point = _ascend(problem, state.beta, log_a, result.best_point())
         value = log_c(problem, state.beta, log_a, point)[0]
         maxima = Maxima(join(point, maxima.points), np.concatenate([value, maxima.log_c]))

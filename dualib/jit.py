@@ -42,6 +42,8 @@ _MODULES = (
     "start_kernels",
     "merge_kernels",
     "maxima_kernels",
+    "settle_kernels",
+    "walk_kernels",
     "bound_kernels",
     "sparse_kernels",
 )
@@ -193,6 +195,37 @@ def fused(function: Callable[..., Any]) -> Kernel:
 def machine(build: Callable[[], Any]) -> Callable[[Callable[..., Any]], Kernel]:
     """The same of a function whose machine code, of the same results, is made by `build`, which imports numba."""
     return lambda function: Kernel(function, None, machine=build)
+
+
+def apart(kernel: Kernel) -> Kernel:
+    """The kernel for another one that calls it: by a jump there, not by a copy of its machine code within the other."""
+    return Kernel(kernel.function, None, machine=lambda: _jump_to(kernel))
+
+
+def _jump_to(kernel: Kernel) -> Any:
+    """What compiled code calls for that; its symbol must be known before such code is read from the cache, too."""
+    import inspect
+
+    from llvmlite import binding, ir
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    (compiled,) = kernel.compile().overloads.values()  # type: ignore[attr-defined]
+    symbol = f"{kernel.name}_{version()}"
+    binding.add_symbol(symbol, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        result, *types_ = (context.get_value_type(t) for t in (signature.return_type, *signature.args))
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, types_), symbol)
+        return builder.call(function, arguments)
+
+    def typed(context: Any, *arguments: Any) -> Any:
+        return compiled.signature, build
+
+    names = ("context", *inspect.signature(kernel.function).parameters)
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return intrinsic(typed)
 
 
 def kernels() -> list[KernelRecord]:

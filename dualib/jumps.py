@@ -2,33 +2,40 @@
 
 The atoms descend to a local minimum at the new beta, without those that lose their weight or their place to another on the way,
 and the maxima of log c that rise above 0 become atoms. All of this may go wrong where much happens in between: the result counts
-only once it is certified.
+only once it is certified. As long as nothing is missing at one beta after the other, all of that is one kernel (`walk`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dualib.ascent import log_c
 from dualib.branch import distinct
-from dualib.continuation import SAME
 from dualib.distortions import Array
-from dualib.local import coalesce
+from dualib.gap import Kind, proof_of_walk, provable
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, Sweep, descend, join
+from dualib.problem import Atoms, Problem, Sweep, join, swept_at
 from dualib.search import Maxima
+from dualib.settle_kernels import SAME, settled_known
 from dualib.start_kernels import taken_up
+from dualib.starts import starts_of_walk
+from dualib.walk_kernels import ASCENTS, CERTIFIED, NEAR_BIRTH, NOWHERE, ON_ATOM, RISEN, SETTLED, walked_known
 from dualib.weights import reweight
 
-_SETTLED = 1e-12  # residual aimed at
 _MOST_ROUNDS = 5
-_ASCENTS = 4
-NEAR_BIRTH = -0.5  # maxima of log c above this are tried as atoms at the next beta
-_ON_ATOM = 1e-11  # ... those within this of 0 are the atoms themselves
-_RISEN = 1e-9  # ... and become atoms above this
+NO_PROOF = (
+    np.empty(0, dtype=np.intp),
+    np.empty(0),
+    np.empty(0),
+    np.empty((0, 0)),
+    np.empty((0, 0, 0)),
+    np.empty((0, 0)),
+    0.0,
+    0,
+)
 
 
 class _Course(NamedTuple):
@@ -47,6 +54,82 @@ _OF_NEW = _Course(
 )  # for atoms that the search has found: what was put together wrongly before is not again
 
 
+class Walk(NamedTuple):
+    """How far a walk came.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        Certified, at the first of the betas wanted.
+    last : Outcome or None
+        At the beta after these: a local minimum with a cluster missing, or whose gap is open; None where there is none.
+    ended : bool
+        Whether the walk ended because of that beta.
+    """
+
+    outcomes: list[Outcome]
+    last: Outcome | None
+    ended: bool
+
+
+def can_walk(problem: Problem) -> bool:
+    """Whether there is a kernel for whole walks."""
+    return problem.known is not None and problem.support is None
+
+
+def walk(
+    problem: Problem,
+    betas: Sequence[float],
+    near: Outcome,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+    effort: float,
+    *,
+    prove: bool,
+) -> Walk:
+    """Certified outcomes at betas, each from the one before, on a problem that `can_walk`.
+
+    These are jumps, all in one kernel. It ends where one cluster is left on the way down, and earlier where a jump has to do more
+    than descend and search; there `jump` goes on. The numbers drawn from `rng` do not depend on how many betas are given at once.
+    """
+    proving, random = prove and provable(problem), rng.bit_generator.state
+    atoms, points = near.state.atoms, near.maxima
+    _, means, _, _ = problem.for_kernels(points.points)
+    arrays = (
+        problem.px,
+        problem.U,
+        problem.pxU,
+        problem.UT,
+        problem.log_px,
+        *problem.for_kernels(atoms)[:2],
+        means,
+        points.log_c,
+    )
+    interpreted = walked_known.interprets(*arrays)
+    betas = betas[:1] if interpreted else betas
+    sources = starts_of_walk(problem.n, len(betas), rng, effort)
+    proof = proof_of_walk(problem, hasty=interpreted) if proving else NO_PROOF
+    stage, states = walked_known(problem.known, np.array(betas), *arrays, tol, max_iter, tuple(_HASTY), sources, proof)
+    begun = len(states) + (stage == NOWHERE)
+    if begun < len(betas):
+        rng.bit_generator.state = random
+        starts_of_walk(problem.n, begun, rng, effort)
+    outcomes = [_outcome(problem, "rigorous" if proving else "multistart", *state) for state in states]
+    last = outcomes.pop() if stage == SETTLED else None
+    return Walk(outcomes, last, stage != CERTIFIED)
+
+
+def _outcome(problem: Problem, certificate: Kind, numbers: Array, *arrays: Array) -> Outcome:
+    """One state of `walked_known`."""
+    beta, value, residual, gap, taken = numbers.tolist()
+    weights, means, posterior, log_z, c, new_weights, new_means, points, heights = arrays
+    atoms, new = Atoms(weights, means, None), Atoms(new_weights, new_means, None)
+    state = Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
+    maxima = Maxima(Atoms(np.zeros(len(heights)), points, None), heights)
+    return Outcome(state, gap, certificate, maxima, int(taken))
+
+
 def jump(
     problem: Problem,
     beta: float,
@@ -55,20 +138,30 @@ def jump(
     tol: float,
     max_iter: int,
     certify: Callable[[Sweep, Atoms, int], Outcome],
+    walked: Walk | None = None,
 ) -> Outcome | None:
     """The certified solution at `beta`, from the atoms and the maxima of log c at another; None where it is not found to `tol`.
 
-    `certify` takes a state, points to look at, and the sweeps and products spent, of which there are `max_iter`.
+    `certify` takes a state, points to look at, and the sweeps and products spent, of which there are `max_iter`. It goes on from the
+    end of a walk that has come here.
     """
     if problem.known is None:
         return None
-    hints = near.points.pick((near.log_c > NEAR_BIRTH) & (np.abs(near.log_c) > _ON_ATOM))
     way = _Jump(problem, beta, tol, max_iter, certify)
-    for course in (_HASTY, _PATIENT):
-        outcome = way.certified(way.settled(start, course), hints)
+    if walked is not None and walked.last is not None:
+        outcome = way.certified_further(walked.last)
+        if outcome is not None:
+            return outcome
+    for course in (_HASTY, _PATIENT) if walked is None else (_PATIENT,):
+        outcome = way.certified(way.settled(start, course), _to_try(near))
         if outcome is not None:
             return outcome
     return None
+
+
+def _to_try(maxima: Maxima) -> Atoms:
+    """The maxima of log c off the atoms that may have risen above 0 at the next beta."""
+    return maxima.points.pick((maxima.log_c > NEAR_BIRTH) & (np.abs(maxima.log_c) > ON_ATOM))
 
 
 class _Jump:
@@ -86,17 +179,30 @@ class _Jump:
             if state is None:
                 return None
             hints, values = self._climbed(state, hints)
-            if not len(values) or not values.max() > _RISEN:
+            if not len(values) or not values.max() > RISEN:
                 break
             state = self._grown(state, hints, values)
+        return None if state is None else self._searched(state, hints)
+
+    def certified_further(self, last: Outcome) -> Outcome | None:
+        """The same from the end of a walk."""
+        self.left -= last.n_iter
+        if last.gap == np.inf:
+            return self.certified(last.state, _to_try(last.maxima))
+        grown = self._grown(last.state, last.maxima.points, last.maxima.log_c)
+        return None if grown is None else self._searched(grown, last.maxima.points)
+
+    def _searched(self, state: Sweep, hints: Atoms) -> Outcome | None:
+        """Certified, what the search finds above 0 added to the atoms."""
         for _ in range(_MOST_ROUNDS):
-            if state is None:
-                return None
             outcome = self.certify(state, hints, self.max_iter - self.left)
             if outcome.gap <= self.tol:
                 return outcome
             hints = outcome.maxima.points
-            state = self._grown(state, hints, outcome.maxima.log_c)
+            grown = self._grown(state, hints, outcome.maxima.log_c)
+            if grown is None:
+                break
+            state = grown
         return None
 
     def _climbed(self, state: Sweep, points: Atoms) -> tuple[Atoms, Array]:
@@ -109,9 +215,9 @@ class _Jump:
         problem, log_a = self.problem, self.problem.log_px - state.log_z
         if problem.support is None:
             arrays = (problem.U, problem.UT, log_a, problem.for_kernels(points)[1], problem.for_kernels(state.atoms)[1])
-            means, values = taken_up(problem.known, self.beta, *arrays, problem.link(state.atoms)[0], _ASCENTS, SAME)
+            means, values = taken_up(problem.known, self.beta, *arrays, problem.link(state.atoms)[0], ASCENTS, SAME)
             return Atoms(np.zeros(len(means)), means, None), values
-        for _ in range(_ASCENTS):
+        for _ in range(ASCENTS):
             q = log_c(problem, self.beta, log_a, points)[1]
             points = Atoms(points.weights, q @ problem.U, points.face)
         points = distinct(problem, state, points)
@@ -119,19 +225,13 @@ class _Jump:
 
     def _grown(self, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
         """The local minimum with the points of largest log c as further atoms."""
-        risen = points.pick(values > min(_RISEN, 0.5 * values.max()))
+        risen = points.pick(values > min(RISEN, 0.5 * values.max()))
         return self.settled(reweight(self.problem, self.beta, join(state.atoms, risen), warm=3, newton=2), _OF_NEW)
 
     def settled(self, atoms: Atoms, course: _Course) -> Sweep | None:
         """The local minimum below atoms; None where the descent does not end."""
-        for turn in range(_MOST_ROUNDS + course.times):
-            most, close = min(course.most, self.left), course.close if turn < course.times else course.closer
-            descent = descend(self.problem, self.beta, atoms, goal=_SETTLED, most=most, look=course.look, close=close)
-            self.left -= descent.taken
-            radius = SAME if descent.settled else close
-            atoms = coalesce(self.problem, descent.state, radius) if descent.closest < radius else descent.state.atoms
-            if descent.settled and len(atoms) == len(descent.state.atoms):
-                return descent.state
-            if self.left <= 0 or not (descent.settled or descent.closest < close):
-                return None
-        return None
+        problem = self.problem
+        arrays = (problem.px, problem.U, problem.pxU, problem.UT, *problem.for_kernels(atoms))
+        settled, kept, taken, *ended = settled_known(problem.known, self.beta, *arrays, self.left, *course)
+        self.left -= taken
+        return swept_at(problem, self.beta, None if atoms.face is None else atoms.face[kept], *ended) if settled else None

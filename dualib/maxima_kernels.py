@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.climb_kernels import climbed
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import MORE, apart, helper, kernel
 from dualib.kernels import exp, log
 from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, dot, inner, product
 from dualib.newton_kernels import link
@@ -16,6 +16,7 @@ from dualib.search_kernels import ascend_known
 from dualib.spread_kernels import spread_of, traces_of
 from dualib.start_kernels import members_known
 
+_ascend = apart(ascend_known)
 CLIMBS = 6  # rounds of ascent
 NEWTON_STEPS = 48  # then; what has not come to rest by then tells nothing of its maximum
 MOST_FINISHED = 256  # points after the first of these steps, the best ones
@@ -65,9 +66,9 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     points = climbed(kind, beta, u, ut, log_a, points, means, v, radius, stable, CLIMBS, COARSE)
     common = (kind, beta, ut, log_a)
     if points.shape[0] > MOST_FINISHED:
-        points, _, _ = ascend_known(*common, points, nowhere, nowhere, means, v, nowhere, radius, 0, 1, FINE)
+        points, _, _ = _ascend(*common, points, nowhere, nowhere, means, v, nowhere, radius, 0, 1, FINE)
         points = points[:MOST_FINISHED]
-    points, heights, _ = ascend_known(*common, points, nowhere, nowhere, means, v, nowhere, radius, 0, NEWTON_STEPS, FINE)
+    points, heights, _ = _ascend(*common, points, nowhere, nowhere, means, v, nowhere, radius, 0, NEWTON_STEPS, FINE)
     found, values = np.empty((n_t + points.shape[0], k)), np.empty(n_t + points.shape[0])
     found[:n_t], found[n_t:] = means, points
     values[:n_t], values[n_t:] = own, heights

@@ -13,17 +13,19 @@ import numpy as np
 from dualib.assemble import assemble, assemble_all
 from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
-from dualib.continuation import SAME, correct
+from dualib.continuation import correct
 from dualib.curvature import size_of
-from dualib.jumps import NEAR_BIRTH, jump
+from dualib.jumps import Walk, can_walk, jump, walk
 from dualib.local import polish
 from dualib.optimise import Outcome, certified, initial_atoms, optimise
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
 from dualib.results import Solution
 from dualib.search import Maxima
+from dualib.settle_kernels import SAME
 from dualib.solver import status_of, warn_unless_converged
 from dualib.threads import one_blas_thread
 from dualib.vanishing import Descent, Vanishing
+from dualib.walk_kernels import NEAR_BIRTH
 from dualib.weights import reweight
 
 _EFFORT = 0.25  # of the search at a state whose maxima are known from one near by: from all sources still
@@ -54,6 +56,7 @@ class Path:
         self.outcomes: dict[float, Outcome] = {}
         self.births: dict[float, Loss] = {}  # on the way down, by the beta of the outcome right below
         self.single: Outcome | None = None  # one cluster, certified at the largest beta so far
+        self.sure: Outcome | None = None  # the same where it was searched for with all effort
         self._solutions: dict[float, Solution] = {}
         self._pieces: dict[float, int] = {}
         self._numbers = itertools.count()
@@ -88,18 +91,41 @@ class Path:
 
     def jump(self, beta: float, start: float | None = None) -> Outcome:
         """Solve one beta, from the outcome at beta `start` (None: from scratch), whatever happens between the two."""
-        single = self._solved_single(beta, start)
-        if single is not None:
-            return single
+        self.walk([beta], start)
+        return self.outcomes[beta]
+
+    def walk(self, betas: Sequence[float], start: float | None = None) -> int:
+        """Solve the first of some betas, each by a jump from the one before: how many, as many as a kernel does and at least one."""
+        if self._solved_single(betas[0], start) is not None:
+            return 1
+        walked = None
+        if start is not None and can_walk(self.problem):
+            limits = (self.tol, self.max_iter, self.rng, _EFFORT)
+            walked = walk(self.problem, self._not_single(betas), self.outcomes[start], *limits, prove=self.prove)
+            for beta, outcome in zip(betas, walked.outcomes, strict=False):
+                self.add(beta, outcome)
+            if not walked.ended:
+                return len(walked.outcomes)
+        done = 0 if walked is None else len(walked.outcomes)
+        self._jumped(betas[done], start if done == 0 else betas[done - 1], walked)
+        return done + 1
+
+    def _jumped(self, beta: float, start: float | None, walked: Walk | None) -> Outcome:
+        """One jump, on from the end of a walk if there was one."""
         if start is None:
             atoms = initial_atoms(self.problem)
             maxima, effort = Maxima(atoms.pick(np.arange(0)), np.empty(0)), 1.0
         else:
             near = self.outcomes[start]
             atoms, maxima, effort = near.state.atoms, near.maxima, _EFFORT
-        limits = (self.tol, self.max_iter)
-        outcome = jump(self.problem, beta, atoms, maxima, *limits, lambda s, hints, n: self._certified(s, hints, n, effort))
+        certify = functools.partial(self._certified, effort=effort)
+        outcome = jump(self.problem, beta, atoms, maxima, self.tol, self.max_iter, certify, walked)
         return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
+
+    def _not_single(self, betas: Sequence[float]) -> Sequence[float]:
+        """The betas up to the first at which one cluster is known to be optimal."""
+        least = -math.inf if self.single is None else self.single.state.beta
+        return list(itertools.takewhile(lambda beta: beta >= least, betas))
 
     def _followed_down(self, beta: float, start: float) -> Outcome | None:
         """The certified state at `beta` on the branch of a point above, or as far as that goes; None where it goes nowhere."""
@@ -191,8 +217,20 @@ class Path:
         """The point of one cluster, where that is known to be optimal; one piece of the path with its neighbour's."""
         if start is None or self.single is None or not beta < self.single.state.beta:
             return None
+        if self.single is not self.sure and not self._confirmed(self.single, start):
+            return None
         piece = self._pieces[start] if len(self.outcomes[start].state.atoms) == 1 else None
         return self.add(beta, self._still_single(beta, self.single), piece)
+
+    def _confirmed(self, single: Outcome, start: float) -> bool:
+        """Whether the one cluster stays certified with all effort: as much rests on it, it was searched for with little."""
+        beta = single.state.beta
+        if single.certificate == "multistart":
+            single = self._certified(single.state, single.maxima.points, single.n_iter)
+        self.single = self.sure = single if single.gap <= self.tol else None
+        if self.single is None:
+            self.solve_anew(beta, start if start > beta else None)
+        return self.single is not None
 
     def _still_single(self, beta: float, known: Outcome) -> Outcome:
         """The one cluster that is optimal at a larger beta is so here, and its gap there bounds the gap here.

@@ -431,16 +431,17 @@ def descend(
 ) -> Descent:
     """`dualib.descent_kernels.descend_known` on atoms."""
     arrays = (problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, kept, taken, closest, weights, means, *swept = descend_known(
-        problem.known, beta, *arrays, goal, most, look, close
-    )
-    v, b, value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b = swept
-    face = None if atoms.face is None else atoms.face[kept]
-    left, new = Atoms(weights, means, face), Atoms(new_weights, new_means, face)
-    problem.remember_link(left, (v, b))
+    settled, kept, taken, closest, *ended = descend_known(problem.known, beta, *arrays, goal, most, look, close)
+    return Descent(settled, swept_at(problem, beta, None if atoms.face is None else atoms.face[kept], *ended), taken, closest)
+
+
+def swept_at(problem: Problem, beta: float, face: Mask | None, *ended: Any) -> Sweep:
+    """The sweep at which a kernel ended, of the last 13 of its results: weights, means, V and b there, and that sweep."""
+    weights, means, v, b, value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b = ended
+    atoms, new = Atoms(weights, means, face), Atoms(new_weights, new_means, face)
+    problem.remember_link(atoms, (v, b))
     problem.remember_link(new, (new_v, new_b))
-    state = Sweep(left, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
-    return Descent(settled, state, taken, closest)
+    return Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
 
 
 def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:

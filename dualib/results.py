@@ -6,6 +6,7 @@ All are immutable: their arrays are read-only. Information is in nats unless ``u
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import math
 from collections import Counter
@@ -343,8 +344,8 @@ class Curve(_Result):
     solutions : sequence of Solution
         In any order of beta, all of one joint distribution and one distortion.
     events : sequence of Event
-    onset : float, optional
-        The beta at which learning begins (see `dualib.onset`).
+    onset : float or function, optional
+        The beta at which learning begins (see `dualib.onset`); as a function, computed at its first use.
 
     Attributes
     ----------
@@ -372,15 +373,29 @@ class Curve(_Result):
     joint: JointDistribution
     distortion: Distortion
 
-    def __init__(self, solutions: Sequence[Solution], events: Sequence[Event] = (), onset: float | None = None) -> None:
+    def __init__(
+        self, solutions: Sequence[Solution], events: Sequence[Event] = (), onset: float | Callable[[], float] | None = None
+    ) -> None:
         ordered = tuple(sorted(solutions, key=lambda solution: solution.beta))
         _check_one_problem(ordered)
         columns: dict[str, Any] = {name: _frozen([getattr(s, name) for s in ordered]) for name in CURVE_COLUMNS}
         columns["n_clusters"] = _frozen([s.n_clusters for s in ordered], np.int64)
         columns["events"] = tuple(sorted(events, key=lambda event: event.beta))
-        columns["onset"] = None if onset is None else float(onset)
+        if callable(onset):
+            columns["_onset"] = onset
+        else:
+            columns["onset"] = None if onset is None else float(onset)
         columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion)
         self.__dict__.update(columns)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The onset given as a function."""
+            if name != "onset" or "_onset" not in self.__dict__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self.__dict__["onset"] = float(self.__dict__["_onset"]())
+            return self.__dict__["onset"]
 
     def __setattr__(self, name: str, *value: object) -> NoReturn:
         raise AttributeError(f"a Curve is immutable: cannot set or delete {name!r}")
@@ -407,7 +422,8 @@ class Curve(_Result):
         if not part:
             raise ValueError(f"index {index} picks no solution out of {len(self)}")
         low, high = min(s.beta for s in part), max(s.beta for s in part)
-        return Curve(part, [event for event in self.events if low <= event.beta <= high], self.onset)
+        events = [event for event in self.events if low <= event.beta <= high]
+        return Curve(part, events, self.__dict__.get("onset", functools.partial(getattr, self, "onset")))
 
     def objective_bounds(self, beta: npt.ArrayLike) -> tuple[Array, Array]:
         """Certified lower and upper bounds of the optimal objective F at any beta, on the grid or not, nats.

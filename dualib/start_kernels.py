@@ -28,6 +28,7 @@ from dualib.search_kernels import distance
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1
+FEW = 16  # pairs of neighbouring atoms, pairs of sources, sources: so many are always looked at
 TOO_FAR = 64.0  # squared natural distance of a pair of atoms between which none is born
 
 

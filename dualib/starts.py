@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -12,12 +13,11 @@ from dualib.ascent import log_c
 from dualib.distortions import Array, Mask
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, first_of_alike, join, natural_distance
-from dualib.start_kernels import ALIKE, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, pairs_drawn, starts_known
+from dualib.start_kernels import ALIKE, FEW, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, pairs_drawn, starts_known
 
 _ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
 _BETWEEN_PER_ATOM = 2.0
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 1.0, 0.5
-_FEW = 16
 _FACES_PER_SOURCE = 12
 _OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of them
 _PAIRS_LOOKED_AT = (
@@ -79,11 +79,26 @@ def _drawn(
     n: int, n_t: int, rng: np.random.Generator, effort: float
 ) -> tuple[np.ndarray, int, tuple[np.ndarray, np.ndarray], int]:
     """Sources to start from; how many pairs of neighbouring atoms; pairs of sources to look at, and how many of these."""
-    n_sources = min(n, max(int(_ALL_SOURCES * effort * n), _FEW))
+    n_sources = min(n, max(int(_ALL_SOURCES * effort * n), FEW))
     chosen = _all_sources(n) if n_sources == n else np.sort(rng.choice(n, n_sources, replace=False))
+    n_looked_at, n_pairs = _numbers_of_pairs(n, effort)
+    pairs = _pairs_looked_at(n, rng, n_looked_at)
+    return chosen, int(max(effort * _BETWEEN_PER_ATOM * n_t, FEW)), pairs, n_pairs
+
+
+def starts_of_walk(n: int, n_betas: int, rng: np.random.Generator, effort: float) -> tuple[Any, ...]:
+    """The same for `dualib.walk_kernels.walked_known`, from all sources: `sources` there, a row of random numbers for each beta."""
+    n_looked_at, n_pairs = _numbers_of_pairs(n, effort)
+    few = n * (n - 1) // 2 <= n_looked_at
+    pairs = _all_pairs(n) if few else (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    draws = np.empty((1, 0)) if few else rng.random((n_betas, n_looked_at))
+    return (_all_sources(n), *pairs, draws, effort * _BETWEEN_PER_ATOM, n_pairs)
+
+
+def _numbers_of_pairs(n: int, effort: float) -> tuple[int, int]:
+    """How many pairs of sources are looked at, drawn at random where there are more, and how many of them count."""
     part = effort * math.sqrt(effort)  # a whole search can afford many pairs, one of the many along a path cannot
-    pairs, n_pairs = _pairs_looked_at(n, rng, part), max(int(part * _PAIRS_PER_SOURCE * n), _FEW)
-    return chosen, int(max(effort * _BETWEEN_PER_ATOM * n_t, _FEW)), pairs, n_pairs
+    return max(int(part * _PAIRS_LOOKED_AT), 1), max(int(part * _PAIRS_PER_SOURCE * n), FEW)
 
 
 @functools.lru_cache(maxsize=16)
@@ -93,7 +108,7 @@ def _all_sources(n: int) -> np.ndarray:
 
 def _subsets(problem: Problem, rng: np.random.Generator, effort: float) -> Array:
     """Members (m, n) of random subsets of the sources."""
-    n_subsets = int(effort * max(_SUBSETS_PER_SOURCE * problem.n, _FEW))
+    n_subsets = int(effort * max(_SUBSETS_PER_SOURCE * problem.n, FEW))
     subset = (rng.random((n_subsets, problem.n)) < rng.uniform(0.05, 0.8, (n_subsets, 1))) * problem.px
     subset = subset[subset.sum(axis=1) > 0.0]
     return np.asarray(subset / subset.sum(axis=1, keepdims=True))
@@ -137,12 +152,11 @@ def _all_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def _pairs_looked_at(n: int, rng: np.random.Generator, part: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of sources, drawn at random where there are more than that part of _PAIRS_LOOKED_AT: the indices of both."""
-    n_looked_at = max(int(part * _PAIRS_LOOKED_AT), 1)
-    if n * (n - 1) // 2 <= n_looked_at:
+def _pairs_looked_at(n: int, rng: np.random.Generator, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of sources, drawn at random where there are more than `most`: the indices of both."""
+    if n * (n - 1) // 2 <= most:
         return _all_pairs(n)
-    first, second = pairs_drawn(n, rng.random(n_looked_at))  # evenly spread, none twice
+    first, second = pairs_drawn(n, rng.random(most))  # evenly spread, none twice
     return first, second
 
 

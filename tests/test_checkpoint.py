@@ -29,11 +29,13 @@ FIELDS = (
 ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
 EVENT = ("kind", "beta", "interval", "before", "after", "multiplicity", "located", "precision")
 WITH_ZEROS = JointDistribution.from_counts([[4, 1, 0, 0], [1, 4, 1, 0], [0, 1, 4, 1], [0, 0, 2, 4]])
+MANY = JointDistribution(np.random.default_rng(2).dirichlet(np.ones(240)).reshape(40, 6))  # of whose pairs some are drawn
 CASES = {
     "ib": (dualib.datasets.toy(), {"betas": [2.0, 5.0, 9.0]}),
     "dualib": (dualib.datasets.toy(), {"betas": [0.5, 5.0, 20.0], "direction": "up"}),
     "dualib, zeros": (WITH_ZEROS, {"betas": [0.5, 2.0, 6.0], "random_state": 3}),
     "ib, zeros": (WITH_ZEROS, {"betas": [0.5, 2.0, 3.0, 6.0], "events": False}),
+    "ib, in one walk": (MANY, {"betas": np.geomspace(3.0, 12.0, 6), "events": False}),
 }
 
 
@@ -81,7 +83,7 @@ class Stop(BaseException):
     """Not an Exception, as a signal is none."""
 
 
-@pytest.mark.parametrize(("case", "when"), list(zip(CASES, ["after", "before", "before", "after"], strict=True)))
+@pytest.mark.parametrize(("case", "when"), list(zip(CASES, ["after", "before", "before", "after", "before"], strict=True)))
 def test_interrupted_at_every_write_and_resumed(case, when, tmp_path, monkeypatch):
     n_writes, whole = writes(case, tmp_path)
     real = archives.os.replace

@@ -20,10 +20,15 @@ from dualib import (
     merge_kernels,
     newton_kernels,
     search_kernels,
+    settle_kernels,
     spread_kernels,
     start_kernels,
+    walk_kernels,
 )
+from dualib.gap import proof_of_walk
+from dualib.jumps import NO_PROOF
 from dualib.problem import Problem
+from dualib.starts import starts_of_walk
 
 SCRIPT = """
 import warnings
@@ -118,7 +123,7 @@ def test_every_kernel_is_listed_with_its_one_signature():
 
 MODULES = (
     *(kernels, spread_kernels, newton_kernels, descent_kernels, search_kernels, start_kernels, merge_kernels),
-    maxima_kernels,
+    *(maxima_kernels, settle_kernels, walk_kernels),
 )
 
 
@@ -166,6 +171,27 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "coalesced": (
             *(kind, beta, problem.px, problem.U, problem.UT, means, rng.random((n_t, k)), face, posterior),
             float(rng.exponential(3.0)),
+        ),
+        "settled_known": (
+            *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
+            *(100, 60, 20, 2, 0.1, 1e-2),
+        ),
+        "taken_up": (kind, beta, problem.U, problem.UT, log_a, means + 0.01, means, np.exp(means), 3, 1e-6),
+        "walked_known": (
+            *(
+                kind,
+                beta * np.array([0.9, 0.8]),
+                problem.px,
+                problem.U,
+                problem.pxU,
+                problem.UT,
+                problem.log_px,
+                weights,
+                means,
+            ),
+            *(means[:0], np.empty(0), 1e-9, 500, (60, 20, 2, 0.1, 1e-2)),
+            starts_of_walk(n, 2, rng, 0.25),
+            proof_of_walk(problem, hasty=True) if rng.random() < 0.5 else NO_PROOF,
         ),
         "rise_known": (kind, beta, problem.UT, log_a, means, face, allowed, 4),
         "distances": (
@@ -222,7 +248,7 @@ def test_proofs_agree_to_the_last_bit(kind, monkeypatch):
             monkeypatch.setattr(jit, "_spent", 0.0)
             fresh = jit.Kernel(compiled.function, compiled.signature)
             monkeypatch.setattr(bounds.kernels, "branch_and_bound", fresh if trial else compiled)
-            monkeypatch.setattr(bounds, "_TRIAL", trial)
+            monkeypatch.setattr(bounds, "TRIAL", trial)
             answers.append(vars(bounds.prove(np.log(np.full(6, 1 / 6)), p, beta, kind)))
             assert (fresh.state != "waiting") == (trial == 3 and answers[0]["n_cells"] > 3)
         for answer in answers[1:]:

@@ -6,11 +6,11 @@ import pytest
 import dualib
 from dualib import JointDistribution, ascent
 from dualib.distortions import as_distortion
-from dualib.jumps import _HASTY, jump
-from dualib.local import coalesce
+from dualib.jumps import _HASTY, Walk, jump, walk
 from dualib.optimise import initial_atoms, optimise
 from dualib.path import Path
-from dualib.problem import Descent, Problem, first_of_alike
+from dualib.problem import Problem, first_of_alike
+from dualib.settle_kernels import settled_known
 from dualib.start_kernels import taken_up
 
 KINDS = ("ib", "dualib")
@@ -62,16 +62,17 @@ def test_what_is_put_together_too_early_is_found_again(monkeypatch):
     path = path_of(random_joint(3, 30, 6, 0.8), "ib")
     high = path.solve_anew(60.0)
     monkeypatch.setattr("dualib.jumps._HASTY", _HASTY._replace(close=30.0))
-    merged = []
+    numbers = []
 
-    def pooled(problem, state, radius):
-        atoms = coalesce(problem, state, radius) if merged else state.atoms.pick(np.arange(1, len(state.atoms))).normalised()
-        merged.append(len(state.atoms) - len(atoms))
-        return atoms
+    def settled(kind, beta, px, u, pxu, ut, weights, means, *rest):
+        if not numbers:  # without one of them
+            weights, means = weights[1:] / weights[1:].sum(), means[1:].copy()
+        numbers.append(len(weights))
+        return settled_known(kind, beta, px, u, pxu, ut, weights, means, *rest)
 
-    monkeypatch.setattr("dualib.jumps.coalesce", pooled)
+    monkeypatch.setattr("dualib.jumps.settled_known", settled)
     found = jumped(path, 50.0, high)
-    assert merged and merged[0] == 1
+    assert len(numbers) > 1 and numbers[0] == len(high.state.atoms) - 1
     assert found is not None and found.state.objective == pytest.approx(
         dualib.solve(path.problem.joint, 50.0).objective, abs=1e-10
     )
@@ -108,10 +109,85 @@ def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
     path = path_of(joint, "ib")
     path.solve_anew(60.0)
     near = path.outcomes[60.0]
-    nowhere = Descent(False, near.state, 1, np.inf)
-    monkeypatch.setattr("dualib.jumps.descend", lambda problem, beta, atoms, **options: nowhere)
+    monkeypatch.setattr("dualib.jumps.settled_known", lambda *_: (False, np.arange(0), 1))
+    monkeypatch.setattr("dualib.path.walk", lambda *_, **__: Walk([], None, True))
     assert jumped(path, 9.0, near, certify=lambda *_: pytest.fail("nothing to certify")) is None
     assert path.jump(9.0, 60.0).state.objective == pytest.approx(dualib.solve(joint, 9.0, "ib").objective, abs=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------------------------------- walks
+
+
+def walked(path, betas, near):
+    return walk(path.problem, betas, near, path.tol, path.max_iter, path.rng, 0.25, prove=True)
+
+
+def same_bits(first, second):
+    assert (first.gap, first.n_iter, first.certificate) == (second.gap, second.n_iter, second.certificate)
+    assert first.state.objective == second.state.objective
+    for name in ("posterior", "log_z", "c"):
+        np.testing.assert_array_equal(getattr(first.state, name), getattr(second.state, name))
+    for atoms in ("atoms", "new"):
+        np.testing.assert_array_equal(getattr(first.state, atoms).means, getattr(second.state, atoms).means)
+    np.testing.assert_array_equal(first.maxima.log_c, second.maxima.log_c)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n_x", "n_y"), [(6, 3), (40, 6)])
+def test_a_walk_takes_the_same_steps_at_once_as_one_by_one(n_x, n_y, kind):
+    """Proved with three y; with 40 sources the pairs to start from are drawn, and a walk that ends early draws no more."""
+    joint = random_joint(3, n_x, n_y, 0.8)
+    at_once, by_one = path_of(joint, kind), path_of(joint, kind)
+    near, also = at_once.solve_anew(40.0), by_one.solve_anew(40.0)
+    betas = np.geomspace(38.0, 8.0, 12).tolist()
+    found = walked(at_once, betas, near)
+    assert len(found.outcomes) >= 3
+    for beta, outcome in zip(betas, found.outcomes, strict=False):
+        alone = walked(by_one, [beta], also)
+        same_bits(alone.outcomes[0], outcome)
+        also = alone.outcomes[0]
+        assert outcome.state.objective == pytest.approx(dualib.solve(joint, beta, kind).objective, abs=1e-9)
+    if found.ended:
+        assert walked(by_one, betas[len(found.outcomes) :][:1], also).outcomes == []
+    assert at_once.rng.bit_generator.state == by_one.rng.bit_generator.state
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_y", [3, 5])
+def test_a_jump_goes_on_from_the_end_of_a_walk(n_y, kind):
+    """Upward clusters are born: a walk ends at each, and what it has found there is enough for the jump."""
+    joint = random_joint(8, 9, n_y, 0.7)
+    path = path_of(joint, kind)
+    path.solve_anew(2.0)
+    ends, start, betas = 0, 2.0, np.geomspace(2.2, 40.0, 14).tolist()
+    while betas:
+        ends += walked(path_of(joint, kind), betas, path.outcomes[start]).last is not None
+        done = path.walk(betas, start)
+        start, betas = betas[done - 1], betas[done:]
+        outcome = path.outcomes[start]
+        assert outcome.gap <= 1e-9
+        assert outcome.state.objective == pytest.approx(dualib.solve(joint, start, kind).objective, abs=1e-9)
+    assert ends >= 2
+
+
+def test_a_walk_ends_with_one_cluster():
+    joint = dualib.datasets.toy()
+    path = path_of(joint, "ib")
+    path.solve_anew(20.0)
+    betas = [12.0, 2.0, 1.5, 1.0]
+    done = path.walk(betas, 20.0)
+    assert len(path.outcomes[betas[done - 1]].state.atoms) == 1 and done < 4
+    assert path.single is path.outcomes[betas[done - 1]]
+
+
+def test_a_walk_without_proofs_where_they_are_not_wanted():
+    joint = dualib.datasets.toy()
+    path = path_of(joint, "ib")
+    near = path.solve_anew(20.0)
+    kinds = [
+        walk(path.problem, [12.0], near, 1e-9, 1000, path.rng, 0.25, prove=prove).outcomes[0].certificate for prove in (0, 1)
+    ]
+    assert kinds == ["multistart", "rigorous"]
 
 
 # ------------------------------------------------------------------------------------------------------------------- one cluster
