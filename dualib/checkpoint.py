@@ -169,14 +169,13 @@ class RecordedPath(Path):
         self._checkpoint = checkpoint
         self._inside = False
 
-    def walk(self, betas: Sequence[float], start: float | None = None) -> int:
+    def _walked(self, betas: Sequence[float], start: float | None) -> int:
         """Solve the first beta, or replay it."""
-        if self._solved_single(betas[0], start) is None:
-            self._point(["jump", betas[0], start], lambda: self._outcome_of_walk(betas[0], start))
+        self._point(["jump", betas[0], start], lambda: self._outcome_of_walk(betas[0], start))
         return 1
 
     def _outcome_of_walk(self, beta: float, start: float | None) -> Outcome:
-        Path.walk(self, [beta], start)
+        Path._walked(self, [beta], start)
         return self.outcomes[beta]
 
     def solve_anew(self, beta: float, start: float | None = None) -> Outcome:
@@ -307,6 +306,7 @@ def _pack(entry: _Entry) -> tuple[dict[str, Any], bytes]:
         "scalars": [state.beta, state.objective, state.residual, outcome.gap],
         "certificate": outcome.certificate,
         "n_iter": int(outcome.n_iter),
+        "grown": outcome.grown,
         "shapes": shapes,
         "sizes": [len(part) for part in parts],
     }
@@ -320,7 +320,7 @@ def _unpack(described: dict[str, Any], data: bytes) -> _Entry:
     new = Atoms(new_weights, new_means, face)
     state = Sweep(Atoms(weights, means, face), beta, objective, posterior, log_z, c, new, residual)
     maxima = Maxima(Atoms(*points), values)
-    outcome = Outcome(state, gap, described["certificate"], maxima, int(described["n_iter"]))
+    outcome = Outcome(state, gap, described["certificate"], maxima, int(described["n_iter"]), bool(described["grown"]))
     return _Entry(list(described["key"]), outcome, described["piece"], _revived(described["random"]))
 
 

@@ -8,6 +8,7 @@ only once it is certified. As long as nothing is missing at one beta after the o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,15 +18,18 @@ from dualib.branch import distinct
 from dualib.distortions import Array
 from dualib.gap import Kind, proof_of_walk, provable
 from dualib.optimise import Outcome
-from dualib.problem import Atoms, Problem, Sweep, join, swept_at
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, swept_at
 from dualib.search import Maxima
 from dualib.settle_kernels import SAME, settled_known
 from dualib.start_kernels import taken_up
 from dualib.starts import starts_of_walk
-from dualib.walk_kernels import ASCENTS, CERTIFIED, NEAR_BIRTH, NOWHERE, ON_ATOM, RISEN, SETTLED, walked_known
+from dualib.walk_kernels import ASCENTS, NEAR_BIRTH, NOWHERE, ON_ATOM, RISEN, SETTLED, walked_known
 from dualib.weights import reweight
 
 _MOST_ROUNDS = 5
+_FELL = -1.0  # maxima of log c above this may be above 0 at the beta before
+_NEIGHBOURS = 200.0  # squared natural distance within which clusters give way to a new one at once
+_NEW = 0.1  # squared natural distance from all atoms of one that is new
 NO_PROOF = (
     np.empty(0, dtype=np.intp),
     np.empty(0),
@@ -63,13 +67,13 @@ class Walk(NamedTuple):
         Certified, at the first of the betas wanted.
     last : Outcome or None
         At the beta after these: a local minimum with a cluster missing, or whose gap is open; None where there is none.
-    ended : bool
+    stuck : bool
         Whether the walk ended because of that beta.
     """
 
     outcomes: list[Outcome]
     last: Outcome | None
-    ended: bool
+    stuck: bool
 
 
 def can_walk(problem: Problem) -> bool:
@@ -91,33 +95,26 @@ def walk(
     """Certified outcomes at betas, each from the one before, on a problem that `can_walk`.
 
     These are jumps, all in one kernel. It ends where one cluster is left on the way down, and earlier where a jump has to do more
-    than descend and search; there `jump` goes on. The numbers drawn from `rng` do not depend on how many betas are given at once.
+    than descend and search; there `jump` goes on. The numbers drawn from `rng` do not depend on how many
+    betas are given at once.
     """
     proving, random = prove and provable(problem), rng.bit_generator.state
     atoms, points = near.state.atoms, near.maxima
     _, means, _, _ = problem.for_kernels(points.points)
-    arrays = (
-        problem.px,
-        problem.U,
-        problem.pxU,
-        problem.UT,
-        problem.log_px,
-        *problem.for_kernels(atoms)[:2],
-        means,
-        points.log_c,
-    )
-    interpreted = walked_known.interprets(*arrays)
+    arrays = (problem.px, problem.U, problem.pxU, problem.UT, problem.log_px, *problem.for_kernels(atoms)[:2])
+    known = (*arrays, means, points.log_c)
+    interpreted = walked_known.interprets(*known)
     betas = betas[:1] if interpreted else betas
     sources = starts_of_walk(problem.n, len(betas), rng, effort)
     proof = proof_of_walk(problem, hasty=interpreted) if proving else NO_PROOF
-    stage, states = walked_known(problem.known, np.array(betas), *arrays, tol, max_iter, tuple(_HASTY), sources, proof)
+    stage, states = walked_known(problem.known, np.array(betas), *known, tol, max_iter, tuple(_HASTY), sources, proof)
     begun = len(states) + (stage == NOWHERE)
     if begun < len(betas):
         rng.bit_generator.state = random
         starts_of_walk(problem.n, begun, rng, effort)
     outcomes = [_outcome(problem, "rigorous" if proving else "multistart", *state) for state in states]
     last = outcomes.pop() if stage == SETTLED else None
-    return Walk(outcomes, last, stage != CERTIFIED)
+    return Walk(outcomes, last, stage in (NOWHERE, SETTLED))
 
 
 def _outcome(problem: Problem, certificate: Kind, numbers: Array, *arrays: Array) -> Outcome:
@@ -128,6 +125,33 @@ def _outcome(problem: Problem, certificate: Kind, numbers: Array, *arrays: Array
     state = Sweep(atoms, beta, beta * problem.constant - value, posterior, log_z, c, new, residual)
     maxima = Maxima(Atoms(np.zeros(len(heights)), points, None), heights)
     return Outcome(state, gap, certificate, maxima, int(taken))
+
+
+def missing(problem: Problem, outcome: Outcome, beside: Outcome) -> bool:
+    """Whether log c is above 0 at an outcome near what was found at a beta beside it: maxima of log c, and new atoms."""
+    state, other, maxima = outcome.state, beside.state.atoms, beside.maxima
+    new = other.pick(distance_matrix(problem, state.beta, other, state.atoms).min(axis=1) > _NEW)
+    points = join(maxima.points.pick((maxima.log_c > _FELL) & (np.abs(maxima.log_c) > ON_ATOM)), new)
+    return bool((_climbed(problem, state, points)[1] > RISEN).any())
+
+
+def _climbed(problem: Problem, state: Sweep, points: Atoms) -> tuple[Atoms, Array]:
+    """Points off the atoms after a few ascent steps, and log c there: enough to tell most of those that have risen.
+
+    What the steps do not tell the search will, to which the points go on.
+    """
+    if not len(points):
+        return points, np.empty(0)
+    log_a = problem.log_px - state.log_z
+    if problem.support is None:
+        arrays = (problem.U, problem.UT, log_a, problem.for_kernels(points)[1], problem.for_kernels(state.atoms)[1])
+        means, values = taken_up(problem.known, state.beta, *arrays, problem.link(state.atoms)[0], ASCENTS, SAME)
+        return Atoms(np.zeros(len(means)), means, None), values
+    for _ in range(ASCENTS):
+        q = log_c(problem, state.beta, log_a, points)[1]
+        points = Atoms(points.weights, q @ problem.U, points.face)
+    points = distinct(problem, state, points)
+    return points, log_c(problem, state.beta, log_a, points)[0]
 
 
 def jump(
@@ -178,7 +202,7 @@ class _Jump:
         for _ in range(_MOST_ROUNDS):
             if state is None:
                 return None
-            hints, values = self._climbed(state, hints)
+            hints, values = _climbed(self.problem, state, hints)
             if not len(values) or not values.max() > RISEN:
                 break
             state = self._grown(state, hints, values)
@@ -190,43 +214,27 @@ class _Jump:
         if last.gap == np.inf:
             return self.certified(last.state, _to_try(last.maxima))
         grown = self._grown(last.state, last.maxima.points, last.maxima.log_c)
-        return None if grown is None else self._searched(grown, last.maxima.points)
+        return None if grown is None else self._searched(grown, last.maxima.points, grown=True)
 
-    def _searched(self, state: Sweep, hints: Atoms) -> Outcome | None:
+    def _searched(self, state: Sweep, hints: Atoms, *, grown: bool = False) -> Outcome | None:
         """Certified, what the search finds above 0 added to the atoms."""
         for _ in range(_MOST_ROUNDS):
             outcome = self.certify(state, hints, self.max_iter - self.left)
             if outcome.gap <= self.tol:
-                return outcome
-            hints = outcome.maxima.points
-            grown = self._grown(state, hints, outcome.maxima.log_c)
-            if grown is None:
+                return replace(outcome, grown=grown)
+            grown, hints = True, outcome.maxima.points
+            larger = self._grown(state, hints, outcome.maxima.log_c)
+            if larger is None:
                 break
-            state = grown
+            state = larger
         return None
-
-    def _climbed(self, state: Sweep, points: Atoms) -> tuple[Atoms, Array]:
-        """Points off the atoms after a few ascent steps, and log c there: enough to tell most of those that have risen.
-
-        What the steps do not tell the search will, to which the points go on.
-        """
-        if not len(points):
-            return points, np.empty(0)
-        problem, log_a = self.problem, self.problem.log_px - state.log_z
-        if problem.support is None:
-            arrays = (problem.U, problem.UT, log_a, problem.for_kernels(points)[1], problem.for_kernels(state.atoms)[1])
-            means, values = taken_up(problem.known, self.beta, *arrays, problem.link(state.atoms)[0], ASCENTS, SAME)
-            return Atoms(np.zeros(len(means)), means, None), values
-        for _ in range(ASCENTS):
-            q = log_c(problem, self.beta, log_a, points)[1]
-            points = Atoms(points.weights, q @ problem.U, points.face)
-        points = distinct(problem, state, points)
-        return points, log_c(problem, self.beta, log_a, points)[0]
 
     def _grown(self, state: Sweep, points: Atoms, values: Array) -> Sweep | None:
         """The local minimum with the points of largest log c as further atoms."""
         risen = points.pick(values > min(RISEN, 0.5 * values.max()))
-        return self.settled(reweight(self.problem, self.beta, join(state.atoms, risen), warm=3, newton=2), _OF_NEW)
+        apart = distance_matrix(self.problem, self.beta, risen, state.atoms).min(axis=0)
+        near = np.concatenate([apart < _NEIGHBOURS, np.ones(len(risen), dtype=bool)])  # the descent brings news to all others
+        return self.settled(reweight(self.problem, self.beta, join(state.atoms, risen), warm=3, newton=2, free=near), _OF_NEW)
 
     def settled(self, atoms: Atoms, course: _Course) -> Sweep | None:
         """The local minimum below atoms; None where the descent does not end."""

@@ -46,6 +46,8 @@ class Outcome:
         What the last search found: starts for a neighbouring beta.
     n_iter : int
         Sweeps spent.
+    grown : bool
+        Whether the search found a cluster that was missing; it may have been missing at the betas before, too.
     """
 
     state: Sweep
@@ -53,6 +55,7 @@ class Outcome:
     certificate: Kind | None
     maxima: Maxima
     n_iter: int
+    grown: bool = False
 
     @property
     def violation(self) -> float:

@@ -15,7 +15,7 @@ from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import correct
 from dualib.curvature import size_of
-from dualib.jumps import Walk, can_walk, jump, walk
+from dualib.jumps import Walk, can_walk, jump, missing, walk
 from dualib.local import polish
 from dualib.optimise import Outcome, certified, initial_atoms, optimise
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
@@ -95,16 +95,34 @@ class Path:
         return self.outcomes[beta]
 
     def walk(self, betas: Sequence[float], start: float | None = None) -> int:
-        """Solve the first of some betas, each by a jump from the one before: how many, as many as a kernel does and at least one."""
+        """Solve the first of some betas, each by a jump from the one before: how many, as many as a kernel does and at least one.
+
+        What the search finds at the last is looked for at those before, too.
+        """
         if self._solved_single(betas[0], start) is not None:
             return 1
+        done = self._walked(betas, start)
+        if self.outcomes[betas[done - 1]].grown:
+            self._look_back(betas[done - 1], start if done == 1 else betas[done - 2])
+        return done
+
+    def _look_back(self, beta: float, before: float | None) -> None:
+        """Solve the points before one anew, as long as what was found there was missing."""
+        points = self.points()
+        while before is not None and missing(self.problem, self.outcomes[before], self.outcomes[beta]):
+            self.solve_anew(before, beta)
+            following = points.index(before) + (1 if before > beta else -1)
+            beta, before = before, points[following] if 0 <= following < len(points) else None
+
+    def _walked(self, betas: Sequence[float], start: float | None) -> int:
+        """The same without a look back from the last."""
         walked = None
         if start is not None and can_walk(self.problem):
             limits = (self.tol, self.max_iter, self.rng, _EFFORT)
             walked = walk(self.problem, self._not_single(betas), self.outcomes[start], *limits, prove=self.prove)
             for beta, outcome in zip(betas, walked.outcomes, strict=False):
                 self.add(beta, outcome)
-            if not walked.ended:
+            if not walked.stuck:
                 return len(walked.outcomes)
         done = 0 if walked is None else len(walked.outcomes)
         self._jumped(betas[done], start if done == 0 else betas[done - 1], walked)

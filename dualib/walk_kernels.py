@@ -67,7 +67,7 @@ def walked_known(  # type: ignore[no-untyped-def]
         means, and maxima of log c with their values. A gap of inf at the last: clusters are missing at these, or nothing was proved.
     """
     states, stage = [], CERTIFIED
-    nowhere = np.empty((0, 0), np.bool_)
+    nowhere, proving = np.empty((0, 0), np.bool_), proof[0].shape[0] > 0
     for i in range(betas.shape[0]):
         beta, draws = betas[i], sources[3][min(i, sources[3].shape[0] - 1)]
         most, look, times, close, closer = course
@@ -78,17 +78,16 @@ def walked_known(  # type: ignore[no-untyped-def]
             stage = NOWHERE
             break
         weights, means, v, post, log_z, c = ended[3], ended[4], ended[5], ended[9], ended[10], ended[11]
-        log_a = log_px - log_z
+        log_a, gap = log_px - log_z, np.inf
         near = np.flatnonzero((heights > NEAR_BIRTH) & (np.abs(heights) > ON_ATOM))
         points, heights = points[near], heights[near]
         if near.shape[0] > 0:
             points, heights = _take_up(kind, beta, u, ut, log_a, points, means, v, ASCENTS, SAME)
-        gap = np.inf
         if heights.shape[0] == 0 or not np.max(heights) > RISEN:
             arrays = (kind, beta, px, u, ut, log_a, weights, means, v, post, c)
-            points, heights = _searched(*arrays, points, draws, sources, proof[0].shape[0] > 0)
+            points, heights = _searched(*arrays, points, draws, sources, proving)
             gap = max(0.0, heights[0])
-            if proof[0].shape[0] > 0 and gap <= tol:
+            if proving and gap <= tol:
                 gap = _proved(kind, beta, log_a, means, v, gap, tol, proof)
         numbers = np.array([beta, ended[7], ended[8], gap, float(ended[2])])
         states.append((numbers, weights, means, post, log_z, c, ended[12], ended[13], points, heights))

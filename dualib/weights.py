@@ -13,12 +13,22 @@ _FAINT = 1e-100
 _LEAST = 1e-300  # Z of a rare x, whose only cluster within reach may lose its weight: the inverse must not overflow
 
 
-def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, newton: int = 6, tol: float = 1e-9) -> Atoms:
+def reweight(
+    problem: Problem,
+    beta: float,
+    atoms: Atoms,
+    *,
+    warm: int = 30,
+    newton: int = 6,
+    tol: float = 1e-9,
+    free: Mask | None = None,
+) -> Atoms:
     """Minimise the objective over the weights alone, the points fixed: a convex problem.
 
     A few plain (EM) steps, then Newton steps on the simplex: for ``h(w) = -sum_x p log (L w)_x + (sum w)^2 / 2``, whose
     minimum over w >= 0 has sum 1, the quadratic model at w is ``|sqrt(p) (S w' - 2)|^2 / 2 + (sum w')^2 / 2`` with S = L / Z:
-    a non-negative least-squares problem (Wang 2007), with a line search. Atoms of weight 0 are dropped.
+    a non-negative least-squares problem (Wang 2007), with a line search. Atoms of weight 0 are dropped. Newton steps change the
+    weights of the `free` atoms only, by default of all.
     """
     terms = problem.log_terms(atoms, beta)
     top = terms.max(axis=0)
@@ -30,6 +40,7 @@ def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, new
     keep = _kept(terms, w)
     likelihood = np.exp(terms[keep] - terms[keep].max(axis=0))  # anew: a rare x may have lost the atom that was its nearest
     atoms, w = atoms.pick(keep), np.maximum(w[keep], _FAINT)  # that nearest atom may have had no weight left at all
+    free = np.ones(len(w), dtype=bool) if free is None else free[keep]
     w /= w.sum()
     root = np.sqrt(problem.px)
     value = -problem.px @ np.log(w @ likelihood)
@@ -38,7 +49,7 @@ def reweight(problem: Problem, beta: float, atoms: Atoms, *, warm: int = 30, new
         c = s @ problem.px
         if c.max() < 1.0 + tol and np.abs(c - 1.0)[w > 0.0].max() < tol:
             break
-        target = _simplex_newton(s, root)
+        target = _simplex_newton(s, root, w, free)
         if target is None:
             break
         w, value, moved = _line_search(problem.px, likelihood, w, target, value)
@@ -73,10 +84,13 @@ def _kept(terms: Array, w: Array) -> Mask:
     return keep
 
 
-def _simplex_newton(s: Array, root: Array) -> Array | None:
-    system = np.concatenate([(s * root).T, np.ones((1, len(s)))])
+def _simplex_newton(s: Array, root: Array, w: Array, free: Mask) -> Array | None:
+    """Newton's weights, those not free as they are."""
+    kept = np.where(free, 0.0, w)
+    system = np.concatenate([(s[free] * root).T, np.ones((1, int(free.sum())))])
+    target = kept.copy()
     try:
-        target, _ = nnls(system, np.concatenate([2.0 * root, [0.0]]))
+        target[free], _ = nnls(system, np.concatenate([(2.0 - kept @ s) * root, [-kept.sum()]]))
     except RuntimeError:  # its iteration cap: the EM steps made stand, and the caller's polish goes on from them
         return None
     total = target.sum()
