@@ -17,6 +17,7 @@ from dualib.ascent import log_c
 from dualib.branch import distinct
 from dualib.distortions import Array
 from dualib.gap import Kind, proof_of_walk, provable
+from dualib.jit import python_only
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, swept_at
 from dualib.search import Maxima
@@ -103,7 +104,7 @@ def walk(
     _, means, _, _ = problem.for_kernels(points.points)
     arrays = (problem.px, problem.U, problem.pxU, problem.UT, problem.log_px, *problem.for_kernels(atoms)[:2])
     known = (*arrays, means, points.log_c)
-    interpreted = walked_known.interprets(*known)
+    interpreted = walked_known.interprets(*known) and not python_only()  # then its time is limited
     betas = betas[:1] if interpreted else betas
     sources = starts_of_walk(problem.n, len(betas), rng, effort)
     proof = proof_of_walk(problem, hasty=interpreted) if proving else NO_PROOF

@@ -85,14 +85,17 @@ def _kept(terms: Array, w: Array) -> Mask:
 
 
 def _simplex_newton(s: Array, root: Array, w: Array, free: Mask) -> Array | None:
-    """Newton's weights, those not free as they are."""
-    kept = np.where(free, 0.0, w)
-    system = np.concatenate([(s[free] * root).T, np.ones((1, int(free.sum())))])
-    target = kept.copy()
+    """Newton's weights; those not free keep their ratios, as of one atom."""
+    others = np.where(free, 0.0, w)
+    columns, sums = np.concatenate([s[free], [others @ s]]), np.append(np.ones(int(free.sum())), others.sum())
+    if free.all():
+        columns, sums = s, np.ones(len(s))
     try:
-        target[free], _ = nnls(system, np.concatenate([(2.0 - kept @ s) * root, [-kept.sum()]]))
+        found, _ = nnls(np.concatenate([(columns * root).T, sums[None, :]]), np.concatenate([2.0 * root, [0.0]]))
     except RuntimeError:  # its iteration cap: the EM steps made stand, and the caller's polish goes on from them
         return None
+    target = found if free.all() else others * found[-1]
+    target[free] = found[: len(s[free])]
     total = target.sum()
     return target / total if total > 0.0 and np.isfinite(total) else None
 

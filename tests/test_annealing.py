@@ -125,6 +125,13 @@ def test_paths_repeat():
         np.testing.assert_array_equal(a.encoder, b.encoder)
 
 
+def test_the_onset_of_a_curve_of_given_betas_without_events_is_found_when_asked_for(monkeypatch):
+    monkeypatch.setattr("dualib.annealing.certified_onset", None)
+    joint = dualib.datasets.toy()
+    curve = dualib.anneal(joint, "ib", [3.0, 9.0], events=False)
+    assert curve.onset == dualib.onset(joint, "ib")
+
+
 def test_progress_is_reported_to_a_callable():
     calls = []
     dualib.anneal(datasets.toy(), "ib", [4.0, 5.0, 6.0], progress=lambda done, total: calls.append((done, total)))

@@ -255,6 +255,21 @@ def test_proofs_agree_to_the_last_bit(kind, monkeypatch):
             np.testing.assert_equal(answer, answers[0])
 
 
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
+def test_a_kernel_apart_is_called_and_not_copied():
+    import numba
+
+    crossings = jit.apart(kernels.crossings)
+    called = crossings.compile()
+    caller = numba.njit("float64[::1](float64[::1], float64[:, ::1], float64)")(lambda a, b, c: called(a, b, c))
+    rng = np.random.default_rng(0)
+    arguments = np.log(rng.dirichlet(np.ones(3))), rng.normal(size=(4, 3)), 2.0
+    np.testing.assert_array_equal(caller(*arguments), kernels.crossings.compile()(*arguments))
+    np.testing.assert_array_equal(crossings.python(*arguments), kernels.crossings.python(*arguments))
+    (code,) = caller.inspect_llvm().values()
+    assert code.count(f"kernels.crossings_{jit.version()}") >= 1 and "define" in code
+
+
 def test_interpretation_ends_with_the_budget_and_the_size(monkeypatch):
     def doubled(values):
         values *= 2.0

@@ -1,15 +1,18 @@
 """Curves without events: jumps from beta to beta, and the certificate of one cluster carried to smaller betas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution, ascent
+from dualib import JointDistribution, ascent, jit
 from dualib.distortions import as_distortion
-from dualib.jumps import _HASTY, Walk, jump, walk
-from dualib.optimise import initial_atoms, optimise
+from dualib.jumps import _HASTY, Walk, jump, missing, walk
+from dualib.optimise import Outcome, initial_atoms, optimise
 from dualib.path import Path
-from dualib.problem import Problem, first_of_alike
+from dualib.problem import Problem, first_of_alike, sweep
+from dualib.search import Maxima
 from dualib.settle_kernels import settled_known
 from dualib.start_kernels import taken_up
 
@@ -134,8 +137,9 @@ def same_bits(first, second):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("n_x", "n_y"), [(6, 3), (40, 6)])
-def test_a_walk_takes_the_same_steps_at_once_as_one_by_one(n_x, n_y, kind):
+def test_a_walk_takes_the_same_steps_at_once_as_one_by_one(n_x, n_y, kind, monkeypatch):
     """Proved with three y; with 40 sources the pairs to start from are drawn, and a walk that ends early draws no more."""
+    monkeypatch.setattr(jit, "_spent", jit.BUDGET)  # interpreted, it is one by one anyway
     joint = random_joint(3, n_x, n_y, 0.8)
     at_once, by_one = path_of(joint, kind), path_of(joint, kind)
     near, also = at_once.solve_anew(40.0), by_one.solve_anew(40.0)
@@ -147,7 +151,7 @@ def test_a_walk_takes_the_same_steps_at_once_as_one_by_one(n_x, n_y, kind):
         same_bits(alone.outcomes[0], outcome)
         also = alone.outcomes[0]
         assert outcome.state.objective == pytest.approx(dualib.solve(joint, beta, kind).objective, abs=1e-9)
-    if found.ended:
+    if found.stuck:
         assert walked(by_one, betas[len(found.outcomes) :][:1], also).outcomes == []
     assert at_once.rng.bit_generator.state == by_one.rng.bit_generator.state
 
@@ -178,6 +182,66 @@ def test_a_walk_ends_with_one_cluster():
     done = path.walk(betas, 20.0)
     assert len(path.outcomes[betas[done - 1]].state.atoms) == 1 and done < 4
     assert path.single is path.outcomes[betas[done - 1]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_search_finds_is_looked_for_at_the_betas_before(kind):
+    """Two points certified though a cluster is missing there, as a search may miss it; the third finds it."""
+    joint = random_joint(3, 12, 5, 0.3)
+    path = path_of(joint, kind)
+    betas = [30.0, 28.0, 26.0, 24.0]
+    done = path.walk(betas[:1]) and path.walk(betas[1:], betas[0])
+    assert done == 3  # nothing is missing
+    right = {beta: path.outcomes[beta] for beta in betas}
+    for beta in betas[1:3]:
+        state = sweep(
+            path.problem, beta, right[beta].state.atoms.pick(np.arange(1, len(right[beta].state.atoms))).normalised()
+        )
+        maxima = Maxima(right[beta].maxima.points.pick(np.arange(0)), np.empty(0))
+        path.add(beta, Outcome(state, 0.0, "multistart", maxima, 1))
+        assert missing(path.problem, path.outcomes[beta], right[24.0]) and not missing(path.problem, right[beta], right[24.0])
+    path.add(24.0, replace(right[24.0], grown=True))
+    path._look_back(24.0, 26.0)
+    for beta in betas:
+        assert path.outcomes[beta].state.objective == pytest.approx(right[beta].state.objective, abs=1e-10)
+        assert len(path.outcomes[beta].state.atoms) == len(right[beta].state.atoms)
+    assert path.outcomes[30.0] is right[30.0]
+
+
+def test_a_cluster_that_the_search_brought_is_said(monkeypatch):
+    """Of a walk whose first points are certified without it, the points before are solved anew."""
+    joint = random_joint(3, 40, 6, 0.8)
+    betas = np.geomspace(0.5, 100.0, 20)
+    grown = []
+    real = Path._look_back
+    monkeypatch.setattr(Path, "_look_back", lambda self, *betas: (grown.append(betas), real(self, *betas)))
+    curve = dualib.anneal(joint, "dualib", betas, events=False)
+    assert grown and all(beta < before for beta, before in grown)
+    assert curve.gap.max() <= 1e-9
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_one_cluster_is_searched_with_all_effort_before_much_rests_on_it(sure, monkeypatch):
+    joint = random_joint(8, 9, 5, 0.7)
+    path = path_of(joint, "ib")
+    first = dualib.onset(joint)
+    path.walk([2.0 * first])
+    path.walk([0.9 * first], 2.0 * first)
+    assert path.single is not None and path.sure is None
+    efforts = []
+    real = Path._certified
+
+    def certified(self, state, hints, n_iter, effort=1.0, known=None):
+        efforts.append(effort)
+        outcome = real(self, state, hints, n_iter, effort, known)
+        return outcome if sure else replace(outcome, gap=1.0)
+
+    monkeypatch.setattr(Path, "_certified", certified)
+    path.walk([0.8 * first], 0.9 * first)
+    assert efforts[0] == 1.0 and path.sure is (path.single if sure else None)
+    assert path.outcomes[0.9 * first].gap <= 1e-9
+    path.walk([0.7 * first], 0.8 * first)
+    assert path.outcomes[0.7 * first].state.objective == pytest.approx(dualib.solve(joint, 0.7 * first).objective, abs=1e-12)
 
 
 def test_a_walk_without_proofs_where_they_are_not_wanted():

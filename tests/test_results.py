@@ -221,6 +221,20 @@ def test_a_slice_is_a_curve_with_the_events_inside():
         curve[2:2]
 
 
+def test_an_onset_given_as_a_function_is_computed_once_when_asked_for():
+    asked = []
+
+    def onset():
+        asked.append(1)
+        return 1.5
+
+    curve = curve_of(1.0, 2.0, 4.0, onset=onset)
+    part = curve[1:]
+    assert not asked and not hasattr(curve, "offset")
+    assert part.onset == curve.onset == curve[:2].onset == 1.5 and len(asked) == 1
+    assert pickle.loads(pickle.dumps(curve_of(1.0, 2.0, onset=onset))).onset == 1.5
+
+
 def test_nearest_in_ratio():
     curve = curve_of(1.0, 10.0, 100.0)
     assert curve.nearest(3.0).beta == 1.0 and curve.nearest(3.3).beta == 10.0 and curve.nearest(1e9).beta == 100.0

@@ -49,6 +49,25 @@ def test_the_weights_are_those_of_em_run_to_its_end(kind):
 
 
 @pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_only_the_free_weights_are_changed_by_newton_steps(kind):
+    """In the ratios of the others nothing changes, and of the free ones all is as good as EM steps on these alone make it."""
+    problem, atoms = many_atoms(kind)
+    atoms = Atoms(np.maximum(atoms.weights, 0.1 / len(atoms)), atoms.means, atoms.face).normalised()
+    free = np.arange(len(atoms)) < 4
+    found = reweight(problem, BETA, atoms, warm=0, newton=30, free=free)
+    others = np.isin(found.means[:, 0], atoms.means[~free, 0])
+    ratio = found.weights[others] / atoms.weights[~free]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+    likelihood = np.exp(problem.log_terms(atoms, BETA))
+    share = atoms.weights.copy()
+    for _ in range(20_000):  # EM, the others in their ratios as one
+        c = likelihood @ (problem.px / (share @ likelihood))
+        together = share[~free] @ c[~free] / share[~free].sum()
+        share = share * np.where(free, c, together)
+    assert value_of(problem, found) == pytest.approx(-float(problem.px @ np.log(share @ likelihood)), abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
 def test_where_least_squares_fail_the_em_steps_stand(kind, monkeypatch):
     def fails(*_):
         raise RuntimeError("Maximum number of iterations reached.")
