@@ -2,6 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/search.py                     # 2,000 problems, a few minutes
     OPENBLAS_NUM_THREADS=1 python benchmarks/search.py --zeros 0.4 --count 200
+    OPENBLAS_NUM_THREADS=1 python benchmarks/search.py --paths --count 150
 
 Random problems on which clusters hide: 20 to 100 x, 5 to 20 y, rows of p(y|x) from Dirichlet 0.1 to 0.7 (`problems.py`, those of
 other sizes passed over). Each is solved from three starts by a weak search, from the p(y|x) alone, and by the whole one. Where the
@@ -10,6 +11,9 @@ all of its effort and with the quarter that serves along a path, and several see
 and whether any start beat another by more than the gap stated.
 
 With `--zeros` so large a part of the p(y|x) is set to 0, and only the last is counted, for each of the two problems.
+
+With `--paths` curves of 30 betas without events are solved in place of single problems, as users do, by three seeds: the points of
+these are counted whose certificate is refuted by one of the others, or by a curve from below, or with all effort at each beta.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from dualib.search import search
 STARTS = ({}, {"init": "random", "random_state": 1}, {"init": "random", "random_state": 2})
 EFFORTS = (1.0, 0.25)
 SEEDS = 5
+PATH_SEEDS = 3
 TOL = 1e-9
 
 
@@ -73,6 +78,24 @@ def with_zeros(seed: int, count: int, part: float) -> None:
         )
 
 
+def along_paths(seed: int, count: int) -> None:
+    """Print how many points of curves are certified, though there is a better one."""
+    betas, wrong, curves, points = np.geomspace(0.5, 100.0, 30), 0, 0, 0
+    for case, _ in zip(hiding(seed), range(count), strict=False):
+        quick = [dualib.anneal(case.joint, case.kind, betas, events=False, random_state=s) for s in range(PATH_SEEDS)]
+        others = [dualib.anneal(case.joint, case.kind, betas, events=False, direction="up")]
+        with mock.patch("dualib.path._EFFORT", 1.0):
+            others.append(dualib.anneal(case.joint, case.kind, betas, events=False))
+        best = np.min([curve.objective for curve in (*quick, *others)], axis=0)
+        for curve in quick:
+            refuted = curve.lower_bound > best + TOL
+            wrong, curves, points = wrong + int(refuted.sum()), curves + bool(refuted.any()), points + len(betas)
+    print(
+        f"{count} problems, seed {seed}: {wrong} of {points} points, on {curves} of {count * PATH_SEEDS} curves, are certified,"
+    )
+    print("though another curve has a better one there")
+
+
 def from_all_starts(case: RandomProblem) -> list[dualib.Solution]:
     return [dualib.solve(case.joint, case.beta, case.kind, **options) for options in STARTS]
 
@@ -100,9 +123,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="problems (default 2,000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the problems (default 0)")
     parser.add_argument("--zeros", type=float, default=0.0, help="part of the p(y|x) that is set to 0 (default none)")
+    parser.add_argument("--paths", action="store_true", help="count points of curves")
     options = parser.parse_args()
     warnings.simplefilter("ignore", dualib.ConvergenceWarning)
     dualib.compile_kernels()
+    if options.paths:
+        along_paths(options.seed, options.count)
+        return
     if options.zeros > 0.0:
         with_zeros(options.seed, options.count, options.zeros)
         return

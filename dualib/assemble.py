@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from dualib.joint import JointDistribution
 from dualib.kernels import informations
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, expected_distortions
-from dualib.results import Solution, Status, fresh_solution
+from dualib.results import OFF, Solution, Status, fresh_solution
 from dualib.sparse_assemble import assemble_sparse
 from dualib.sparse_problem import SparseProblem
 from dualib.threads import one_blas_thread
@@ -45,53 +47,76 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
         weights, informed, off = informations(np.require(joint.px, np.float64, ["C", "W"]), pxy, encoders, decoders, begins)
         off = off if np.isfinite(new.means).all() else math.inf
         distortions = expected_distortions(problem, joined, [outcome.state.posterior for outcome in some], begins)
-        for i, outcome in enumerate(some):
-            part = slice(begins[i], begins[i + 1])
-            arrays = {
-                "encoder": np.array(encoders[part].T, order="C"),
-                "weights": weights[part].copy(),
-                "means": new.means[part].copy(),
-                "decoder": decoders[part].copy(),
-            }
-            known = (outcome, statuses[first + i], order[part] - begins[i])
-            found.append(_solution(problem, *known, arrays, informed[i].tolist(), distortions[i], off))
+        shared = [weights, new.means, decoders]
+        for array in shared:
+            array.flags.writeable = False  # each solution has its part of them
+        numbers = _numbers(some, informed, np.asarray(distortions))
+        sound = (
+            off <= OFF and bool(np.isfinite(numbers[:, :-2]).all()) and not np.isnan(numbers).any()
+        )  # the last may be infinite
+        ends = begins.tolist()
+        for i, values in enumerate(numbers.tolist()):
+            part = slice(ends[i], ends[i + 1])
+            encoder = np.array(encoders[part].T, order="C")
+            encoder.flags.writeable = False
+            arrays = (encoder, *(array[part] for array in shared))
+            status, own_order = statuses[first + i], functools.partial(_order_within, order, part)
+            found.append(_solution(problem, some[i], status, own_order, arrays, values, sound=sound))
     return found
+
+
+def _numbers(outcomes: Sequence[Outcome], informed: Array, distortions: Array) -> Array:
+    """Of each outcome beta, rate, relevance, information that the decoder claims, distortion, objective, gap, residual: (m, 8)."""
+    known = np.array([(o.state.beta, o.state.objective, o.gap, o.state.residual) for o in outcomes])
+    objective = informed[:, 0] + known[:, 0] * distortions
+    gap = np.maximum(0.0, known[:, 2] + objective - known[:, 1])
+    return np.column_stack([known[:, 0], informed, distortions, objective, gap, known[:, 3]])
+
+
+def _order_within(order: npt.NDArray[np.intp], part: slice) -> npt.NDArray[np.intp]:
+    """The order of one outcome's clusters, of that of all."""
+    return np.asarray(order[part] - part.start)
 
 
 def _solution(
     problem: Problem,
     outcome: Outcome,
     status: Status,
-    order: npt.NDArray[np.intp],
-    arrays: dict[str, Array],
-    informed: list[float],
-    distortion: float,
-    off: float,
+    order: Callable[[], npt.NDArray[np.intp]],
+    arrays: tuple[Array, ...],
+    values: list[float],
+    *,
+    sound: bool,
 ) -> Solution:
-    state, joint = outcome.state, problem.joint
-    rate, relevance, claimed = informed
-    objective = rate + state.beta * distortion
-    rho = _Rho(joint, problem, state)
-    return fresh_solution(
-        off,
-        joint=joint,
-        distortion=problem.distortion,
-        beta=state.beta,
-        **arrays,
-        objective=objective,
-        rate=rate,
-        relevance=relevance,
-        expected_distortion=distortion,
-        decoder_information=claimed,
-        gap=max(0.0, outcome.gap + objective - state.objective) if math.isfinite(outcome.gap) else math.inf,
-        certificate=outcome.certificate,
-        status=status,
-        n_iter=outcome.n_iter,
-        residual=state.residual,
-        error_bound=lambda: _error_bound(state.residual, rho()),  # deferred: dear, and seldom asked for
-        rho=rho,
-        stability=lambda: _stability(problem, state.atoms, state.beta, state.posterior)[order],
-    )
+    state = outcome.state
+    beta, rate, relevance, claimed, distortion, objective, gap, residual = values
+    encoder, weights, means, decoder = arrays
+    rho = _Rho(problem.joint, problem, state)
+    fields = {
+        "joint": problem.joint,
+        "distortion": problem.distortion,
+        "beta": beta,
+        "encoder": encoder,
+        "weights": weights,
+        "means": means,
+        "decoder": decoder,
+        "objective": objective,
+        "rate": rate,
+        "relevance": relevance,
+        "expected_distortion": distortion,
+        "decoder_information": claimed,
+        "gap": gap,
+        "certificate": outcome.certificate,
+        "status": status,
+        "n_iter": outcome.n_iter,
+        "residual": residual,
+    }
+    deferred: dict[str, Callable[[], Any]] = {  # dear, and seldom asked for
+        "error_bound": lambda: _error_bound(state.residual, rho()),
+        "rho": rho,
+        "stability": lambda: _stability(problem, state.atoms, state.beta, state.posterior)[order()],
+    }
+    return fresh_solution(fields, deferred, sound=sound)
 
 
 def _by_weight(outcomes: Sequence[Outcome], begins: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -85,7 +85,8 @@ def can_walk(problem: Problem) -> bool:
 def walk(
     problem: Problem,
     betas: Sequence[float],
-    near: Outcome,
+    start: Atoms,
+    near: Maxima,
     tol: float,
     max_iter: int,
     rng: np.random.Generator,
@@ -95,15 +96,14 @@ def walk(
 ) -> Walk:
     """Certified outcomes at betas, each from the one before, on a problem that `can_walk`.
 
-    These are jumps, all in one kernel. It ends where one cluster is left on the way down, and earlier where a jump has to do more
-    than descend and search; there `jump` goes on. The numbers drawn from `rng` do not depend on how many
-    betas are given at once.
+    The first from atoms and the maxima of log c at another beta. These are jumps, all in one kernel. It ends where one cluster is
+    left on the way down, and earlier where a jump has to do more than descend and search; there `jump` goes on. The numbers drawn
+    from `rng` do not depend on how many betas are given at once.
     """
     proving, random = prove and provable(problem), rng.bit_generator.state
-    atoms, points = near.state.atoms, near.maxima
-    _, means, _, _ = problem.for_kernels(points.points)
-    arrays = (problem.px, problem.U, problem.pxU, problem.UT, problem.log_px, *problem.for_kernels(atoms)[:2])
-    known = (*arrays, means, points.log_c)
+    _, points, _, _ = problem.for_kernels(near.points)
+    arrays = (problem.px, problem.U, problem.pxU, problem.UT, problem.log_px, *problem.for_kernels(start)[:2])
+    known = (*arrays, points, near.log_c)
     interpreted = walked_known.interprets(*known) and not python_only()  # then its time is limited
     betas = betas[:1] if interpreted else betas
     sources = starts_of_walk(problem.n, len(betas), rng, effort)

@@ -15,10 +15,10 @@ from dualib.births import find_birth
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss, touching
 from dualib.continuation import correct
 from dualib.curvature import size_of
-from dualib.jumps import Walk, can_walk, jump, missing, walk
+from dualib.jumps import can_walk, jump, missing, walk
 from dualib.local import polish
 from dualib.optimise import Outcome, certified, initial_atoms, optimise
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, sweep
+from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Solution
 from dualib.search import Maxima
 from dualib.settle_kernels import SAME
@@ -116,29 +116,29 @@ class Path:
 
     def _walked(self, betas: Sequence[float], start: float | None) -> int:
         """The same without a look back from the last."""
-        walked = None
-        if start is not None and can_walk(self.problem):
-            limits = (self.tol, self.max_iter, self.rng, _EFFORT)
-            walked = walk(self.problem, self._not_single(betas), self.outcomes[start], *limits, prove=self.prove)
-            for beta, outcome in zip(betas, walked.outcomes, strict=False):
-                self.add(beta, outcome)
-            if not walked.stuck:
-                return len(walked.outcomes)
-        done = 0 if walked is None else len(walked.outcomes)
-        self._jumped(betas[done], start if done == 0 else betas[done - 1], walked)
-        return done + 1
-
-    def _jumped(self, beta: float, start: float | None, walked: Walk | None) -> Outcome:
-        """One jump, on from the end of a walk if there was one."""
         if start is None:
+            betas, effort = betas[:1], 1.0
             atoms = initial_atoms(self.problem)
-            maxima, effort = Maxima(atoms.pick(np.arange(0)), np.empty(0)), 1.0
+            maxima = Maxima(atoms.pick(np.arange(0)), np.empty(0))
         else:
-            near = self.outcomes[start]
-            atoms, maxima, effort = near.state.atoms, near.maxima, _EFFORT
+            betas, effort = self._not_single(betas), _EFFORT
+            atoms, maxima = self.outcomes[start].state.atoms, self.outcomes[start].maxima
+        walked, done = None, 0
+        if can_walk(self.problem):
+            limits = (self.tol, self.max_iter, self.rng, effort)
+            walked = walk(self.problem, betas, atoms, maxima, *limits, prove=self.prove)
+            for beta, found in zip(betas, walked.outcomes, strict=False):
+                self.add(beta, found)
+                done, start, atoms, maxima = done + 1, beta, found.state.atoms, found.maxima
+            if not walked.stuck:
+                return done
         certify = functools.partial(self._certified, effort=effort)
-        outcome = jump(self.problem, beta, atoms, maxima, self.tol, self.max_iter, certify, walked)
-        return self.solve_anew(beta, start) if outcome is None else self.add(beta, outcome)
+        outcome = jump(self.problem, betas[done], atoms, maxima, self.tol, self.max_iter, certify, walked)
+        if outcome is None:
+            self.solve_anew(betas[done], start)
+        else:
+            self.add(betas[done], outcome)
+        return done + 1
 
     def _not_single(self, betas: Sequence[float]) -> Sequence[float]:
         """The betas up to the first at which one cluster is known to be optimal."""
@@ -255,10 +255,12 @@ class Path:
 
         With one cluster ``log c(s) = log sum_x p(x) exp(-beta (d(x, s) - d(x, s0)))`` is convex in beta at every point s, and 0 (or
         less) at beta = 0: at a part of beta it is at most that part of what it is at beta. So much is then stated of its maxima.
+        The objective, beta E d, and log Z are that part of what they are, and a sweep moves the cluster no further.
         """
-        part = beta / known.state.beta
+        part, at = beta / known.state.beta, known.state
         maxima = Maxima(known.maxima.points, part * known.maxima.log_c)
-        return Outcome(sweep(self.problem, beta, known.state.atoms), part * known.gap, known.certificate, maxima, 1)
+        state = at._replace(beta=beta, objective=part * at.objective, log_z=part * at.log_z)
+        return Outcome(state, part * known.gap, known.certificate, maxima, 1)
 
     def join_branch(self, beta: float, outcome: Outcome, other: float) -> None:
         """Put another outcome in the place of a point's, on the piece of another point."""

@@ -263,7 +263,7 @@ class Solution(_Result):
 
 
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
-_OFF = 1e-6  # from 1, at most, of sums that are to be 1
+OFF = 1e-6  # from 1, at most, of sums that are to be 1
 _DEFERRABLE = ("error_bound", "rho", "stability")
 _MAY_BE_INFINITE = ("gap", "error_bound", "rho", "residual")
 SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
@@ -577,23 +577,15 @@ def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
     return array
 
 
-def fresh_solution(off: float, **fields: Any) -> Solution:
-    """``Solution(**fields)`` without copies and most checks, of which a path makes many.
+def fresh_solution(fields: dict[str, Any], deferred: dict[str, Callable[[], Any]], *, sound: bool) -> Solution:
+    """``Solution(**fields, **deferred)`` without copies, and without checks where all is known to be `sound`: a path makes many.
 
-    By a solver that knows how far the distributions are `off` from being some (inf: or a mean is not finite), of arrays that nobody
-    else holds.
+    The arrays are read-only, and nobody who might write into them has another view.
     """
     solution = object.__new__(Solution)
-    own = solution.__dict__
-    own.update(fields)
-    own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}
-    if off <= _OFF:
-        _check_numbers(solution)
-    else:
+    solution.__dict__.update(fields, _deferred=deferred)
+    if not sound:
         _check_solution(solution)  # which says what is wrong
-    for name in _SOLUTION_ARRAYS:
-        if name in own:
-            own[name].flags.writeable = False
     return solution
 
 
@@ -611,7 +603,7 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        if not off_distributions(values if values.ndim == 2 else values[None, :]) <= _OFF:
+        if not off_distributions(np.require(np.atleast_2d(values), requirements=["C", "W"])) <= OFF:
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")

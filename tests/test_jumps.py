@@ -122,7 +122,7 @@ def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
 
 
 def walked(path, betas, near):
-    return walk(path.problem, betas, near, path.tol, path.max_iter, path.rng, 0.25, prove=True)
+    return walk(path.problem, betas, near.state.atoms, near.maxima, path.tol, path.max_iter, path.rng, 0.25, prove=True)
 
 
 def same_bits(first, second):
@@ -249,7 +249,10 @@ def test_a_walk_without_proofs_where_they_are_not_wanted():
     path = path_of(joint, "ib")
     near = path.solve_anew(20.0)
     kinds = [
-        walk(path.problem, [12.0], near, 1e-9, 1000, path.rng, 0.25, prove=prove).outcomes[0].certificate for prove in (0, 1)
+        walk(path.problem, [12.0], near.state.atoms, near.maxima, 1e-9, 1000, path.rng, 0.25, prove=prove)
+        .outcomes[0]
+        .certificate
+        for prove in (0, 1)
     ]
     assert kinds == ["multistart", "rigorous"]
 
