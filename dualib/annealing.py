@@ -82,7 +82,7 @@ def anneal(
         Add points until the enclosure of the optimal objective (`Curve.objective_bounds`) is nowhere wider than this, nats.
     events : bool
         Locate every bifurcation between the points by root finding. False saves the time; the curve then has the events
-        that its own points bracket.
+        that its own points bracket, and, of given betas, an onset that is computed when asked for.
     direction : "down" or "up"
         From large beta to small (the default, the better one: clusters merge) or from small to large.
     max_iter : int
