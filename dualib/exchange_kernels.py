@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper
-from dualib.linear_kernels import by_hand, dot, multiply
+from dualib.linear_kernels import by_hand, multiply
 
 _DEPENDENT = 1e-4  # part of a number on the diagonal of E below which a pivot is rounding, or the curvature negative
 
@@ -90,8 +90,8 @@ def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  #
     p, n = lines.shape[0], features.shape[1]
     moves = _pushed_lines(kind, means, metric, close, lines)
     image, system = np.zeros((2 * p, n), features.dtype), np.empty((2 * p, 2 * p), features.dtype)
-    rows, coupled = _moved(pairs, features, close, moves)
-    s, q = pairs[3], pairs[4]
+    rows = _moved(pairs, features, close, moves)
+    coupled, s, q = np.empty_like(rows), pairs[3], pairs[4]
     for u in range(2 * p):
         side = u % 2
         first, last, source = _sources(pairs, close[u // 2, side], n)
@@ -109,7 +109,7 @@ def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  #
             a, b, t = u // 2, r // 2, close[u // 2, u % 2]
             if close[b, r % 2] == t:
                 first, last, _ = _sources(pairs, t, n)
-                own = -dot(rows[u, : last - first], coupled[r, : last - first], 0)
+                own = -np.dot(rows[u, : last - first], coupled[r, : last - first])
                 for y in range(lines.shape[1]):
                     own += c[t] * lines[a, y] * moves[r, y]
                 for one in range(2):
@@ -132,7 +132,7 @@ def _sources(pairs, t, n):  # type: ignore[no-untyped-def]
 
 @helper
 def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
-    """How far each line moves log p(t|x), (2p, n), at the sources that count; and room for as much."""
+    """How far each line moves log p(t|x), (2p, n), at the sources that count."""
     (m, k), n, blocks = moves.shape, features.shape[1], pairs[2]
     rows = np.empty((m, n), features.dtype)
     if pairs[1].shape[0] == 0:
@@ -141,7 +141,7 @@ def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
         first, last, _ = _sources(pairs, close[u // 2, u % 2], n)
         block = blocks[first * (k - 1) : last * (k - 1)].reshape((k - 1, last - first))
         np.dot(moves[u, : k - 1], block, rows[u, : last - first])
-    return rows, np.empty_like(rows)
+    return rows
 
 
 @helper
