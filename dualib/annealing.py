@@ -41,10 +41,8 @@ _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
 _MOST_FOR_ENCLOSURE = 4_000
-_MOST_AT_ONCE, _WORK_AT_ONCE = (
-    100,
-    4_000_000,
-)  # betas walked in one kernel; sources times sources times features of these, about
+# betas walked in one kernel; the same with proofs for three y or more, which may take long; sources times sources times features
+_MOST_AT_ONCE, _MOST_PROVED, _WORK_AT_ONCE = 100, 10, 4_000_000
 
 
 @one_blas_thread
@@ -190,7 +188,8 @@ def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter,
 
 def _at_once(problem: Problem) -> int:
     """How many betas of a problem are so soon done that nobody misses the progress in between."""
-    return max(1, min(_MOST_AT_ONCE, _WORK_AT_ONCE // (problem.n * problem.UT.size)))
+    most = _MOST_PROVED if provable(problem) and problem.joint.n_y > 2 else _MOST_AT_ONCE
+    return max(1, min(most, _WORK_AT_ONCE // (problem.n * problem.UT.size)))
 
 
 def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter, *, events: bool) -> None:

@@ -167,9 +167,7 @@ def _direction(  # type: ignore[no-untyped-def]
 ):
     """Newton's scaled steps, the part to go, the part at which a weight comes to 0, the products, and E^-1 of `conjugate`."""
     gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
-    few = np.sqrt(
-        residual * np.sqrt(residual)
-    )  # to the power 3/4: steps still converge faster and faster, by fewest products in all
+    few = np.sqrt(residual * np.sqrt(residual))  # convergence is still superlinear, and the products are fewest in all
     part, most = min(_LOOSE, max(few, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
     if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
         at = (single(px), single(ut), single(weights), single(means), single(v), face, post, single(c))
