@@ -51,9 +51,8 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
         for array in shared:
             array.flags.writeable = False  # each solution has its part of them
         numbers = _numbers(some, informed, np.asarray(distortions))
-        sound = (
-            off <= OFF and bool(np.isfinite(numbers[:, :-2]).all()) and not np.isnan(numbers).any()
-        )  # the last may be infinite
+        finite = np.isfinite(numbers[:, :-2]).all() and not np.isnan(numbers).any()  # gap and residual may be infinite
+        sound = off <= OFF and bool(finite)
         ends = begins.tolist()
         for i, values in enumerate(numbers.tolist()):
             part = slice(ends[i], ends[i + 1])
