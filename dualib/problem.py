@@ -426,12 +426,10 @@ class Descent(NamedTuple):
     closest: float
 
 
-def descend(
-    problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int, look: int = 1_000_000, close: float = 0.0
-) -> Descent:
-    """`dualib.descent_kernels.descend_known` on atoms."""
+def descend(problem: Problem, beta: float, atoms: Atoms, *, goal: float, most: int) -> Descent:
+    """`dualib.descent_kernels.descend_known` on atoms, whatever pairs of them meet."""
     arrays = (problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms))
-    settled, kept, taken, closest, *ended = descend_known(problem.known, beta, *arrays, goal, most, look, close)
+    settled, kept, taken, closest, *ended = descend_known(problem.known, beta, *arrays, goal, most, most, 0.0)
     return Descent(settled, swept_at(problem, beta, None if atoms.face is None else atoms.face[kept], *ended), taken, closest)
 
 

@@ -208,8 +208,7 @@ def test_what_a_search_finds_is_looked_for_at_the_betas_before(kind):
     assert path.outcomes[30.0] is right[30.0]
 
 
-def test_a_cluster_that_the_search_brought_is_said(monkeypatch):
-    """Of a walk whose first points are certified without it, the points before are solved anew."""
+def test_after_a_cluster_that_the_search_brought_the_way_back_is_looked_at(monkeypatch):
     joint = random_joint(3, 40, 6, 0.8)
     betas = np.geomspace(0.5, 100.0, 20)
     grown = []
