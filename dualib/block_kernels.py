@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import MORE, helper
+from dualib.jit import MORE, helper, leaf
 from dualib.linear_kernels import by_hand, multiply
 from dualib.row_kernels import TINY, exp_less, exp_less_single, exp_row, exp_single, log_row, log_single
 
@@ -53,7 +53,7 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
     return b
 
 
-@helper
+@leaf
 def stepped(ut, q, share, points):  # type: ignore[no-untyped-def]
     """Where an ascent step leads, into `points` (k, m), by the weights of `evaluated`."""
     multiply(ut, q, points, by_hand(ut.size))
@@ -63,7 +63,7 @@ def stepped(ut, q, share, points):  # type: ignore[no-untyped-def]
             row[j] *= share[j]
 
 
-@helper
+@leaf
 def link_block(kind, points, v, b, top, mass):  # type: ignore[no-untyped-def]
     """V and b of a block, `top` and `mass` being scratch."""
     if kind == 1:
@@ -84,7 +84,7 @@ def link_block(kind, points, v, b, top, mass):  # type: ignore[no-untyped-def]
             v[y, j] += nothing * points[y, j]  # NaN stays NaN
 
 
-@helper
+@leaf
 def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
     """V and b of the dual IB, `top` and `mass` being scratch."""
     k, m = points.shape
@@ -120,13 +120,13 @@ def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
             b[j] += v[y, j] * (points[y, j] - top[j])
 
 
-@helper
+@leaf
 def width_of(like):  # type: ignore[no-untyped-def]
     """The points of a block in the precision of another array, at most."""
     return WIDTH if like.itemsize == 8 else 4 * WIDTH
 
 
-@helper
+@leaf
 def padded(some, u):  # type: ignore[no-untyped-def]
     """The columns of a block of so many points: rows that are whole vectors of the processor's take less time than shorter ones."""
     strand = 1 if u.size <= _TOY else (8 if u.itemsize == 8 else 16)

@@ -13,8 +13,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dualib.jit import kernel
+from dualib.jit import kernel, leaf
 from dualib.kernels import exp, expm1, log, square
+from dualib.row_kernels import put
 
 Array = npt.NDArray[np.float64]
 
@@ -29,14 +30,7 @@ INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
 PROVED, OUT_OF_CELLS, STUCK = 0, 1, 2  # how a branch and bound may end
 
 
-@kernel("void(float64[::1], float64[::1])")
-def _copy(source: Array, target: Array) -> None:
-    """Copy as much as both hold: array assignment costs a second of compile time at every place where it is written."""
-    for i in range(min(len(source), len(target))):
-        target[i] = source[i]
-
-
-@kernel("float64(float64)")
+@kernel("float64(float64)", leaf=True)
 def _phi(m: float) -> float:
     """``(exp(m) - 1 - m) / m^2``, which increases with m; 1/2 at 0."""
     if abs(m) < 0.05:
@@ -44,7 +38,7 @@ def _phi(m: float) -> float:
     return (expm1(m) - m) / m / m
 
 
-@kernel("float64(float64)")
+@kernel("float64(float64)", leaf=True)
 def _psi(t: float) -> float:
     """``((1 + t) log(1 + t) - t) / t^2`` for t >= -1, which decreases with t; 1/2 at 0."""
     if abs(t) < 0.02:
@@ -54,7 +48,7 @@ def _psi(t: float) -> float:
     return ((1.0 + t) * math.log1p(t) - t) / t / t
 
 
-@kernel("float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1])")
+@kernel("float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1])", leaf=True)
 def evaluate(alpha: Array, size: Array, weight: Array, beta: float, kind: int, record: Array, terms: Array) -> float:
     """Complete the record of the point ``record[:k]``; terms (n,) becomes log q_x. Returns log c there."""
     n, k = weight.shape
@@ -102,7 +96,7 @@ def evaluate(alpha: Array, size: Array, weight: Array, beta: float, kind: int, r
     return value
 
 
-@kernel("float64(float64[:, ::1], float64, int64, float64, float64[:, ::1], float64[::1])")
+@kernel("float64(float64[:, ::1], float64, int64, float64, float64[:, ::1], float64[::1])", leaf=True)
 def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, point: Array) -> float:
     """Bound of log c by the chord of Lambda over the cell; point (k,) becomes the maximiser so far.
 
@@ -171,7 +165,7 @@ def chord_bound(cell: Array, beta: float, kind: int, limit: float, work: Array, 
     return best
 
 
-@kernel("float64(float64, int64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1])")
+@kernel("float64(float64, int64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1])", leaf=True)
 def _curvature(beta: float, kind: int, centre: Array, offset: Array, gram: Array, curve: Array) -> float:
     """Subtract the concave part's quadratic from gram (lower triangle); returns its largest diagonal entry."""
     k = offset.shape[0]
@@ -211,7 +205,7 @@ def _curvature(beta: float, kind: int, centre: Array, offset: Array, gram: Array
     return largest
 
 
-@kernel("boolean(float64[:, ::1], float64[:, ::1], float64)")
+@kernel("boolean(float64[:, ::1], float64[:, ::1], float64)", leaf=True)
 def _negative(gram: Array, factor: Array, slack: float) -> bool:
     """Whether ``slack I - gram`` has a Cholesky factor (lower triangle of `factor`, which may be gram itself)."""
     k = gram.shape[0]
@@ -230,7 +224,7 @@ def _negative(gram: Array, factor: Array, slack: float) -> bool:
     return True
 
 
-@kernel("float64(float64[:, ::1], float64[::1], float64, float64[::1], float64[::1])")
+@kernel("float64(float64[:, ::1], float64[::1], float64, float64[::1], float64[::1])", leaf=True)
 def _concave_maximum(gram: Array, linear: Array, limit: float, lam: Array, slope: Array) -> float:
     """Bound of ``linear . l + l' gram l`` over the simplex of l by its tangents along a mirror ascent, for a concave form."""
     k = len(linear)
@@ -271,7 +265,8 @@ def _concave_maximum(gram: Array, linear: Array, limit: float, lam: Array, slope
 
 @kernel(
     "float64(float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1], float64, float64[:, ::1],"
-    " float64, float64[:, ::1])"
+    " float64, float64[:, ::1], float64[:, ::1])",
+    leaf=True,
 )
 def quadratic_bound(
     size: Array,
@@ -284,8 +279,12 @@ def quadratic_bound(
     cell: Array,
     limit: float,
     work: Array,
+    tilts: Array,
 ) -> float:
-    """Bound of log c on the cell by a quadratic around a centre (its record, log q_x and log c), rounding error included."""
+    """Bound of log c on the cell by a quadratic around a centre (its record, log q_x and log c), rounding error included.
+
+    Work (2k + 3, k) and tilts (k + 1, n) are scratch.
+    """
     n, k = weight.shape
     gram, offset, linear = work[:k], work[k : 2 * k], work[2 * k]
     z, curve = work[2 * k + 1], work[2 * k + 2]
@@ -305,8 +304,7 @@ def quadratic_bound(
             linear[v] += (curve[y] - lean) * offset[v, y]
             extent += (abs(centre[k + y]) + abs(curve[y]) + abs(lean)) * abs(offset[v, y])
         rough = max(rough, extent)
-    tilts = np.empty((k + 1, n))  # row by row, so that the loops over x vectorise
-    factor = tilts[k]
+    factor = tilts[k]  # row by row, so that the loops over x vectorise
     for v in range(k):
         row = tilts[v]
         for x in range(n):
@@ -357,7 +355,7 @@ def quadratic_bound(
     return value + bound + 3.0 * slack + centre[3 * k + 1] + rough + _EPS * (2 * k + 8) * wobble
 
 
-@kernel("boolean(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])")
+@kernel("boolean(float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])", leaf=True)
 def _newton(weight: Array, beta: float, kind: int, record: Array, log_q: Array, work: Array) -> bool:
     """Move ``record[:k]`` by Newton's step for log c; False, and not moved, where it has none that stays inside."""
     n, k = weight.shape
@@ -423,7 +421,7 @@ def _newton(weight: Array, beta: float, kind: int, record: Array, log_q: Array, 
     return True
 
 
-@kernel("void(float64, int64, float64[::1])")
+@kernel("void(float64, int64, float64[::1])", leaf=True)
 def _centroid(beta: float, kind: int, record: Array) -> None:
     """Replace ``record[:k]`` by the centroid of the conditionals under q: log c never falls."""
     k = (record.shape[0] - 2) // 3
@@ -443,7 +441,10 @@ def _centroid(beta: float, kind: int, record: Array) -> None:
             record[y] /= norm
 
 
-@kernel("float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])")
+@kernel(
+    "float64(float64[::1], float64[::1], float64[:, ::1], float64, int64, float64[::1], float64[::1], float64[:, ::1])",
+    leaf=True,
+)
 def polish(
     alpha: Array, size: Array, weight: Array, beta: float, kind: int, record: Array, log_q: Array, work: Array
 ) -> float:
@@ -451,12 +452,12 @@ def polish(
     last = work[weight.shape[1] + 1]
     value = evaluate(alpha, size, weight, beta, kind, record, log_q)
     for _ in range(40):
-        _copy(record, last)
+        put(record, last)
         new = -np.inf
         if _newton(weight, beta, kind, record, log_q, work):
             new = evaluate(alpha, size, weight, beta, kind, record, log_q)
         if not new >= value:
-            _copy(last, record)
+            put(last, record)
             _centroid(beta, kind, record)
             new = evaluate(alpha, size, weight, beta, kind, record, log_q)
         gain = new - value
@@ -466,7 +467,7 @@ def polish(
     return value
 
 
-@kernel("boolean(float64[:, ::1], float64[:, ::1], float64[::1])")
+@kernel("boolean(float64[:, ::1], float64[:, ::1], float64[::1])", leaf=True)
 def in_slab(cell: Array, slabs: Array, ratios: Array) -> bool:
     """Whether some slab {sum over its y of exp(z) <= ratio * sum over the others} holds the whole cell."""
     k = cell.shape[0]
@@ -485,7 +486,7 @@ def in_slab(cell: Array, slabs: Array, ratios: Array) -> bool:
     return False
 
 
-@kernel("int64(float64[:, ::1], float64, float64[::1])")
+@kernel("int64(float64[:, ::1], float64, float64[::1])", leaf=True)
 def _edge_to_split(cell: Array, beta: float, longest: Array) -> int:
     """``k * v + w`` of the edge along which the chord errs most; longest[0] becomes the largest natural squared length."""
     k = cell.shape[0]
@@ -504,7 +505,7 @@ def _edge_to_split(cell: Array, beta: float, longest: Array) -> int:
     return chosen
 
 
-@kernel("boolean(float64[:, ::1], int64, float64[::1])")
+@kernel("boolean(float64[:, ::1], int64, float64[::1])", leaf=True)
 def _midpoint(cell: Array, edge: int, record: Array) -> bool:
     """Put the middle of an edge into record; False where it is not exact in floating point, so that the halves might leave a gap."""
     k = cell.shape[0]
@@ -518,7 +519,7 @@ def _midpoint(cell: Array, edge: int, record: Array) -> bool:
     return True
 
 
-@kernel("int64(float64[:, ::1], int64, float64[::1], int64)")
+@kernel("int64(float64[:, ::1], int64, float64[::1], int64)", leaf=True)
 def _nearest(centres: Array, n_centres: int, point: Array, kind: int) -> int:
     """Index of the centre nearest to a point z in the distance of sqrt(s)."""
     k = len(point) // 2
@@ -592,22 +593,32 @@ def branch_and_bound(
     climb, point, middle, longest = np.empty((k + 2, width)), np.empty(2 * k), np.empty(width), np.empty(1)
     capacity = len(starts) + 128
     centres, centre_q, values = np.empty((capacity + 1, width)), np.empty((capacity + 1, n)), np.empty(capacity + 1)
+    room = (stack, bounds, cell, work, scratch, climb, point, middle, longest, centres, centre_q, values, np.empty((k + 1, n)))
+    return _bounded((alpha, size, weight, beta, kind), roots, starts, slabs, ratios, lower, tol, max_cells, out, room)
+
+
+@leaf
+def _bounded(problem, roots, starts, slabs, ratios, lower, tol, max_cells, out, room):  # type: ignore[no-untyped-def]
+    """`branch_and_bound` with all its arrays made."""
+    (alpha, size, weight, beta, kind), k = problem, problem[2].shape[1]
+    stack, bounds, cell, work, scratch, climb, point, middle, longest, centres, centre_q, values, tilts = room
+    capacity = values.shape[0] - 1
     n_centres, top, cells, climbs = 0, 0, 0, 0
     best, upper = -np.inf, -np.inf
     for i in range(len(starts)):
-        _copy(starts[i], centres[n_centres])
+        put(starts[i], centres[n_centres])
         values[n_centres] = polish(alpha, size, weight, beta, kind, centres[n_centres], centre_q[n_centres], climb)
         if values[n_centres] > best:
             best = values[n_centres]
-            _copy(centres[n_centres], out[3:])
+            put(centres[n_centres], out[3:])
         n_centres += 1
     for i in range(len(roots)):
         for v in range(k):
-            _copy(roots[i, v], stack[top, v])
+            put(roots[i, v], stack[top, v])
             value = evaluate(alpha, size, weight, beta, kind, stack[top, v], centre_q[capacity])
             if value > best:
                 best = value
-                _copy(stack[top, v], out[3:])
+                put(stack[top, v], out[3:])
         bounds[top] = np.inf
         top += 1
     status = PROVED
@@ -617,7 +628,7 @@ def branch_and_bound(
             break
         top -= 1
         for v in range(k):
-            _copy(stack[top, v], cell[v])
+            put(stack[top, v], cell[v])
         cells += 1
         if in_slab(cell, slabs, ratios):
             continue
@@ -632,23 +643,23 @@ def branch_and_bound(
         distance = 4.0 * beta * point[k]
         if near >= 0 and longest[0] < _WIDE and distance < _REACH * min(longest[0], 1.0) ** 0.4:
             other = quadratic_bound(
-                size, weight, beta, kind, centres[near], centre_q[near], values[near], cell, limit, scratch
+                size, weight, beta, kind, centres[near], centre_q[near], values[near], cell, limit, scratch, tilts
             )
             bound = min(bound, other)
         if bound > limit and longest[0] < _LOOSE and n_centres < capacity:
             new = centres[n_centres]
-            _copy(point[:k], new)
+            put(point[:k], new)
             value = evaluate(alpha, size, weight, beta, kind, new, centre_q[n_centres])
-            other = quadratic_bound(size, weight, beta, kind, new, centre_q[n_centres], value, cell, limit, scratch)
+            other = quadratic_bound(size, weight, beta, kind, new, centre_q[n_centres], value, cell, limit, scratch, tilts)
             bound = min(bound, other)
             if value > best + 0.1 * tol or (bound > limit and distance > _APART and climbs < 16 + cells // 16):
                 climbs += 1
                 value = polish(alpha, size, weight, beta, kind, new, centre_q[n_centres], climb)
-                _copy(new, point[:k])
+                put(new, point[:k])
                 near = _nearest(centres, n_centres, point, kind)
                 values[n_centres] = value
                 if value > best:
-                    _copy(new, out[3:])
+                    put(new, out[3:])
                     best = value
                 if near < 0 or 4.0 * beta * point[k] > 1e-6 or value > values[near] + 0.1 * tol:
                     n_centres += 1
@@ -663,11 +674,11 @@ def branch_and_bound(
         value = evaluate(alpha, size, weight, beta, kind, middle, centre_q[capacity])
         if value > best:
             best = value
-            _copy(middle, out[3:])
+            put(middle, out[3:])
         inherited = min(bound, bounds[top])
         for child in range(2):
             for v in range(k):
-                _copy(middle if v == (edge // k if child == 0 else edge % k) else cell[v], stack[top, v])
+                put(middle if v == (edge // k if child == 0 else edge % k) else cell[v], stack[top, v])
             bounds[top] = inherited
             top += 1
     for i in range(top):

@@ -22,10 +22,10 @@ from dualib.block_kernels import (
     stepped,
     width_of,
 )
-from dualib.jit import helper
+from dualib.jit import helper, leaf
 from dualib.kernels import total
 from dualib.linear_kernels import by_hand, inner
-from dualib.row_kernels import TINY, single
+from dualib.row_kernels import TINY, put, single
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
 
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
@@ -220,11 +220,12 @@ def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type
     return reached[:count]
 
 
-@helper
+@leaf
 def _filled(active, taken, width, means, following, begun):  # type: ignore[no-untyped-def]
     """Fill a block up with the points that follow; how many it has then, and which point follows."""
     while width < active.shape[0] and following < means.shape[0]:
-        active[width], taken[width] = means[following], begun
+        put(means[following], active[width])
+        taken[width] = begun
         width, following = width + 1, following + 1
     return width, following
 
@@ -259,7 +260,7 @@ def _away(kind, beta, means, u, atoms, own, highest, radius):  # type: ignore[no
     return means[np.flatnonzero(left)]
 
 
-@helper
+@leaf
 def _same(beta, mean, v, others, close):  # type: ignore[no-untyped-def]
     """The index of the first other point, rows of V and M, within a squared natural distance, or the number of them."""
     k = mean.shape[0]

@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.exchange_kernels import corrected, exchanges, inverse_of
-from dualib.jit import helper
+from dualib.jit import helper, leaf
 from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
-from dualib.row_kernels import TINY
+from dualib.row_kernels import TINY, put
 
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
 _FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices
@@ -54,8 +54,9 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
     """
     n_t = means.shape[0]
     pairs, metric = pairs_of(beta, px, ut, weights, means, post, residual), _metric(kind, means, v, face)
-    means_t, hand = np.ascontiguousarray(means.T), by_hand(px.size + ut.size)
-    room = _room(beta, ut, n_t, pairs[1].shape[0] > 0)
+    means_t, hand, few = np.ascontiguousarray(means.T), by_hand(px.size + ut.size), pairs[1].shape[0] > 0
+    along, features, moved, gathered, pull = _room(beta, ut, n_t, few)
+    s, q = pairs[3], pairs[4]
     step, rest, bent = np.zeros_like(gradient), gradient.copy(), np.empty_like(gradient)
     pushed = np.empty((gradient.shape[0] + 1, n_t), gradient.dtype)
     _push(kind, means_t, metric, rest, pushed)
@@ -64,25 +65,28 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
     if eased:
         lines, parts = exchanges(beta, weights, means, close)
         if inverse.shape[0] == 0:
-            inverse = inverse_of(kind, means, metric, pairs, room[1] if pairs[1].shape[0] == 0 else ut, c, close, lines, parts)
+            inverse = inverse_of(kind, means, metric, pairs, ut if few else features, c, close, lines, parts)
         towards, eased_pushed = np.empty_like(rest), np.empty_like(pushed)
         corrected(close, lines, parts, inverse, rest, pushed, towards)
         _push(kind, means_t, metric, towards, ahead)
     else:
         lines, parts, eased_pushed = inverse, inverse, pushed
-    way, slope, moved = towards.copy(), _inner(rest, ahead, hand), False
+    way, slope, begun = towards.copy(), _inner(rest, ahead, hand), False
     while length > end and taken < most:
-        _bend(means_t, pairs, c, way, ahead, room, bent, hand)
+        if few:
+            _bend_few(pairs, c, way, ahead, along, bent)
+        else:
+            _bend_all(means_t, s, q, c, way, ahead, along, features, moved, gathered, pull, bent, hand)
         curvature, taken = _inner(bent, ahead, hand), taken + 1
         if not curvature > 0.0:
-            if eased and not moved:  # a slight one: what lies there is near, and the gradient leads to it
+            if eased and not begun:  # a slight one: what lies there is near, and the gradient leads to it
                 eased, towards, eased_pushed = False, rest, pushed
                 way[:], ahead[:], slope = rest, pushed, length
                 continue
-            if not moved:
-                _add(step, _FARTHEST / _longest(way, ahead, weights), way)
+            if not begun:
+                _add(step, _FARTHEST / _longest(way, ahead, weights, pull), way)
             break
-        moved = True
+        begun = True
         _add(step, slope / curvature, way)
         _add(rest, -slope / curvature, bent)
         _push(kind, means_t, metric, rest, pushed)
@@ -95,7 +99,7 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
         _go_on(way, slope / before, towards)
         _go_on(ahead, slope / before, eased_pushed)
     _push(kind, means_t, metric, step, pushed)
-    return step, _longest(step, pushed, weights), taken, inverse
+    return step, _longest(step, pushed, weights, pull), taken, inverse
 
 
 @helper
@@ -152,7 +156,7 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
     return source, start, *_lifted(beta, px, ut, weights, means, post, source, start)
 
 
-@helper
+@leaf
 def _of_weight(weight):  # type: ignore[no-untyped-def]
     """The root of the inverse of a weight, and that inverse."""
     one = weight / weight
@@ -191,13 +195,13 @@ def _block(flat, first, count, k):  # type: ignore[no-untyped-def]
     return flat[first * k : (first + count) * k].reshape((k, count))
 
 
-@helper
+@leaf
 def _inner(a, b, most):  # type: ignore[no-untyped-def]
     """The sum of the products of the numbers of a and as many of b; `most` as of `dot`."""
     return dot(a.reshape(a.size), b.reshape(b.size)[: a.size], most)
 
 
-@helper
+@leaf
 def _add(a, factor, b):  # type: ignore[no-untyped-def]
     """A multiple of b, added to a."""
     one, other, factor = a.reshape(a.size), b.reshape(b.size), b.dtype.type(factor)
@@ -205,7 +209,7 @@ def _add(a, factor, b):  # type: ignore[no-untyped-def]
         one[i] += factor * other[i]
 
 
-@helper
+@leaf
 def _go_on(way, factor, rest):  # type: ignore[no-untyped-def]
     """The next way: what rests, and a multiple of the last way."""
     one, other, factor = way.reshape(way.size), rest.reshape(rest.size), rest.dtype.type(factor)
@@ -213,10 +217,11 @@ def _go_on(way, factor, rest):  # type: ignore[no-untyped-def]
         one[i] = other[i] + factor * one[i]
 
 
-@helper
-def _longest(step, pushed, weights):  # type: ignore[no-untyped-def]
-    """The longest move of a mean in its natural coordinates."""
-    squares, longest = np.zeros_like(weights), 0.0
+@leaf
+def _longest(step, pushed, weights, squares):  # type: ignore[no-untyped-def]
+    """The longest move of a mean in its natural coordinates; `squares` (n_t,) is scratch."""
+    longest = 0.0
+    squares[:] = 0.0
     for y in range(1, step.shape[0]):
         line, row = step[y], pushed[y]
         for t in range(squares.shape[0]):
@@ -239,12 +244,13 @@ def _metric(kind, means, v, face):  # type: ignore[no-untyped-def]
     return metric
 
 
-@helper
+@leaf
 def _push(kind, means_t, metric, step, pushed):  # type: ignore[no-untyped-def]
     """J m of each cluster, the step of its weight as it is; below these minus ``<M, J m>``, for `_bend_all`."""
     k, n_t = metric.shape
     first, last = pushed[0], pushed[1 + k]
-    first[:], last[:] = step[0], 0.0
+    put(step[0], first)
+    last[:] = 0.0
     if kind == 1:  # centred
         for y in range(k):
             own, line = metric[y], step[1 + y]
@@ -270,7 +276,7 @@ def _room(beta, ut, n_t, few):  # type: ignore[no-untyped-def]
     k, n = ut.shape
     if few:
         nothing = np.empty((0, 0), ut.dtype)
-        return np.empty(n, ut.dtype), nothing, nothing, nothing, np.empty(0, ut.dtype)
+        return np.empty(n, ut.dtype), nothing, nothing, nothing, np.empty(n_t, ut.dtype)
     features, root_beta = np.empty((1 + k, n), ut.dtype), np.sqrt(beta)
     for y in range(k):
         row, line = features[y], ut[y]
@@ -282,14 +288,11 @@ def _room(beta, ut, n_t, few):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _bend(means_t, pairs, c, step, pushed, room, bent, hand):  # type: ignore[no-untyped-def]
-    """H step into `bent`; the first of `room` becomes B step, the scaled step of log Z."""
+def _bend_few(pairs, c, step, pushed, along, bent):  # type: ignore[no-untyped-def]
+    """H step into `bent`, by the pairs that count; `along` becomes B step, the scaled step of log Z."""
     source, start, features, s, q = pairs
-    if start.shape[0] == 0:
-        _bend_all(means_t, s, q, c, step, pushed, room, bent, hand)
-        return
-    k, n_t = means_t.shape
-    along, moved, own, gathered = room[0], np.empty_like(s), np.empty(k, s.dtype), np.empty(k, s.dtype)
+    k, n_t = step.shape[0] - 1, step.shape[1]
+    moved, own, gathered = np.empty_like(s), np.empty(k, s.dtype), np.empty(k, s.dtype)
     along[:] = 0.0
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
@@ -312,10 +315,9 @@ def _bend(means_t, pairs, c, step, pushed, room, bent, hand):  # type: ignore[no
             bent[1 + y, t] = c[t] * step[1 + y, t] + gathered[y]
 
 
-@helper
-def _bend_all(means_t, s, q, c, step, pushed, room, bent, hand):  # type: ignore[no-untyped-def]
-    """The same by products of matrices."""
-    along, features, moved, gathered, pull = room
+@leaf
+def _bend_all(means_t, s, q, c, step, pushed, along, features, moved, gathered, pull, bent, hand):  # type: ignore[no-untyped-def]
+    """The same by products of matrices; what comes after `along` is of `_room`."""
     k, n_t = means_t.shape
     n = along.shape[0]
     multiply(pushed[1:].T, features, moved, hand)
@@ -326,7 +328,7 @@ def _bend_all(means_t, s, q, c, step, pushed, room, bent, hand):  # type: ignore
         for x in range(n):
             along[x] += own[x] * (omega + line[x])
     apply(s.reshape((n_t, n)), along, pull, hand)
-    bent[0] = pull
+    put(pull, bent[0])
     for t in range(n_t):
         line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]
         for x in range(n):

@@ -11,7 +11,7 @@ import numpy as np
 from dualib.block_kernels import closest_pairs
 from dualib.conjugate_kernels import conjugate, scaled_gradient
 from dualib.exchange_kernels import pairs_left
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import distances, total
 from dualib.linear_kernels import by_hand
 from dualib.newton_kernels import link, swept
@@ -184,7 +184,7 @@ def _direction(  # type: ignore[no-untyped-def]
     return steps, shrink, _reach(weights, steps), products, inverse
 
 
-@helper
+@leaf
 def _balance(kind, means, steps):  # type: ignore[no-untyped-def]
     """IB: take what is off from steps of means that do not sum to 0, on which the objective depends to first order."""
     for t in range(means.shape[0] if kind == 0 else 0):
@@ -193,7 +193,7 @@ def _balance(kind, means, steps):  # type: ignore[no-untyped-def]
             steps[t, 1 + y] -= off * means[t, y]
 
 
-@helper
+@leaf
 def _reach(weights, steps):  # type: ignore[no-untyped-def]
     """The part of a step at which the first weight comes to 0."""
     reach = np.inf

@@ -15,26 +15,26 @@ import math
 
 import numpy as np
 
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import MORE, kernel, leaf
 from dualib.linear_kernels import BY_HAND, product
 from dualib.row_kernels import TINY, exp_in, exp_less, exp_row, log_row
 
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
 
 
-@helper
+@leaf
 def exp(x):  # type: ignore[no-untyped-def]
     """e**x; inf above 709, where Python's would raise."""
     return np.inf if x > 709.0 else math.exp(x)
 
 
-@helper
+@leaf
 def expm1(x):  # type: ignore[no-untyped-def]
     """e**x - 1; inf above 709."""
     return np.inf if x > 709.0 else math.expm1(x)
 
 
-@helper
+@leaf
 def log(x):  # type: ignore[no-untyped-def]
     """The natural logarithm; -inf at 0, NaN below."""
     if x > 0.0:
@@ -42,13 +42,13 @@ def log(x):  # type: ignore[no-untyped-def]
     return -np.inf if x == 0.0 else np.nan
 
 
-@helper
+@leaf
 def square(x):  # type: ignore[no-untyped-def]
     """X times x, which Python's ** need not be to the last bit."""
     return x * x
 
 
-@helper
+@leaf
 def highest(row, least):  # type: ignore[no-untyped-def]
     """The largest of a row and `least`, in four strands: a single one would wait for itself at every number."""
     n = row.shape[0]
@@ -63,7 +63,7 @@ def highest(row, least):  # type: ignore[no-untyped-def]
     return max(max(a, b), max(c, d))
 
 
-@helper
+@leaf
 def total(row):  # type: ignore[no-untyped-def]
     """The sum of a row, likewise in four strands, always the same."""
     n = row.shape[0]
@@ -78,11 +78,10 @@ def total(row):  # type: ignore[no-untyped-def]
     return (a + b) + (c + d)
 
 
-@helper
-def normalise(log_terms, shift, log_z, work, large):  # type: ignore[no-untyped-def]
-    """`posterior` of terms to whose rows a number each is added; `large` as of `exp_in`."""
+@leaf
+def normalise(log_terms, shift, log_z, work, top, large):  # type: ignore[no-untyped-def]
+    """`posterior` of terms to whose rows a number each is added, with more scratch `top` (n_x,); `large` as of `exp_in`."""
     n_t, n_x = log_terms.shape
-    top = np.empty(n_x)
     for i in range(n_x):
         top[i] = -1e300  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
         log_z[i] = 0.0
@@ -119,10 +118,10 @@ def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
     work : (n_x,)
         Scratch.
     """
-    normalise(log_terms, np.zeros(log_terms.shape[0]), log_z, work, False)
+    normalise(log_terms, np.zeros(log_terms.shape[0]), log_z, work, np.empty_like(work), False)
 
 
-@helper
+@leaf
 def softmax(row, large):  # type: ignore[no-untyped-def]
     """Replace a row (n,) by its softmax, or by zeros where all of it is -inf; returns log sum exp. `large` as of `exp_in`."""
     n = row.shape[0]
@@ -137,7 +136,7 @@ def softmax(row, large):  # type: ignore[no-untyped-def]
     return top + log(mass) if mass > 0.0 else -np.inf
 
 
-@kernel("void(float64[:, ::1], float64[::1], float64[::1])", few=MORE)
+@kernel("void(float64[:, ::1], float64[::1], float64[::1])", few=MORE, leaf=True)
 def responsibility(log_terms, log_a, log_c):  # type: ignore[no-untyped-def]
     """Softmax over the sources: log c(s) and the weights of its ascent step, for many points s.
 
@@ -153,7 +152,7 @@ def responsibility(log_terms, log_a, log_c):  # type: ignore[no-untyped-def]
     shared(log_terms, log_a, log_c, False)
 
 
-@helper
+@leaf
 def shared(log_terms, log_a, log_c, large):  # type: ignore[no-untyped-def]
     """`responsibility`; `large` as of `exp_in`."""
     for j in range(log_terms.shape[0]):
@@ -280,7 +279,7 @@ def crossings(log_px, excess, beta):  # type: ignore[no-untyped-def]
     return roots
 
 
-@kernel("float64(float64[:, ::1])")
+@kernel("float64(float64[:, ::1])", leaf=True)
 def off_distributions(rows):  # type: ignore[no-untyped-def]
     """How far the sums of the rows are from 1, at most; inf where a number is negative or none."""
     worst = 0.0

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from dualib.jit import FEW, MORE, helper
+from dualib.jit import FEW, MORE, helper, leaf
 
 # multiplications up to which loops are as quick as BLAS: an interpreted kernel makes fewer in one product, but for blocks of points
 BY_HAND = max(FEW**2, math.isqrt(MORE**3))
@@ -21,7 +21,7 @@ _NARROW = 16  # ... where it is any
 _LEAST_PIVOT = 0.5
 
 
-@helper
+@leaf
 def by_hand(size):  # type: ignore[no-untyped-def]
     """Multiplications up to which products are made by loops: none in a kernel that is not interpreted, by an argument's size."""
     return 0 if size > FEW else BY_HAND
@@ -38,26 +38,32 @@ def product(a, b, most):  # type: ignore[no-untyped-def]
 
 
 @helper
+def by_blas(a, b, result):  # type: ignore[no-untyped-def]
+    """The same by BLAS, into `result`; `np.dot` has no place in a leaf, as it gives its result as well."""
+    np.dot(a, b, result)
+
+
+@leaf
 def multiply(a, b, result, most):  # type: ignore[no-untyped-def]
     """The same, into `result` (m, n)."""
     if a.size * b.shape[1] > most:
-        np.dot(a, b, result)
+        by_blas(a, b, result)
     else:
         _by_hand(a, b, result)
 
 
-@helper
+@leaf
 def multiply_across(a, b, result, most):  # type: ignore[no-untyped-def]
     """A (m, n) times the transpose of b (k, n), into `result` (m, k), likewise."""
     if a.size * b.shape[0] > most:
-        np.dot(a, b.T, result)
+        by_blas(a, b.T, result)
         return
     for i in range(a.shape[0]):
         for j in range(b.shape[0]):
             result[i, j] = inner(a[i], b[j])
 
 
-@helper
+@leaf
 def _by_hand(a, b, result):  # type: ignore[no-untyped-def]
     """The same, by loops that give the same bits everywhere."""
     n = b.shape[1]
@@ -70,7 +76,7 @@ def _by_hand(a, b, result):  # type: ignore[no-untyped-def]
                 row[x] += factor * other[x]
 
 
-@helper
+@leaf
 def inner(a, b):  # type: ignore[no-untyped-def]
     """The inner product of two rows, in eight strands: a single one would wait for itself at every number."""
     n = a.shape[0]
@@ -89,17 +95,17 @@ def inner(a, b):  # type: ignore[no-untyped-def]
     return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
-@helper
+@leaf
 def dot(a, b, most):  # type: ignore[no-untyped-def]
     """`inner`: by BLAS where the rows have more than `most` numbers."""
     return np.dot(a, b) if a.shape[0] > most else inner(a, b)
 
 
-@helper
+@leaf
 def apply(a, vector, result, most):  # type: ignore[no-untyped-def]
     """The product of a (m, k) and a vector (k,), into `result` (m,): by BLAS where a has more than `most` numbers."""
     if a.size > most:
-        np.dot(a, vector, result)
+        by_blas(a, vector, result)
         return
     for i in range(a.shape[0]):
         result[i] = inner(a[i], vector)
@@ -126,7 +132,7 @@ def across(a, b):  # type: ignore[no-untyped-def]
     return result
 
 
-@helper
+@leaf
 def _pivot(a, j):  # type: ignore[no-untyped-def]
     """The row from j on whose entry in column j is largest."""
     pivot = j
@@ -136,14 +142,14 @@ def _pivot(a, j):  # type: ignore[no-untyped-def]
     return pivot
 
 
-@helper
+@leaf
 def _subtract_row(row, factor, other):  # type: ignore[no-untyped-def]
     """Row less a multiple of another."""
     for x in range(row.shape[0]):
         row[x] -= factor * other[x]
 
 
-@helper
+@leaf
 def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
     """Row i of a less a multiple of row j."""
     if a.shape[1] == 1:
@@ -152,7 +158,7 @@ def _subtract(a, i, factor, j):  # type: ignore[no-untyped-def]
     _subtract_row(a[i], factor, a[j])
 
 
-@helper
+@leaf
 def eliminate(a, right):  # type: ignore[no-untyped-def]
     """Solve a z = right in place by Gaussian elimination with partial pivoting; False where a is singular."""
     n, m = right.shape
@@ -264,7 +270,7 @@ def _factorize_any(a, pivots):  # type: ignore[no-untyped-def]
     return True
 
 
-@helper
+@leaf
 def substitute(factors, pivots, right):  # type: ignore[no-untyped-def]
     """Solve a z = row for each row of right (m, n) in place, from what `factorize` made of a."""
     n = factors.shape[0]

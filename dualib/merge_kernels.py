@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper, kernel
+from dualib.jit import kernel, leaf
 from dualib.kernels import distances, total
 from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
@@ -74,7 +74,7 @@ def coalesced(kind, beta, px, u, ut, means, v, face, posterior, radius):  # type
     return kept, weights / total(weights), means[kept]
 
 
-@helper
+@leaf
 def _set(apart, nearest, i, j, distance):  # type: ignore[no-untyped-def]
     """Another distance of a pair, and which cluster is nearest to each of the two."""
     for one, other in ((i, j), (j, i)):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import highest, log, normalise, total
-from dualib.linear_kernels import by_hand, dot, product
-from dualib.row_kernels import TINY, exp_row, log_row
+from dualib.linear_kernels import by_hand, dot, multiply, product
+from dualib.row_kernels import TINY, exp_row, log_row, put
 from dualib.stationary_kernels import directions, eliminated
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
@@ -24,9 +24,9 @@ _MOST_KEPT = 5  # steps with one system
 _TRUE_ENOUGH = 1e-3  # residual of a point whose tangent may stand for that of the stationary point
 
 
-@helper
-def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
-    """V of one mean (k,), into `v`, and b; `face` is empty where no zero matters, `work` (k,) scratch."""
+@leaf
+def link_one(kind, mean, face, v):  # type: ignore[no-untyped-def]
+    """V of one mean (k,), into `v`, and b; `face` is empty where no zero matters."""
     k = mean.shape[0]
     everywhere = face.shape[0] == 0
     if kind == 0:
@@ -39,7 +39,7 @@ def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
             for y in range(k):
                 v[y] = v[y] if face[y] else 0.0
         return 0.0
-    v[:] = mean
+    put(mean, v)
     if not everywhere:
         for y in range(k):
             v[y] = v[y] if face[y] else -np.inf
@@ -52,15 +52,29 @@ def link_one(kind, mean, face, v, work):  # type: ignore[no-untyped-def]
     shift, inverse = top + log(mass), 1.0 / mass
     for y in range(k):
         v[y] *= inverse
-        work[y] = v[y] * (mean[y] - shift) if everywhere or face[y] else 0.0
-    return total(work[:k])
+    return _offset(v, mean, shift)
 
 
-@helper
+@leaf
+def _offset(v, mean, shift):  # type: ignore[no-untyped-def]
+    """The sum of V (mean - shift) over where V is not 0, in four strands, as of `dualib.kernels.total`."""
+    n = v.shape[0]
+    a = b = c = d = 0.0
+    for y in range(0, n - 3, 4):
+        a += v[y] * (mean[y] - shift) if v[y] != 0.0 else 0.0
+        b += v[y + 1] * (mean[y + 1] - shift) if v[y + 1] != 0.0 else 0.0
+        c += v[y + 2] * (mean[y + 2] - shift) if v[y + 2] != 0.0 else 0.0
+        d += v[y + 3] * (mean[y + 3] - shift) if v[y + 3] != 0.0 else 0.0
+    for y in range(n - n % 4, n):
+        a += v[y] * (mean[y] - shift) if v[y] != 0.0 else 0.0
+    return (a + b) + (c + d)
+
+
+@leaf
 def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of means (n_t, k), into `v` and `b`: those of `link_one`, the logarithms or exponentials of all in one row."""
     n_t, k = means.shape
-    flat, work = v.reshape(n_t * k), np.empty(n_t * k)
+    flat = v.reshape(n_t * k)
     everywhere = face.shape[0] == 0
     if kind == 0:
         mean = means.reshape(n_t * k)
@@ -77,7 +91,7 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
         return
     for t in range(n_t):
         row, mean = v[t], means[t]
-        row[:] = mean
+        put(mean, row)
         if not everywhere:
             for y in range(k):
                 row[y] = row[y] if face[t, y] else -np.inf
@@ -92,12 +106,10 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
         shift, inverse = b[t] + log(mass), 1.0 / mass
         for y in range(k):
             row[y] = row[y] * inverse
-            work[y] = row[y] * (mean[y] - shift)
         if not everywhere:
             for y in range(k):
                 row[y] = row[y] if face[t, y] else 0.0
-                work[y] = work[y] if face[t, y] else 0.0
-        b[t] = total(work[:k])
+        b[t] = _offset(row, mean, shift)
         if np.isnan(b[t]):  # as where a mean is
             row[:] = np.nan
 
@@ -105,23 +117,36 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
 @helper
 def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type: ignore[no-untyped-def]
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
+    (n_t, k), n = means.shape, px.shape[0]
+    terms, log_z, work, gathered = np.empty((n_t, n)), np.empty(n), np.empty((2, n)), np.empty((n_t, k + 1))
+    new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
+    new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
+    room = (terms, log_z, work, gathered, c, new_weights, new_means, new_v, new_b)
+    value, residual = _sweep(kind, beta, px, pxu, ut, (weights, means, face, allowed, v, b), room)
+    return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b
+
+
+@leaf
+def _sweep(kind, beta, px, pxu, ut, atoms, room):  # type: ignore[no-untyped-def]
+    """`swept` into arrays that exist, `work` (2, n) and `gathered` (n_t, k + 1) being scratch: px . log Z and the residual."""
+    weights, means, face, allowed, v, b = atoms
+    terms, log_z, work, gathered, c, new_weights, new_means, new_v, new_b = room
     n_t, k = means.shape
-    n = px.shape[0]
-    hand = by_hand(pxu.size)
-    terms, shift = product(beta * v, ut, hand), np.empty(n_t)
+    n, hand, shift = px.shape[0], by_hand(pxu.size), new_b
     for t in range(n_t):
+        row, line = new_v[t], v[t]
+        for y in range(k):
+            row[y] = beta * line[y]
         shift[t] = log(weights[t]) - beta * b[t]
+    multiply(new_v, ut, terms, hand)
     if allowed.shape[0] > 0:
         for t in range(n_t):
             for x in range(n):
                 if not allowed[t, x]:
                     terms[t, x] = -np.inf
-    log_z, work = np.empty(n), np.empty(n)
-    normalise(terms, shift, log_z, work, hand == 0)
+    normalise(terms, shift, log_z, work[0], work[1], hand == 0)
     value = dot(px, log_z, hand)
-    gathered = product(terms, pxu, hand)
-    new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
-    new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
+    multiply(terms, pxu, gathered, hand)
     for t in range(n_t):
         new_weights[t] = gathered[t, k]
         c[t] = new_weights[t] / weights[t]
@@ -141,8 +166,8 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
             row[y] = (new_means[t, y] - mean[y]) * (own_v[y] - old_v[y])
         residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * total(row[:k]), 0.0))))
     if not np.isfinite(value):
-        value, residual = -np.inf, np.inf
-    return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b
+        return -np.inf, np.inf
+    return value, residual
 
 
 @kernel(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib.jit import fused, helper, machine
+from dualib.jit import fused, helper, leaf, machine
 
 _LOG2E = 1.4426950408889634
 _LN2_HI = 6.93147180369123816490e-01  # ln 2 split in two (Cody and Waite), so that k * _LN2_HI is exact
@@ -67,7 +67,14 @@ def biased_exponent(value):  # type: ignore[no-untyped-def]
     return _BIAS + (math.frexp(value)[1] - 1)
 
 
-@helper
+@leaf
+def put(source, target):  # type: ignore[no-untyped-def]
+    """Copy a row into another, as much as both hold: assigning arrays takes a copy in between, and long to compile."""
+    for i in range(min(source.shape[0], target.shape[0])):
+        target[i] = source[i]
+
+
+@leaf
 def log_row(values):  # type: ignore[no-untyped-def]
     """Replace `values` (normal numbers > 0) by their logarithms, to about 1 ulp: the method of fdlibm, Sun Microsystems 1993."""
     for i in range(values.shape[0]):
@@ -107,18 +114,18 @@ def _exponential(value):  # type: ignore[no-untyped-def]
     return s * power_of_two(shifted) if value >= _LOWEST else 0.0
 
 
-exponential = helper(_exponential)
+exponential = leaf(_exponential)
 exponential_fused = fused(_exponential)
 
 
-@helper
+@leaf
 def exp_row(values):  # type: ignore[no-untyped-def]
     """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
     for i in range(values.shape[0]):
         values[i] = exponential(values[i])
 
 
-@helper
+@leaf
 def exp_in(values, large):  # type: ignore[no-untyped-def]
     """`exp_row`, or faster, with sums and products fused, where the problem is so `large` that no kernel is interpreted."""
     if large:
@@ -128,7 +135,7 @@ def exp_in(values, large):  # type: ignore[no-untyped-def]
         exp_row(values)
 
 
-@helper
+@leaf
 def exp_less(values, top, sums, large):  # type: ignore[no-untyped-def]
     """Replace `values` by the exponentials of what they are less than `top`, and add these to `sums`; `large` as of `exp_in`."""
     if large:
@@ -184,14 +191,14 @@ def _exponential_1(value):  # type: ignore[no-untyped-def]
     return s * _power_of_two_1(shifted) if value >= _LOWEST_1 else _0_1
 
 
-@helper
+@leaf
 def exp_single(values):  # type: ignore[no-untyped-def]
     """`exp_row` in single precision, to 1e-7; below exp(-87) exactly 0."""
     for i in range(values.shape[0]):
         values[i] = _exponential_1(values[i])
 
 
-@helper
+@leaf
 def exp_less_single(values, top, sums):  # type: ignore[no-untyped-def]
     """`exp_less` in single precision."""
     for i in range(values.shape[0]):

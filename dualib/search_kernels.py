@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.block_kernels import own_of
-from dualib.jit import MORE, helper, kernel
+from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import distances, shared, softmax
 from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
 from dualib.newton_kernels import link, link_one
+from dualib.row_kernels import put
 
 _TINY = 1e-300
 LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end in another basin
@@ -48,11 +49,11 @@ def log_c_known(kind, beta, ut, log_a, means, face, allowed, values, terms):  # 
     shared(terms, log_a, values, ut.size > MORE)
 
 
-@helper
-def _value(kind, beta, ut, log_a, mean, face, allowed, v, q, work):  # type: ignore[no-untyped-def]
+@leaf
+def _value(kind, beta, ut, log_a, mean, face, allowed, v, q):  # type: ignore[no-untyped-def]
     """Log c at one mean (k,), its V into `v` and the weights over the sources of its ascent step into `q`."""
     k, n = ut.shape
-    shift = beta * link_one(kind, mean, face, v, work[:k])
+    shift = beta * link_one(kind, mean, face, v)
     for x in range(n):
         q[x] = log_a[x] - shift
     for y in range(k):
@@ -66,7 +67,7 @@ def _value(kind, beta, ut, log_a, mean, face, allowed, v, q, work):  # type: ign
     return softmax(q, ut.size > MORE)
 
 
-@helper
+@leaf
 def distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
     """``beta <M' - M, V' - V>``."""
     total = 0.0
@@ -110,7 +111,7 @@ def _newton_step(kind, beta, ut, mean, v, face, q, plain, step):  # type: ignore
 
 
 @helper
-def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, work):  # type: ignore[no-untyped-def]
+def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values):  # type: ignore[no-untyped-def]
     """One step up from the point in row 0 of means (4, k), v, q and values (3, ...), which is replaced.
 
     By Newton's step for a factor of 0, else by so many ascent steps at once; by the plain step where that leads no higher. Returns
@@ -118,7 +119,7 @@ def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, 
     """
     k = ut.shape[0]
     apply(ut, q[0], means[1], MORE)
-    values[1] = _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
+    values[1] = _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1])
     if distance(beta, means[0], v[0], means[1], v[1]) < AT_REST:
         return -1.0
     if factor > 0.0:
@@ -129,13 +130,13 @@ def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, 
         for y in range(k):
             means[2, y] = means[0, y] + means[3, y] if regular and np.isfinite(means[3, y]) else means[1, y]
     # one ascent step brings the point ahead, which may have left the domain, back to a true mean
-    _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
+    _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2])
     apply(ut, q[2], means[2], MORE)
-    values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
+    values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2])
     better = values[2] >= values[1] and distance(beta, means[0], v[0], means[2], v[2]) <= LEAP
     chosen = 2 if better else 1
     rests = values[chosen] == values[0]
-    means[0], v[0], q[0], values[0] = means[chosen], v[chosen], q[chosen], values[chosen]
+    _replace(means, v, q, values, chosen)
     if rests:
         return -1.0
     if better:
@@ -152,33 +153,42 @@ def rise_known(kind, beta, ut, log_a, means, face, allowed, steps):  # type: ign
     m, k = means.shape
     n = log_a.shape[0]
     risen, reached = np.empty((m, k)), np.empty(m)
-    near, v, q, values, work = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3), np.empty(max(n, k))
+    near, v, q, values = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3)
     nowhere = np.empty(0, np.bool_)
     for j in range(m):
         own = face[j] if face.shape[0] > 0 else nowhere
         free = allowed[j] if allowed.shape[0] > 0 else nowhere
         near[0] = means[j]
-        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0], work)
+        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0])
         factor = 0.0
         for _ in range(steps):
             if factor < 0.0 or values[0] == -np.inf:
                 break
-            factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values, work)
+            factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values)
         risen[j], reached[j] = near[0], values[0]
     return risen, reached
 
 
-@helper
-def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values, work):  # type: ignore[no-untyped-def]
+@leaf
+def _replace(means, v, q, values, chosen):  # type: ignore[no-untyped-def]
+    """Put another point in the place of that in row 0."""
+    put(means[chosen], means[0])
+    put(v[chosen], v[0])
+    put(q[chosen], q[0])
+    values[0] = values[chosen]
+
+
+@leaf
+def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values):  # type: ignore[no-untyped-def]
     """Two ascent steps from the point in row 0, then Aitken's extrapolation of their slowest mode where c is higher there.
 
     Returns whether the point is at rest.
     """
     k = ut.shape[0]
     apply(ut, q[0], means[1], MORE)
-    _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1], work)
+    _value(kind, beta, ut, log_a, means[1], face, allowed, v[1], q[1])
     apply(ut, q[1], means[2], MORE)
-    values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2], work)
+    values[2] = _value(kind, beta, ut, log_a, means[2], face, allowed, v[2], q[2])
     first = max(distance(beta, means[0], v[0], means[1], v[1]), _TINY)
     second = max(distance(beta, means[1], v[1], means[2], v[2]), 0.0)
     rate = min(np.sqrt(second / first), FASTEST)
@@ -186,12 +196,12 @@ def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values, work)
         means[3, y] = means[2, y] + rate / (1.0 - rate) * (means[2, y] - means[1, y])
     near = allowed.shape[0] > 0 or (rate / (1.0 - rate)) ** 2 * second <= AHEAD
     if near:
-        values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1], work)
+        values[1] = _value(kind, beta, ut, log_a, means[3], face, allowed, v[1], q[1])
     if near and values[1] >= values[2]:  # False where the extrapolation has left the domain
         apply(ut, q[1], means[0], MORE)
-        values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0], work)
+        values[0] = _value(kind, beta, ut, log_a, means[0], face, allowed, v[0], q[0])
     else:
-        means[0], v[0], q[0], values[0] = means[2], v[2], q[2], values[2]
+        _replace(means, v, q, values, 2)
     return second < AT_REST
 
 
@@ -251,21 +261,21 @@ def ascend_known(  # type: ignore[no-untyped-def]
         np.empty((m if face.shape[0] > 0 else 0, face.shape[1]), np.bool_),
     )
     reached, which, count = np.empty(m), np.empty(m, np.int64), 0
-    near, v, q, values, work = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3), np.empty(max(n, k))
+    near, v, q, values = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3)
     highest, everywhere, nowhere = np.full(n_t, np.inf), np.full(m, apart), np.empty(0, np.bool_)
     atom_own, kept_own = own_of(atom_means, atom_v), np.empty(m)
     for j in order[:m]:
         own = face[j] if face.shape[0] > 0 else nowhere
         free = allowed[j] if allowed.shape[0] > 0 else nowhere
         near[0] = means[j]
-        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0], work)
+        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0])
         factor, left = 0.0, values[0] > -np.inf
         for step in range(leaps + steps):
             if not left or factor < 0.0:
                 break
             if step >= leaps:
-                factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values, work)
-            elif _leap_ahead(kind, beta, ut, log_a, own, free, near, v, q, values, work):
+                factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values)
+            elif _leap_ahead(kind, beta, ut, log_a, own, free, near, v, q, values):
                 factor = -1.0
             left = not _meets(
                 beta, near[0], v[0], own, values[0], atom_means, atom_v, atom_own, atom_face, highest, radius, n_t

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper, kernel
+from dualib.jit import kernel, leaf
 from dualib.kernels import exp, log
 from dualib.row_kernels import exp_row
 
@@ -19,7 +19,7 @@ _PX = _FIXED.format("float64")
 _JUMP = 200.0  # by how much a term may exceed the scale of its sum before the sum is scaled anew: exp(200) is no overflow
 
 
-@helper
+@leaf
 def _add_terms(data, indices, begin, end, table, terms):  # type: ignore[no-untyped-def]
     """Add ``sum_y p(y|x) table[y]`` over the nonzeros of one row to `terms` (n_t,)."""
     n_t = terms.shape[0]
@@ -30,7 +30,7 @@ def _add_terms(data, indices, begin, end, table, terms):  # type: ignore[no-unty
             terms[t] += value * row[t]
 
 
-@helper
+@leaf
 def _scatter(data, indices, begin, end, pulls, moments):  # type: ignore[no-untyped-def]
     """Add ``pulls p(y|x)`` to the rows y of `moments` (n_y, n_t)."""
     n_t = pulls.shape[0]
@@ -165,7 +165,7 @@ def tangent_rows(data, indices, indptr, px, table, log_w, log_z, turn, lift, fir
         _scatter(data, indices, indptr[x], indptr[x + 1], terms, moments)
 
 
-@kernel(f"void({_ROWS}, uint64[::1])")
+@kernel(f"void({_ROWS}, uint64[::1])", leaf=True)
 def hash_rows(data, indices, indptr, hashes):  # type: ignore[no-untyped-def]
     """A number of each row, (n,), equal for rows with equal entries, and otherwise different but by rare chance (FNV-1a)."""
     bits = data.view(np.uint64)
@@ -179,7 +179,7 @@ def hash_rows(data, indices, indptr, hashes):  # type: ignore[no-untyped-def]
         hashes[x] = value
 
 
-@kernel(f"void({_ROWS}, int64[::1], int64[::1], boolean[::1])")
+@kernel(f"void({_ROWS}, int64[::1], int64[::1], boolean[::1])", leaf=True)
 def equal_rows(data, indices, indptr, left, right, same):  # type: ignore[no-untyped-def]
     """Whether rows ``left[i]`` and ``right[i]`` have the same entries, (m,)."""
     for i in range(left.shape[0]):

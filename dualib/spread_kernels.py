@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper, kernel
+from dualib.jit import helper, kernel, leaf
 from dualib.linear_kernels import across, by_hand, dot, inner, product
 from dualib.row_kernels import TINY
 
@@ -89,7 +89,7 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
     return traces
 
 
-@helper
+@leaf
 def _all_below(matrix, level):  # type: ignore[no-untyped-def]
     """Whether all eigenvalues of a symmetric matrix are: whether `level` less it, factorized in its place, has pivots > 0."""
     n = matrix.shape[0]
@@ -152,7 +152,7 @@ def _spread(kind, ut, mean, v, face, members, least):  # type: ignore[no-untyped
     return rows, source[:count]
 
 
-@helper
+@leaf
 def metric_root(kind, mean, v, on_face):  # type: ignore[no-untyped-def]
     """The diagonal of R, where R R^T = J: of the dual IB after its rows have been centred."""
     if not on_face:

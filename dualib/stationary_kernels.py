@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper
+from dualib.jit import helper, leaf
 from dualib.kernels import square
 from dualib.linear_kernels import BY_HAND, across, eliminate, factorize, product, substitute
 from dualib.spread_kernels import metric_root
@@ -184,7 +184,7 @@ def _couple_densely(rows, solved, source, start, root_post, system):  # type: ig
             system[other, x] = system[x, other]
 
 
-@helper
+@leaf
 def _natural(kind, mean, v, face, forces, scale, natural):  # type: ignore[no-untyped-def]
     """Forces (m, k) on a mean in its natural coordinates, times `scale`: times R, where R R^T = J, into `natural`."""
     m, k = forces.shape

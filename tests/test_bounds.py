@@ -318,9 +318,9 @@ def test_both_bounds_of_a_cell_are_above_everything_in_it(kind, k):
         s = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) if kind == 1 else z
         true = many_log_c(log_a, p, beta, KINDS[1 - kind], s).max()
         chord = bound_kernels.chord_bound(cell, beta, kind, -np.inf, np.empty((4, k)), np.empty(k))
-        work = np.empty((2 * k + 3, k))
+        work, tilts = np.empty((2 * k + 3, k)), np.empty((k + 1, n))
         for limit in (-np.inf, np.inf):
-            bound = bound_kernels.quadratic_bound(size, weight, beta, kind, record, terms, value, cell, limit, work)
+            bound = bound_kernels.quadratic_bound(size, weight, beta, kind, record, terms, value, cell, limit, work, tilts)
             assert true <= bound + 1e-11
             if radius < 1e-2 and beta < 10.0:
                 assert bound - true < 0.5
@@ -371,8 +371,8 @@ def test_bounds_of_the_widest_cells_hold_or_are_infinite(beta, reach):
         record, terms = np.zeros(3 * k + 2), np.empty(4)
         record[:k] = vertices.mean(axis=0)
         value = bound_kernels.evaluate(alpha, np.abs(alpha), weight, beta, 1, record, terms)
-        work = np.empty((2 * k + 3, k))
-        bound = bound_kernels.quadratic_bound(np.abs(alpha), weight, beta, 1, record, terms, value, cell, -np.inf, work)
+        work, tilts = np.empty((2 * k + 3, k)), np.empty((k + 1, 4))
+        bound = bound_kernels.quadratic_bound(np.abs(alpha), weight, beta, 1, record, terms, value, cell, -np.inf, work, tilts)
         assert true.max() <= chord + 1e-9 * (1.0 + beta * reach) and true.max() <= bound + 1e-9 * (1.0 + beta * reach)
         if beta * reach > 1e6:
             assert bound == np.inf
