@@ -25,8 +25,15 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
 
     The weights are those in `q` (n, m), times what is returned (m,).
     """
-    (n, m), hand = (log_a.shape[0], points.shape[1]), by_hand(u.size)
-    b, top, mass, double = np.zeros_like(values), np.empty_like(values), np.zeros_like(values), values.itemsize == 8
+    b, top, mass = np.zeros_like(values), np.empty_like(values), np.empty_like(values)
+    _evaluate(kind, beta, u, log_a, points, v, q, values, b, top, mass)
+    return b
+
+
+@leaf
+def _evaluate(kind, beta, u, log_a, points, v, q, values, b, top, mass):  # type: ignore[no-untyped-def]
+    """`evaluated`, what it returns into `b`, which holds zeros; `top` and `mass` being scratch."""
+    (n, m), hand, double = (log_a.shape[0], points.shape[1]), by_hand(u.size), values.itemsize == 8
     link_block(kind, points, v, b, top, mass)
     multiply(u, v, q, hand)
     top[:] = -1e300 if double else -1e38  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
@@ -50,7 +57,6 @@ def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-un
         log_single(values)
     for j in range(m):
         values[j] = values[j] + top[j] if b[j] > 0.0 else -np.inf
-    return b
 
 
 @leaf
@@ -139,9 +145,8 @@ def block_of(means, u):  # type: ignore[no-untyped-def]
     some, k = means.shape
     block = np.empty((2 * k, padded(some, u)), u.dtype)
     for j in range(block.shape[1]):
-        mean = means[min(j, some - 1)]
         for y in range(k):
-            block[y, j] = mean[y]
+            block[y, j] = means[min(j, some - 1), y]
     return block
 
 
@@ -161,8 +166,16 @@ def apart(beta, block, others, own, most):  # type: ignore[no-untyped-def]
     The others are rows (c, 2k) of V and M, and `own` is <M, V> of each; `most` as of `multiply`. The error is about that of a
     number, times beta <M, V>.
     """
-    k, m = block.shape[0] // 2, block.shape[1]
+    m = block.shape[1]
     out, here = np.empty((others.shape[0], m), block.dtype), np.zeros(m, block.dtype)
+    _apart(beta, block, others, own, most, out, here)
+    return out
+
+
+@leaf
+def _apart(beta, block, others, own, most, out, here):  # type: ignore[no-untyped-def]
+    """The same into `out`; `here` (m,) holds zeros."""
+    k, m = block.shape[0] // 2, block.shape[1]
     multiply(others, block, out, most)
     for y in range(k):
         mean, line = block[y], block[k + y]
@@ -172,7 +185,6 @@ def apart(beta, block, others, own, most):  # type: ignore[no-untyped-def]
         row, away = out[i], own[i]
         for j in range(m):
             row[j] = beta * (away + here[j] - row[j])
-    return out
 
 
 @helper

@@ -279,18 +279,42 @@ def _leap(kind, beta, u, ut, log_a, block, once, active, moved):  # type: ignore
     block having spare columns after its m points, and into `moved` (m,) that distance of the second step.
     """
     k, m = once.shape
-    points, v = block[:k], block[k:]
-    once_v, twice, twice_v, q = (
-        np.empty_like(points),
-        np.empty_like(points),
-        np.empty_like(points),
-        np.empty((u.shape[0], m), u.dtype),
-    )
-    values, higher = np.empty(m, u.dtype), np.empty(m, u.dtype)
-    first, second, factor, near = np.zeros_like(values), np.zeros_like(values), np.empty_like(values), np.empty(m, np.bool_)
+    points, v, tables, q = block[:k], block[k:], np.empty((3, k, m), u.dtype), np.empty((u.shape[0], m), u.dtype)
+    numbers, values, near = np.zeros((6, m), u.dtype), np.empty(m, u.dtype), np.empty(m, np.bool_)
+    once_v, twice = tables[0], tables[1]
     share = evaluated(kind, beta, u, log_a, once, once_v, q, values)
     stepped(ut, q, share, twice)
-    link_block(kind, twice, twice_v, np.empty_like(values), np.empty_like(values), np.empty_like(values))
+    _extrapolated(kind, beta, points, v, once, tables, values, near, numbers)
+    higher = numbers[3]
+    share = evaluated(kind, beta, u, log_a, points, v, q, higher)
+    stepped(ut, q, share, points)
+    second = numbers[1]
+    for j in range(active.shape[0]):
+        moved[j] = second[j]
+        better = near[j] and higher[j] >= values[j]  # not so where the extrapolation has left the domain
+        for y in range(k):
+            active[j, y] = points[y, j] if better else twice[y, j]
+
+
+@leaf
+def _extrapolated(kind, beta, points, v, once, tables, values, near, numbers):  # type: ignore[no-untyped-def]
+    """The points that Aitken's extrapolation leads to from two steps, in their place; see `_leap`.
+
+    Parameters
+    ----------
+    tables : (3, k, m)
+        V after one step; where the second led; room for V there.
+    values : (m,)
+        Log c after one step; becomes what it is at least after the second.
+    near : (m,) bool
+        Becomes whether the extrapolation is not too long.
+    numbers : (6, m)
+        Zeros; the second becomes the squared natural distance of the second step.
+    """
+    k, m = points.shape
+    once_v, twice, twice_v = tables[0], tables[1], tables[2]
+    first, second, factor = numbers[0], numbers[1], numbers[2]
+    link_block(kind, twice, twice_v, numbers[3], numbers[4], numbers[5])
     for y in range(k):
         for j in range(m):
             first[j] += (once[y, j] - points[y, j]) * (once_v[y, j] - v[y, j])
@@ -306,11 +330,3 @@ def _leap(kind, beta, u, ut, log_a, block, once, active, moved):  # type: ignore
     for y in range(k):
         for j in range(m):
             points[y, j] = twice[y, j] + factor[j] * (twice[y, j] - once[y, j])
-    share = evaluated(kind, beta, u, log_a, points, v, q, higher)
-    stepped(ut, q, share, points)
-    for j in range(active.shape[0]):
-        moved[j] = second[j]
-        if near[j] and higher[j] >= values[j]:  # not so where the extrapolation has left the domain
-            active[j] = points[:, j]
-        else:
-            active[j] = twice[:, j]

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.jit import helper
-from dualib.linear_kernels import by_hand, multiply
+from dualib.jit import helper, leaf
+from dualib.linear_kernels import apply, by_hand, multiply
+from dualib.row_kernels import put
 
 _DEPENDENT = 1e-4  # part of a number on the diagonal of E below which a pivot is rounding, or the curvature negative
 
@@ -56,19 +57,26 @@ def exchanges(beta, weights, means, close):  # type: ignore[no-untyped-def]
 @helper
 def corrected(close, lines, parts, inverse, rest, pushed, result):  # type: ignore[no-untyped-def]
     """``(I + Z E^-1 Z^T J) rest`` into `result`, `pushed` being J rest."""
+    along, amount = np.empty(2 * lines.shape[0]), np.empty(2 * lines.shape[0])
+    _correct(close, lines, parts, inverse, rest, pushed, result, along, amount)
+
+
+@leaf
+def _correct(close, lines, parts, inverse, rest, pushed, result, along, amount):  # type: ignore[no-untyped-def]
+    """`corrected`; `along` and `amount` (2p,) being scratch."""
     p, k = lines.shape
-    along = np.empty(2 * p)
     for a in range(p):
-        (i, j), own, here, there = close[a], parts[a], 0.0, 0.0
+        i, j, own, here, there = close[a, 0], close[a, 1], parts[a], 0.0, 0.0
         for y in range(k):
             here += lines[a, y] * pushed[1 + y, i]
             there += lines[a, y] * pushed[1 + y, j]
         along[2 * a] = own[0] * pushed[0, i] + own[1] * pushed[0, j] + own[2] * here + own[3] * there
         along[2 * a + 1] = own[4] * here + own[5] * there
-    amount = np.dot(inverse, along)
-    result[:] = rest
+    apply(inverse, along, amount, 0)
+    for y in range(k + 1):
+        put(rest[y], result[y])
     for a in range(p):
-        (i, j), own, first, second = close[a], parts[a], amount[2 * a], amount[2 * a + 1]
+        i, j, own, first, second = close[a, 0], close[a, 1], parts[a], amount[2 * a], amount[2 * a + 1]
         result[0, i] += first * own[0]
         result[0, j] += first * own[1]
         here, there = first * own[2] + second * own[4], first * own[3] + second * own[5]
@@ -91,24 +99,40 @@ def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  #
     moves = _pushed_lines(kind, means, metric, close, lines)
     image, system = np.zeros((2 * p, n), features.dtype), np.empty((2 * p, 2 * p), features.dtype)
     rows = _moved(pairs, features, close, moves)
-    coupled, s, q = np.empty_like(rows), pairs[3], pairs[4]
+    coupled = np.empty_like(rows)
+    _couple(pairs, close, parts, rows, coupled, image)
+    np.dot(image, image.T, system)
+    inverse = system.astype(np.float64)
+    _add_own(pairs, close, parts, c, lines, moves, rows, coupled, inverse)
+    _invert(inverse)
+    return inverse
+
+
+@leaf
+def _couple(pairs, close, parts, rows, coupled, image):  # type: ignore[no-untyped-def]
+    """What the columns of Z move log Z by, at all sources (2p, n), and their moves times p(x|t)."""
+    (p, n), (source, start, _, s, q) = (close.shape[0], image.shape[1]), pairs
     for u in range(2 * p):
         side = u % 2
-        first, last, source = _sources(pairs, close[u // 2, side], n)
+        first, last = _span(start, close[u // 2, side], n)
         step, part, spread = parts[u // 2, side], parts[u // 2, 2 + side], parts[u // 2, 4 + side]
         line, weighted, one, other = rows[u], coupled[u], image[u - side], image[u - side + 1]
         for i in range(last - first):
-            x, value = source[i] if source.shape[0] > 0 else i, s[first + i]
+            x, value = source[first + i] if start.shape[0] > 0 else i, s[first + i]
             one[x] += value * (step + part * line[i])
             other[x] += value * spread * line[i]
             weighted[i] = q[first + i] * line[i]
-    np.dot(image, image.T, system)
-    inverse = system.astype(np.float64)
+
+
+@leaf
+def _add_own(pairs, close, parts, c, lines, moves, rows, coupled, inverse):  # type: ignore[no-untyped-def]
+    """Add what columns of Z have in common at the same cluster to E."""
+    p, n = lines.shape[0], rows.shape[1]
     for u in range(2 * p):
         for r in range(2 * p):
             a, b, t = u // 2, r // 2, close[u // 2, u % 2]
             if close[b, r % 2] == t:
-                first, last, _ = _sources(pairs, t, n)
+                first, last = _span(pairs[1], t, n)
                 own = -np.dot(rows[u, : last - first], coupled[r, : last - first])
                 for y in range(lines.shape[1]):
                     own += c[t] * lines[a, y] * moves[r, y]
@@ -117,17 +141,14 @@ def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  #
                         inverse[2 * a + one, 2 * b + other] += (
                             parts[a, 2 + 2 * one + u % 2] * parts[b, 2 + 2 * other + r % 2] * own
                         )
-    _invert(inverse)
-    return inverse
 
 
-@helper
-def _sources(pairs, t, n):  # type: ignore[no-untyped-def]
-    """Where the pairs of cluster t begin and end, and their sources; none of these where all count."""
-    source, start = pairs[0], pairs[1]
+@leaf
+def _span(start, t, n):  # type: ignore[no-untyped-def]
+    """Where the pairs of cluster t begin and end; `start` is empty where all count."""
     if start.shape[0] == 0:
-        return t * n, (t + 1) * n, source
-    return start[t], start[t + 1], source[start[t] : start[t + 1]]
+        return t * n, (t + 1) * n
+    return start[t], start[t + 1]
 
 
 @helper
@@ -138,7 +159,7 @@ def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
     if pairs[1].shape[0] == 0:
         multiply(moves, features, rows, by_hand(features.size))
     for u in range(m if pairs[1].shape[0] > 0 else 0):
-        first, last, _ = _sources(pairs, close[u // 2, u % 2], n)
+        first, last = _span(pairs[1], close[u // 2, u % 2], n)
         block = blocks[first * (k - 1) : last * (k - 1)].reshape((k - 1, last - first))
         np.dot(moves[u, : k - 1], block, rows[u, : last - first])
     return rows
@@ -147,15 +168,22 @@ def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
 @helper
 def _invert(a):  # type: ignore[no-untyped-def]
     """The inverse of a symmetric matrix in its place, but for rows and columns of small or negative pivots, which become 0."""
+    _invert_above(a, _DEPENDENT * np.diag(a))
+
+
+@leaf
+def _invert_above(a, least):  # type: ignore[no-untyped-def]
+    """`_invert`, with the least pivots."""
     n = a.shape[0]
-    least = _DEPENDENT * np.diag(a)
     for j in range(n):
         pivot = a[j, j]
         if not pivot > least[j]:
-            a[j, :], a[:, j] = 0.0, 0.0
+            for i in range(n):
+                a[j, i] = a[i, j] = 0.0
             continue
         row = a[j]
-        row /= pivot
+        for x in range(n):
+            row[x] /= pivot
         row[j] = 1.0 / pivot
         for i in range(n):
             if i != j:

@@ -10,7 +10,7 @@ import numpy as np
 from dualib.block_kernels import own_of
 from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import distances, shared, softmax
-from dualib.linear_kernels import BY_HAND, across, applied, apply, eliminate, product
+from dualib.linear_kernels import BY_HAND, apply, eliminate, multiply_across, product
 from dualib.newton_kernels import link, link_one
 from dualib.row_kernels import put
 
@@ -77,22 +77,28 @@ def distance(beta, mean, v, other, other_v):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _newton_step(kind, beta, ut, mean, v, face, q, plain, step):  # type: ignore[no-untyped-def]
+def _room(k, n):  # type: ignore[no-untyped-def]
+    """What `_newton_step` needs: sources, their features, the system, its right-hand side, and another row."""
+    return np.empty(n, np.int64), np.empty(k * n), np.empty((k, k)), np.empty((k, 1)), np.empty(k)
+
+
+@leaf
+def _newton_step(kind, beta, ut, mean, v, face, q, plain, step, room):  # type: ignore[no-untyped-def]
     """(I - beta Cov_q(U) J)^-1 (plain - mean), Cov about the mean, into `step`; False where that is singular."""
-    k, n = ut.shape
-    source, count = np.empty(n, np.int64), 0
+    (k, n), count = ut.shape, 0
+    source, numbers, system, right, along = room
     for x in range(n):
         if q[x] > _SLIGHT:
             source[count] = x
             count += 1
-    rows, right = np.empty((k, count)), np.empty((k, 1))
+    rows = numbers[: k * count].reshape((k, count))
     for i in range(count):
         root = np.sqrt(q[source[i]])
         for y in range(k):
             rows[y, i] = root * (ut[y, source[i]] - mean[y])
-    system = across(rows, rows)
+    multiply_across(rows, rows, system, MORE * k)
     if kind == 1:
-        along = applied(system, v, BY_HAND)
+        apply(system, v, along, BY_HAND)
     for i in range(k):
         right[i, 0] = plain[i] - mean[i]
         for y in range(k):
@@ -110,8 +116,8 @@ def _newton_step(kind, beta, ut, mean, v, face, q, plain, step):  # type: ignore
     return True
 
 
-@helper
-def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values):  # type: ignore[no-untyped-def]
+@leaf
+def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values, room):  # type: ignore[no-untyped-def]
     """One step up from the point in row 0 of means (4, k), v, q and values (3, ...), which is replaced.
 
     By Newton's step for a factor of 0, else by so many ascent steps at once; by the plain step where that leads no higher. Returns
@@ -126,7 +132,7 @@ def _step_up(kind, beta, ut, log_a, face, allowed, factor, means, v, q, values):
         for y in range(k):
             means[2, y] = means[0, y] + factor * (means[1, y] - means[0, y])
     else:
-        regular = _newton_step(kind, beta, ut, means[0], v[0], face, q[0], means[1], means[3])
+        regular = _newton_step(kind, beta, ut, means[0], v[0], face, q[0], means[1], means[3], room)
         for y in range(k):
             means[2, y] = means[0, y] + means[3, y] if regular and np.isfinite(means[3, y]) else means[1, y]
     # one ascent step brings the point ahead, which may have left the domain, back to a true mean
@@ -154,19 +160,25 @@ def rise_known(kind, beta, ut, log_a, means, face, allowed, steps):  # type: ign
     n = log_a.shape[0]
     risen, reached = np.empty((m, k)), np.empty(m)
     near, v, q, values = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3)
-    nowhere = np.empty(0, np.bool_)
+    nowhere, room = np.empty(0, np.bool_), _room(k, n)
     for j in range(m):
         own = face[j] if face.shape[0] > 0 else nowhere
         free = allowed[j] if allowed.shape[0] > 0 else nowhere
-        near[0] = means[j]
-        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0])
-        factor = 0.0
-        for _ in range(steps):
-            if factor < 0.0 or values[0] == -np.inf:
-                break
-            factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values)
+        put(means[j], near[0])
+        _rise(kind, beta, ut, log_a, own, free, near, v, q, values, room, steps)
         risen[j], reached[j] = near[0], values[0]
     return risen, reached
+
+
+@leaf
+def _rise(kind, beta, ut, log_a, face, allowed, near, v, q, values, room, steps):  # type: ignore[no-untyped-def]
+    """So many steps up from the point in row 0 of near."""
+    values[0] = _value(kind, beta, ut, log_a, near[0], face, allowed, v[0], q[0])
+    factor = 0.0
+    for _ in range(steps):
+        if factor < 0.0 or values[0] == -np.inf:
+            break
+        factor = _step_up(kind, beta, ut, log_a, face, allowed, factor, near, v, q, values, room)
 
 
 @leaf
@@ -205,15 +217,21 @@ def _leap_ahead(kind, beta, ut, log_a, face, allowed, means, v, q, values):  # t
     return second < AT_REST
 
 
-@helper
-def _meets(beta, mean, v, face, value, means, vs, own, faces, values, radius, count):  # type: ignore[no-untyped-def]
-    """Whether a point is within the radius (squared natural distance) of one of the first `count` others no lower than it."""
+@leaf
+def _meets(beta, mean, v, face, value, others, count, work):  # type: ignore[no-untyped-def]
+    """Whether a point is within the radius (squared natural distance) of one of the first `count` others no lower than it.
+
+    The others are their means, V, <M, V>, faces, heights and radii; `work` (2, m) is scratch.
+    """
     if count == 0:
         return False
+    means, vs, own, faces, values, radius = others
+    cross, back = work[0, :count], work[1, :count]
     here = 0.0
     for y in range(mean.shape[0]):
         here += mean[y] * v[y]
-    cross, back = applied(means[:count], v, MORE), applied(vs[:count], mean, MORE)
+    apply(means[:count], v, cross, MORE)
+    apply(vs[:count], mean, back, MORE)
     for i in range(count):
         about = beta * (own[i] + here - cross[i] - back[i])  # of few digits: it spares most distances
         if about < radius[i] + ABOUT and values[i] >= value and distance(beta, means[i], vs[i], mean, v) < radius[i]:
@@ -262,28 +280,17 @@ def ascend_known(  # type: ignore[no-untyped-def]
     )
     reached, which, count = np.empty(m), np.empty(m, np.int64), 0
     near, v, q, values = np.empty((4, k)), np.empty((3, k)), np.empty((3, n)), np.empty(3)
-    highest, everywhere, nowhere = np.full(n_t, np.inf), np.full(m, apart), np.empty(0, np.bool_)
+    highest, everywhere, nowhere, room = np.full(n_t, np.inf), np.full(m, apart), np.empty(0, np.bool_), _room(k, n)
     atom_own, kept_own = own_of(atom_means, atom_v), np.empty(m)
+    atoms = (atom_means, atom_v, atom_own, atom_face, highest, radius)
+    others, work = (kept, kept_v, kept_own, kept_face, reached, everywhere), np.empty((2, max(n_t, m)))
     for j in order[:m]:
         own = face[j] if face.shape[0] > 0 else nowhere
         free = allowed[j] if allowed.shape[0] > 0 else nowhere
-        near[0] = means[j]
-        values[0] = _value(kind, beta, ut, log_a, near[0], own, free, v[0], q[0])
-        factor, left = 0.0, values[0] > -np.inf
-        for step in range(leaps + steps):
-            if not left or factor < 0.0:
-                break
-            if step >= leaps:
-                factor = _step_up(kind, beta, ut, log_a, own, free, factor, near, v, q, values)
-            elif _leap_ahead(kind, beta, ut, log_a, own, free, near, v, q, values):
-                factor = -1.0
-            left = not _meets(
-                beta, near[0], v[0], own, values[0], atom_means, atom_v, atom_own, atom_face, highest, radius, n_t
-            )
-            left = left and not _meets(
-                beta, near[0], v[0], own, values[0], kept, kept_v, kept_own, kept_face, reached, everywhere, count
-            )
-        if left:
+        put(means[j], near[0])
+        if _taken_up(
+            kind, beta, ut, log_a, own, free, near, v, q, values, room, leaps, steps, atoms, n_t, others, count, work
+        ):
             kept[count], kept_v[count], reached[count], which[count] = near[0], v[0], values[0], j
             kept_own[count] = own_of(near[:1], v[:1])[0]
             if face.shape[0] > 0:
@@ -292,6 +299,25 @@ def ascend_known(  # type: ignore[no-untyped-def]
     kept, kept_v, kept_face, reached, which = kept[:count], kept_v[:count], kept_face[:count], reached[:count], which[:count]
     first = _distinct(beta, kept, kept_v, kept_face, reached, apart)
     return kept[first], reached[first], which[first]
+
+
+@leaf
+def _taken_up(  # type: ignore[no-untyped-def]
+    kind, beta, ut, log_a, face, allowed, near, v, q, values, room, leaps, steps, atoms, n_t, others, count, work
+):
+    """Whether the point in row 0 of near, taken up, comes neither to an atom nor to one of the others."""
+    values[0] = _value(kind, beta, ut, log_a, near[0], face, allowed, v[0], q[0])
+    factor, left = 0.0, values[0] > -np.inf
+    for step in range(leaps + steps):
+        if not left or factor < 0.0:
+            break
+        if step >= leaps:
+            factor = _step_up(kind, beta, ut, log_a, face, allowed, factor, near, v, q, values, room)
+        elif _leap_ahead(kind, beta, ut, log_a, face, allowed, near, v, q, values):
+            factor = -1.0
+        left = not _meets(beta, near[0], v[0], face, values[0], atoms, n_t, work)
+        left = left and not _meets(beta, near[0], v[0], face, values[0], others, count, work)
+    return left
 
 
 @helper
