@@ -164,7 +164,7 @@ def anneal(
         _refine_shape(path, report, events=events)
     if width is not None:
         _refine_enclosure(path, width, report, events=events)
-    found = _all_events(path, report) if events else _grid_events(path)
+    found = _all_events(path, report) if events else functools.partial(one_blas_thread(_grid_events), path)
     report.close()
     path.warn()
     return Curve(path.solutions(path.points()), events=found, onset=first)

@@ -343,9 +343,10 @@ class Curve(_Result):
     ----------
     solutions : sequence of Solution
         In any order of beta, all of one joint distribution and one distortion.
-    events : sequence of Event
+    events : sequence of Event, or function
+        A function is called at their first use.
     onset : float or function, optional
-        The beta at which learning begins (see `dualib.onset`); as a function, computed at its first use.
+        The beta at which learning begins (see `dualib.onset`), likewise.
 
     Attributes
     ----------
@@ -374,15 +375,21 @@ class Curve(_Result):
     distortion: Distortion
 
     def __init__(
-        self, solutions: Sequence[Solution], events: Sequence[Event] = (), onset: float | Callable[[], float] | None = None
+        self,
+        solutions: Sequence[Solution],
+        events: Sequence[Event] | Callable[[], Sequence[Event]] = (),
+        onset: float | Callable[[], float] | None = None,
     ) -> None:
         ordered = tuple(sorted(solutions, key=lambda solution: solution.beta))
         _check_one_problem(ordered)
         columns: dict[str, Any] = {name: _frozen([getattr(s, name) for s in ordered]) for name in CURVE_COLUMNS}
         columns["n_clusters"] = _frozen([s.n_clusters for s in ordered], np.int64)
-        columns["events"] = tuple(sorted(events, key=lambda event: event.beta))
+        if callable(events):
+            columns["_events"] = lambda: _by_beta(events())
+        else:
+            columns["events"] = _by_beta(events)
         if callable(onset):
-            columns["_onset"] = onset
+            columns["_onset"] = lambda: float(onset())
         else:
             columns["onset"] = None if onset is None else float(onset)
         columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion)
@@ -391,11 +398,10 @@ class Curve(_Result):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """The onset given as a function."""
-            if name != "onset" or "_onset" not in self.__dict__:
+            """The events or the onset given as a function."""
+            if name not in ("events", "onset") or "_" + name not in self.__dict__:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            self.__dict__["onset"] = float(self.__dict__["_onset"]())
-            return self.__dict__["onset"]
+            return self.__dict__.setdefault(name, self.__dict__["_" + name]())
 
     def __setattr__(self, name: str, *value: object) -> NoReturn:
         raise AttributeError(f"a Curve is immutable: cannot set or delete {name!r}")
@@ -568,6 +574,10 @@ def distortion_factor(distortion: Distortion, unit: str) -> float:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _by_beta(events: Sequence[Event]) -> tuple[Event, ...]:
+    return tuple(sorted(events, key=lambda event: event.beta))
 
 
 def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
