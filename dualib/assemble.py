@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from dualib.curvature import slowest_rate
 from dualib.distortions import Array
-from dualib.joint import JointDistribution
 from dualib.kernels import informations
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, expected_distortions
@@ -39,58 +38,43 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
     for first in range(0, len(outcomes), most):
         some = outcomes[first : first + most]
         begins = np.cumsum([0, *(len(outcome.state.atoms) for outcome in some)])
-        order = _by_weight(some, begins)
         joined = _joined(some)
+        order = np.lexsort((-joined.weights, np.repeat(np.arange(len(some)), np.diff(begins))))
         new = joined.pick(order)
         decoders = np.require(problem.decoder(new), np.float64, ["C", "W"])
         encoders = np.concatenate([_full_encoder(problem, outcome.state) for outcome in some])[order]
         weights, informed, off = informations(np.require(joint.px, np.float64, ["C", "W"]), pxy, encoders, decoders, begins)
-        off = off if np.isfinite(new.means).all() else math.inf
+        sound, means = off <= OFF and bool(np.isfinite(new.means).all()), new.means
         distortions = expected_distortions(problem, joined, [outcome.state.posterior for outcome in some], begins)
-        shared = [weights, new.means, decoders]
-        for array in shared:
-            array.flags.writeable = False  # each solution has its part of them
-        numbers = _numbers(some, informed, np.asarray(distortions))
-        finite = np.isfinite(numbers[:, :-2]).all() and not np.isnan(numbers).any()  # gap and residual may be infinite
-        sound = off <= OFF and bool(finite)
-        ends = begins.tolist()
-        for i, values in enumerate(numbers.tolist()):
+        for array in (weights, means, decoders):
+            array.setflags(write=False)  # each solution has its part of them
+        ends, numbers, expected = begins.tolist(), informed.tolist(), np.asarray(distortions).tolist()
+        for i, outcome in enumerate(some):
             part = slice(ends[i], ends[i + 1])
-            encoder = np.array(encoders[part].T, order="C")
-            encoder.flags.writeable = False
-            arrays = (encoder, *(array[part] for array in shared))
-            status, own_order = statuses[first + i], functools.partial(_order_within, order, part)
-            found.append(_solution(problem, some[i], status, own_order, arrays, values, sound=sound))
+            encoder = encoders[part].T.copy()
+            encoder.setflags(write=False)
+            arrays = (encoder, weights[part], means[part], decoders[part])
+            later, values = _Later(problem, outcome.state, order, part), (*numbers[i], expected[i])
+            found.append(_solution(problem, outcome, statuses[first + i], arrays, values, later, sound=sound))
     return found
-
-
-def _numbers(outcomes: Sequence[Outcome], informed: Array, distortions: Array) -> Array:
-    """Of each outcome beta, rate, relevance, information that the decoder claims, distortion, objective, gap, residual: (m, 8)."""
-    known = np.array([(o.state.beta, o.state.objective, o.gap, o.state.residual) for o in outcomes])
-    objective = informed[:, 0] + known[:, 0] * distortions
-    gap = np.maximum(0.0, known[:, 2] + objective - known[:, 1])
-    return np.column_stack([known[:, 0], informed, distortions, objective, gap, known[:, 3]])
-
-
-def _order_within(order: npt.NDArray[np.intp], part: slice) -> npt.NDArray[np.intp]:
-    """The order of one outcome's clusters, of that of all."""
-    return np.asarray(order[part] - part.start)
 
 
 def _solution(
     problem: Problem,
     outcome: Outcome,
     status: Status,
-    order: Callable[[], npt.NDArray[np.intp]],
     arrays: tuple[Array, ...],
-    values: list[float],
+    values: tuple[float, float, float, float],
+    later: _Later,
     *,
     sound: bool,
 ) -> Solution:
-    state = outcome.state
-    beta, rate, relevance, claimed, distortion, objective, gap, residual = values
-    encoder, weights, means, decoder = arrays
-    rho = _Rho(problem.joint, problem, state)
+    """Of its arrays, clusters by falling weight, and its rate, relevance, decoder information and expected distortion."""
+    (encoder, weights, means, decoder), state = arrays, outcome.state
+    rate, relevance, claimed, distortion = values
+    beta, objective = state.beta, rate + state.beta * distortion
+    gap = max(0.0, outcome.gap + objective - state.objective)
+    sound = sound and math.isfinite(rate + relevance + claimed + objective) and gap == gap and state.residual == state.residual
     fields = {
         "joint": problem.joint,
         "distortion": problem.distortion,
@@ -108,20 +92,9 @@ def _solution(
         "certificate": outcome.certificate,
         "status": status,
         "n_iter": outcome.n_iter,
-        "residual": residual,
+        "residual": state.residual,
     }
-    deferred: dict[str, Callable[[], Any]] = {  # dear, and seldom asked for
-        "error_bound": lambda: _error_bound(state.residual, rho()),
-        "rho": rho,
-        "stability": lambda: _stability(problem, state.atoms, state.beta, state.posterior)[order()],
-    }
-    return fresh_solution(fields, deferred, sound=sound)
-
-
-def _by_weight(outcomes: Sequence[Outcome], begins: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The order of all clusters, one outcome's after the other's, those of each by falling weight."""
-    weights = np.concatenate([outcome.state.atoms.weights for outcome in outcomes])
-    return np.lexsort((-weights, np.repeat(np.arange(len(outcomes)), np.diff(begins))))
+    return fresh_solution(fields, later, sound=sound)
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Atoms:
@@ -155,31 +128,54 @@ def _full_encoder(problem: Problem, state: Sweep) -> Array:
     return encoder
 
 
-class _Rho:
-    """The linear rate of sweeps at a state, computed once, when asked for."""
+class _Later(Mapping[str, Callable[[], Any]]):
+    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state."""
 
-    def __init__(self, joint: JointDistribution, problem: Problem, state: Sweep) -> None:
-        self.joint = joint
-        self._of: tuple[Problem, Sweep] | None = (problem, state)
-        self._found = math.nan
+    __slots__ = ("known_rho", "order", "part", "problem", "state")
+
+    def __init__(self, problem: Problem, state: Sweep, order: npt.NDArray[np.intp], part: slice) -> None:
+        self.problem, self.state, self.order, self.part = (
+            problem,
+            state,
+            order,
+            part,
+        )  # the order of many, this one's part of it
+        self.known_rho: float | None = None
+
+    def __getitem__(self, name: str) -> Callable[[], Any]:
+        if name not in _DEFERRED:
+            raise KeyError(name)
+        return functools.partial(_DEFERRED[name], self)
+
+    def __len__(self) -> int:
+        return len(_DEFERRED)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_DEFERRED)
 
     @one_blas_thread
-    def __call__(self) -> float:
-        if self._of is not None:
-            self._found, self._of = slowest_rate(*self._of), None
-        return self._found
+    def rho(self) -> float:
+        """The linear rate of sweeps at the state."""
+        if self.known_rho is None:
+            self.known_rho = slowest_rate(self.problem, self.state)
+        return self.known_rho
+
+    def error_bound(self) -> float:
+        """How far the fixed point is, sweeps converging at that rate."""
+        residual, rho = self.state.residual, self.rho()
+        if rho < 1.0:
+            return residual / (1.0 - rho)
+        return 0.0 if residual == 0.0 else math.inf
+
+    @one_blas_thread
+    def stability(self) -> Array:
+        """The stability number of each cluster, in their order."""
+        problem, state = self.problem, self.state
+        if problem.distortion.fixed_atoms:
+            return np.zeros(len(state.atoms))
+        members = state.posterior * problem.px
+        found = state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True))
+        return np.asarray(found[self.order[self.part] - self.part.start])
 
 
-def _error_bound(residual: float, rho: float) -> float:
-    """How far the fixed point is, sweeps converging at the rate rho."""
-    if rho < 1.0:
-        return residual / (1.0 - rho)
-    return 0.0 if residual == 0.0 else math.inf
-
-
-@one_blas_thread
-def _stability(problem: Problem, atoms: Atoms, beta: float, posterior: Array) -> Array:
-    if problem.distortion.fixed_atoms:
-        return np.zeros(len(atoms))
-    members = posterior * problem.px
-    return beta * problem.stability(atoms, members / members.sum(axis=1, keepdims=True))
+_DEFERRED = {"error_bound": _Later.error_bound, "rho": _Later.rho, "stability": _Later.stability}

@@ -254,8 +254,7 @@ class Rows:
         if kind == "ib":
             within = self.within(self.everywhere)
             return within.columns, within.negentropy, within.p, within.roots, within.widest if len(within.roots) else math.inf
-        _, _, columns, (offset, log_p, roots) = self.closed[1][0]
-        return columns, offset, log_p, roots, 0.0
+        return np.arange(self.n_y), np.zeros(len(self.p)), np.log(self.p), np.eye(self.n_y)[None], 0.0
 
     def within(self, face: int) -> _Within:
         """The rows whose support is within a face."""

@@ -208,16 +208,27 @@ def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type
         if left > 0:
             _leap(kind, beta, u, ut, log_a, block, once, active[:left], moved)
         width = 0
-        for j in range(left):
-            if taken[j] == SETTLED:
-                reached[count] = active[j]
-                if kind == 0:
-                    reached[count] /= total(reached[count])
-                count += 1
-            else:
-                active[width], taken[width] = active[j], taken[j]
-                width += 1
+        width, count = _sorted_out(kind, active, taken, left, reached, count)
     return reached[:count]
+
+
+@leaf
+def _sorted_out(kind, active, taken, left, reached, count):  # type: ignore[no-untyped-def]
+    """Move the points that have made their rounds to those reached: how many stay, and how many have been reached."""
+    width = 0
+    for j in range(left):
+        if taken[j] == SETTLED:
+            row = reached[count]
+            put(active[j], row)
+            mass = total(row) if kind == 0 else 1.0
+            for y in range(row.shape[0]):
+                row[y] /= mass
+            count += 1
+        else:
+            put(active[j], active[width])
+            taken[width] = taken[j]
+            width += 1
+    return width, count
 
 
 @leaf

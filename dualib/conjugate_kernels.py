@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.blas_kernels import by_blas
 from dualib.exchange_kernels import corrected, exchanges, inverse_of
 from dualib.jit import helper, leaf
 from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
@@ -52,36 +53,94 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
         Products.
     inverse : (2p, 2p)
     """
-    n_t = means.shape[0]
-    pairs, metric = pairs_of(beta, px, ut, weights, means, post, residual), _metric(kind, means, v, face)
-    means_t, hand, few = np.ascontiguousarray(means.T), by_hand(px.size + ut.size), pairs[1].shape[0] > 0
-    along, features, moved, gathered, pull = _room(beta, ut, n_t, few)
-    s, q = pairs[3], pairs[4]
-    step, rest, bent = np.zeros_like(gradient), gradient.copy(), np.empty_like(gradient)
-    pushed = np.empty((gradient.shape[0] + 1, n_t), gradient.dtype)
-    _push(kind, means_t, metric, rest, pushed)
-    length, taken = _inner(rest, pushed, hand), 0
-    end, towards, ahead, eased = part * part * length, rest, pushed.copy(), close.shape[0] > 0
+    (n_t, k), n, hand = means.shape, px.shape[0], by_hand(px.size + ut.size)
+    pairs = pairs_of(beta, px, ut, weights, means, post, residual)
+    few, eased, p = pairs[1].shape[0] > 0, close.shape[0] > 0, close.shape[0]
+    tables, numbers = np.empty((11 if eased else 9, k + 2, n_t), gradient.dtype), np.empty(n + n_t + k, gradient.dtype)
+    features = np.empty((0 if few else 1 + k, n), gradient.dtype)
+    moved = np.empty((1, pairs[3].shape[0]) if few else (n_t, n), gradient.dtype)
     if eased:
         lines, parts = exchanges(beta, weights, means, close)
-        if inverse.shape[0] == 0:
-            inverse = inverse_of(kind, means, metric, pairs, ut if few else features, c, close, lines, parts)
-        towards, eased_pushed = np.empty_like(rest), np.empty_like(pushed)
-        corrected(close, lines, parts, inverse, rest, pushed, towards)
+    else:
+        lines, parts = inverse, inverse
+    scratch = np.empty((2, 2 * p))
+    _set_up(kind, beta, ut, means, v, face, tables, features)
+    if eased and inverse.shape[0] == 0:
+        metric = tables[1, :k]
+        inverse = inverse_of(kind, means, metric, pairs, ut if few else features, c, close, lines, parts)
+    easing = (close, lines, parts, inverse, scratch)
+    longest, taken = _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, (numbers, features, moved), easing)
+    return tables[2, : 1 + k], longest, taken, inverse
+
+
+@leaf
+def _set_up(kind, beta, ut, means, v, face, tables, features):  # type: ignore[no-untyped-def]
+    """The first two tables of `_iterated`, and, unless few pairs count, the features sqrt(beta) [U, 1]^T.
+
+    The last row of these makes the products of matrices in `_bend_all` centre the features, and sum.
+    """
+    (n_t, k), means_t, metric = means.shape, tables[0], tables[1]
+    least = TINY if means.itemsize == 8 else _LEAST
+    for t in range(n_t):
+        for y in range(k):
+            means_t[y, t] = means[t, y]
+            metric[y, t] = 1.0 / max(means[t, y], least) if kind == 0 else v[t, y]
+            if face.shape[0] > 0 and not face[t, y]:
+                metric[y, t] = 0.0
+    root_beta = np.sqrt(beta)
+    for y in range(min(k, features.shape[0])):
+        row, line = features[y], ut[y]
+        for x in range(row.shape[0]):
+            row[x] = root_beta * line[x]
+    if features.shape[0] > 0:
+        features[k, :] = root_beta
+
+
+@leaf
+def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room, easing):  # type: ignore[no-untyped-def]
+    """The iterations of `conjugate`: the longest move of a mean, and the products.
+
+    Parameters
+    ----------
+    tables : (9 or 11, k + 2, n_t)
+        Means, and what `_push` makes J of, (k, n_t) each; room for the step and all else of its shape.
+    room : tuple
+        Numbers (n + n_t + k,), features, and a number for each pair that counts.
+    easing : tuple
+        Pairs of clusters, what `dualib.exchange_kernels` makes of them, and room (2, 2p).
+    """
+    (numbers, features, moved), (close, lines, parts, inverse, scratch) = room, easing
+    n_t, k, (_, start, _, s, q) = weights.shape[0], gradient.shape[0] - 1, pairs
+    means_t, metric, gathered = tables[0, :k], tables[1, :k], tables[8, : 1 + k]
+    step, rest, bent, way = tables[2, : 1 + k], tables[3, : 1 + k], tables[4, : 1 + k], tables[5, : 1 + k]
+    n, pushed, ahead = numbers.shape[0] - n_t - k, tables[6], tables[7]
+    along, pull, own = numbers[:n], numbers[n : n + n_t], numbers[n + n_t :]
+    few, eased, begun, taken = start.shape[0] > 0, close.shape[0] > 0, False, 0
+    towards, eased_pushed = (tables[9, : 1 + k], tables[10]) if eased else (rest, pushed)
+    for y in range(1 + k):
+        step[y, :] = 0.0
+        put(gradient[y], rest[y])
+    _push(kind, means_t, metric, rest, pushed)
+    length = _inner(rest, pushed, hand)
+    end = part * part * length
+    if eased:
+        corrected(close, lines, parts, inverse, rest, pushed, towards, scratch)
         _push(kind, means_t, metric, towards, ahead)
     else:
-        lines, parts, eased_pushed = inverse, inverse, pushed
-    way, slope, begun = towards.copy(), _inner(rest, ahead, hand), False
+        _copy(ahead, pushed)
+    _copy(way, towards)
+    slope = _inner(rest, ahead, hand)
     while length > end and taken < most:
         if few:
-            _bend_few(pairs, c, way, ahead, along, bent)
+            _bend_few(pairs, c, way, ahead, along, moved[0], own, bent)
         else:
             _bend_all(means_t, s, q, c, way, ahead, along, features, moved, gathered, pull, bent, hand)
         curvature, taken = _inner(bent, ahead, hand), taken + 1
         if not curvature > 0.0:
             if eased and not begun:  # a slight one: what lies there is near, and the gradient leads to it
-                eased, towards, eased_pushed = False, rest, pushed
-                way[:], ahead[:], slope = rest, pushed, length
+                eased, towards, eased_pushed, slope = False, rest, pushed, length
+                _copy(way, rest)
+                _copy(ahead, pushed)
                 continue
             if not begun:
                 _add(step, _FARTHEST / _longest(way, ahead, weights, pull), way)
@@ -93,13 +152,13 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
         before, length = slope, _inner(rest, pushed, hand)
         slope = length
         if eased:
-            corrected(close, lines, parts, inverse, rest, pushed, towards)
+            corrected(close, lines, parts, inverse, rest, pushed, towards, scratch)
             _push(kind, means_t, metric, towards, eased_pushed)
             slope = _inner(rest, eased_pushed, hand)
         _go_on(way, slope / before, towards)
         _go_on(ahead, slope / before, eased_pushed)
     _push(kind, means_t, metric, step, pushed)
-    return step, _longest(step, pushed, weights, pull), taken, inverse
+    return _longest(step, pushed, weights, pull), taken
 
 
 @helper
@@ -131,20 +190,9 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
             for x in range(n):
                 number += int(post[t, x] > slight)
     if not large or number > _FILLED * n * n_t:
-        s, q, root_px, nothing = (
-            np.empty(post.shape, px.dtype),
-            np.empty(post.shape, px.dtype),
-            np.sqrt(px),
-            px.dtype.type(0.0),
-        )
-        for t in range(n_t):
-            root, inverse = _of_weight(weights[t])
-            for x in range(n):
-                some = px.dtype.type(post[t, x])
-                some = some if some > faint else nothing  # or numbers might become so small that they are slow
-                s[t, x] = some * root_px[x] * root
-                q[t, x] = some * px[x] * inverse
-        return np.empty(0, np.int64), np.empty(0, np.int64), px[:0], s.reshape(n_t * n), q.reshape(n_t * n)
+        both, nothing = np.empty((2, n_t * n), px.dtype), np.empty(0, np.int64)
+        _filled(px, np.sqrt(px), weights, post, px.dtype.type(faint), both[0], both[1])
+        return nothing, nothing, px[:0], both[0], both[1]
     source, start, number = np.empty(number, np.int64), np.empty(n_t + 1, np.int64), 0
     for t in range(n_t):
         start[t] = number
@@ -154,6 +202,20 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
                 number += 1
     start[n_t] = number
     return source, start, *_lifted(beta, px, ut, weights, means, post, source, start)
+
+
+@leaf
+def _filled(px, root_px, weights, post, faint, s, q):  # type: ignore[no-untyped-def]
+    """Put s and q of all pairs where they belong."""
+    (n_t, n), nothing = post.shape, px.dtype.type(0.0)
+    for t in range(n_t):
+        root, inverse = _of_weight(weights[t])
+        own, line, row = s[t * n : (t + 1) * n], q[t * n : (t + 1) * n], post[t]
+        for x in range(n):
+            some = px.dtype.type(row[x])
+            some = some if some > faint else nothing  # or numbers might become so small that they are slow
+            own[x] = some * root_px[x] * root
+            line[x] = some * px[x] * inverse
 
 
 @leaf
@@ -202,6 +264,12 @@ def _inner(a, b, most):  # type: ignore[no-untyped-def]
 
 
 @leaf
+def _copy(a, b):  # type: ignore[no-untyped-def]
+    """Copy b into a, as much as both hold."""
+    put(b.reshape(b.size), a.reshape(a.size))
+
+
+@leaf
 def _add(a, factor, b):  # type: ignore[no-untyped-def]
     """A multiple of b, added to a."""
     one, other, factor = a.reshape(a.size), b.reshape(b.size), b.dtype.type(factor)
@@ -231,19 +299,6 @@ def _longest(step, pushed, weights, squares):  # type: ignore[no-untyped-def]
     return np.sqrt(longest)
 
 
-@helper
-def _metric(kind, means, v, face):  # type: ignore[no-untyped-def]
-    """What `_push` makes J of, (k, n_t): the inverse of the mean (IB) or V (dual IB), 0 off the face of a cluster."""
-    n_t, k = means.shape
-    least, metric = TINY if means.itemsize == 8 else _LEAST, np.empty((k, n_t), means.dtype)
-    for t in range(n_t):
-        for y in range(k):
-            metric[y, t] = 1.0 / max(means[t, y], least) if kind == 0 else v[t, y]
-            if face.shape[0] > 0 and not face[t, y]:
-                metric[y, t] = 0.0
-    return metric
-
-
 @leaf
 def _push(kind, means_t, metric, step, pushed):  # type: ignore[no-untyped-def]
     """J m of each cluster, the step of its weight as it is; below these minus ``<M, J m>``, for `_bend_all`."""
@@ -267,39 +322,21 @@ def _push(kind, means_t, metric, step, pushed):  # type: ignore[no-untyped-def]
             last[t] -= row[t] * mean[t]
 
 
-@helper
-def _room(beta, ut, n_t, few):  # type: ignore[no-untyped-def]
-    """What products with H need besides: a number per source, and for all pairs the features sqrt(beta) [U, 1]^T and three tables.
+@leaf
+def _bend_few(pairs, c, step, pushed, along, moved, own, bent):  # type: ignore[no-untyped-def]
+    """H step into `bent`, by the pairs that count; `along` becomes B step, the scaled step of log Z.
 
-    Their last row makes the products of matrices in `_bend_all` centre the features, and sum.
+    Moved, a number for each pair, and own (k,) are scratch.
     """
-    k, n = ut.shape
-    if few:
-        nothing = np.empty((0, 0), ut.dtype)
-        return np.empty(n, ut.dtype), nothing, nothing, nothing, np.empty(n_t, ut.dtype)
-    features, root_beta = np.empty((1 + k, n), ut.dtype), np.sqrt(beta)
-    for y in range(k):
-        row, line = features[y], ut[y]
-        for x in range(n):
-            row[x] = root_beta * line[x]
-    features[k] = root_beta
-    moved, gathered = np.empty((n_t, n), ut.dtype), np.empty((1 + k, n_t), ut.dtype)
-    return np.empty(n, ut.dtype), features, moved, gathered, np.empty(n_t, ut.dtype)
-
-
-@helper
-def _bend_few(pairs, c, step, pushed, along, bent):  # type: ignore[no-untyped-def]
-    """H step into `bent`, by the pairs that count; `along` becomes B step, the scaled step of log Z."""
     source, start, features, s, q = pairs
     k, n_t = step.shape[0] - 1, step.shape[1]
-    moved, own, gathered = np.empty_like(s), np.empty(k, s.dtype), np.empty(k, s.dtype)
     along[:] = 0.0
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
         line, omega = moved[first : first + count], step[0, t]
         for y in range(k):
             own[y] = pushed[1 + y, t]
-        np.dot(own, _block(features, first, count, k), line)
+        by_blas(own, features[first * k : (first + count) * k].reshape((k, count)), line)
         for i in range(count):
             along[source[first + i]] += s[first + i] * (omega + line[i])
     for t in range(n_t):
@@ -309,10 +346,10 @@ def _bend_few(pairs, c, step, pushed, along, bent):  # type: ignore[no-untyped-d
             coupled = s[first + i] * along[source[first + i]]
             pull += coupled
             line[i] = coupled - q[first + i] * line[i]
-        np.dot(_block(features, first, count, k), line, gathered)
+        by_blas(features[first * k : (first + count) * k].reshape((k, count)), line, own)
         bent[0, t] = pull
         for y in range(k):
-            bent[1 + y, t] = c[t] * step[1 + y, t] + gathered[y]
+            bent[1 + y, t] = c[t] * step[1 + y, t] + own[y]
 
 
 @leaf

@@ -14,8 +14,8 @@ from dualib.exchange_kernels import pairs_left
 from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import distances, total
 from dualib.linear_kernels import by_hand
-from dualib.newton_kernels import link, swept
-from dualib.row_kernels import single
+from dualib.newton_kernels import link, sweep_into
+from dualib.row_kernels import put, single
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
 _FAR, _WORTH = (
@@ -71,51 +71,42 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b
         The sweep there, as of `dualib.newton_kernels.swept`.
     """
-    kept = np.arange(weights.shape[0])
-    v, b = np.empty(means.shape), np.empty(weights.shape[0])
-    link(kind, means, face, v, b)
-    value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = swept(
-        kind, beta, px, pxu, ut, weights, means, face, allowed, v, b
-    )
-    taken, hurried, gain, whole, rests = 1, _HURRIED, np.inf, True, False  # at rest: no step leads lower any more, to rounding
-    nothing, alone = np.empty((0, 0)), np.empty((0, 2), np.int64)
+    (m, k), n = means.shape, px.shape[0]
+    numbers, points, posts, log_zs = np.empty((2, 5, m)), np.empty((2, 4, m, k)), np.empty((2, m, n)), np.empty((2, n))
+    faces, free = np.empty((2, face.shape[0], k), np.bool_), np.empty((2, allowed.shape[0], n), np.bool_)
+    numbering, work, gathered = np.empty((3, m), np.int64), np.empty((2, n)), np.empty((m, k + 1))
+    room = (numbers, points, posts, log_zs, faces, free, numbering, work, gathered)
+    value, residual = _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room)
+    now, taken, hurried, gain, whole, rests = 0, 1, _HURRIED, np.inf, True, False  # at rest: no step leads lower, to rounding
+    nothing, alone, no_steps = np.empty((0, 0)), np.empty((0, 2), np.int64), np.empty((0, 0))
     pairs, found, inverse = alone, -1, nothing  # of close clusters, how many were found, and what they ease directions by
     next_look = look
     while residual > goal and np.isfinite(value) and taken < most:
         accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
-        steps, shrink, reach = np.empty((0, 0)), 1.0, 1.0
+        steps, shrink, reach = no_steps, 1.0, 1.0
+        left, new_value, new_residual, made = 0, value, residual, 1.0
         if trials > 0:
-            arrays = (weights, means, v, face, post, c, to_weights, to_means)
-            easing = close > 0.0 and residual <= (_FORWARD if whole else _NEAR) and means.size * px.shape[0] >= _EASED[0][0]
+            own, at = numbers[now], points[now]
+            easing = close > 0.0 and residual <= (_FORWARD if whole else _NEAR) and m * k * n >= _EASED[0][0]
             if easing and (2 * pairs.shape[0] < found or found < 0):
-                pairs = _easing_pairs(beta, px, ut, means, v)
+                pairs = _easing_pairs(beta, px, ut, at[0, :m], at[1, :m])
                 found, inverse = pairs.shape[0], nothing
             eased, known = pairs if easing else alone, nothing if residual > _NEAR else inverse
+            on_face, post = faces[now, : min(m, faces.shape[1])], posts[now, :m]
+            atoms, to = (own[0, :m], at[0, :m], at[1, :m], on_face, post, own[2, :m]), (own[3, :m], at[2, :m])
             steps, shrink, reach, products, inverse = _direction(
-                kind, beta, px, ut, residual, goal, hurried, *arrays, eased, known
+                kind, beta, px, ut, residual, goal, hurried, atoms, to, eased, known
             )
             taken += products
         for trial in range(trials + 1):
             made = shrink
-            if trial < trials:
-                new_weights, new_means = _stepped(kind, beta, weights, means, c, to_means, shrink, steps)
-            else:
-                new_weights, new_means = to_weights, to_means
+            left, new_value, new_residual = _tried(kind, beta, px, pxu, ut, steps, shrink, trial == trials, room, now, m)
             shrink = reach if trial == 0 and reach < shrink else _SHORTER * shrink
-            heavy = np.flatnonzero(new_weights > _NOTHING)
-            if heavy.shape[0] == 0 or not np.isfinite(np.sum(new_means)):
-                continue
-            new_weights, new_means = new_weights[heavy] / np.sum(new_weights[heavy]), new_means[heavy]
-            new_face = face[heavy] if face.shape[0] > 0 else face
-            new_allowed = allowed[heavy] if allowed.shape[0] > 0 else allowed
-            new_v, new_b = np.empty(new_means.shape), np.empty(new_weights.shape[0])
-            link(kind, new_means, new_face, new_v, new_b)
-            following = swept(kind, beta, px, pxu, ut, new_weights, new_means, new_face, new_allowed, new_v, new_b)
-            new_value, new_residual = following[0], following[1]
-            taken += 1
-            if np.isfinite(new_value) and (trial == trials or new_value >= value - _RISE * (1.0 + abs(value))):
-                accepted = True
-                break
+            taken += int(left > 0)
+            if left > 0 and np.isfinite(new_value):
+                accepted = trial == trials or new_value >= value - _RISE * (1.0 + abs(value))
+                if accepted:
+                    break
         if not accepted:
             rests = residual <= _ROUNDING
             break
@@ -125,19 +116,88 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         rests = residual < _ROUNDING and not new_residual < 0.5 * residual
         if rests:
             break
-        if heavy.shape[0] < weights.shape[0]:
-            pairs, inverse = pairs_left(pairs, heavy, weights.shape[0]), nothing
-        kept, weights, means, v, b, face, allowed = kept[heavy], new_weights, new_means, new_v, new_b, new_face, new_allowed
-        gain = new_value - value
-        value, residual, post, log_z, c, to_weights, to_means, to_v, to_b = following
+        if left < m:
+            pairs, inverse = pairs_left(pairs, numbering[2, :left], m), nothing
+        gain, value, residual, now, m = new_value - value, new_value, new_residual, 1 - now, left
         if taken >= next_look:
             next_look = taken + look
-            if _closest(beta, to_means, to_v, face) < close:
+            if _closest(beta, points[now, 2, :m], points[now, 3, :m], faces[now, : min(m, faces.shape[1])]) < close:
                 break
-    closest = _closest(beta, to_means, to_v, face)
-    settled = rests or residual <= goal
-    ended = (value, residual, post, log_z, c, to_weights, to_means, to_v, to_b)
-    return (settled, kept, taken, closest, weights, means, v, b) + ended  # noqa: RUF005 (numba knows no other way)
+    closest = _closest(beta, points[now, 2, :m], points[now, 3, :m], faces[now, : min(m, faces.shape[1])])
+    settled, own, at = rests or residual <= goal, numbers[now, :, :m].copy(), points[now, :, :m].copy()
+    where = (numbering[now, :m].copy(), taken, closest, own[0], at[0], at[1], own[1], value, residual)
+    there = (posts[now, :m].copy(), log_zs[now].copy(), own[2], own[3], at[2], at[3], own[4])
+    return (settled,) + where + there  # noqa: RUF005 (numba knows no other way)
+
+
+@leaf
+def _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room):  # type: ignore[no-untyped-def]
+    """Put atoms into the first half of the room, and sweep."""
+    numbers, points, _, _, faces, free, numbering, _, _ = room
+    put(weights, numbers[0, 0])
+    for t in range(weights.shape[0]):
+        put(means[t], points[0, 0, t])
+        numbering[0, t] = t
+    for t in range(face.shape[0]):
+        put(face[t], faces[0, t])
+    for t in range(allowed.shape[0]):
+        put(allowed[t], free[0, t])
+    return _swept_there(kind, beta, px, pxu, ut, room, 0, weights.shape[0])
+
+
+@leaf
+def _swept_there(kind, beta, px, pxu, ut, room, half, m):  # type: ignore[no-untyped-def]
+    """Sweep the m atoms in a half of the room, to beside them: px . log Z and the residual.
+
+    The room has two halves, each (along its first axis) of weights, b, c, new weights and new b (5, n_t); means, V, new means and
+    new V (4, n_t, k); posterior; log Z; faces; allowed; which atoms these are, and last their places in the other half; then
+    scratch.
+    """
+    numbers, points, posts, log_zs, faces, free, _, work, gathered = room
+    own, at = numbers[half], points[half]
+    face, allowed = faces[half, : min(m, faces.shape[1])], free[half, : min(m, free.shape[1])]
+    link(kind, at[0, :m], face, at[1, :m], own[1, :m])
+    atoms = (own[0, :m], at[0, :m], face, allowed, at[1, :m], own[1, :m])
+    to = (own[2, :m], own[3, :m], at[2, :m], at[3, :m], own[4, :m])
+    return sweep_into(kind, beta, px, pxu, ut, atoms, (posts[half, :m], log_zs[half], work, gathered[:m]), to)
+
+
+@leaf
+def _tried(kind, beta, px, pxu, ut, steps, shrink, plain, room, now, m):  # type: ignore[no-untyped-def]
+    """Go a part of a step, or with `plain` where a sweep leads, from one half of the room to the other.
+
+    Returns how many atoms are left there, px . log Z and the residual; no atom where the step leads nowhere.
+    """
+    numbers, points, _, _, faces, free, numbering, _, _ = room
+    n_t, k, then = m, points.shape[3], 1 - now
+    weights, means, to_means = numbers[then, 0], points[then, 0], points[now, 2]
+    if plain:
+        for t in range(n_t):
+            weights[t] = numbers[now, 3, t]
+            put(to_means[t], means[t])
+    else:
+        _stepped(kind, beta, numbers[now, 0], points[now, 0], numbers[now, 2], to_means, shrink, steps, weights, means)
+    left, mass, summed = 0, 0.0, 0.0
+    for t in range(n_t):
+        for y in range(k):
+            summed += means[t, y]
+        if weights[t] > _NOTHING:
+            mass += weights[t]
+            numbering[2, left] = t
+            left += 1
+    if left == 0 or not np.isfinite(summed):
+        return 0, 0.0, np.inf
+    for i in range(left):
+        t = numbering[2, i]
+        weights[i], numbering[then, i] = weights[t] / mass, numbering[now, t]
+        if i < t:
+            put(means[t], means[i])
+        if faces.shape[1] > 0:
+            put(faces[now, t], faces[then, i])
+        if free.shape[1] > 0:
+            put(free[now, t], free[then, i])
+    value, residual = _swept_there(kind, beta, px, pxu, ut, room, then, left)
+    return left, value, residual
 
 
 @helper
@@ -163,10 +223,11 @@ def _easing_pairs(beta, px, ut, means, v):  # type: ignore[no-untyped-def]
 
 @helper
 def _direction(  # type: ignore[no-untyped-def]
-    kind, beta, px, ut, residual, goal, hurried, weights, means, v, face, post, c, to_weights, to_means, close, inverse
+    kind, beta, px, ut, residual, goal, hurried, atoms, to, close, inverse
 ):
     """Newton's scaled steps, the part to go, the part at which a weight comes to 0, the products, and E^-1 of `conjugate`."""
-    gradient = scaled_gradient(beta, weights, means, to_weights, to_means)
+    weights, means, v, face, post, c = atoms
+    gradient = scaled_gradient(beta, weights, means, to[0], to[1])
     few = np.sqrt(residual * np.sqrt(residual))  # convergence is still superlinear, and the products are fewest in all
     part, most = min(_LOOSE, max(few, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
     if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
@@ -203,21 +264,18 @@ def _reach(weights, steps):  # type: ignore[no-untyped-def]
     return reach
 
 
-@helper
-def _stepped(kind, beta, weights, means, c, to_means, shrink, steps):  # type: ignore[no-untyped-def]
+@leaf
+def _stepped(kind, beta, weights, means, c, to_means, shrink, steps, new_weights, new_means):  # type: ignore[no-untyped-def]
     """Weights and means after a part of a step; a mean that would leave its domain goes where a sweep leads."""
-    n_t, k = means.shape
-    new_weights, new_means = np.empty(n_t), np.empty((n_t, k))
-    for t in range(n_t):
+    for t in range(steps.shape[0]):
         root_w = np.sqrt(weights[t])
         weight = weights[t] + shrink * root_w * steps[t, 0]
         if not weight > 1e-3 * min(weights[t], 1e-9):
             weight = _BARELY * weights[t] if c[t] > 1.0 else 0.0
         new_weights[t] = weight
         scale, inside = shrink / (np.sqrt(beta) * root_w), True
-        for y in range(k):
+        for y in range(means.shape[1]):
             new_means[t, y] = means[t, y] + scale * steps[t, 1 + y]
             inside = inside and (kind == 1 or not new_means[t, y] < 0.01 * means[t, y])
         if not inside:
-            new_means[t] = to_means[t]
-    return new_weights, new_means
+            put(to_means[t], new_means[t])

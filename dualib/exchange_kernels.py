@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.blas_kernels import by_blas
 from dualib.jit import helper, leaf
 from dualib.linear_kernels import apply, by_hand, multiply
 from dualib.row_kernels import put
@@ -54,16 +55,10 @@ def exchanges(beta, weights, means, close):  # type: ignore[no-untyped-def]
     return lines, parts
 
 
-@helper
-def corrected(close, lines, parts, inverse, rest, pushed, result):  # type: ignore[no-untyped-def]
-    """``(I + Z E^-1 Z^T J) rest`` into `result`, `pushed` being J rest."""
-    along, amount = np.empty(2 * lines.shape[0]), np.empty(2 * lines.shape[0])
-    _correct(close, lines, parts, inverse, rest, pushed, result, along, amount)
-
-
 @leaf
-def _correct(close, lines, parts, inverse, rest, pushed, result, along, amount):  # type: ignore[no-untyped-def]
-    """`corrected`; `along` and `amount` (2p,) being scratch."""
+def corrected(close, lines, parts, inverse, rest, pushed, result, scratch):  # type: ignore[no-untyped-def]
+    """``(I + Z E^-1 Z^T J) rest`` into `result`, `pushed` being J rest; `scratch` (2, 2p)."""
+    along, amount = scratch[0], scratch[1]
     p, k = lines.shape
     for a in range(p):
         i, j, own, here, there = close[a, 0], close[a, 1], parts[a], 0.0, 0.0
@@ -101,7 +96,7 @@ def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  #
     rows = _moved(pairs, features, close, moves)
     coupled = np.empty_like(rows)
     _couple(pairs, close, parts, rows, coupled, image)
-    np.dot(image, image.T, system)
+    by_blas(image, image.T, system)
     inverse = system.astype(np.float64)
     _add_own(pairs, close, parts, c, lines, moves, rows, coupled, inverse)
     _invert(inverse)
@@ -161,7 +156,7 @@ def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
     for u in range(m if pairs[1].shape[0] > 0 else 0):
         first, last = _span(pairs[1], close[u // 2, u % 2], n)
         block = blocks[first * (k - 1) : last * (k - 1)].reshape((k - 1, last - first))
-        np.dot(moves[u, : k - 1], block, rows[u, : last - first])
+        by_blas(moves[u, : k - 1], block, rows[u, : last - first])
     return rows
 
 

@@ -162,12 +162,14 @@ class Kernel:
 
 @functools.cache
 def version() -> str:
-    """A digest of all files with kernels and helpers.
+    """A digest of all files with kernels and helpers, and of whether they call SciPy's BLAS.
 
     Numba's cache knows the file of the function that it compiles, not those of the helpers compiled into it: without this, machine
     code of an older dualib would be run after an upgrade.
     """
-    digest = hashlib.sha256()
+    from dualib.blas_kernels import known_routines
+
+    digest = hashlib.sha256(repr(known_routines()).encode())
     folder = os.path.dirname(__file__)
     for name in sorted(name for name in os.listdir(folder) if name.endswith("kernels.py")):
         with open(os.path.join(folder, name), "rb") as file:

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from dualib.blas_kernels import by_blas
 from dualib.jit import FEW, MORE, helper, leaf
 
 # multiplications up to which loops are as quick as BLAS: an interpreted kernel makes fewer in one product, but for blocks of points
@@ -30,17 +31,9 @@ def by_hand(size):  # type: ignore[no-untyped-def]
 @helper
 def product(a, b, most):  # type: ignore[no-untyped-def]
     """The matrix product of a (m, k) and b (k, n): by BLAS where it takes more than `most` multiplications."""
-    if a.size * b.shape[1] > most:
-        return np.dot(a, b)
     result = np.empty((a.shape[0], b.shape[1]))
-    _by_hand(a, b, result)
+    multiply(a, b, result, most)
     return result
-
-
-@helper
-def by_blas(a, b, result):  # type: ignore[no-untyped-def]
-    """The same by BLAS, into `result`; `np.dot` has no place in a leaf, as it gives its result as well."""
-    np.dot(a, b, result)
 
 
 @leaf
@@ -121,14 +114,9 @@ def applied(a, vector, most):  # type: ignore[no-untyped-def]
 
 @helper
 def across(a, b):  # type: ignore[no-untyped-def]
-    """A (m, n) times the transpose of b (k, n)."""
-    if b.size > MORE:
-        return np.dot(a, b.T)
-    result = np.zeros((a.shape[0], b.shape[0]))
-    for i in range(a.shape[0]):
-        for j in range(b.shape[0]):
-            for x in range(a.shape[1]):
-                result[i, j] += a[i, x] * b[j, x]
+    """A (m, n) times the transpose of b (k, n): by BLAS where b has more than `MORE` numbers."""
+    result = np.empty((a.shape[0], b.shape[0]))
+    multiply_across(a, b, result, a.size * b.shape[0] - 1 if b.size > MORE else a.size * b.shape[0])
     return result
 
 

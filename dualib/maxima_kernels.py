@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.climb_kernels import climbed
-from dualib.jit import MORE, apart, helper, kernel
+from dualib.jit import MORE, apart, helper, kernel, leaf
 from dualib.kernels import exp, log
-from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, dot, inner, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, dot, inner, multiply, product
 from dualib.newton_kernels import link
-from dualib.search_kernels import ascend_known
+from dualib.row_kernels import put
+from dualib.search_kernels import ascend_known, distance
 from dualib.spread_kernels import spread_of, traces_of
 from dualib.start_kernels import members_known
 
@@ -54,12 +55,7 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     nowhere = np.empty((0, 0), np.bool_)
     link(kind, stepped, nowhere, stepped_v, b)
     radius, own, stable = np.empty(n_t), np.empty(n_t), np.empty(n_t, np.bool_)
-    for t in range(n_t):
-        moved = beta * max(inner(stepped[t] - means[t], stepped_v[t] - v[t]), 0.0)
-        own[t] = log(dot(posterior[t], px, hand) / weights[t])
-        room = max(1.0 - rates[t], 0.0)
-        radius[t] = max(BASIN * room * room, LEAST_RADIUS) if moved < STATIONARY else NO_RADIUS
-        stable[t] = moved < STATIONARY and BASIN * room * room > LEAST_RADIUS
+    _radii(beta, px, weights, means, v, posterior, stepped, stepped_v, rates, hand, radius, own, stable)
     first, second = starts.shape[0], starts.shape[0] + hints.shape[0]
     points = np.empty((second + tilted.shape[0], k))
     points[:first], points[first:second], points[second:] = starts, hints, tilted
@@ -74,6 +70,18 @@ def maxima_known(kind, beta, px, u, ut, log_a, weights, means, v, posterior, sta
     values[:n_t], values[n_t:] = own, heights
     order = np.argsort(-values, kind="mergesort")
     return found[order], values[order]
+
+
+@leaf
+def _radii(beta, px, weights, means, v, posterior, stepped, stepped_v, rates, hand, radius, own, stable):  # type: ignore[no-untyped-def]
+    """The squared natural distance at which each atom swallows a point, log c on it, and whether it is far from unstable."""
+    n_t = weights.shape[0]
+    for t in range(n_t):
+        moved = max(distance(beta, means[t], v[t], stepped[t], stepped_v[t]), 0.0)
+        own[t] = log(dot(posterior[t], px, hand) / weights[t])
+        room = max(1.0 - rates[t], 0.0)
+        radius[t] = max(BASIN * room * room, LEAST_RADIUS) if moved < STATIONARY else NO_RADIUS
+        stable[t] = moved < STATIONARY and BASIN * room * room > LEAST_RADIUS
 
 
 @helper
@@ -130,23 +138,33 @@ def largest_eigenvalue(matrix, limit, hand):  # type: ignore[no-untyped-def]
     small part of the distance to `limit`, unless that is very small; `hand` as of `multiply`.
     """
     n = matrix.shape[0]
-    power, log_scale, exponent, best = matrix.copy(), 0.0, 1.0, 0
-    bound, vector = 0.0, np.zeros(n)
-    for _ in range(_SQUARINGS + 1):
-        trace = 0.0
+    vector, powers, image = np.zeros(n), np.empty((2, n, n)), np.empty(n)
+    return _largest(matrix, limit, hand, vector, powers, image), vector
+
+
+@leaf
+def _largest(matrix, limit, hand, vector, powers, image):  # type: ignore[no-untyped-def]
+    """The same bound, the vector put in its place; `powers` and `image` are scratch."""
+    n, log_scale, exponent, best, bound = matrix.shape[0], 0.0, 1.0, 0, 0.0
+    for i in range(n):
+        put(matrix[i], powers[0, i])
+    for squaring in range(_SQUARINGS + 1):
+        power, trace = powers[squaring % 2], 0.0
         for i in range(n):
             trace += power[i, i]
             best = i if power[i, i] > power[best, best] else best
         if not trace > 0.0:
-            return bound, vector
+            return bound
         log_scale += log(trace)
         bound = exp(log_scale / exponent)
         scale, flat = 1.0 / trace, power.reshape(n * n)
         for i in range(n * n):
             flat[i] *= scale
-        vector[:] = power[best]
-        least = inner(vector, applied(matrix, vector, hand)) / inner(vector, vector)
+        put(power[best], vector)
+        apply(matrix, vector, image, hand)
+        least = inner(vector, image) / inner(vector, vector)
         if bound - least <= _CLOSELY * abs(limit - bound):
             break
-        power, log_scale, exponent = product(power, power, hand), 2.0 * log_scale, 2.0 * exponent
-    return bound, vector
+        multiply(power, power, powers[1 - squaring % 2], hand)
+        log_scale, exponent = 2.0 * log_scale, 2.0 * exponent
+    return bound

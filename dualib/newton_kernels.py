@@ -57,16 +57,16 @@ def link_one(kind, mean, face, v):  # type: ignore[no-untyped-def]
 
 @leaf
 def _offset(v, mean, shift):  # type: ignore[no-untyped-def]
-    """The sum of V (mean - shift) over where V is not 0, in four strands, as of `dualib.kernels.total`."""
+    """The sum of V (mean - shift), in four strands, as of `dualib.kernels.total`."""
     n = v.shape[0]
     a = b = c = d = 0.0
     for y in range(0, n - 3, 4):
-        a += v[y] * (mean[y] - shift) if v[y] != 0.0 else 0.0
-        b += v[y + 1] * (mean[y + 1] - shift) if v[y + 1] != 0.0 else 0.0
-        c += v[y + 2] * (mean[y + 2] - shift) if v[y + 2] != 0.0 else 0.0
-        d += v[y + 3] * (mean[y + 3] - shift) if v[y + 3] != 0.0 else 0.0
+        a += v[y] * (mean[y] - shift)
+        b += v[y + 1] * (mean[y + 1] - shift)
+        c += v[y + 2] * (mean[y + 2] - shift)
+        d += v[y + 3] * (mean[y + 3] - shift)
     for y in range(n - n % 4, n):
-        a += v[y] * (mean[y] - shift) if v[y] != 0.0 else 0.0
+        a += v[y] * (mean[y] - shift)
     return (a + b) + (c + d)
 
 
@@ -121,16 +121,16 @@ def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type
     terms, log_z, work, gathered = np.empty((n_t, n)), np.empty(n), np.empty((2, n)), np.empty((n_t, k + 1))
     new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
     new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
-    room = (terms, log_z, work, gathered, c, new_weights, new_means, new_v, new_b)
-    value, residual = _sweep(kind, beta, px, pxu, ut, (weights, means, face, allowed, v, b), room)
+    atoms, to = (weights, means, face, allowed, v, b), (c, new_weights, new_means, new_v, new_b)
+    value, residual = sweep_into(kind, beta, px, pxu, ut, atoms, (terms, log_z, work, gathered), to)
     return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b
 
 
 @leaf
-def _sweep(kind, beta, px, pxu, ut, atoms, room):  # type: ignore[no-untyped-def]
+def sweep_into(kind, beta, px, pxu, ut, atoms, room, to):  # type: ignore[no-untyped-def]
     """`swept` into arrays that exist, `work` (2, n) and `gathered` (n_t, k + 1) being scratch: px . log Z and the residual."""
     weights, means, face, allowed, v, b = atoms
-    terms, log_z, work, gathered, c, new_weights, new_means, new_v, new_b = room
+    (terms, log_z, work, gathered), (c, new_weights, new_means, new_v, new_b) = room, to
     n_t, k = means.shape
     n, hand, shift = px.shape[0], by_hand(pxu.size), new_b
     for t in range(n_t):

@@ -259,7 +259,7 @@ class Path:
         """
         part, at = beta / known.state.beta, known.state
         maxima = Maxima(known.maxima.points, part * known.maxima.log_c)
-        state = at._replace(beta=beta, objective=part * at.objective, log_z=part * at.log_z)
+        state = Sweep(at.atoms, beta, part * at.objective, at.posterior, part * at.log_z, at.c, at.new, at.residual)
         return Outcome(state, part * known.gap, known.certificate, maxima, 1)
 
     def join_branch(self, beta: float, outcome: Outcome, other: float) -> None:

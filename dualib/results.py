@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 
@@ -133,7 +133,7 @@ class Solution(_Result):
     error_bound: float
     rho: float
     stability: Array
-    _deferred: dict[str, Callable[[], Any]] = field(init=False, repr=False)
+    _deferred: Mapping[str, Callable[[], Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         own = self.__dict__  # a path makes many of these: written to directly
@@ -587,7 +587,7 @@ def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
     return array
 
 
-def fresh_solution(fields: dict[str, Any], deferred: dict[str, Callable[[], Any]], *, sound: bool) -> Solution:
+def fresh_solution(fields: dict[str, Any], deferred: Mapping[str, Callable[[], Any]], *, sound: bool) -> Solution:
     """``Solution(**fields, **deferred)`` without copies, and without checks where all is known to be `sound`: a path makes many.
 
     The arrays are read-only, and nobody who might write into them has another view.

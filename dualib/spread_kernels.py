@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper, kernel, leaf
-from dualib.linear_kernels import across, by_hand, dot, inner, product
+from dualib.linear_kernels import across, by_hand, dot, inner, multiply
 from dualib.row_kernels import TINY
 
 _ROUNDING, _ROUGHLY = 1e-22, 1e-10  # what a source may add to a spread unnoticed; ... beside the floor from which it matters
@@ -60,15 +60,28 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
     The squares are taken apart for that: for the IB, whose U and M sum to 1, ``sum_y U_xy^2 / M_ty - 1``.
     """
     (n_t, k), n = means.shape, ut.shape[1]
-    hand = by_hand(ut.size)
-    squares, weights, traces = np.empty((k, n)), np.empty((n_t, k)), np.empty(n_t)
+    squares, traces, weights, pairs = (
+        np.empty((k, n)),
+        np.empty(n_t),
+        np.empty((n_t, k)),
+        np.empty((3 if kind == 1 else 1, n_t, n)),
+    )
+    _trace(kind, ut, means, v, members, squares, weights, pairs, traces)
+    return traces
+
+
+@leaf
+def _trace(kind, ut, means, v, members, squares, weights, pairs, traces):  # type: ignore[no-untyped-def]
+    """The same, into `traces`; the three arrays before it are scratch."""
+    (n_t, k), n, hand = means.shape, ut.shape[1], by_hand(ut.size)
+    lengths = pairs[0]
     for y in range(k):
         for x in range(n):
             squares[y, x] = ut[y, x] * ut[y, x]
     for t in range(n_t):
         for y in range(k):
             weights[t, y] = 1.0 / max(means[t, y], TINY) if kind == 0 else v[t, y]
-    lengths = product(weights, squares, hand)
+    multiply(weights, squares, lengths, hand)
     if kind == 0:
         for t in range(n_t):
             for x in range(n):
@@ -77,7 +90,9 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
         for t in range(n_t):
             for y in range(k):
                 weights[t, y] = v[t, y] * means[t, y]
-        crossed, centres = product(weights, ut, hand), product(v, ut, hand)
+        crossed, centres = pairs[1], pairs[2]
+        multiply(weights, ut, crossed, hand)
+        multiply(v, ut, centres, hand)
         for t in range(n_t):
             own, centre = inner(weights[t], means[t]), inner(v[t], means[t])
             for x in range(n):
@@ -86,7 +101,6 @@ def traces_of(kind, ut, means, v, members):  # type: ignore[no-untyped-def]
                 lengths[t, x] += own - 2.0 * crossed[t, x] - off * off + slack
     for t in range(n_t):
         traces[t] = dot(members[t], lengths[t], hand)
-    return traces
 
 
 @leaf

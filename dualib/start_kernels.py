@@ -19,11 +19,11 @@ from dualib.block_kernels import (
     stepped,
     width_of,
 )
-from dualib.jit import helper, kernel
+from dualib.jit import helper, kernel, leaf
 from dualib.kernels import exp, total
 from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
-from dualib.row_kernels import single
+from dualib.row_kernels import put, single
 from dualib.search_kernels import distance
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
@@ -35,8 +35,15 @@ TOO_FAR = 64.0  # squared natural distance of a pair of atoms between which none
 @helper
 def members_known(px, posterior):  # type: ignore[no-untyped-def]
     """p(x|t), (n_t, n); p(x) for a cluster that no source goes to."""
+    members = np.empty(posterior.shape)
+    _fill_members(px, posterior, members)
+    return members
+
+
+@leaf
+def _fill_members(px, posterior, members):  # type: ignore[no-untyped-def]
+    """The same, into `members`."""
     n_t, n = posterior.shape
-    members = np.empty((n_t, n))
     for t in range(n_t):
         row, line = members[t], posterior[t]
         for x in range(n):
@@ -46,8 +53,7 @@ def members_known(px, posterior):  # type: ignore[no-untyped-def]
             for x in range(n):
                 row[x] /= weight
         else:
-            row[:] = px
-    return members
+            put(px, row)
 
 
 @kernel(
@@ -72,7 +78,8 @@ def starts_known(  # type: ignore[no-untyped-def]
     c, n_t = chosen.shape[0], means.shape[0]
     sources, own = np.empty((c, k)), product(members_known(px, posterior), u, by_hand(u.size))
     for j in range(c):
-        sources[j] = u[chosen[j]]
+        for y in range(k):
+            sources[j, y] = u[chosen[j], y]
     close = closest_pairs(beta, means, v, TOO_FAR, n_between, by_hand(u.size))
     tempered, pairs = _tempered(kind, beta, u, ut, log_a, sources), _best_pairs(kind, beta, u, log_a, one, other, n_pairs)
     p = close.shape[0]
@@ -81,9 +88,8 @@ def starts_known(  # type: ignore[no-untyped-def]
     found[c] = product(px.reshape((1, n)), u, by_hand(u.size))[0]
     found[c + 1 : c + 1 + n_t] = own
     for j in range(p):
-        row, here, there = found[c + 1 + n_t + j], own[close[j, 0]], own[close[j, 1]]
         for y in range(k):
-            row[y] = 0.5 * (here[y] + there[y])
+            found[c + 1 + n_t + j, y] = 0.5 * (own[close[j, 0], y] + own[close[j, 1], y])
     done = c + 1 + n_t + p
     found[done : done + tempered.shape[0]] = tempered
     found[done + tempered.shape[0] :] = pairs
@@ -166,9 +172,8 @@ def _best_pairs(kind, beta, u, log_a, one, other, n_pairs):  # type: ignore[no-u
     means = np.empty((q, k))
     for j in range(q):
         share = 1.0 / (1.0 + exp(log_a[other[j]] - log_a[one[j]]))
-        row, here, there = means[j], u[one[j]], u[other[j]]
         for y in range(k):
-            row[y] = share * here[y] + (1.0 - share) * there[y]
+            means[j, y] = share * u[one[j], y] + (1.0 - share) * u[other[j], y]
     if q <= n_pairs:
         return means
     if few_digits(kind, beta, u):

@@ -159,11 +159,13 @@ def test_what_eases_directions_is_the_hessian_of_exchanges(n_x, n_y, beta, fille
     close = closest_pairs.python(beta, means, v, np.inf, 5, 0)
     assert len(close) == 5
     lines, parts = exchange_kernels.exchanges.python(beta, weights, means, close)
-    metric = conjugate_kernels._metric.python(problem.known, means, v, face)
     pairs = pairs_of.python(beta, problem.px, problem.UT, weights, means, state.posterior, 0.0)
     assert (len(pairs[1]) == 0) == filled
-    room = conjugate_kernels._room.python(beta, problem.UT, len(means), not filled)
-    features = room[1] if filled else problem.UT
+    (n_t, k), n = means.shape, problem.n
+    tables, features = np.empty((9, k + 2, n_t)), np.empty((1 + k if filled else 0, n))
+    conjugate_kernels._set_up.python(problem.known, beta, problem.UT, means, v, face, tables, features)
+    means_t, metric = tables[0, :k], tables[1, :k]
+    features = features if filled else problem.UT
     inverse = exchange_kernels.inverse_of.python(problem.known, means, metric, pairs, features, state.c, close, lines, parts)
     columns = np.zeros((10, 1 + means.shape[1], len(means)))
     for a, (i, j) in enumerate(close):
@@ -172,11 +174,16 @@ def test_what_eases_directions_is_the_hessian_of_exchanges(n_x, n_y, beta, fille
         columns[2 * a + 1, 1:, [i, j]] = parts[a, 4:, None] * lines[a]
     applied = np.empty((10, 10))
     for u in range(10):
-        pushed, bent = np.empty((2 + means.shape[1], len(means))), np.empty_like(columns[u])
-        conjugate_kernels._push.python(problem.known, means.T.copy(), metric, columns[u], pushed)
-        conjugate_kernels._bend.python(means.T.copy(), pairs, state.c, columns[u], pushed, room, bent, 0)
+        pushed, bent = np.empty((2 + k, n_t)), np.empty_like(columns[u])
+        conjugate_kernels._push.python(problem.known, means_t, metric, columns[u], pushed)
+        if filled:
+            room = (np.empty(n), features, np.empty((n_t, n)), np.empty((1 + k, n_t)), np.empty(n_t))
+            conjugate_kernels._bend_all.python(means_t, *pairs[3:], state.c, columns[u], pushed, *room, bent, 0)
+        else:
+            room = (np.empty(n), np.empty(len(pairs[3])), np.empty(k))
+            conjugate_kernels._bend_few.python(pairs, state.c, columns[u], pushed, *room, bent)
         for r in range(10):
-            conjugate_kernels._push.python(problem.known, means.T.copy(), metric, columns[r], pushed)
+            conjugate_kernels._push.python(problem.known, means_t, metric, columns[r], pushed)
             applied[u, r] = np.sum(pushed[:-1] * bent)
     np.testing.assert_allclose(applied, applied.T, rtol=1e-9, atol=1e-9 * np.abs(applied).max())
     kept = np.diag(inverse) > 0.0

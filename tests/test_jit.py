@@ -1,5 +1,7 @@
 """The on-disk cache of compiled kernels: a broken one costs one warning, never a failure."""
 
+import dis
+import importlib
 import os
 import shutil
 import subprocess
@@ -322,6 +324,24 @@ def test_a_kernel_that_cannot_be_compiled_is_not_blamed_on_the_cache():
 
     with pytest.raises(NumbaError):
         jit.Kernel(lambda values: values.no_such_method(), "float64(float64[::1])")._machine_code()
+
+
+def test_leaves_call_leaves_and_make_no_arrays():
+    """They count no references: an array that one returns, or gets from another function, would be freed too early, or never."""
+    leaves = 0
+    for name in sorted(path.stem for path in Path(dualib.__file__).parent.glob("*kernels.py")):
+        module = importlib.import_module(f"dualib.{name}")
+        for member in vars(module).values():
+            if not isinstance(member, jit.Kernel) or not member.leaf or member.machine is not None:
+                continue
+            leaves += 1
+            called = {step.argval for step in dis.get_instructions(member.function) if step.opname == "LOAD_GLOBAL"}
+            others = [member.function.__globals__.get(other) for other in called]
+            assert all(other.leaf for other in others if isinstance(other, jit.Kernel)), member.name
+            if not jit.python_only():
+                for found in getattr(member.compile(), "overloads", {}).values():
+                    assert "array" not in str(found.signature.return_type), member.name
+    assert leaves > 50
 
 
 @pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")

@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from dualib import kernels, linear_kernels, newton_kernels, row_kernels, search_kernels, stationary_kernels
+from dualib import blas_kernels, jit, kernels, linear_kernels, newton_kernels, row_kernels, search_kernels, stationary_kernels
 from dualib.distortions import as_distortion
 from dualib.joint import JointDistribution
 from dualib.problem import Problem, sweep
@@ -133,17 +133,59 @@ def test_the_newton_step_of_an_ascent_solves_its_system(kind):
         jacobian = np.diag(1.0 / mean) if kind == 0 else np.diag(v) - np.outer(v, v)
         if len(face):
             jacobian[:, 2] = 0.0
-        assert plain(search_kernels._newton_step, kind, beta, u.T.copy(), mean, v, face, q, aim, step)
+        room = plain(search_kernels._room, k, n)
+        assert plain(search_kernels._newton_step, kind, beta, u.T.copy(), mean, v, face, q, aim, step, room)
         np.testing.assert_allclose(step, np.linalg.solve(np.eye(k) - beta * covariance @ jacobian, aim - mean), rtol=1e-9)
 
 
 def test_an_ascent_has_no_newton_step_where_its_system_is_singular():
     ut, mean, one = np.array([[0.75], [0.75]]), np.array([0.25, 0.75]), np.ones(1)
-    arguments = 0, 1.0, ut, mean, mean, np.zeros(0, dtype=bool), one, np.ones(2), np.empty(2)
+    arguments = (
+        0,
+        1.0,
+        ut,
+        mean,
+        mean,
+        np.zeros(0, dtype=bool),
+        one,
+        np.ones(2),
+        np.empty(2),
+        plain(search_kernels._room, 2, 1),
+    )
     assert not plain(search_kernels._newton_step, *arguments)
 
 
 # --- linear algebra: small arrays by hand, large ones by BLAS ---------------------------------------------------------
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
+@pytest.mark.parametrize("number", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 7, 2), (20, 3, 1), (5, 0, 3), (0, 3, 2), (17, 33, 65)])
+def test_products_by_blas_are_those_of_numpy(shape, number):
+    """Matrices stored by rows and by columns, and vectors on either side; no entries at all give zeros."""
+    import numba
+
+    (m, k, n), rng = shape, np.random.default_rng(sum(shape))
+    product = blas_kernels.by_blas.compile()
+    called = numba.njit(lambda a, b, out: product(a, b, out))
+    a, b, right, left = (rng.normal(size=size).astype(number) for size in ((m, k), (k, n), k, m))
+    for one in (a, np.asfortranarray(a)):
+        for first, second in ((one, b), (one, np.asfortranarray(b)), (one, right), (left, one)):
+            out = np.full_like(first @ second, np.nan)
+            called(first, second, out)
+            np.testing.assert_allclose(out, first @ second, rtol=1e-12 if number is np.float64 else 1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
+def test_blas_of_other_integers_is_left_to_numba(monkeypatch):
+    import numba
+
+    monkeypatch.setattr(blas_kernels, "_ROUTINES", {"dgemm": 7})
+    assert not blas_kernels.known_routines()
+    monkeypatch.setattr(blas_kernels, "known_routines", lambda: False)
+    product, out = blas_kernels._into(), np.empty((2, 2))
+    numba.njit(lambda a, b, out: product(a, b, out))(np.eye(2), np.ones((2, 2)), out)
+    assert (out == 1.0).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 2), (16, 16, 16), (30, 40, 20)])
@@ -282,11 +324,11 @@ def test_links_of_means_on_faces(kind):
     means = rng.dirichlet(np.ones(6), 5) if kind == 0 else np.log(rng.dirichlet(np.ones(6), 5))
     for face in (np.zeros((0, 0), dtype=bool), rng.random((5, 6)) < 0.7):
         face[..., :1] = True
-        v, b, one, work = np.empty((5, 6)), np.empty(5), np.empty(6), np.empty(6)
+        v, b, one = np.empty((5, 6)), np.empty(5), np.empty(6)
         newton_kernels.link_known(kind, means, face, v, b)
         for t in range(5):
             own = face[t] if len(face) else np.empty(0, dtype=bool)
-            alone = newton_kernels.link_one.compile()(kind, means[t], own, one, work)
+            alone = newton_kernels.link_one.compile()(kind, means[t], own, one)
             np.testing.assert_allclose(v[t], one, rtol=1e-15)
             assert b[t] == pytest.approx(alone, rel=1e-14, abs=1e-15)
             if len(face):
