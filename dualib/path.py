@@ -99,8 +99,11 @@ class Path:
 
         What the search finds at the last is looked for at those before, too.
         """
-        if self._solved_single(betas[0], start) is not None:
-            return 1
+        done, before = 0, start
+        while done < len(betas) and self._solved_single(betas[done], before) is not None:
+            done, before = done + 1, betas[done]
+        if done > 0:
+            return done
         done = self._walked(betas, start)
         if self.outcomes[betas[done - 1]].grown:
             self._look_back(betas[done - 1], start if done == 1 else betas[done - 2])

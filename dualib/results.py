@@ -9,6 +9,7 @@ import enum
 import functools
 import itertools
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -382,8 +383,12 @@ class Curve(_Result):
     ) -> None:
         ordered = tuple(sorted(solutions, key=lambda solution: solution.beta))
         _check_one_problem(ordered)
-        columns: dict[str, Any] = {name: _frozen([getattr(s, name) for s in ordered]) for name in CURVE_COLUMNS}
-        columns["n_clusters"] = _frozen([s.n_clusters for s in ordered], np.int64)
+        table = np.array(list(map(_OWN_COLUMNS, ordered))).T.copy()
+        columns: dict[str, Any] = dict(zip(CURVE_COLUMNS[:-1], table, strict=True))
+        columns["lower_bound"] = columns["objective"] - columns["gap"]
+        columns["n_clusters"] = np.array([s.weights.shape[0] for s in ordered], np.int64)
+        for column in columns.values():
+            column.setflags(write=False)
         if callable(events):
             columns["_events"] = lambda: _by_beta(events())
         else:
@@ -553,6 +558,7 @@ CURVE_COLUMNS = (
     *("beta", "rate", "relevance", "objective", "expected_distortion"),
     *("decoder_information", "gap", "lower_bound"),
 )
+_OWN_COLUMNS = operator.attrgetter(*CURVE_COLUMNS[:-1])  # all but the bound, which is their difference
 
 
 def unit_factor(unit: str) -> float:
