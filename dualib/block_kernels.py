@@ -45,7 +45,7 @@ def _evaluate(kind, beta, u, log_a, points, v, q, values, b, top, mass):  # type
             top[j] = max(top[j], row[j])
     for x in range(n):
         if double:
-            exp_less(q[x], top, mass, hand == 0)
+            exp_less(q[x], 0.0, top, mass, hand == 0)
         else:
             exp_less_single(q[x], top, mass)
     for j in range(m):

@@ -88,10 +88,9 @@ def normalise(log_terms, shift, log_z, work, top, large):  # type: ignore[no-unt
     for t in range(n_t):
         row, more = log_terms[t], shift[t]
         for i in range(n_x):
-            row[i] += more
-            top[i] = max(top[i], row[i])
+            top[i] = max(top[i], row[i] + more)
     for t in range(n_t):
-        exp_less(log_terms[t], top, log_z, large)
+        exp_less(log_terms[t], shift[t], top, log_z, large)
     for i in range(n_x):
         work[i] = 1.0 / log_z[i] if log_z[i] > 0.0 else 0.0
     for t in range(n_t):

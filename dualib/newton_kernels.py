@@ -11,7 +11,7 @@ import numpy as np
 from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import highest, log, normalise, total
 from dualib.linear_kernels import by_hand, dot, multiply, product
-from dualib.row_kernels import TINY, exp_row, log_row, put
+from dualib.row_kernels import TINY, exp_in, exp_row, log_row, put
 from dualib.stationary_kernels import directions, eliminated
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
@@ -99,7 +99,7 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
         for y in range(k):
             row[y] -= top
         b[t] = top
-    exp_row(flat)
+    exp_in(flat, flat.shape[0] > MORE)
     for t in range(n_t):
         row, mean = v[t], means[t]
         mass = total(row)
@@ -171,18 +171,43 @@ def sweep_into(kind, beta, px, pxu, ut, atoms, room, to):  # type: ignore[no-unt
 
 
 @kernel(
-    "Tuple((float64, float64, float64[:, ::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[:, ::1],"
-    " float64[::1]))(int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
-    " boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1], boolean)"
+    "Tuple((float64, float64))(int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
+    " boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1], boolean, float64[:, ::1], float64[::1], float64[:, ::1],"
+    " float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1])",
+    leaf=True,
 )
-def sweep_known(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b, linked):  # type: ignore[no-untyped-def]
-    """One sweep: (px . log Z, residual, posterior, log Z, c, new weights, new means, their V and b).
+def sweep_known(  # type: ignore[no-untyped-def]
+    kind,
+    beta,
+    px,
+    pxu,
+    ut,
+    weights,
+    means,
+    face,
+    allowed,
+    v,
+    b,
+    linked,
+    post,
+    log_z,
+    work,
+    gathered,
+    c,
+    new_weights,
+    new_means,
+    new_v,
+    new_b,
+):
+    """One sweep: px . log Z and the residual; posterior, log Z, c, new weights, new means, their V and b into arrays that exist.
 
-    `v` and `b` are those of the atoms if they are `linked`, else they receive them.
+    To make these in Python takes half the time of handing new ones over. `v` and `b` are those of the atoms if they are `linked`,
+    else they receive them; work (2, n) and gathered (n_t, k + 1) are scratch.
     """
     if not linked:
         link(kind, means, face, v, b)
-    return swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b)
+    atoms, to = (weights, means, face, allowed, v, b), (c, new_weights, new_means, new_v, new_b)
+    return sweep_into(kind, beta, px, pxu, ut, atoms, (post, log_z, work, gathered), to)
 
 
 @helper

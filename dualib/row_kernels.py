@@ -136,15 +136,18 @@ def exp_in(values, large):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def exp_less(values, top, sums, large):  # type: ignore[no-untyped-def]
-    """Replace `values` by the exponentials of what they are less than `top`, and add these to `sums`; `large` as of `exp_in`."""
+def exp_less(values, more, top, sums, large):  # type: ignore[no-untyped-def]
+    """Replace `values` by the exponentials of what they and `more` are less than `top`, and add these to `sums`.
+
+    `large` as of `exp_in`.
+    """
     if large:
         for i in range(values.shape[0]):
-            values[i] = exponential_fused(values[i] - top[i])
+            values[i] = exponential_fused((values[i] + more) - top[i])
             sums[i] += values[i]
     else:
         for i in range(values.shape[0]):
-            values[i] = exponential(values[i] - top[i])
+            values[i] = exponential((values[i] + more) - top[i])
             sums[i] += values[i]
 
 

@@ -148,7 +148,11 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "posterior": (-rng.exponential(9.0, (n_t, n)), np.empty(n), np.empty(n)),
         "responsibility": (-rng.exponential(9.0, (n_t, n)), log_a, np.empty(n_t)),
         "link_known": (kind, means, face, v, b),
-        "sweep_known": (kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
+        "sweep_known": (
+            *(kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
+            *(np.empty((n_t, n)), np.empty(n), np.empty((2, n)), np.empty((n_t, k + 1)), np.empty(n_t), np.empty(n_t)),
+            *(np.empty((n_t, k)), np.empty((n_t, k)), np.empty(n_t)),
+        ),
         "newton_known": (
             *(kind, beta, problem.px, problem.U, problem.pxU, problem.UT, weights, means, face, allowed),
             *(1e-13, 6, int(rng.integers(3)), float(rng.integers(2)) * 1e-3),
