@@ -134,12 +134,8 @@ class _Later(Mapping[str, Callable[[], Any]]):
     __slots__ = ("known_rho", "order", "part", "problem", "state")
 
     def __init__(self, problem: Problem, state: Sweep, order: npt.NDArray[np.intp], part: slice) -> None:
-        self.problem, self.state, self.order, self.part = (
-            problem,
-            state,
-            order,
-            part,
-        )  # the order of many, this one's part of it
+        self.problem, self.state = problem, state
+        self.order, self.part = order, part  # the order of many, and this one's part of it
         self.known_rho: float | None = None
 
     def __getitem__(self, name: str) -> Callable[[], Any]:

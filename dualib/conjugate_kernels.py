@@ -354,7 +354,7 @@ def _bend_few(pairs, c, step, pushed, along, moved, own, bent):  # type: ignore[
 
 @leaf
 def _bend_all(means_t, s, q, c, step, pushed, along, features, moved, gathered, pull, bent, hand):  # type: ignore[no-untyped-def]
-    """The same by products of matrices; what comes after `along` is of `_room`."""
+    """The same by products of matrices; `along` to `pull` are room of `_iterated`."""
     k, n_t = means_t.shape
     n = along.shape[0]
     multiply(pushed[1:].T, features, moved, hand)

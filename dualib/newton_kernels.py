@@ -201,7 +201,7 @@ def sweep_known(  # type: ignore[no-untyped-def]
 ):
     """One sweep: px . log Z and the residual; posterior, log Z, c, new weights, new means, their V and b into arrays that exist.
 
-    To make these in Python takes half the time of handing new ones over. `v` and `b` are those of the atoms if they are `linked`,
+    To make these in Python takes less than handing new ones over. `v` and `b` are those of the atoms if they are `linked`,
     else they receive them; work (2, n) and gathered (n_t, k + 1) are scratch.
     """
     if not linked:
