@@ -397,15 +397,11 @@ def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     (n_t, k), n, empty = atoms.means.shape, problem.n, np.empty
     v, b = link or (empty((n_t, k)), empty(n_t))
     posterior, log_z, c, weights, means = empty((n_t, n)), empty(n), empty(n_t), empty(n_t), empty((n_t, k))
-    room, (new_v, new_b) = (
-        (posterior, log_z, empty((2, n)), empty((n_t, k + 1)), c, weights, means),
-        (empty((n_t, k)), empty(n_t)),
+    new_v, new_b = empty((n_t, k)), empty(n_t)
+    into = (posterior, log_z, empty((2, n)), empty((n_t, k + 1)), c, weights, means, new_v, new_b)
+    value, residual = sweep_known(
+        problem.known, beta, problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms), v, b, link is not None, *into
     )
-    known, given = (
-        (problem.known, beta, problem.px, problem.pxU, problem.UT),
-        (*problem.for_kernels(atoms), v, b, link is not None),
-    )
-    value, residual = sweep_known(*known, *given, *room, new_v, new_b)
     new = Atoms(weights, means, atoms.face)
     if link is None:
         problem.remember_link(atoms, (v, b))
