@@ -73,7 +73,7 @@ def _solution(
     (encoder, weights, means, decoder), state = arrays, outcome.state
     rate, relevance, claimed, distortion = values
     beta, objective = state.beta, rate + state.beta * distortion
-    gap = max(0.0, outcome.gap + objective - state.objective)
+    gap = float(max(0.0, outcome.gap + objective - state.objective))  # of interpreted kernels it is NumPy's
     sound = sound and math.isfinite(rate + relevance + claimed + objective) and gap == gap and state.residual == state.residual
     fields = {
         "joint": problem.joint,
@@ -92,7 +92,7 @@ def _solution(
         "certificate": outcome.certificate,
         "status": status,
         "n_iter": outcome.n_iter,
-        "residual": state.residual,
+        "residual": float(state.residual),
     }
     return fresh_solution(fields, later, sound=sound)
 

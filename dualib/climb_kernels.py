@@ -23,10 +23,10 @@ from dualib.block_kernels import (
     width_of,
 )
 from dualib.jit import helper, leaf
-from dualib.kernels import total
-from dualib.linear_kernels import by_hand, inner
+from dualib.linear_kernels import by_hand
 from dualib.row_kernels import TINY, put, single
 from dualib.search_kernels import ABOUT, AHEAD, AT_REST, FASTEST, distance
+from dualib.strand_kernels import inner, total
 
 # rounds after which a point climbs a ridge, and no side of one, which hides what is on it; squared natural distance from an atom to
 # points that may be led there; square of the cosine of their first step and the way

@@ -12,10 +12,11 @@ from dualib.block_kernels import closest_pairs
 from dualib.conjugate_kernels import conjugate, scaled_gradient
 from dualib.exchange_kernels import pairs_left
 from dualib.jit import MORE, helper, kernel, leaf
-from dualib.kernels import distances, total
+from dualib.kernels import distances
 from dualib.linear_kernels import by_hand
 from dualib.newton_kernels import link, sweep_into
 from dualib.row_kernels import put, single
+from dualib.strand_kernels import total
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
 _FAR, _WORTH = (
@@ -74,8 +75,8 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     (m, k), n = means.shape, px.shape[0]
     numbers, points, posts, log_zs = np.empty((2, 5, m)), np.empty((2, 4, m, k)), np.empty((2, m, n)), np.empty((2, n))
     faces, free = np.empty((2, face.shape[0], k), np.bool_), np.empty((2, allowed.shape[0], n), np.bool_)
-    numbering, work, gathered = np.empty((3, m), np.int64), np.empty((2, n)), np.empty((m, k + 1))
-    room = (numbers, points, posts, log_zs, faces, free, numbering, work, gathered)
+    numbering, work = np.empty((3, m), np.int64), np.empty(n)
+    room = (numbers, points, posts, log_zs, faces, free, numbering, work)
     value, residual = _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room)
     now, taken, hurried, gain, whole, rests = 0, 1, _HURRIED, np.inf, True, False  # at rest: no step leads lower, to rounding
     nothing, alone, no_steps = np.empty((0, 0)), np.empty((0, 2), np.int64), np.empty((0, 0))
@@ -133,7 +134,7 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
 @leaf
 def _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room):  # type: ignore[no-untyped-def]
     """Put atoms into the first half of the room, and sweep."""
-    numbers, points, _, _, faces, free, numbering, _, _ = room
+    numbers, points, _, _, faces, free, numbering, _ = room
     put(weights, numbers[0, 0])
     for t in range(weights.shape[0]):
         put(means[t], points[0, 0, t])
@@ -153,13 +154,13 @@ def _swept_there(kind, beta, px, pxu, ut, room, half, m):  # type: ignore[no-unt
     new V (4, n_t, k); posterior; log Z; faces; allowed; which atoms these are, and last their places in the other half; then
     scratch.
     """
-    numbers, points, posts, log_zs, faces, free, _, work, gathered = room
+    numbers, points, posts, log_zs, faces, free, _, work = room
     own, at = numbers[half], points[half]
     face, allowed = faces[half, : min(m, faces.shape[1])], free[half, : min(m, free.shape[1])]
     link(kind, at[0, :m], face, at[1, :m], own[1, :m])
     atoms = (own[0, :m], at[0, :m], face, allowed, at[1, :m], own[1, :m])
     to = (own[2, :m], own[3, :m], at[2, :m], at[3, :m], own[4, :m])
-    return sweep_into(kind, beta, px, pxu, ut, atoms, (posts[half, :m], log_zs[half], work, gathered[:m]), to)
+    return sweep_into(kind, beta, px, pxu, ut, atoms, (posts[half, :m], log_zs[half], work), to)
 
 
 @leaf
@@ -168,7 +169,7 @@ def _tried(kind, beta, px, pxu, ut, steps, shrink, plain, room, now, m):  # type
 
     Returns how many atoms are left there, px . log Z and the residual; no atom where the step leads nowhere.
     """
-    numbers, points, _, _, faces, free, numbering, _, _ = room
+    numbers, points, _, _, faces, free, numbering, _ = room
     n_t, k, then = m, points.shape[3], 1 - now
     weights, means, to_means = numbers[then, 0], points[then, 0], points[now, 2]
     if plain:

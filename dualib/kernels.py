@@ -17,7 +17,8 @@ import numpy as np
 
 from dualib.jit import MORE, kernel, leaf
 from dualib.linear_kernels import BY_HAND, product
-from dualib.row_kernels import TINY, exp_in, exp_less, exp_row, log_row
+from dualib.row_kernels import TINY, exp_in, exp_less, exp_row, log_row, logarithm, wide_vectors
+from dualib.strand_kernels import highest, total
 
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
 
@@ -49,59 +50,27 @@ def square(x):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def highest(row, least):  # type: ignore[no-untyped-def]
-    """The largest of a row and `least`, in four strands: a single one would wait for itself at every number."""
-    n = row.shape[0]
-    a = b = c = d = least
-    for i in range(0, n - 3, 4):
-        a = max(a, row[i])
-        b = max(b, row[i + 1])
-        c = max(c, row[i + 2])
-        d = max(d, row[i + 3])
-    for i in range(n - n % 4, n):
-        a = max(a, row[i])
-    return max(max(a, b), max(c, d))
-
-
-@leaf
-def total(row):  # type: ignore[no-untyped-def]
-    """The sum of a row, likewise in four strands, always the same."""
-    n = row.shape[0]
-    a = b = c = d = 0.0
-    for i in range(0, n - 3, 4):
-        a += row[i]
-        b += row[i + 1]
-        c += row[i + 2]
-        d += row[i + 3]
-    for i in range(n - n % 4, n):
-        a += row[i]
-    return (a + b) + (c + d)
-
-
-@leaf
-def normalise(log_terms, shift, log_z, work, top, large):  # type: ignore[no-untyped-def]
-    """`posterior` of terms to whose rows a number each is added, with more scratch `top` (n_x,); `large` as of `exp_in`."""
+def normalise(log_terms, shift, log_z, work, large):  # type: ignore[no-untyped-def]
+    """`posterior` of terms to whose rows a number each is added; `large` as of `exp_in`."""
+    wide_vectors()
     n_t, n_x = log_terms.shape
     for i in range(n_x):
-        top[i] = -1e300  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
+        work[i] = -1e300  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
         log_z[i] = 0.0
     for t in range(n_t):
         row, more = log_terms[t], shift[t]
         for i in range(n_x):
-            top[i] = max(top[i], row[i] + more)
+            work[i] = max(work[i], row[i] + more)
     for t in range(n_t):
-        exp_less(log_terms[t], shift[t], top, log_z, large)
+        exp_less(log_terms[t], shift[t], work, log_z, large)
     for i in range(n_x):
-        work[i] = 1.0 / log_z[i] if log_z[i] > 0.0 else 0.0
+        mass, top = log_z[i], work[i]
+        log_z[i] = top + logarithm(mass) if mass > 0.0 else -np.inf
+        work[i] = 1.0 / mass if mass > 0.0 else 0.0
     for t in range(n_t):
         row = log_terms[t]
         for i in range(n_x):
             row[i] *= work[i]
-    for i in range(n_x):
-        log_z[i] = log_z[i] if log_z[i] > 0.0 else 1.0
-    log_row(log_z)
-    for i in range(n_x):
-        log_z[i] = log_z[i] + top[i] if work[i] > 0.0 else -np.inf
 
 
 @kernel("void(float64[:, ::1], float64[::1], float64[::1])", few=MORE)
@@ -117,7 +86,7 @@ def posterior(log_terms, log_z, work):  # type: ignore[no-untyped-def]
     work : (n_x,)
         Scratch.
     """
-    normalise(log_terms, np.zeros(log_terms.shape[0]), log_z, work, np.empty_like(work), False)
+    normalise(log_terms, np.zeros(log_terms.shape[0]), log_z, work, False)
 
 
 @leaf

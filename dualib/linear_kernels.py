@@ -13,6 +13,7 @@ import numpy as np
 
 from dualib.blas_kernels import by_blas
 from dualib.jit import FEW, MORE, helper, leaf
+from dualib.strand_kernels import inner
 
 # multiplications up to which loops are as quick as BLAS: an interpreted kernel makes fewer in one product, but for blocks of points
 BY_HAND = max(FEW**2, math.isqrt(MORE**3))
@@ -67,25 +68,6 @@ def _by_hand(a, b, result):  # type: ignore[no-untyped-def]
             factor, other = a[i, j], b[j]
             for x in range(n):
                 row[x] += factor * other[x]
-
-
-@leaf
-def inner(a, b):  # type: ignore[no-untyped-def]
-    """The inner product of two rows, in eight strands: a single one would wait for itself at every number."""
-    n = a.shape[0]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for i in range(0, n - 7, 8):
-        s0 += a[i] * b[i]
-        s1 += a[i + 1] * b[i + 1]
-        s2 += a[i + 2] * b[i + 2]
-        s3 += a[i + 3] * b[i + 3]
-        s4 += a[i + 4] * b[i + 4]
-        s5 += a[i + 5] * b[i + 5]
-        s6 += a[i + 6] * b[i + 6]
-        s7 += a[i + 7] * b[i + 7]
-    for i in range(n - n % 8, n):
-        s0 += a[i] * b[i]
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
 @leaf

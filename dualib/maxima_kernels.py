@@ -10,12 +10,13 @@ import numpy as np
 from dualib.climb_kernels import climbed
 from dualib.jit import MORE, apart, helper, kernel, leaf
 from dualib.kernels import exp, log
-from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, dot, inner, multiply, product
+from dualib.linear_kernels import BY_HAND, across, applied, apply, by_hand, dot, multiply, product
 from dualib.newton_kernels import link
 from dualib.row_kernels import put
 from dualib.search_kernels import ascend_known, distance
 from dualib.spread_kernels import spread_of, traces_of
 from dualib.start_kernels import members_known
+from dualib.strand_kernels import inner
 
 _ascend = apart(ascend_known)
 CLIMBS = 6  # rounds of ascent

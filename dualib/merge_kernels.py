@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import kernel, leaf
-from dualib.kernels import distances, total
+from dualib.kernels import distances
 from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.spread_kernels import exceeding_known
+from dualib.strand_kernels import total
 
 
 @kernel(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import MORE, helper, kernel, leaf
-from dualib.kernels import highest, log, normalise, total
-from dualib.linear_kernels import by_hand, dot, multiply, product
-from dualib.row_kernels import TINY, exp_in, exp_row, log_row, put
+from dualib.kernels import log, normalise
+from dualib.linear_kernels import apply, by_hand, dot, multiply, product
+from dualib.row_kernels import TINY, exp_in, exp_row, log_row, wide_vectors
 from dualib.stationary_kernels import directions, eliminated
+from dualib.strand_kernels import highest, inner, inner_of_moves, total
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
 NOTHING, STEP, TANGENT = 0, 1, 2
@@ -39,40 +40,34 @@ def link_one(kind, mean, face, v):  # type: ignore[no-untyped-def]
             for y in range(k):
                 v[y] = v[y] if face[y] else 0.0
         return 0.0
-    put(mean, v)
-    if not everywhere:
+    if everywhere:
+        top = _below(mean, v)
+    else:
         for y in range(k):
-            v[y] = v[y] if face[y] else -np.inf
-    top = highest(v, -np.inf)
-    for y in range(k):
-        v[y] -= top
+            v[y] = mean[y] if face[y] else -np.inf
+        top = _below(v, v)
     if total(v) <= 0.0:  # not so where a mean is NaN
         exp_row(v)
     mass = total(v)
     shift, inverse = top + log(mass), 1.0 / mass
     for y in range(k):
         v[y] *= inverse
-    return _offset(v, mean, shift)
+    return inner(v, mean) - shift
 
 
 @leaf
-def _offset(v, mean, shift):  # type: ignore[no-untyped-def]
-    """The sum of V (mean - shift), in four strands, as of `dualib.kernels.total`."""
-    n = v.shape[0]
-    a = b = c = d = 0.0
-    for y in range(0, n - 3, 4):
-        a += v[y] * (mean[y] - shift)
-        b += v[y + 1] * (mean[y + 1] - shift)
-        c += v[y + 2] * (mean[y + 2] - shift)
-        d += v[y + 3] * (mean[y + 3] - shift)
-    for y in range(n - n % 4, n):
-        a += v[y] * (mean[y] - shift)
-    return (a + b) + (c + d)
+def _below(row, lowered):  # type: ignore[no-untyped-def]
+    """The largest number of a row, and what the row is less it, into `lowered`."""
+    top = highest(row, -np.inf)
+    for y in range(row.shape[0]):
+        lowered[y] = row[y] - top
+    return top
 
 
 @leaf
 def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of means (n_t, k), into `v` and `b`: those of `link_one`, the logarithms or exponentials of all in one row."""
+    wide_vectors()
     n_t, k = means.shape
     flat = v.reshape(n_t * k)
     everywhere = face.shape[0] == 0
@@ -90,26 +85,19 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
                     v[t, y] = v[t, y] if face[t, y] else 0.0
         return
     for t in range(n_t):
-        row, mean = v[t], means[t]
-        put(mean, row)
-        if not everywhere:
+        if everywhere:
+            b[t] = _below(means[t], v[t])
+        else:
             for y in range(k):
-                row[y] = row[y] if face[t, y] else -np.inf
-        top = highest(row, -np.inf)
-        for y in range(k):
-            row[y] -= top
-        b[t] = top
+                v[t, y] = means[t, y] if face[t, y] else -np.inf
+            b[t] = _below(v[t], v[t])
     exp_in(flat, flat.shape[0] > MORE)
     for t in range(n_t):
-        row, mean = v[t], means[t]
-        mass = total(row)
+        row, mass = v[t], total(v[t])
         shift, inverse = b[t] + log(mass), 1.0 / mass
         for y in range(k):
-            row[y] = row[y] * inverse
-        if not everywhere:
-            for y in range(k):
-                row[y] = row[y] if face[t, y] else 0.0
-        b[t] = _offset(row, mean, shift)
+            row[y] *= inverse
+        b[t] = inner(row, means[t]) - shift
         if np.isnan(b[t]):  # as where a mean is
             row[:] = np.nan
 
@@ -118,19 +106,20 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
 def swept(kind, beta, px, pxu, ut, weights, means, face, allowed, v, b):  # type: ignore[no-untyped-def]
     """One Blahut-Arimoto step from atoms whose V and b are given; see `dualib.problem.Sweep`."""
     (n_t, k), n = means.shape, px.shape[0]
-    terms, log_z, work, gathered = np.empty((n_t, n)), np.empty(n), np.empty((2, n)), np.empty((n_t, k + 1))
+    terms, log_z, work = np.empty((n_t, n)), np.empty(n), np.empty(n)
     new_weights, new_means, c = np.empty(n_t), np.empty((n_t, k)), np.empty(n_t)
     new_v, new_b = np.empty((n_t, k)), np.empty(n_t)
     atoms, to = (weights, means, face, allowed, v, b), (c, new_weights, new_means, new_v, new_b)
-    value, residual = sweep_into(kind, beta, px, pxu, ut, atoms, (terms, log_z, work, gathered), to)
+    value, residual = sweep_into(kind, beta, px, pxu, ut, atoms, (terms, log_z, work), to)
     return value, residual, terms, log_z, c, new_weights, new_means, new_v, new_b
 
 
 @leaf
 def sweep_into(kind, beta, px, pxu, ut, atoms, room, to):  # type: ignore[no-untyped-def]
-    """`swept` into arrays that exist, `work` (2, n) and `gathered` (n_t, k + 1) being scratch: px . log Z and the residual."""
+    """`swept` into arrays that exist, `work` (n,) being scratch: px . log Z and the residual."""
+    wide_vectors()
     weights, means, face, allowed, v, b = atoms
-    (terms, log_z, work, gathered), (c, new_weights, new_means, new_v, new_b) = room, to
+    (terms, log_z, work), (c, new_weights, new_means, new_v, new_b) = room, to
     n_t, k = means.shape
     n, hand, shift = px.shape[0], by_hand(pxu.size), new_b
     for t in range(n_t):
@@ -144,27 +133,24 @@ def sweep_into(kind, beta, px, pxu, ut, atoms, room, to):  # type: ignore[no-unt
             for x in range(n):
                 if not allowed[t, x]:
                     terms[t, x] = -np.inf
-    normalise(terms, shift, log_z, work[0], work[1], hand == 0)
+    normalise(terms, shift, log_z, work, hand == 0)
     value = dot(px, log_z, hand)
-    multiply(terms, pxu, gathered, hand)
+    multiply(terms, pxu, new_means, hand)
+    apply(terms, px, new_weights, hand)
     for t in range(n_t):
-        new_weights[t] = gathered[t, k]
-        c[t] = new_weights[t] / weights[t]
-        row, line = new_means[t], gathered[t]
+        row, c[t] = new_means[t], new_weights[t] / weights[t]
         if new_weights[t] > TINY:
             inverse = 1.0 / new_weights[t]
             for y in range(k):
-                row[y] = inverse * line[y]
+                row[y] *= inverse
         else:  # the inverse of a subnormal number is inf
             for y in range(k):
-                row[y] = line[y] / new_weights[t] if new_weights[t] > 0.0 else means[t, y]
+                row[y] = row[y] / new_weights[t] if new_weights[t] > 0.0 else means[t, y]
     link(kind, new_means, face, new_v, new_b)
     residual = 0.0
     for t in range(n_t):
-        row, mean, old_v, own_v = gathered[t], means[t], v[t], new_v[t]  # the sums are of no more use
-        for y in range(k):
-            row[y] = (new_means[t, y] - mean[y]) * (own_v[y] - old_v[y])
-        residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * total(row[:k]), 0.0))))
+        length = inner_of_moves(means[t], new_means[t], v[t], new_v[t])
+        residual = max(residual, max(abs(c[t] - 1.0), np.sqrt(max(beta * length, 0.0))))
     if not np.isfinite(value):
         return -np.inf, np.inf
     return value, residual
@@ -172,8 +158,8 @@ def sweep_into(kind, beta, px, pxu, ut, atoms, room, to):  # type: ignore[no-unt
 
 @kernel(
     "Tuple((float64, float64))(int64, float64, float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1],"
-    " boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1], boolean, float64[:, ::1], float64[::1], float64[:, ::1],"
-    " float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1])",
+    " boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1], boolean, float64[:, ::1], float64[::1], float64[::1],"
+    " float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1])",
     leaf=True,
 )
 def sweep_known(  # type: ignore[no-untyped-def]
@@ -192,7 +178,6 @@ def sweep_known(  # type: ignore[no-untyped-def]
     post,
     log_z,
     work,
-    gathered,
     c,
     new_weights,
     new_means,
@@ -202,12 +187,12 @@ def sweep_known(  # type: ignore[no-untyped-def]
     """One sweep: px . log Z and the residual; posterior, log Z, c, new weights, new means, their V and b into arrays that exist.
 
     To make these in Python takes less than handing new ones over. `v` and `b` are those of the atoms if they are `linked`,
-    else they receive them; work (2, n) and gathered (n_t, k + 1) are scratch.
+    else they receive them; work (n,) is scratch.
     """
     if not linked:
         link(kind, means, face, v, b)
     atoms, to = (weights, means, face, allowed, v, b), (c, new_weights, new_means, new_v, new_b)
-    return sweep_into(kind, beta, px, pxu, ut, atoms, (post, log_z, work, gathered), to)
+    return sweep_into(kind, beta, px, pxu, ut, atoms, (post, log_z, work), to)
 
 
 @helper

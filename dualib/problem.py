@@ -81,8 +81,8 @@ class Problem:
         Their conditionals.
     support : (n, n_y) bool or None
         Where p(y|x) > 0; None where no zero matters.
-    pxU : (n, k + 1)
-        p(x) (U[x], 1): times an encoder, the sums of the features of each cluster, and its weight.
+    pxU : (n, k)
+        p(x) U[x]: times an encoder, the sums of the features of each cluster.
     known : int or None
         The number by which the kernels of `dualib.newton_kernels` know the distortion.
     row_of : (n_x,) int
@@ -122,7 +122,7 @@ class Problem:
         self.constant: float = float(self.px @ self.a)
         self.support: Mask | None = None if support is None or support[first].all() else support[first]
         self._support_f = None if self.support is None else self.support.astype(np.float64)
-        self.pxU: Array = self.px[:, None] * np.concatenate([self.U, np.ones((len(self.U), 1))], axis=1)
+        self.pxU: Array = self.px[:, None] * self.U
         self.known: int | None = _KNOWN.get(type(distortion))
         self._links: deque[tuple[Atoms, tuple[Array, Array]]] = deque(maxlen=2)
 
@@ -398,7 +398,7 @@ def _sweep_known(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     v, b = link or (empty((n_t, k)), empty(n_t))
     posterior, log_z, c, weights, means = empty((n_t, n)), empty(n), empty(n_t), empty(n_t), empty((n_t, k))
     new_v, new_b = empty((n_t, k)), empty(n_t)
-    into = (posterior, log_z, empty((2, n)), empty((n_t, k + 1)), c, weights, means, new_v, new_b)
+    into = (posterior, log_z, empty(n), c, weights, means, new_v, new_b)
     value, residual = sweep_known(
         problem.known, beta, problem.px, problem.pxU, problem.UT, *problem.for_kernels(atoms), v, b, link is not None, *into
     )
@@ -458,7 +458,7 @@ def _sweep_by_link(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
     live = weights > 0.0
     means = atoms.means.copy()
     if not problem.distortion.fixed_atoms:
-        means[live] = (terms @ problem.pxU[:, :-1])[live] / weights[live, None]
+        means[live] = (terms @ problem.pxU)[live] / weights[live, None]
     new = Atoms(weights, means, atoms.face)
     c = weights / atoms.weights
     residual = float(max(np.max(np.abs(c - 1.0)), np.sqrt(np.max(natural_distance(problem, beta, atoms, new)))))

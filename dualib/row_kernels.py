@@ -67,6 +67,25 @@ def biased_exponent(value):  # type: ignore[no-untyped-def]
     return _BIAS + (math.frexp(value)[1] - 1)
 
 
+def _vectors() -> Any:
+    """Machine code for `wide_vectors`: an attribute of the function that calls it, which stays one of its own."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        attributes = builder.function.attributes
+        attributes.add("noinline")
+        set.add(attributes, '"prefer-vector-width"="512"')  # llvmlite names no attributes with values
+        return context.get_dummy_value()
+
+    return intrinsic(lambda context: (types.void(), build))
+
+
+@machine(_vectors)
+def wide_vectors():  # type: ignore[no-untyped-def]
+    """Have the caller's loops work on vectors of 512 bits where there are any: by itself LLVM takes 256."""
+
+
 @leaf
 def put(source, target):  # type: ignore[no-untyped-def]
     """Copy a row into another, as much as both hold: assigning arrays takes a copy in between, and long to compile."""
@@ -75,23 +94,28 @@ def put(source, target):  # type: ignore[no-untyped-def]
 
 
 @leaf
+def logarithm(value):  # type: ignore[no-untyped-def]
+    """The logarithm of a normal number > 0, to about 1 ulp: the method of fdlibm, Sun Microsystems 1993."""
+    m, k = mantissa(value), biased_exponent(value) - _BIAS
+    large = m > _ROOT2
+    m = 0.5 * m if large else m
+    k = k + (1.0 if large else 0.0)
+    f = m - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    w = z * z
+    even = w * (0.3999999999940941908 + w * (0.2222219843214978396 + w * 0.1531383769920937332))
+    odd = z * (0.6666666666666735130 + w * (0.2857142874366239149 + w * (0.1818357216161805012 + w * 0.1479819860511658591)))
+    half = 0.5 * f * f
+    return k * _LN2_HI - ((half - (s * (half + (even + odd)) + k * _LN2_LO)) - f)
+
+
+@leaf
 def log_row(values):  # type: ignore[no-untyped-def]
-    """Replace `values` (normal numbers > 0) by their logarithms, to about 1 ulp: the method of fdlibm, Sun Microsystems 1993."""
+    """Replace `values` (normal numbers > 0) by their logarithms."""
+    wide_vectors()
     for i in range(values.shape[0]):
-        m, k = mantissa(values[i]), biased_exponent(values[i]) - _BIAS
-        large = m > _ROOT2
-        m = 0.5 * m if large else m
-        k = k + (1.0 if large else 0.0)
-        f = m - 1.0
-        s = f / (2.0 + f)
-        z = s * s
-        w = z * z
-        even = w * (0.3999999999940941908 + w * (0.2222219843214978396 + w * 0.1531383769920937332))
-        odd = z * (
-            0.6666666666666735130 + w * (0.2857142874366239149 + w * (0.1818357216161805012 + w * 0.1479819860511658591))
-        )
-        half = 0.5 * f * f
-        values[i] = k * _LN2_HI - ((half - (s * (half + (even + odd)) + k * _LN2_LO)) - f)
+        values[i] = logarithm(values[i])
 
 
 def _exponential(value):  # type: ignore[no-untyped-def]
@@ -121,6 +145,7 @@ exponential_fused = fused(_exponential)
 @leaf
 def exp_row(values):  # type: ignore[no-untyped-def]
     """Replace `values` (all <= 0, -inf allowed) by their exponentials, to about 1 ulp; below exp(-708) exactly 0."""
+    wide_vectors()
     for i in range(values.shape[0]):
         values[i] = exponential(values[i])
 
@@ -128,6 +153,7 @@ def exp_row(values):  # type: ignore[no-untyped-def]
 @leaf
 def exp_in(values, large):  # type: ignore[no-untyped-def]
     """`exp_row`, or faster, with sums and products fused, where the problem is so `large` that no kernel is interpreted."""
+    wide_vectors()
     if large:
         for i in range(values.shape[0]):
             values[i] = exponential_fused(values[i])
@@ -141,6 +167,7 @@ def exp_less(values, more, top, sums, large):  # type: ignore[no-untyped-def]
 
     `large` as of `exp_in`.
     """
+    wide_vectors()
     if large:
         for i in range(values.shape[0]):
             values[i] = exponential_fused((values[i] + more) - top[i])

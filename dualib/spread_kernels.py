@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.jit import helper, kernel, leaf
-from dualib.linear_kernels import across, by_hand, dot, inner, multiply
+from dualib.linear_kernels import across, by_hand, dot, multiply
 from dualib.row_kernels import TINY
+from dualib.strand_kernels import inner
 
 _ROUNDING, _ROUGHLY = 1e-22, 1e-10  # what a source may add to a spread unnoticed; ... beside the floor from which it matters
 _ROUGH = 1e-13  # error allowed to squares, relative

@@ -20,11 +20,12 @@ from dualib.block_kernels import (
     width_of,
 )
 from dualib.jit import helper, kernel, leaf
-from dualib.kernels import exp, total
+from dualib.kernels import exp
 from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.row_kernels import put, single
 from dualib.search_kernels import distance
+from dualib.strand_kernels import total
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution, archives, checkpoint
+from dualib import JointDistribution, archives, checkpoint, jit
 from dualib.distortions import IB
 
 FIELDS = (
@@ -66,6 +66,23 @@ def writes(case, folder):
         patch.setattr(checkpoint, "write_npz", counted)
         curve = traced(case, folder / "whole.npz")
     return len(count), bits(curve)
+
+
+@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][0] is not MANY])
+def test_interpreted_and_compiled_kernels_give_the_same_curve(case, monkeypatch):
+    """Every bit, and plain numbers."""
+    monkeypatch.setattr(jit, "_spent", jit.BUDGET)  # a kernel that is not compiled yet will be
+    compiled = traced(case)
+    monkeypatch.setattr(jit.Kernel, "interprets", lambda kernel, *arguments: True)
+    monkeypatch.setattr(jit.Kernel, "__call__", interpreted)
+    assert bits(traced(case)) == bits(compiled)
+    assert b"np.float64" not in bits(compiled)
+
+
+def interpreted(kernel, *arguments):
+    with np.errstate(all="ignore"):
+        return kernel.python(*arguments)
 
 
 @pytest.mark.parametrize("case", CASES)

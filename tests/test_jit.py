@@ -150,7 +150,7 @@ def small_arguments(rng: np.random.Generator, kind: int, zeros: bool) -> dict[st
         "link_known": (kind, means, face, v, b),
         "sweep_known": (
             *(kind, beta, problem.px, problem.pxU, problem.UT, weights, means, face, allowed, v, b, False),
-            *(np.empty((n_t, n)), np.empty(n), np.empty((2, n)), np.empty((n_t, k + 1)), np.empty(n_t), np.empty(n_t)),
+            *(np.empty((n_t, n)), np.empty(n), np.empty(n), np.empty(n_t), np.empty(n_t)),
             *(np.empty((n_t, k)), np.empty((n_t, k)), np.empty(n_t)),
         ),
         "newton_known": (

@@ -307,16 +307,6 @@ def test_a_number_by_its_bits(value):
     assert row[0] == pytest.approx(np.log(value), rel=3e-16, abs=1e-300)
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 29])
-def test_sums_in_strands(size):
-    rng = np.random.default_rng(size)
-    first, second = rng.standard_normal(size), rng.standard_normal(size)
-    assert kernels.total.compile()(first) == pytest.approx(first.sum(), abs=1e-14) == kernels.total.python(first)
-    assert kernels.highest.compile()(first, -9.0) == max([-9.0, *first])
-    assert linear_kernels.inner.compile()(first, second) == pytest.approx(first @ second, abs=1e-14)
-    assert linear_kernels.inner.python(first, second) == linear_kernels.inner.compile()(first, second)
-
-
 @pytest.mark.parametrize("kind", [0, 1])
 def test_links_of_means_on_faces(kind):
     """All in one row against one at a time; what is NaN stays NaN, what is off the face does not count."""
