@@ -68,14 +68,15 @@ def biased_exponent(value):  # type: ignore[no-untyped-def]
 
 
 def _vectors() -> Any:
-    """Machine code for `wide_vectors`: an attribute of the function that calls it, which stays one of its own."""
+    """Machine code for `wide_vectors`: an attribute of the function that calls it, which would lose it where it is inlined."""
     from numba import types
     from numba.extending import intrinsic
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         attributes = builder.function.attributes
-        attributes.add("noinline")
-        set.add(attributes, '"prefer-vector-width"="512"')  # llvmlite names no attributes with values
+        if isinstance(attributes, set):  # which llvmlite may come to keep otherwise: it knows no attributes with values
+            attributes.add("noinline")
+            set.add(attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return intrinsic(lambda context: (types.void(), build))
