@@ -67,8 +67,8 @@ def test_reductions_of_what_is_no_number():
 
 @pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
 def test_rows_that_are_not_contiguous_are_refused():
-    column = np.ones((3, 2))[:, 0]
     import numba
 
+    column = np.ones((3, 2))[:, 0]
     with pytest.raises(numba.core.errors.TypingError):
         compiled("total", 1)(column)
