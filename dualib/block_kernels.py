@@ -12,6 +12,7 @@ import numpy as np
 from dualib.jit import MORE, helper, leaf
 from dualib.linear_kernels import by_hand, multiply
 from dualib.row_kernels import TINY, exp_less, exp_less_single, exp_row, exp_single, log_row, log_single
+from dualib.view_kernels import as_row
 
 WIDTH = 32  # points of a block, whose numbers stay in the cache; four times as many in single precision
 _TOY = 32  # features up to which a block has no spare columns
@@ -82,9 +83,9 @@ def link_block(kind, points, v, b, top, mass):  # type: ignore[no-untyped-def]
         for j in range(m):
             v[y, j] = max(points[y, j], least)
     if double:
-        log_row(v.reshape(k * m))
+        log_row(as_row(v))
     else:
-        log_single(v.reshape(k * m))
+        log_single(as_row(v))
     for y in range(k):
         for j in range(m):
             v[y, j] += nothing * points[y, j]  # NaN stays NaN
@@ -103,9 +104,9 @@ def _soft(points, v, b, top, mass):  # type: ignore[no-untyped-def]
         for j in range(m):
             v[y, j] = points[y, j] - top[j]
     if double:
-        exp_row(v.reshape(k * m))
+        exp_row(as_row(v))
     else:
-        exp_single(v.reshape(k * m))
+        exp_single(as_row(v))
     mass[:] = 0.0
     for y in range(k):
         for j in range(m):

@@ -18,20 +18,35 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.blas_kernels import by_blas
-from dualib.exchange_kernels import corrected, exchanges, inverse_of
+from dualib.exchange_kernels import corrected, exchanges, invert_exchanges
 from dualib.jit import helper, leaf
 from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
 from dualib.row_kernels import TINY, put
+from dualib.view_kernels import as_row, as_table
 
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
 _FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices
 _LARGE = 50**3  # multiplications of such a product, below which they never are
 _LEAST, _FAINT = 1e-30, 1e-12  # in single precision: mean, and p(t|x), that stands for smaller ones, or 0 for it
+_TABLES = 10  # of the shape of a step, and a row more, in the room
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
 
 @helper
-def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most, close, inverse):  # type: ignore[no-untyped-def]
+def room_of(m, n, k, like):  # type: ignore[no-untyped-def]
+    """Room for `conjugate` on up to m clusters in the precision of `like`; what is never touched costs no memory.
+
+    Numbers; blocks of features, sources and beginnings of the pairs of cluster and source that count.
+    """
+    counting = int(_FILLED * m * n) if m * n * k >= _LARGE else 0
+    numbers = np.empty(_TABLES * (k + 2) * m + (1 + k) * n + 3 * m * n + 2 * n + m + k, like.dtype)
+    return numbers, np.empty(counting * k, like.dtype), np.empty(counting, np.int64), np.empty(m + 1, np.int64)
+
+
+@leaf
+def conjugate(  # type: ignore[no-untyped-def]
+    kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most, close, known, eases, step, room
+):
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
     Parameters
@@ -40,46 +55,56 @@ def conjugate(kind, beta, px, ut, weights, means, v, face, post, c, gradient, re
         Of the sweep from this point; p(t|x) may be of any precision.
     gradient : (1 + k, n_t)
         Minus the gradient, or another right-hand side.
-    close, inverse : (p, 2), (2p, 2p)
-        Pairs of clusters for the preconditioner of `dualib.exchange_kernels`, and its E^-1 where that of a point near by will do.
+    close, known, eases : (p, 2), bool, (r,)
+        Pairs of clusters for the preconditioner of `dualib.exchange_kernels`; whether its E^-1 of a point near by, which its room,
+        `dualib.exchange_kernels.numbers_of`, still holds, will do.
+    step : (1 + k, n_t)
+        Receives the solution. It ends before a direction of negative curvature; where the first one is of that kind, it goes along
+        that.
+    room : tuple
+        Of `room_of`.
 
     Returns
     -------
-    step : (1 + k, n_t)
-        It ends before a direction of negative curvature; where the first one is of that kind, it goes along that.
     longest : float
         The longest move of a mean, in its natural coordinates.
     taken : int
         Products.
-    inverse : (2p, 2p)
     """
-    (n_t, k), n, hand = means.shape, px.shape[0], by_hand(px.size + ut.size)
-    pairs = pairs_of(beta, px, ut, weights, means, post, residual)
-    few, eased, p = pairs[1].shape[0] > 0, close.shape[0] > 0, close.shape[0]
-    tables, numbers = np.empty((11 if eased else 9, k + 2, n_t), gradient.dtype), np.empty(n + n_t + k, gradient.dtype)
-    features = np.empty((0 if few else 1 + k, n), gradient.dtype)
-    moved = np.empty((1, pairs[3].shape[0]) if few else (n_t, n), gradient.dtype)
-    if eased:
-        lines, parts = exchanges(beta, weights, means, close)
-    else:
-        lines, parts = inverse, inverse
-    scratch = np.empty((2, 2 * p))
-    _set_up(kind, beta, ut, means, v, face, tables, features)
-    if eased and inverse.shape[0] == 0:
-        metric = tables[1, :k]
-        inverse = inverse_of(kind, means, metric, pairs, ut if few else features, c, close, lines, parts)
-    easing = (close, lines, parts, inverse, scratch)
-    longest, taken = _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, (numbers, features, moved), easing)
-    return tables[2, : 1 + k], longest, taken, inverse
+    (n_t, k), n, p, hand = means.shape, px.shape[0], close.shape[0], by_hand(px.size + ut.size)
+    numbers, blocks, source, start = room
+    tables, at = as_table(numbers, 0, _TABLES, (k + 2) * n_t), _TABLES * (k + 2) * n_t
+    s, q = numbers[at : at + n_t * n], numbers[at + n_t * n : at + 2 * n_t * n]
+    moved, at = as_table(numbers, at + 2 * n_t * n, n_t, n), at + 3 * n_t * n
+    along, root_px, at = numbers[at : at + n], numbers[at + n : at + 2 * n], at + 2 * n
+    pull, own, at = numbers[at : at + n_t], numbers[at + n_t : at + n_t + k], at + n_t + k
+    count = find_pairs(beta, px, ut, weights, means, post, residual, root_px, (source, start, blocks, s, q))
+    few = count > 0
+    pairs = (source[:count], start[: n_t + 1 if few else 0], blocks[: count * k], s, q)
+    features = as_table(numbers, at, 0 if few else 1 + k, n)
+    means_t, metric = as_table(tables[0], 0, k, n_t), as_table(tables[1], 0, k, n_t)
+    _set_up(kind, beta, ut, means, v, face, means_t, metric, features)
+    lines, parts, inverse, scratch = (
+        as_table(eases, 0, p, k),
+        as_table(eases, p * k, p, 6),
+        as_table(eases, p * (k + 6), 2 * p, 2 * p),
+        as_table(eases, p * (k + 6 + 4 * p), 2, 2 * p),
+    )
+    if p > 0:
+        exchanges(beta, weights, means, close, lines, parts)
+        if not known:
+            invert_exchanges(kind, means, metric, pairs, ut if few else features, c, close, lines, parts, inverse)
+    easing, more = (close, lines, parts, inverse, scratch), (along, pull, own, features, moved)
+    return _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, more, easing, step)
 
 
 @leaf
-def _set_up(kind, beta, ut, means, v, face, tables, features):  # type: ignore[no-untyped-def]
-    """The first two tables of `_iterated`, and, unless few pairs count, the features sqrt(beta) [U, 1]^T.
+def _set_up(kind, beta, ut, means, v, face, means_t, metric, features):  # type: ignore[no-untyped-def]
+    """The means, and what `_push` makes J of, (k, n_t) each; and, unless few pairs count, the features sqrt(beta) [U, 1]^T.
 
     The last row of these makes the products of matrices in `_bend_all` centre the features, and sum.
     """
-    (n_t, k), means_t, metric = means.shape, tables[0], tables[1]
+    n_t, k = means.shape
     least = TINY if means.itemsize == 8 else _LEAST
     for t in range(n_t):
         for y in range(k):
@@ -97,26 +122,35 @@ def _set_up(kind, beta, ut, means, v, face, tables, features):  # type: ignore[n
 
 
 @leaf
-def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room, easing):  # type: ignore[no-untyped-def]
+def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room, easing, step):  # type: ignore[no-untyped-def]
     """The iterations of `conjugate`: the longest move of a mean, and the products.
 
     Parameters
     ----------
-    tables : (9 or 11, k + 2, n_t)
-        Means, and what `_push` makes J of, (k, n_t) each; room for the step and all else of its shape.
+    tables : (_TABLES, (k + 2) n_t)
+        The first two of `_set_up`; room for all of the shape of the step.
     room : tuple
-        Numbers (n + n_t + k,), features, and a number for each pair that counts.
+        Room (n,), (n_t,) and (k,); features; room (n_t, n).
     easing : tuple
         Pairs of clusters, what `dualib.exchange_kernels` makes of them, and room (2, 2p).
     """
-    (numbers, features, moved), (close, lines, parts, inverse, scratch) = room, easing
+    (along, pull, own, features, moved), (close, lines, parts, inverse, scratch) = room, easing
     n_t, k, (_, start, _, s, q) = weights.shape[0], gradient.shape[0] - 1, pairs
-    means_t, metric, gathered = tables[0, :k], tables[1, :k], tables[8, : 1 + k]
-    step, rest, bent, way = tables[2, : 1 + k], tables[3, : 1 + k], tables[4, : 1 + k], tables[5, : 1 + k]
-    n, pushed, ahead = numbers.shape[0] - n_t - k, tables[6], tables[7]
-    along, pull, own = numbers[:n], numbers[n : n + n_t], numbers[n + n_t :]
+    means_t, metric = as_table(tables[0], 0, k, n_t), as_table(tables[1], 0, k, n_t)
+    rest, bent, way = (
+        as_table(tables[2], 0, 1 + k, n_t),
+        as_table(tables[3], 0, 1 + k, n_t),
+        as_table(tables[4], 0, 1 + k, n_t),
+    )
+    pushed, ahead, gathered = (
+        as_table(tables[5], 0, 2 + k, n_t),
+        as_table(tables[6], 0, 2 + k, n_t),
+        as_table(tables[7], 0, 1 + k, n_t),
+    )
     few, eased, begun, taken = start.shape[0] > 0, close.shape[0] > 0, False, 0
-    towards, eased_pushed = (tables[9, : 1 + k], tables[10]) if eased else (rest, pushed)
+    towards, eased_pushed = (
+        (as_table(tables[8], 0, 1 + k, n_t), as_table(tables[9], 0, 2 + k, n_t)) if eased else (rest, pushed)
+    )
     for y in range(1 + k):
         step[y, :] = 0.0
         put(gradient[y], rest[y])
@@ -132,7 +166,7 @@ def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room,
     slope = _inner(rest, ahead, hand)
     while length > end and taken < most:
         if few:
-            _bend_few(pairs, c, way, ahead, along, moved[0], own, bent)
+            _bend_few(pairs, c, way, ahead, along, as_row(moved), own, bent)
         else:
             _bend_all(means_t, s, q, c, way, ahead, along, features, moved, gathered, pull, bent, hand)
         curvature, taken = _inner(bent, ahead, hand), taken + 1
@@ -161,39 +195,37 @@ def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room,
     return _longest(step, pushed, weights, pull), taken
 
 
-@helper
-def scaled_gradient(beta, weights, means, moved_weights, moved_means):  # type: ignore[no-untyped-def]
-    """Minus the gradient (1 + k, n_t) at a point, from where a sweep leads."""
-    n_t, k = means.shape
-    gradient = np.empty((1 + k, n_t))
-    for t in range(n_t):
+@leaf
+def scaled_gradient(beta, weights, means, moved_weights, moved_means, gradient):  # type: ignore[no-untyped-def]
+    """Minus the gradient at a point, from where a sweep leads, into `gradient` (1 + k, n_t)."""
+    for t in range(means.shape[0]):
         gradient[0, t] = (moved_weights[t] - weights[t]) / np.sqrt(weights[t])
         scale = np.sqrt(beta / weights[t]) * moved_weights[t]
-        for y in range(k):
+        for y in range(means.shape[1]):
             gradient[1 + y, t] = scale * (moved_means[t, y] - means[t, y])
-    return gradient
 
 
-@helper
-def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-untyped-def]
-    """The pairs that count: (source, start, features, s, q), the first three empty where all do.
+@leaf
+def find_pairs(beta, px, ut, weights, means, post, residual, root_px, pairs):  # type: ignore[no-untyped-def]
+    """Find the pairs that count, which `pairs` = (source, start, features, s, q) receives: how many, 0 where all do.
 
     Those of cluster t are start[t] to start[t + 1], each belonging to a source; ``s = p(t|x) sqrt(p(x) / w_t)``, ``q = p(x|t)``,
-    and the features are blocks (k, count) of ``sqrt(beta) (U - M_t)``, one after the other.
+    and the features are blocks (k, count) of ``sqrt(beta) (U - M_t)``, one after the other. Where all count there are only s and q.
     """
-    n_t, n = post.shape
+    (n_t, n), (source, start, _, s, q) = post.shape, pairs
     faint = 0.0 if px.itemsize == 8 else _FAINT
     number, large = 0, n * n_t * means.shape[1] >= _LARGE
     slight = min(max(_SLIGHT * residual, _SLIGHTEST), _MOST_SLIGHT)
+    for x in range(n):
+        root_px[x] = np.sqrt(px[x])
     if large:
         for t in range(n_t):
             for x in range(n):
                 number += int(post[t, x] > slight)
     if not large or number > _FILLED * n * n_t:
-        both, nothing = np.empty((2, n_t * n), px.dtype), np.empty(0, np.int64)
-        _filled(px, np.sqrt(px), weights, post, px.dtype.type(faint), both[0], both[1])
-        return nothing, nothing, px[:0], both[0], both[1]
-    source, start, number = np.empty(number, np.int64), np.empty(n_t + 1, np.int64), 0
+        _filled(px, root_px, weights, post, px.dtype.type(faint), s, q)
+        return 0
+    number = 0
     for t in range(n_t):
         start[t] = number
         for x in range(n):
@@ -201,7 +233,8 @@ def pairs_of(beta, px, ut, weights, means, post, residual):  # type: ignore[no-u
                 source[number] = x
                 number += 1
     start[n_t] = number
-    return source, start, *_lifted(beta, px, ut, weights, means, post, source, start)
+    _lifted(beta, px, ut, weights, means, post, root_px, pairs)
+    return number
 
 
 @leaf
@@ -225,16 +258,11 @@ def _of_weight(weight):  # type: ignore[no-untyped-def]
     return np.sqrt(one / weight), one / weight
 
 
-@helper
-def _lifted(beta, px, ut, weights, means, post, source, start):  # type: ignore[no-untyped-def]
+@leaf
+def _lifted(beta, px, ut, weights, means, post, root_px, pairs):  # type: ignore[no-untyped-def]
     """Features, s and q of the pairs that count."""
-    n_t, k = means.shape
-    features, s, q = (
-        np.empty(source.shape[0] * k, px.dtype),
-        np.empty(source.shape[0], px.dtype),
-        np.empty(source.shape[0], px.dtype),
-    )
-    root_beta, root_px = np.sqrt(beta), np.sqrt(px)
+    (n_t, k), (source, start, features, s, q) = means.shape, pairs
+    root_beta = np.sqrt(beta)
     for t in range(n_t):
         first, count = start[t], start[t + 1] - start[t]
         root, inverse = _of_weight(weights[t])
@@ -243,36 +271,29 @@ def _lifted(beta, px, ut, weights, means, post, source, start):  # type: ignore[
             some = px.dtype.type(post[t, x])
             s[i] = some * root_px[x] * root
             q[i] = some * px[x] * inverse
-        block = _block(features, first, count, k)
+        lifted = as_table(features, first * k, k, count)
         for y in range(k):
-            row, line, mean = block[y], ut[y], means[t, y]
+            row, line, mean = lifted[y], ut[y], means[t, y]
             for i in range(count):
                 row[i] = root_beta * (line[source[first + i]] - mean)
-    return features, s, q
-
-
-@helper
-def _block(flat, first, count, k):  # type: ignore[no-untyped-def]
-    """The (k, count) block of one cluster."""
-    return flat[first * k : (first + count) * k].reshape((k, count))
 
 
 @leaf
 def _inner(a, b, most):  # type: ignore[no-untyped-def]
     """The sum of the products of the numbers of a and as many of b; `most` as of `dot`."""
-    return dot(a.reshape(a.size), b.reshape(b.size)[: a.size], most)
+    return dot(as_row(a), as_row(b)[: a.size], most)
 
 
 @leaf
 def _copy(a, b):  # type: ignore[no-untyped-def]
     """Copy b into a, as much as both hold."""
-    put(b.reshape(b.size), a.reshape(a.size))
+    put(as_row(b), as_row(a))
 
 
 @leaf
 def _add(a, factor, b):  # type: ignore[no-untyped-def]
     """A multiple of b, added to a."""
-    one, other, factor = a.reshape(a.size), b.reshape(b.size), b.dtype.type(factor)
+    one, other, factor = as_row(a), as_row(b), b.dtype.type(factor)
     for i in range(one.shape[0]):
         one[i] += factor * other[i]
 
@@ -280,7 +301,7 @@ def _add(a, factor, b):  # type: ignore[no-untyped-def]
 @leaf
 def _go_on(way, factor, rest):  # type: ignore[no-untyped-def]
     """The next way: what rests, and a multiple of the last way."""
-    one, other, factor = way.reshape(way.size), rest.reshape(rest.size), rest.dtype.type(factor)
+    one, other, factor = as_row(way), as_row(rest), rest.dtype.type(factor)
     for i in range(one.shape[0]):
         one[i] = other[i] + factor * one[i]
 
@@ -336,7 +357,7 @@ def _bend_few(pairs, c, step, pushed, along, moved, own, bent):  # type: ignore[
         line, omega = moved[first : first + count], step[0, t]
         for y in range(k):
             own[y] = pushed[1 + y, t]
-        by_blas(own, features[first * k : (first + count) * k].reshape((k, count)), line)
+        by_blas(own, as_table(features, first * k, k, count), line)
         for i in range(count):
             along[source[first + i]] += s[first + i] * (omega + line[i])
     for t in range(n_t):
@@ -346,7 +367,7 @@ def _bend_few(pairs, c, step, pushed, along, moved, own, bent):  # type: ignore[
             coupled = s[first + i] * along[source[first + i]]
             pull += coupled
             line[i] = coupled - q[first + i] * line[i]
-        by_blas(features[first * k : (first + count) * k].reshape((k, count)), line, own)
+        by_blas(as_table(features, first * k, k, count), line, own)
         bent[0, t] = pull
         for y in range(k):
             bent[1 + y, t] = c[t] * step[1 + y, t] + own[y]
@@ -364,7 +385,7 @@ def _bend_all(means_t, s, q, c, step, pushed, along, features, moved, gathered, 
         line, own, omega = moved[t], s[t * n : (t + 1) * n], omegas[t]
         for x in range(n):
             along[x] += own[x] * (omega + line[x])
-    apply(s.reshape((n_t, n)), along, pull, hand)
+    apply(as_table(s, 0, n_t, n), along, pull, hand)
     put(pull, bent[0])
     for t in range(n_t):
         line, own, part = moved[t], s[t * n : (t + 1) * n], q[t * n : (t + 1) * n]

@@ -9,14 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.block_kernels import closest_pairs
-from dualib.conjugate_kernels import conjugate, scaled_gradient
-from dualib.exchange_kernels import pairs_left
+from dualib.conjugate_kernels import conjugate, room_of, scaled_gradient
+from dualib.exchange_kernels import keep_pairs, numbers_of
 from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import distances
 from dualib.linear_kernels import by_hand
 from dualib.newton_kernels import link, sweep_into
 from dualib.row_kernels import put, single
 from dualib.strand_kernels import total
+from dualib.view_kernels import as_row, as_table
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
 _FAR, _WORTH = (
@@ -72,36 +73,75 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     value, residual, posterior, log_z, c, new_weights, new_means, new_v, new_b
         The sweep there, as of `dualib.newton_kernels.swept`.
     """
-    (m, k), n = means.shape, px.shape[0]
+    (m, k), n, large = means.shape, px.shape[0], ut.size > MORE
     numbers, points, posts, log_zs = np.empty((2, 5, m)), np.empty((2, 4, m, k)), np.empty((2, m, n)), np.empty((2, n))
     faces, free = np.empty((2, face.shape[0], k), np.bool_), np.empty((2, allowed.shape[0], n), np.bool_)
-    numbering, work = np.empty((3, m), np.int64), np.empty(n)
+    numbering, work, between = np.empty((4, m), np.int64), np.empty(n), np.empty((m, m))
     room = (numbers, points, posts, log_zs, faces, free, numbering, work)
+    pairs = _EASED[1][1] if close > 0.0 and m * k * n >= _EASED[0][0] else 0
+    px_1, ut_1 = single(px[: n if large else 0]), single(ut[: k if large else 0])
+    some = m if large else 0
+    exact, rough = (
+        (_steps_like(px, m, k), room_of(m, n, k, px)),
+        (_steps_like(px_1, some, k), room_of(some, px_1.shape[0], k, px_1)),
+    )
+    ways = (np.empty((m, 1 + k)), (np.empty((pairs, 2), np.int64), numbers_of(pairs, k)), exact, (px_1, ut_1), rough)
     value, residual = _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room)
-    now, taken, hurried, gain, whole, rests = 0, 1, _HURRIED, np.inf, True, False  # at rest: no step leads lower, to rounding
-    nothing, alone, no_steps = np.empty((0, 0)), np.empty((0, 2), np.int64), np.empty((0, 0))
-    pairs, found, inverse = alone, -1, nothing  # of close clusters, how many were found, and what they ease directions by
+    settled, now, m, taken, closest, value, residual = _descended(
+        kind, beta, px, pxu, ut, value, residual, goal, most, look, close, m, room, between, ways
+    )
+    own, at = numbers[now, :, :m].copy(), points[now, :, :m].copy()
+    where = (numbering[now, :m].copy(), taken, closest, own[0], at[0], at[1], own[1], value, residual)
+    there = (posts[now, :m].copy(), log_zs[now].copy(), own[2], own[3], at[2], at[3], own[4])
+    return (settled,) + where + there  # noqa: RUF005 (numba knows no other way)
+
+
+@helper
+def _steps_like(like, m, k):  # type: ignore[no-untyped-def]
+    """Room for a gradient and a step, and for atoms, in the precision of an array."""
+    return np.empty((4, (1 + k) * m), like.dtype), np.empty(2 * m, like.dtype)
+
+
+@leaf
+def _descended(  # type: ignore[no-untyped-def]
+    kind, beta, px, pxu, ut, value, residual, goal, most, look, close, m, room, between, ways
+):
+    """`descend_known` from m atoms and their sweep in the first half of the room, to those in one of its halves.
+
+    Parameters
+    ----------
+    room : tuple
+        As of `_swept_there`.
+    between : (m, m)
+        Scratch.
+    ways : tuple
+        As of `_directed`.
+
+    Returns
+    -------
+    settled, now, m, taken, closest, value, residual
+        Now is the half of the room in which the atoms left are.
+    """
+    _, points, _, _, faces, _, numbering, _ = room
+    n, k, pairs, now, taken, hurried, gain = px.shape[0], ut.shape[0], ways[1][0], 0, 1, _HURRIED, np.inf
+    whole, rests = True, False  # the last step was; no step leads lower, to rounding
+    eased, found, known = 0, -1, False  # pairs of close clusters, and as many when looked for; is their room filled
     next_look = look
     while residual > goal and np.isfinite(value) and taken < most:
         accepted, trials = False, 0 if residual > _FAR and gain > _WORTH else _TRIALS
-        steps, shrink, reach = no_steps, 1.0, 1.0
+        shrink, reach = 1.0, 1.0
         left, new_value, new_residual, made = 0, value, residual, 1.0
         if trials > 0:
-            own, at = numbers[now], points[now]
             easing = close > 0.0 and residual <= (_FORWARD if whole else _NEAR) and m * k * n >= _EASED[0][0]
-            if easing and (2 * pairs.shape[0] < found or found < 0):
-                pairs = _easing_pairs(beta, px, ut, at[0, :m], at[1, :m])
-                found, inverse = pairs.shape[0], nothing
-            eased, known = pairs if easing else alone, nothing if residual > _NEAR else inverse
-            on_face, post = faces[now, : min(m, faces.shape[1])], posts[now, :m]
-            atoms, to = (own[0, :m], at[0, :m], at[1, :m], on_face, post, own[2, :m]), (own[3, :m], at[2, :m])
-            steps, shrink, reach, products, inverse = _direction(
-                kind, beta, px, ut, residual, goal, hurried, atoms, to, eased, known
-            )
-            taken += products
+            if easing and (2 * eased < found or found < 0):
+                eased = found = _easing_pairs(beta, n, ut, points[now, 0, :m], points[now, 1, :m], pairs)
+                known = False
+            known, p = known and residual <= _NEAR, eased if easing else 0
+            shrink, reach, products = _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, p, known, ways)
+            known, taken = known or p > 0, taken + products
         for trial in range(trials + 1):
             made = shrink
-            left, new_value, new_residual = _tried(kind, beta, px, pxu, ut, steps, shrink, trial == trials, room, now, m)
+            left, new_value, new_residual = _tried(kind, beta, px, pxu, ut, ways[0], shrink, trial == trials, room, now, m)
             shrink = reach if trial == 0 and reach < shrink else _SHORTER * shrink
             taken += int(left > 0)
             if left > 0 and np.isfinite(new_value):
@@ -118,17 +158,14 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
         if rests:
             break
         if left < m:
-            pairs, inverse = pairs_left(pairs, numbering[2, :left], m), nothing
+            eased, known = keep_pairs(pairs[:eased], numbering[2, :left], numbering[3, :m]), False
         gain, value, residual, now, m = new_value - value, new_value, new_residual, 1 - now, left
         if taken >= next_look:
             next_look = taken + look
-            if _closest(beta, points[now, 2, :m], points[now, 3, :m], faces[now, : min(m, faces.shape[1])]) < close:
+            if _closest(beta, points[now, 2, :m], points[now, 3, :m], faces[now, : min(m, faces.shape[1])], between) < close:
                 break
-    closest = _closest(beta, points[now, 2, :m], points[now, 3, :m], faces[now, : min(m, faces.shape[1])])
-    settled, own, at = rests or residual <= goal, numbers[now, :, :m].copy(), points[now, :, :m].copy()
-    where = (numbering[now, :m].copy(), taken, closest, own[0], at[0], at[1], own[1], value, residual)
-    there = (posts[now, :m].copy(), log_zs[now].copy(), own[2], own[3], at[2], at[3], own[4])
-    return (settled,) + where + there  # noqa: RUF005 (numba knows no other way)
+    closest = _closest(beta, points[now, 2, :m], points[now, 3, :m], faces[now, : min(m, faces.shape[1])], between)
+    return rests or residual <= goal, now, m, taken, closest, value, residual
 
 
 @leaf
@@ -177,7 +214,7 @@ def _tried(kind, beta, px, pxu, ut, steps, shrink, plain, room, now, m):  # type
             weights[t] = numbers[now, 3, t]
             put(to_means[t], means[t])
     else:
-        _stepped(kind, beta, numbers[now, 0], points[now, 0], numbers[now, 2], to_means, shrink, steps, weights, means)
+        _stepped(kind, beta, numbers[now, 0], points[now, 0], numbers[now, 2], to_means, shrink, steps, weights[:m], means)
     left, mass, summed = 0, 0.0, 0.0
     for t in range(n_t):
         for y in range(k):
@@ -201,49 +238,81 @@ def _tried(kind, beta, px, pxu, ut, steps, shrink, plain, room, now, m):  # type
     return left, value, residual
 
 
-@helper
-def _closest(beta, means, v, face):  # type: ignore[no-untyped-def]
-    """The least squared natural distance of two atoms."""
+@leaf
+def _closest(beta, means, v, face, between):  # type: ignore[no-untyped-def]
+    """The least squared natural distance of two atoms; `between` is scratch."""
     n_t = means.shape[0]
-    least, between = np.inf, np.empty((n_t, n_t))
-    distances(beta, means, v, face, means, v, face, between)
+    least, apart = np.inf, as_table(as_row(between), 0, n_t, n_t)
+    distances(beta, means, v, face, means, v, face, apart)
     for i in range(n_t):
         for j in range(i):
-            least = min(least, between[i, j])
+            least = min(least, apart[i, j])
     return least
 
 
 @helper
-def _easing_pairs(beta, px, ut, means, v):  # type: ignore[no-untyped-def]
-    """The pairs of clusters that conjugate gradients are preconditioned for: as many as their products are worth."""
-    most = _EASED[0][1] if means.size * px.shape[0] < _EASED[1][0] else _EASED[1][1]
+def _easing_pairs(beta, n, ut, means, v, pairs):  # type: ignore[no-untyped-def]
+    """Find the pairs of clusters that conjugate gradients are preconditioned for: how many, as many as their products are worth."""
+    most = _EASED[0][1] if means.size * n < _EASED[1][0] else _EASED[1][1]
     if ut.size > MORE:
-        return closest_pairs(np.float32(beta), single(means), single(v), _CLOSE, most, 0)
-    return closest_pairs(beta, means, v, _CLOSE, most, by_hand(ut.size))
+        found = closest_pairs(np.float32(beta), single(means), single(v), _CLOSE, most, 0)
+    else:
+        found = closest_pairs(beta, means, v, _CLOSE, most, by_hand(ut.size))
+    put(as_row(found), as_row(pairs))
+    return found.shape[0]
 
 
-@helper
-def _direction(  # type: ignore[no-untyped-def]
-    kind, beta, px, ut, residual, goal, hurried, atoms, to, close, inverse
-):
-    """Newton's scaled steps, the part to go, the part at which a weight comes to 0, the products, and E^-1 of `conjugate`."""
-    weights, means, v, face, post, c = atoms
-    gradient = scaled_gradient(beta, weights, means, to[0], to[1])
+@leaf
+def _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, eased, known, ways):  # type: ignore[no-untyped-def]
+    """Newton's scaled steps: the part to go, the part at which a weight comes to 0, and the products.
+
+    Parameters
+    ----------
+    eased, known : int, bool
+        Pairs of close clusters, and whether what they ease directions by is known, as of `dualib.conjugate_kernels.conjugate`.
+    ways : tuple
+        What receives the steps (n_t, 1 + k); pairs of clusters and their room; room of `_steps_like` and of
+        `dualib.conjugate_kernels.room_of`; p(x) and the features in single precision, if that is used at all, and room likewise.
+    """
+    numbers, points, posts, _, faces, _, _, _ = room
+    steps, (pairs, eases), exact, (px_1, ut_1), rough = ways
+    own, at, k, post, face = numbers[now], points[now], points.shape[3], posts[now, :m], faces[now, : min(m, faces.shape[1])]
+    weights, means, v, c = own[0, :m], at[0, :m], at[1, :m], own[2, :m]
     few = np.sqrt(residual * np.sqrt(residual))  # convergence is still superlinear, and the products are fewest in all
     part, most = min(_LOOSE, max(few, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
+    moves, easing = (beta, weights, means, own[3, :m], at[2, :m]), (pairs[:eased], known, eases)
     if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
-        at = (single(px), single(ut), single(weights), single(means), single(v), face, post, single(c))
-        rough, longest, products, inverse = conjugate(
-            kind, np.float32(beta), *at, single(gradient), residual, max(part, _ROUGHLY), most, close, inverse
+        tables, row = rough[0]
+        weights_1, c_1, means_1, v_1 = row[:m], row[m : 2 * m], as_table(tables[2], 0, m, k), as_table(tables[3], 0, m, k)
+        put(weights, weights_1)
+        put(c, c_1)
+        put(as_row(means), as_row(means_1))
+        put(as_row(v), as_row(v_1))
+        atoms_1 = (px_1, ut_1, weights_1, means_1, v_1, face, post, c_1)
+        longest, products = _solved(
+            kind, np.float32(beta), atoms_1, moves, residual, max(part, _ROUGHLY), most, easing, rough, steps
         )
-        steps = np.ascontiguousarray(rough.T).astype(np.float64)
         _balance(kind, means, steps)
     else:
-        exact = (px, ut, weights, means, v, face, post, c, gradient)
-        exactly, longest, products, inverse = conjugate(kind, beta, *exact, residual, part, most, close, inverse)
-        steps = np.ascontiguousarray(exactly.T)
+        atoms = (px, ut, weights, means, v, face, post, c)
+        longest, products = _solved(kind, beta, atoms, moves, residual, part, most, easing, exact, steps)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
-    return steps, shrink, _reach(weights, steps), products, inverse
+    return shrink, _reach(weights, steps), products
+
+
+@leaf
+def _solved(kind, beta, atoms, moves, residual, part, most, easing, way, steps):  # type: ignore[no-untyped-def]
+    """`conjugate` in one precision, into `steps`: the longest move of a mean, and the products."""
+    (tables, _), room = way
+    n_t, k = atoms[3].shape
+    gradient, step = as_table(tables[0], 0, 1 + k, n_t), as_table(tables[1], 0, 1 + k, n_t)
+    scaled_gradient(*moves, gradient)
+    longest, products = conjugate(kind, beta, *atoms, gradient, residual, part, most, *easing, step, room)
+    for t in range(n_t):
+        row = steps[t]
+        for y in range(1 + k):
+            row[y] = step[y, t]
+    return longest, products
 
 
 @leaf
@@ -268,7 +337,7 @@ def _reach(weights, steps):  # type: ignore[no-untyped-def]
 @leaf
 def _stepped(kind, beta, weights, means, c, to_means, shrink, steps, new_weights, new_means):  # type: ignore[no-untyped-def]
     """Weights and means after a part of a step; a mean that would leave its domain goes where a sweep leads."""
-    for t in range(steps.shape[0]):
+    for t in range(new_weights.shape[0]):
         root_w = np.sqrt(weights[t])
         weight = weights[t] + shrink * root_w * steps[t, 0]
         if not weight > 1e-3 * min(weights[t], 1e-9):

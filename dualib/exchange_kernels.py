@@ -16,43 +16,51 @@ from dualib.blas_kernels import by_blas
 from dualib.jit import helper, leaf
 from dualib.linear_kernels import apply, by_hand, multiply
 from dualib.row_kernels import put
+from dualib.view_kernels import as_row, as_table
 
 _DEPENDENT = 1e-4  # part of a number on the diagonal of E below which a pivot is rounding, or the curvature negative
 
 
 @helper
-def pairs_left(close, left, n_t):  # type: ignore[no-untyped-def]
-    """The pairs (p, 2) of which both clusters are among those left of n_t (their numbers, ascending), renumbered."""
-    place, count = np.full(n_t, -1), 0
+def numbers_of(pairs, k):  # type: ignore[no-untyped-def]
+    """Room for what `dualib.conjugate_kernels` keeps of up to so many pairs."""
+    return np.empty(pairs * (k + 10 + 4 * pairs))
+
+
+@leaf
+def keep_pairs(close, left, place):  # type: ignore[no-untyped-def]
+    """Put first those pairs (p, 2) of which both clusters are among those left (their numbers, ascending), renumbered: how many.
+
+    `place`, of the length of all clusters, is scratch.
+    """
+    count = 0
+    place[:] = -1
     for i in range(left.shape[0]):
         place[left[i]] = i
-    pairs = np.empty_like(close)
     for a in range(close.shape[0]):
         i, j = place[close[a, 0]], place[close[a, 1]]
         if i >= 0 and j >= 0:
-            pairs[count, 0], pairs[count, 1] = i, j
+            close[count, 0], close[count, 1] = i, j
             count += 1
-    return pairs[:count]
+    return count
 
 
-@helper
-def exchanges(beta, weights, means, close):  # type: ignore[no-untyped-def]
-    """The line between each pair of clusters (p, k), and the parts (p, 6) of it that make the columns of Z.
+@leaf
+def exchanges(beta, weights, means, close, lines, parts):  # type: ignore[no-untyped-def]
+    """The line between each pair of clusters into `lines` (p, k), and the parts of it that make the columns of Z, (p, 6).
 
     These are, for both clusters of the pair by turns: the steps of the weights, and the part of the line that the means move, where
     weight is exchanged; the latter where they move apart.
     """
-    p, k = close.shape[0], means.shape[1]
-    lines, parts = np.empty((p, k)), np.empty((p, 6))
+    p, k = lines.shape
     for a in range(p):
-        i, j = close[a]
+        i, j = close[a, 0], close[a, 1]
         w_i, w_j = np.float64(weights[i]), np.float64(weights[j])
         for y in range(k):
             lines[a, y] = means[i, y] - means[j, y]
         parts[a, 0], parts[a, 1] = 1.0 / np.sqrt(w_i), -1.0 / np.sqrt(w_j)
         parts[a, 2], parts[a, 3] = -np.sqrt(beta * w_i) / (w_i + w_j), -np.sqrt(beta * w_j) / (w_i + w_j)
         parts[a, 4], parts[a, 5] = np.sqrt(beta / w_i), -np.sqrt(beta / w_j)
-    return lines, parts
 
 
 @leaf
@@ -81,8 +89,8 @@ def corrected(close, lines, parts, inverse, rest, pushed, result, scratch):  # t
 
 
 @helper
-def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  # type: ignore[no-untyped-def]
-    """E^-1, (2p, 2p), without the columns of Z that depend on others or have negative curvature.
+def invert_exchanges(kind, means, metric, pairs, features, c, close, lines, parts, inverse):  # type: ignore[no-untyped-def]
+    """E^-1 into `inverse` (2p, 2p), without the columns of Z that depend on others or have negative curvature.
 
     Parameters
     ----------
@@ -97,10 +105,9 @@ def inverse_of(kind, means, metric, pairs, features, c, close, lines, parts):  #
     coupled = np.empty_like(rows)
     _couple(pairs, close, parts, rows, coupled, image)
     by_blas(image, image.T, system)
-    inverse = system.astype(np.float64)
+    put(as_row(system), as_row(inverse))
     _add_own(pairs, close, parts, c, lines, moves, rows, coupled, inverse)
     _invert(inverse)
-    return inverse
 
 
 @leaf
@@ -155,8 +162,7 @@ def _moved(pairs, features, close, moves):  # type: ignore[no-untyped-def]
         multiply(moves, features, rows, by_hand(features.size))
     for u in range(m if pairs[1].shape[0] > 0 else 0):
         first, last = _span(pairs[1], close[u // 2, u % 2], n)
-        block = blocks[first * (k - 1) : last * (k - 1)].reshape((k - 1, last - first))
-        by_blas(moves[u, : k - 1], block, rows[u, : last - first])
+        by_blas(moves[u, : k - 1], as_table(blocks, first * (k - 1), k - 1, last - first), rows[u, : last - first])
     return rows
 
 

@@ -16,12 +16,13 @@ import dis
 import functools
 import hashlib
 import importlib
+import inspect
 import os
 import threading
 import time
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,7 +192,7 @@ def helper(function: Callable[..., Any]) -> Kernel:
 
 
 def leaf(function: Callable[..., Any]) -> Kernel:
-    """The same for a function that makes no arrays, returns none, and calls none but leaves.
+    """The same for a function that makes no arrays but views, and calls none that return any.
 
     On small arrays half of a kernel's time went into counting who refers to them, at every row looked at: a leaf counts nothing.
     """
@@ -215,11 +216,8 @@ def apart(kernel: Kernel) -> Kernel:
 
 def _jump_to(kernel: Kernel) -> Any:
     """What compiled code calls for that; its symbol must be known before such code is read from the cache, too."""
-    import inspect
-
     from llvmlite import binding, ir
     from numba.core import cgutils
-    from numba.extending import intrinsic
 
     (compiled,) = kernel.compile().overloads.values()  # type: ignore[attr-defined]
     symbol = f"{kernel.name}_{version()}"
@@ -230,13 +228,19 @@ def _jump_to(kernel: Kernel) -> Any:
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, types_), symbol)
         return builder.call(function, arguments)
 
-    def typed(context: Any, *arguments: Any) -> Any:
-        return compiled.signature, build
+    return intrinsic(inspect.signature(kernel.function).parameters, lambda *types: (compiled.signature, build))
 
-    names = ("context", *inspect.signature(kernel.function).parameters)
-    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return intrinsic(typed)
+
+def intrinsic(names: Iterable[str], typed: Callable[..., Any]) -> Any:
+    """What compiled code calls for arguments of these names: `typed` takes their types, and gives a signature and what builds it."""
+    from numba import extending
+
+    def of(context: Any, *types: Any) -> Any:
+        return typed(*types)
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("context", *names)]
+    of.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return extending.intrinsic(of)
 
 
 def kernels() -> list[KernelRecord]:

@@ -19,6 +19,7 @@ from dualib.jit import MORE, kernel, leaf
 from dualib.linear_kernels import BY_HAND, product
 from dualib.row_kernels import TINY, exp_in, exp_less, exp_row, log_row, logarithm, wide_vectors
 from dualib.strand_kernels import highest, total
+from dualib.view_kernels import as_row, as_table
 
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
 
@@ -202,13 +203,13 @@ def informations(px, pxy, encoders, decoders, begins):  # type: ignore[no-untype
                 off = off if row[x] >= 0.0 else np.inf
             weights[t] = total(line)
         own = weights[first:last]
-        off = max(off, off_distributions(own.reshape((1, last - first))))
+        off = max(off, off_distributions(as_table(weights, first, 1, last - first)))
         reached, claimed = product(encoders[first:last], pxy, BY_HAND), decoders[first:last].copy()
         for t in range(last - first):
             for y in range(claimed.shape[1]):
                 claimed[t, y] *= own[t]
         for table in (reached, claimed):
-            to_one = 1.0 / total(table.reshape(table.size))
+            to_one = 1.0 / total(as_row(table))
             for t in range(table.shape[0]):
                 for y in range(table.shape[1]):
                     table[t, y] *= to_one

@@ -17,6 +17,7 @@ from dualib.search_kernels import ascend_known, distance
 from dualib.spread_kernels import spread_of, traces_of
 from dualib.start_kernels import members_known
 from dualib.strand_kernels import inner
+from dualib.view_kernels import as_row
 
 _ascend = apart(ascend_known)
 CLIMBS = 6  # rounds of ascent
@@ -158,9 +159,9 @@ def _largest(matrix, limit, hand, vector, powers, image):  # type: ignore[no-unt
             return bound
         log_scale += log(trace)
         bound = exp(log_scale / exponent)
-        scale, flat = 1.0 / trace, power.reshape(n * n)
+        scale, numbers = 1.0 / trace, as_row(power)
         for i in range(n * n):
-            flat[i] *= scale
+            numbers[i] *= scale
         put(power[best], vector)
         apply(matrix, vector, image, hand)
         least = inner(vector, image) / inner(vector, vector)

@@ -13,6 +13,7 @@ from dualib.linear_kernels import by_hand, product
 from dualib.newton_kernels import link
 from dualib.spread_kernels import exceeding_known
 from dualib.strand_kernels import total
+from dualib.view_kernels import as_table
 
 
 @kernel(
@@ -47,7 +48,7 @@ def coalesced(kind, beta, px, u, ut, means, v, face, posterior, radius):  # type
         j = nearest[i]
         if not apart[i, j] < radius:
             break
-        pooled = (pairs[i] + pairs[j]).reshape((1, px.shape[0]))
+        pooled = as_table(pairs[i] + pairs[j], 0, 1, px.shape[0])
         weight = total(pooled[0])
         members, mean, mean_v, b = (
             pooled / weight,

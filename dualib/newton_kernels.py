@@ -14,6 +14,7 @@ from dualib.linear_kernels import apply, by_hand, dot, multiply, product
 from dualib.row_kernels import TINY, exp_in, exp_row, log_row, wide_vectors
 from dualib.stationary_kernels import directions, eliminated
 from dualib.strand_kernels import highest, inner, inner_of_moves, total
+from dualib.view_kernels import as_row
 
 ARITHMETIC, GEOMETRIC = 0, 1  # V = log M; V = softmax(M)
 NOTHING, STEP, TANGENT = 0, 1, 2
@@ -69,15 +70,15 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
     """V and b of means (n_t, k), into `v` and `b`: those of `link_one`, the logarithms or exponentials of all in one row."""
     wide_vectors()
     n_t, k = means.shape
-    flat = v.reshape(n_t * k)
+    numbers = as_row(v)
     everywhere = face.shape[0] == 0
     if kind == 0:
-        mean = means.reshape(n_t * k)
+        mean = as_row(means)
         for i in range(n_t * k):
-            flat[i] = max(mean[i], TINY)
-        log_row(flat)
+            numbers[i] = max(mean[i], TINY)
+        log_row(numbers)
         for i in range(n_t * k):
-            flat[i] += 0.0 * mean[i]  # NaN stays NaN
+            numbers[i] += 0.0 * mean[i]  # NaN stays NaN
         b[:] = 0.0
         if not everywhere:
             for t in range(n_t):
@@ -91,7 +92,7 @@ def link(kind, means, face, v, b):  # type: ignore[no-untyped-def]
             for y in range(k):
                 v[t, y] = means[t, y] if face[t, y] else -np.inf
             b[t] = _below(v[t], v[t])
-    exp_in(flat, flat.shape[0] > MORE)
+    exp_in(numbers, numbers.shape[0] > MORE)
     for t in range(n_t):
         row, mass = v[t], total(v[t])
         shift, inverse = b[t] + log(mass), 1.0 / mass

@@ -13,6 +13,7 @@ from dualib.kernels import distances, shared, softmax
 from dualib.linear_kernels import BY_HAND, apply, eliminate, multiply_across, product
 from dualib.newton_kernels import link, link_one
 from dualib.row_kernels import put
+from dualib.view_kernels import as_table
 
 _TINY = 1e-300
 LEAP = 1.0  # squared natural distance of a Newton step beyond which it may end in another basin
@@ -91,7 +92,7 @@ def _newton_step(kind, beta, ut, mean, v, face, q, plain, step, room):  # type: 
         if q[x] > _SLIGHT:
             source[count] = x
             count += 1
-    rows = numbers[: k * count].reshape((k, count))
+    rows = as_table(numbers, 0, k, count)
     for i in range(count):
         root = np.sqrt(q[source[i]])
         for y in range(k):

@@ -11,6 +11,7 @@ from dualib.jit import helper, kernel, leaf
 from dualib.linear_kernels import across, by_hand, dot, multiply
 from dualib.row_kernels import TINY
 from dualib.strand_kernels import inner
+from dualib.view_kernels import as_row
 
 _ROUNDING, _ROUGHLY = 1e-22, 1e-10  # what a source may add to a spread unnoticed; ... beside the floor from which it matters
 _ROUGH = 1e-13  # error allowed to squares, relative
@@ -28,7 +29,7 @@ def spreads_known(kind, ut, means, v, face, members, floor, spreads):  # type: i
     Of a matrix whose trace is below `floor` only a bound on that is given, as its first number, all others 0.
     """
     for t in range(means.shape[0]):
-        own = face[t] if face.shape[0] > 0 else face.reshape(face.size)
+        own = face[t] if face.shape[0] > 0 else as_row(face)
         bound, rows, _ = spread_of(kind, ut, means[t], v[t], own, members[t], floor)
         if bound < floor:
             spreads[t] = 0.0
@@ -45,7 +46,7 @@ def exceeding_known(kind, ut, means, v, face, members, level):  # type: ignore[n
     for t in range(means.shape[0]):
         if traces[t] < level:
             continue
-        own = face.reshape(face.size) if whole else face[t]
+        own = as_row(face) if whole else face[t]
         bound, rows, _ = spread_of(kind, ut, means[t], v[t], own, members[t], level)
         if not bound < level:
             if rows.shape[1] < rows.shape[0]:
@@ -133,8 +134,7 @@ def spread_of(kind, ut, mean, v, face, members, floor):  # type: ignore[no-untyp
                 unit = min(unit, mean[y])
     if floor > 0.0:
         rows, source = _spread(kind, ut, mean, v, face, members, _ROUGHLY * floor * unit)
-        flat = rows.reshape(rows.size)
-        bound = inner(flat, flat) + n * _ROUGHLY * floor
+        bound = inner(as_row(rows), as_row(rows)) + n * _ROUGHLY * floor
         if bound < floor:
             return bound, rows, source
     rows, source = _spread(kind, ut, mean, v, face, members, _ROUNDING * unit)

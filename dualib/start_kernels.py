@@ -26,6 +26,7 @@ from dualib.newton_kernels import link
 from dualib.row_kernels import put, single
 from dualib.search_kernels import distance
 from dualib.strand_kernels import total
+from dualib.view_kernels import as_table
 
 # part of beta; steps; squared natural distance of the first step of a source at rest, and from one point to another, or to a source
 TEMPER, TEMPERED_STEPS, STAYS, ALIKE = 0.5, 6, 1e-6, 0.1
@@ -86,7 +87,7 @@ def starts_known(  # type: ignore[no-untyped-def]
     p = close.shape[0]
     found = np.empty((c + 1 + n_t + p + tempered.shape[0] + pairs.shape[0], k))
     found[:c] = sources
-    found[c] = product(px.reshape((1, n)), u, by_hand(u.size))[0]
+    found[c] = product(as_table(px, 0, 1, n), u, by_hand(u.size))[0]
     found[c + 1 : c + 1 + n_t] = own
     for j in range(p):
         for y in range(k):

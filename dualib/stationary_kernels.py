@@ -14,6 +14,7 @@ from dualib.jit import helper, leaf
 from dualib.kernels import square
 from dualib.linear_kernels import BY_HAND, across, eliminate, factorize, product, substitute
 from dualib.spread_kernels import metric_root
+from dualib.view_kernels import as_table
 
 NUDGE = 1e-8  # added to c_t - Y_t^T Y_t: see dualib.stationary
 _SLIGHT = 1e-12
@@ -52,9 +53,9 @@ def eliminated(  # type: ignore[no-untyped-def]
 
 
 @helper
-def _block(flat, start, t, k):  # type: ignore[no-untyped-def]
+def _block(numbers, start, t, k):  # type: ignore[no-untyped-def]
     """The (k, count) block of cluster t."""
-    return flat[start[t] * k : start[t + 1] * k].reshape((k, start[t + 1] - start[t]))
+    return as_table(numbers, start[t] * k, k, start[t + 1] - start[t])
 
 
 @helper

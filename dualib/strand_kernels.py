@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib.jit import machine
+from dualib.jit import intrinsic, machine
 
 _STRANDS = 8
 
@@ -21,12 +21,9 @@ def _reduction(names: str, term: Callable[..., Any], join: Callable[..., Any], i
 
     `term` and `join` take a builder and vectors. An argument that is no array is a number that all strands start from.
     """
-    import inspect
-
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
-    from numba.extending import intrinsic
 
     word, short = ir.IntType(64), ir.IntType(32)
 
@@ -77,16 +74,14 @@ def _reduction(names: str, term: Callable[..., Any], join: Callable[..., Any], i
             found = join(builder, *(builder.shuffle_vector(found, found, places) for places in halves))
         return builder.extract_element(found, short(0))
 
-    def typed(context: Any, *kinds: Any) -> Any:
+    def typed(*kinds: Any) -> Any:
         arrays = [kind for kind in kinds if isinstance(kind, types.Array)]
         number = arrays[0].dtype
         if any(kind.layout != "C" or kind.ndim != 1 or kind.dtype != number for kind in arrays):
             return None  # numbers that do not follow one another
         return number(*(kind if isinstance(kind, types.Array) else number for kind in kinds)), build
 
-    parameters = [inspect.Parameter(one, inspect.Parameter.POSITIONAL_OR_KEYWORD) for one in ("context", *names.split())]
-    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return intrinsic(typed)
+    return intrinsic(names.split(), typed)
 
 
 def _plus(builder: Any, first: Any, second: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 import dualib
 from dualib import JointDistribution, conjugate_kernels, exchange_kernels
 from dualib.block_kernels import closest_pairs
-from dualib.conjugate_kernels import conjugate, pairs_of, scaled_gradient
+from dualib.conjugate_kernels import conjugate, find_pairs, room_of, scaled_gradient
 from dualib.curvature import Curvature, slowest_rate
 from dualib.distortions import as_distortion
 from dualib.local import polish
@@ -28,15 +28,27 @@ def direction(problem, state, part, most, precision=np.float64, pairs=0):
     """`conjugate` at a sweep, with so many close pairs, as (steps of the weights, steps of the means, longest, products)."""
     atoms, new = state.atoms, state.new
     weights, means, face, _ = problem.for_kernels(atoms)
-    gradient = scaled_gradient.compile()(state.beta, weights, means, new.weights, new.means)
+    (n_t, k), gradient = means.shape, np.empty((1 + means.shape[1], len(means)))
+    scaled_gradient.compile()(state.beta, weights, means, new.weights, new.means, gradient)
     arrays = (problem.px, problem.UT, weights, means, problem.link(atoms)[0], face, state.posterior, state.c, gradient)
     arrays = tuple(array.astype(precision) if array.dtype == np.float64 else array for array in arrays)
     arguments = (problem.known, precision(state.beta), *arrays, 0.0)
     close = closest_pairs.compile()(state.beta, means, problem.link(atoms)[0], np.inf, pairs, 0)
-    step, longest, taken, _ = conjugate.compile()(*arguments, part, most, close, np.empty((0, 0)))
+    room, eases = room_of.compile()(n_t, problem.n, k, arrays[0]), exchange_kernels.numbers_of.python(len(close), k)
+    step = np.empty((1 + k, n_t), precision)
+    longest, taken = conjugate.compile()(*arguments, part, most, close, False, eases, step, room)
     step = step.T
     root_w = np.sqrt(weights)[:, None]
     return (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
+
+
+def counting_pairs(problem, state):
+    """The pairs of cluster and source that count at a sweep: (source, start, features, s, q)."""
+    weights, means, (n_t, n) = state.atoms.weights, state.atoms.means, state.posterior.shape
+    source, start, s, q = np.empty(n_t * n, int), np.empty(n_t + 1, int), np.empty(n_t * n), np.empty(n_t * n)
+    pairs = (source, start, np.empty(n_t * n * problem.UT.shape[0]), s, q)
+    number = find_pairs.python(state.beta, problem.px, problem.UT, weights, means, state.posterior, 0.0, np.empty(n), pairs)
+    return (source[:number], start if number > 0 else start[:0], *pairs[2:])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,8 +64,7 @@ def test_the_direction_is_newtons(seed, n_x, n_y, beta, filled, kind):
     members = sweep(problem, beta, rest).posterior * problem.px * np.exp(1e-3 * rng.standard_normal((len(rest), problem.n)))
     weights = members.sum(axis=1)
     state = sweep(problem, beta, problem.atoms_from_members(members / weights[:, None], weights / weights.sum()))
-    count = len(pairs_of.python(beta, problem.px, problem.UT, state.atoms.weights, state.atoms.means, state.posterior, 0.0)[0])
-    assert (count == 0) == filled
+    assert (len(counting_pairs(problem, state)[0]) == 0) == filled
     d_weights, d_means, longest, _ = direction(problem, state, 1e-10, 500)
     assert 0.0 < longest < 1.0
 
@@ -158,16 +169,16 @@ def test_what_eases_directions_is_the_hessian_of_exchanges(n_x, n_y, beta, fille
     v = problem.link(state.atoms)[0]
     close = closest_pairs.python(beta, means, v, np.inf, 5, 0)
     assert len(close) == 5
-    lines, parts = exchange_kernels.exchanges.python(beta, weights, means, close)
-    pairs = pairs_of.python(beta, problem.px, problem.UT, weights, means, state.posterior, 0.0)
+    (n_t, k), n, pairs = means.shape, problem.n, counting_pairs(problem, state)
+    lines, parts, inverse = np.empty((5, k)), np.empty((5, 6)), np.empty((10, 10))
+    exchange_kernels.exchanges.python(beta, weights, means, close, lines, parts)
     assert (len(pairs[1]) == 0) == filled
-    (n_t, k), n = means.shape, problem.n
-    tables, features = np.empty((9, k + 2, n_t)), np.empty((1 + k if filled else 0, n))
-    conjugate_kernels._set_up.python(problem.known, beta, problem.UT, means, v, face, tables, features)
-    means_t, metric = tables[0, :k], tables[1, :k]
+    means_t, metric, features = np.empty((k, n_t)), np.empty((k, n_t)), np.empty((1 + k if filled else 0, n))
+    conjugate_kernels._set_up.python(problem.known, beta, problem.UT, means, v, face, means_t, metric, features)
     features = features if filled else problem.UT
-    inverse = exchange_kernels.inverse_of.python(problem.known, means, metric, pairs, features, state.c, close, lines, parts)
-    columns = np.zeros((10, 1 + means.shape[1], len(means)))
+    where = (means, metric, pairs, features, state.c, close, lines, parts)
+    exchange_kernels.invert_exchanges.python(problem.known, *where, inverse)
+    columns = np.zeros((10, 1 + k, n_t))
     for a, (i, j) in enumerate(close):
         columns[2 * a, 0, [i, j]] = parts[a, :2]
         columns[2 * a, 1:, [i, j]] = parts[a, 2:4, None] * lines[a]
@@ -208,4 +219,5 @@ def test_directions_eased_by_close_pairs_are_the_same_and_take_fewer_products(ki
 
 def test_pairs_are_renumbered_where_clusters_go():
     close = np.array([[0, 1], [2, 4], [1, 3], [0, 4]])
-    np.testing.assert_array_equal(exchange_kernels.pairs_left.python(close, np.array([0, 2, 3, 4]), 5), [[1, 3], [0, 3]])
+    assert exchange_kernels.keep_pairs.python(close, np.array([0, 2, 3, 4]), np.empty(5, int)) == 2
+    np.testing.assert_array_equal(close[:2], [[1, 3], [0, 3]])
