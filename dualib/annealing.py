@@ -150,7 +150,7 @@ def anneal(
     report = reporter(progress, "anneal")
     first: float | Callable[[], float]
     if grid["betas"] is not None and not events:  # it serves nothing here
-        first = functools.partial(one_blas_thread(onset_of), problem, np.random.default_rng(0))
+        first = functools.partial(_onset, problem)
     else:
         first, single = certified_onset(problem, rng)
         if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
@@ -168,6 +168,11 @@ def anneal(
     report.close()
     path.warn()
     return Curve(path.solutions(path.points()), events=found, onset=first)
+
+
+@one_blas_thread
+def _onset(problem: Problem) -> float:
+    return onset_of(problem, np.random.default_rng(0))
 
 
 def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter, *, events: bool) -> None:

@@ -34,12 +34,13 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
     """`assemble` of many, in few calls on large arrays; the clusters of each by falling weight."""
     joint, found = problem.joint, []
     pxy = np.require(joint.pxy.toarray() if joint.is_sparse else joint.pxy, np.float64, ["C", "W"])
-    most = max(1, _AT_ONCE // max(joint.n_x * max((len(outcome.state.atoms) for outcome in outcomes), default=1), 1))
+    sizes = [outcome.state.atoms.weights.shape[0] for outcome in outcomes]
+    most = max(1, _AT_ONCE // max(joint.n_x * max(sizes, default=1), 1))
     for first in range(0, len(outcomes), most):
-        some = outcomes[first : first + most]
-        begins = np.cumsum([0, *(len(outcome.state.atoms) for outcome in some)])
+        some, own_sizes = outcomes[first : first + most], sizes[first : first + most]
+        begins = np.cumsum([0, *own_sizes])
         joined = _joined(some)
-        order = np.lexsort((-joined.weights, np.repeat(np.arange(len(some)), np.diff(begins))))
+        order = np.lexsort((-joined.weights, np.repeat(np.arange(len(some)), own_sizes)))
         new = joined.pick(order)
         decoders = np.require(problem.decoder(new), np.float64, ["C", "W"])
         encoders = np.concatenate([_full_encoder(problem, outcome.state) for outcome in some])[order]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dualib.jit import kernel, leaf
 from dualib.kernels import exp, expm1, log, square
 from dualib.row_kernels import put
+from dualib.view_kernels import as_row
 
 Array = npt.NDArray[np.float64]
 
@@ -571,14 +572,43 @@ def branch_and_bound(
     ``max(lower, largest found) + tol``, OUT_OF_CELLS when max_cells was reached, STUCK when a cell could not be halved any more; the
     upper bound holds in every case (inf where nothing was proved).
     """
-    n, k = features.shape
-    alpha, size, weight, starts = np.empty(n), np.empty(n), np.empty((n, k)), np.empty((points.shape[0], k))
+    (n, k), p = features.shape, points.shape[0]
+    width, capacity = 3 * k + 2, p + 128
+    by_source, wide = np.empty((capacity + k + 4, n)), np.empty((capacity + 2 * k + 4, width))
+    by_feature, numbers = np.empty((n + p + 2 * k + 7, k)), np.empty(_STACK + capacity + 2 * k + 2)
+    room = (np.empty((_STACK, k, width)), by_source, wide, by_feature, numbers)
+    return _bounded(
+        log_a, offset, features, columns, beta, kind, roots, points, cut, slabs, ratios, lower, tol, max_cells, out, room
+    )
+
+
+@leaf
+def _bounded(  # type: ignore[no-untyped-def]
+    log_a, offset, features, columns, beta, kind, roots, points, cut, slabs, ratios, lower, tol, max_cells, out, room
+):
+    """`branch_and_bound` with room for its arrays: that of the stack, and rows of n, of 3k + 2, and of k numbers; last, numbers."""
+    (n, k), p, (stack, by_source, wide, by_feature, numbers) = features.shape, points.shape[0], room
+    capacity = p + 128
+    alpha, size, tilts, centre_q = by_source[0], by_source[1], by_source[2 : k + 3], by_source[k + 3 :]
+    middle, cell, climb, centres = wide[0], wide[1 : k + 1], wide[k + 1 : 2 * k + 3], wide[2 * k + 3 :]
+    work, scratch, starts, weight = (
+        by_feature[:4],
+        by_feature[4 : 2 * k + 7],
+        by_feature[2 * k + 7 : 2 * k + 7 + p],
+        by_feature[2 * k + 7 + p :],
+    )
+    point, longest, bounds, values = (
+        numbers[: 2 * k],
+        numbers[2 * k : 2 * k + 1],
+        numbers[2 * k + 1 : 2 * k + 1 + _STACK],
+        numbers[2 * k + 1 + _STACK :],
+    )
     for x in range(n):
         alpha[x] = log_a[x] - beta * offset[x]
         size[x] = abs(log_a[x]) - beta * offset[x]
         for y in range(k):
             weight[x, y] = beta * features[x, y]
-    for i in range(points.shape[0]):
+    for i in range(p):
         for y in range(k):
             starts[i, y] = points[i, columns[y]]
         if kind == 1:
@@ -587,22 +617,6 @@ def branch_and_bound(
             pivot = starts[i, k - 1]
             for y in range(k):
                 starts[i, y] -= pivot
-    width = 3 * k + 2
-    stack, bounds = np.empty((_STACK, k, width)), np.empty(_STACK)
-    cell, work, scratch = np.empty((k, width)), np.empty((4, k)), np.empty((2 * k + 3, k))
-    climb, point, middle, longest = np.empty((k + 2, width)), np.empty(2 * k), np.empty(width), np.empty(1)
-    capacity = len(starts) + 128
-    centres, centre_q, values = np.empty((capacity + 1, width)), np.empty((capacity + 1, n)), np.empty(capacity + 1)
-    room = (stack, bounds, cell, work, scratch, climb, point, middle, longest, centres, centre_q, values, np.empty((k + 1, n)))
-    return _bounded((alpha, size, weight, beta, kind), roots, starts, slabs, ratios, lower, tol, max_cells, out, room)
-
-
-@leaf
-def _bounded(problem, roots, starts, slabs, ratios, lower, tol, max_cells, out, room):  # type: ignore[no-untyped-def]
-    """`branch_and_bound` with all its arrays made."""
-    (alpha, size, weight, beta, kind), k = problem, problem[2].shape[1]
-    stack, bounds, cell, work, scratch, climb, point, middle, longest, centres, centre_q, values, tilts = room
-    capacity = values.shape[0] - 1
     n_centres, top, cells, climbs = 0, 0, 0, 0
     best, upper = -np.inf, -np.inf
     for i in range(len(starts)):
@@ -627,8 +641,7 @@ def _bounded(problem, roots, starts, slabs, ratios, lower, tol, max_cells, out, 
             status = OUT_OF_CELLS
             break
         top -= 1
-        for v in range(k):
-            put(stack[top, v], cell[v])
+        put(as_row(stack[top]), as_row(cell))
         cells += 1
         if in_slab(cell, slabs, ratios):
             continue

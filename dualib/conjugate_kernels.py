@@ -19,7 +19,7 @@ import numpy as np
 
 from dualib.blas_kernels import by_blas
 from dualib.exchange_kernels import corrected, exchanges, invert_exchanges
-from dualib.jit import helper, leaf
+from dualib.jit import leaf
 from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
 from dualib.row_kernels import TINY, put
 from dualib.view_kernels import as_row, as_table
@@ -32,20 +32,35 @@ _TABLES = 10  # of the shape of a step, and a row more, in the room
 _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a direction of negative curvature
 
 
-@helper
-def room_of(m, n, k, like):  # type: ignore[no-untyped-def]
-    """Room for `conjugate` on up to m clusters in the precision of `like`; what is never touched costs no memory.
-
-    Numbers; blocks of features, sources and beginnings of the pairs of cluster and source that count.
-    """
+@leaf
+def room_for(m, n, k):  # type: ignore[no-untyped-def]
+    """How many numbers, and how many integers, are room for `conjugate` on up to m clusters."""
     counting = int(_FILLED * m * n) if m * n * k >= _LARGE else 0
-    numbers = np.empty(_TABLES * (k + 2) * m + (1 + k) * n + 3 * m * n + 2 * n + m + k, like.dtype)
-    return numbers, np.empty(counting * k, like.dtype), np.empty(counting, np.int64), np.empty(m + 1, np.int64)
+    return _TABLES * (k + 2) * m + (1 + k + 3 * m + 2) * n + m + k + counting * k, m + 1 + counting
 
 
 @leaf
 def conjugate(  # type: ignore[no-untyped-def]
-    kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most, close, known, eases, step, room
+    kind,
+    beta,
+    px,
+    ut,
+    weights,
+    means,
+    v,
+    face,
+    post,
+    c,
+    gradient,
+    residual,
+    part,
+    most,
+    close,
+    known,
+    eases,
+    step,
+    numbers,
+    integers,
 ):
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
@@ -57,12 +72,12 @@ def conjugate(  # type: ignore[no-untyped-def]
         Minus the gradient, or another right-hand side.
     close, known, eases : (p, 2), bool, (r,)
         Pairs of clusters for the preconditioner of `dualib.exchange_kernels`; whether its E^-1 of a point near by, which its room,
-        `dualib.exchange_kernels.numbers_of`, still holds, will do.
+        `dualib.exchange_kernels.room_for_pairs`, still holds, will do.
     step : (1 + k, n_t)
         Receives the solution. It ends before a direction of negative curvature; where the first one is of that kind, it goes along
         that.
-    room : tuple
-        Of `room_of`.
+    numbers, integers : (r,), (r,)
+        As much room as `room_for` says.
 
     Returns
     -------
@@ -72,16 +87,17 @@ def conjugate(  # type: ignore[no-untyped-def]
         Products.
     """
     (n_t, k), n, p, hand = means.shape, px.shape[0], close.shape[0], by_hand(px.size + ut.size)
-    numbers, blocks, source, start = room
+    start, source = integers[: n_t + 1], integers[n_t + 1 :]
     tables, at = as_table(numbers, 0, _TABLES, (k + 2) * n_t), _TABLES * (k + 2) * n_t
     s, q = numbers[at : at + n_t * n], numbers[at + n_t * n : at + 2 * n_t * n]
     moved, at = as_table(numbers, at + 2 * n_t * n, n_t, n), at + 3 * n_t * n
     along, root_px, at = numbers[at : at + n], numbers[at + n : at + 2 * n], at + 2 * n
     pull, own, at = numbers[at : at + n_t], numbers[at + n_t : at + n_t + k], at + n_t + k
+    features, blocks = as_table(numbers, at, 1 + k, n), numbers[at + (1 + k) * n :]
     count = find_pairs(beta, px, ut, weights, means, post, residual, root_px, (source, start, blocks, s, q))
     few = count > 0
     pairs = (source[:count], start[: n_t + 1 if few else 0], blocks[: count * k], s, q)
-    features = as_table(numbers, at, 0 if few else 1 + k, n)
+    features = features[: 0 if few else 1 + k]
     means_t, metric = as_table(tables[0], 0, k, n_t), as_table(tables[1], 0, k, n_t)
     _set_up(kind, beta, ut, means, v, face, means_t, metric, features)
     lines, parts, inverse, scratch = (

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.block_kernels import closest_pairs
-from dualib.conjugate_kernels import conjugate, room_of, scaled_gradient
-from dualib.exchange_kernels import keep_pairs, numbers_of
+from dualib.conjugate_kernels import conjugate, room_for, scaled_gradient
+from dualib.exchange_kernels import keep_pairs, room_for_pairs
 from dualib.jit import MORE, helper, kernel, leaf
 from dualib.kernels import distances
 from dualib.linear_kernels import by_hand
@@ -76,19 +76,16 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     (m, k), n, large = means.shape, px.shape[0], ut.size > MORE
     numbers, points, posts, log_zs = np.empty((2, 5, m)), np.empty((2, 4, m, k)), np.empty((2, m, n)), np.empty((2, n))
     faces, free = np.empty((2, face.shape[0], k), np.bool_), np.empty((2, allowed.shape[0], n), np.bool_)
-    numbering, work, between = np.empty((4, m), np.int64), np.empty(n), np.empty((m, m))
-    room = (numbers, points, posts, log_zs, faces, free, numbering, work)
+    numbering, scratch = np.empty((4, m), np.int64), np.empty(n + m * m)
+    room = (numbers, points, posts, log_zs, faces, free, numbering, scratch)
     pairs = _EASED[1][1] if close > 0.0 and m * k * n >= _EASED[0][0] else 0
-    px_1, ut_1 = single(px[: n if large else 0]), single(ut[: k if large else 0])
-    some = m if large else 0
-    exact, rough = (
-        (_steps_like(px, m, k), room_of(m, n, k, px)),
-        (_steps_like(px_1, some, k), room_of(some, px_1.shape[0], k, px_1)),
-    )
-    ways = (np.empty((m, 1 + k)), (np.empty((pairs, 2), np.int64), numbers_of(pairs, k)), exact, (px_1, ut_1), rough)
-    value, residual = _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room)
+    some, integers = room_for(m, n, k)
+    exact = np.empty(3 * (1 + k) * m + room_for_pairs(pairs, k) + some)
+    rough = np.empty((1 + k) * (n + 4 * m) + some if large else 0, np.float32)
+    spare = (exact, rough, np.empty((pairs, 2), np.int64), np.empty(integers, np.int64))
+    atoms = (weights, means, face, allowed)
     settled, now, m, taken, closest, value, residual = _descended(
-        kind, beta, px, pxu, ut, value, residual, goal, most, look, close, m, room, between, ways
+        kind, beta, px, pxu, ut, atoms, goal, most, look, close, room, spare
     )
     own, at = numbers[now, :, :m].copy(), points[now, :, :m].copy()
     where = (numbering[now, :m].copy(), taken, closest, own[0], at[0], at[1], own[1], value, residual)
@@ -96,34 +93,23 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     return (settled,) + where + there  # noqa: RUF005 (numba knows no other way)
 
 
-@helper
-def _steps_like(like, m, k):  # type: ignore[no-untyped-def]
-    """Room for a gradient and a step, and for atoms, in the precision of an array."""
-    return np.empty((4, (1 + k) * m), like.dtype), np.empty(2 * m, like.dtype)
-
-
 @leaf
 def _descended(  # type: ignore[no-untyped-def]
-    kind, beta, px, pxu, ut, value, residual, goal, most, look, close, m, room, between, ways
+    kind, beta, px, pxu, ut, atoms, goal, most, look, close, room, spare
 ):
-    """`descend_known` from m atoms and their sweep in the first half of the room, to those in one of its halves.
+    """`descend_known` to m atoms in one half (`now`) of the room, which is as of `_swept_there`.
 
-    Parameters
-    ----------
-    room : tuple
-        As of `_swept_there`.
-    between : (m, m)
-        Scratch.
-    ways : tuple
-        As of `_directed`.
-
-    Returns
-    -------
-    settled, now, m, taken, closest, value, residual
-        Now is the half of the room in which the atoms left are.
+    Spare is room for directions: numbers in both precisions, single ones if those are used at all; pairs of clusters; integers.
+    Returns settled, now, m, taken, closest, value, residual.
     """
-    _, points, _, _, faces, _, numbering, _ = room
-    n, k, pairs, now, taken, hurried, gain = px.shape[0], ut.shape[0], ways[1][0], 0, 1, _HURRIED, np.inf
+    _, points, _, _, faces, _, numbering, scratch = room
+    (m, k), n, pairs = atoms[1].shape, px.shape[0], spare[2]
+    steps, between = as_table(spare[0], 0, m, 1 + k), scratch[n:]
+    if spare[1].shape[0] > 0:
+        put(px, spare[1])
+        put(as_row(ut), spare[1][n:])
+    value, residual = _begin(kind, beta, px, pxu, ut, atoms, room)
+    now, taken, hurried, gain = 0, 1, _HURRIED, np.inf
     whole, rests = True, False  # the last step was; no step leads lower, to rounding
     eased, found, known = 0, -1, False  # pairs of close clusters, and as many when looked for; is their room filled
     next_look = look
@@ -137,11 +123,11 @@ def _descended(  # type: ignore[no-untyped-def]
                 eased = found = _easing_pairs(beta, n, ut, points[now, 0, :m], points[now, 1, :m], pairs)
                 known = False
             known, p = known and residual <= _NEAR, eased if easing else 0
-            shrink, reach, products = _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, p, known, ways)
+            shrink, reach, products = _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, p, known, spare)
             known, taken = known or p > 0, taken + products
         for trial in range(trials + 1):
             made = shrink
-            left, new_value, new_residual = _tried(kind, beta, px, pxu, ut, ways[0], shrink, trial == trials, room, now, m)
+            left, new_value, new_residual = _tried(kind, beta, px, pxu, ut, steps, shrink, trial == trials, room, now, m)
             shrink = reach if trial == 0 and reach < shrink else _SHORTER * shrink
             taken += int(left > 0)
             if left > 0 and np.isfinite(new_value):
@@ -169,8 +155,9 @@ def _descended(  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _begin(kind, beta, px, pxu, ut, weights, means, face, allowed, room):  # type: ignore[no-untyped-def]
+def _begin(kind, beta, px, pxu, ut, atoms, room):  # type: ignore[no-untyped-def]
     """Put atoms into the first half of the room, and sweep."""
+    weights, means, face, allowed = atoms
     numbers, points, _, _, faces, free, numbering, _ = room
     put(weights, numbers[0, 0])
     for t in range(weights.shape[0]):
@@ -188,16 +175,16 @@ def _swept_there(kind, beta, px, pxu, ut, room, half, m):  # type: ignore[no-unt
     """Sweep the m atoms in a half of the room, to beside them: px . log Z and the residual.
 
     The room has two halves, each (along its first axis) of weights, b, c, new weights and new b (5, n_t); means, V, new means and
-    new V (4, n_t, k); posterior; log Z; faces; allowed; which atoms these are, and last their places in the other half; then
-    scratch.
+    new V (4, n_t, k); posterior; log Z; faces; allowed; which atoms these are, their places in the other half, and scratch
+    (n_t,); scratch (n + n_t^2,).
     """
-    numbers, points, posts, log_zs, faces, free, _, work = room
+    numbers, points, posts, log_zs, faces, free, _, scratch = room
     own, at = numbers[half], points[half]
     face, allowed = faces[half, : min(m, faces.shape[1])], free[half, : min(m, free.shape[1])]
     link(kind, at[0, :m], face, at[1, :m], own[1, :m])
     atoms = (own[0, :m], at[0, :m], face, allowed, at[1, :m], own[1, :m])
     to = (own[2, :m], own[3, :m], at[2, :m], at[3, :m], own[4, :m])
-    return sweep_into(kind, beta, px, pxu, ut, atoms, (posts[half, :m], log_zs[half], work), to)
+    return sweep_into(kind, beta, px, pxu, ut, atoms, (posts[half, :m], log_zs[half], scratch[: px.shape[0]]), to)
 
 
 @leaf
@@ -242,7 +229,7 @@ def _tried(kind, beta, px, pxu, ut, steps, shrink, plain, room, now, m):  # type
 def _closest(beta, means, v, face, between):  # type: ignore[no-untyped-def]
     """The least squared natural distance of two atoms; `between` is scratch."""
     n_t = means.shape[0]
-    least, apart = np.inf, as_table(as_row(between), 0, n_t, n_t)
+    least, apart = np.inf, as_table(between, 0, n_t, n_t)
     distances(beta, means, v, face, means, v, face, apart)
     for i in range(n_t):
         for j in range(i):
@@ -263,51 +250,66 @@ def _easing_pairs(beta, n, ut, means, v, pairs):  # type: ignore[no-untyped-def]
 
 
 @leaf
-def _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, eased, known, ways):  # type: ignore[no-untyped-def]
-    """Newton's scaled steps: the part to go, the part at which a weight comes to 0, and the products.
+def _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, eased, known, spare):  # type: ignore[no-untyped-def]
+    """Newton's scaled steps (n_t, 1 + k) to the front of the spare numbers.
+
+    Returns the part to go, the part at which a weight comes to 0, and the products.
 
     Parameters
     ----------
     eased, known : int, bool
         Pairs of close clusters, and whether what they ease directions by is known, as of `dualib.conjugate_kernels.conjugate`.
-    ways : tuple
-        What receives the steps (n_t, 1 + k); pairs of clusters and their room; room of `_steps_like` and of
-        `dualib.conjugate_kernels.room_of`; p(x) and the features in single precision, if that is used at all, and room likewise.
     """
     numbers, points, posts, _, faces, _, _, _ = room
-    steps, (pairs, eases), exact, (px_1, ut_1), rough = ways
-    own, at, k, post, face = numbers[now], points[now], points.shape[3], posts[now, :m], faces[now, : min(m, faces.shape[1])]
-    weights, means, v, c = own[0, :m], at[0, :m], at[1, :m], own[2, :m]
+    exact, rough, pairs, integers = spare
+    own, at, k, n = numbers[now], points[now], points.shape[3], px.shape[0]
+    post, face, weights, means, v, c = (
+        posts[now, :m],
+        faces[now, : min(m, faces.shape[1])],
+        own[0, :m],
+        at[0, :m],
+        at[1, :m],
+        own[2, :m],
+    )
+    steps, begin, end = (
+        as_table(exact, 0, m, 1 + k),
+        own.shape[1] * (1 + k),
+        own.shape[1] * (1 + k) + room_for_pairs(pairs.shape[0], k),
+    )
     few = np.sqrt(residual * np.sqrt(residual))  # convergence is still superlinear, and the products are fewest in all
     part, most = min(_LOOSE, max(few, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
-    moves, easing = (beta, weights, means, own[3, :m], at[2, :m]), (pairs[:eased], known, eases)
+    moves, easing = (beta, weights, means, own[3, :m], at[2, :m]), (pairs[:eased], known, exact[begin:end])
     if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
-        tables, row = rough[0]
-        weights_1, c_1, means_1, v_1 = row[:m], row[m : 2 * m], as_table(tables[2], 0, m, k), as_table(tables[3], 0, m, k)
+        px_1, ut_1, row = rough[:n], as_table(rough, n, k, n), rough[(1 + k) * n :]
+        weights_1, c_1, means_1, v_1 = row[:m], row[m : 2 * m], as_table(row, 2 * m, m, k), as_table(row, (2 + k) * m, m, k)
         put(weights, weights_1)
         put(c, c_1)
         put(as_row(means), as_row(means_1))
         put(as_row(v), as_row(v_1))
         atoms_1 = (px_1, ut_1, weights_1, means_1, v_1, face, post, c_1)
+        where = (row[(2 + 2 * k) * m :], integers)
         longest, products = _solved(
-            kind, np.float32(beta), atoms_1, moves, residual, max(part, _ROUGHLY), most, easing, rough, steps
+            kind, np.float32(beta), atoms_1, moves, residual, max(part, _ROUGHLY), most, easing, where, steps
         )
         _balance(kind, means, steps)
     else:
         atoms = (px, ut, weights, means, v, face, post, c)
-        longest, products = _solved(kind, beta, atoms, moves, residual, part, most, easing, exact, steps)
+        longest, products = _solved(kind, beta, atoms, moves, residual, part, most, easing, (exact[end:], integers), steps)
     shrink = 1.0 / max(1.0, longest) if np.isfinite(longest) else 0.0
     return shrink, _reach(weights, steps), products
 
 
 @leaf
-def _solved(kind, beta, atoms, moves, residual, part, most, easing, way, steps):  # type: ignore[no-untyped-def]
+def _solved(kind, beta, atoms, moves, residual, part, most, easing, where, steps):  # type: ignore[no-untyped-def]
     """`conjugate` in one precision, into `steps`: the longest move of a mean, and the products."""
-    (tables, _), room = way
+    numbers, integers = where
     n_t, k = atoms[3].shape
-    gradient, step = as_table(tables[0], 0, 1 + k, n_t), as_table(tables[1], 0, 1 + k, n_t)
+    size = (1 + k) * n_t
+    gradient, step = as_table(numbers, 0, 1 + k, n_t), as_table(numbers, size, 1 + k, n_t)
     scaled_gradient(*moves, gradient)
-    longest, products = conjugate(kind, beta, *atoms, gradient, residual, part, most, *easing, step, room)
+    longest, products = conjugate(
+        kind, beta, *atoms, gradient, residual, part, most, *easing, step, numbers[2 * size :], integers
+    )
     for t in range(n_t):
         row = steps[t]
         for y in range(1 + k):

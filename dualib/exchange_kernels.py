@@ -21,10 +21,10 @@ from dualib.view_kernels import as_row, as_table
 _DEPENDENT = 1e-4  # part of a number on the diagonal of E below which a pivot is rounding, or the curvature negative
 
 
-@helper
-def numbers_of(pairs, k):  # type: ignore[no-untyped-def]
-    """Room for what `dualib.conjugate_kernels` keeps of up to so many pairs."""
-    return np.empty(pairs * (k + 10 + 4 * pairs))
+@leaf
+def room_for_pairs(pairs, k):  # type: ignore[no-untyped-def]
+    """How many numbers `dualib.conjugate_kernels` keeps of up to so many pairs."""
+    return pairs * (k + 10 + 4 * pairs)
 
 
 @leaf

@@ -16,9 +16,9 @@ import math
 import numpy as np
 
 from dualib.jit import MORE, kernel, leaf
-from dualib.linear_kernels import BY_HAND, product
+from dualib.linear_kernels import BY_HAND, multiply, multiply_across
 from dualib.row_kernels import TINY, exp_in, exp_less, exp_row, log_row, logarithm, wide_vectors
-from dualib.strand_kernels import highest, total
+from dualib.strand_kernels import highest, inner, total
 from dualib.view_kernels import as_row, as_table
 
 _ROOT, _MOST_STEPS = 1e-15, 200  # relative precision of a root; steps, which halve one that comes to 0
@@ -138,20 +138,17 @@ def shared(log_terms, log_a, log_c, large):  # type: ignore[no-untyped-def]
 )
 def distances(beta, means1, v1, face1, means2, v2, face2, out):  # type: ignore[no-untyped-def]
     """``beta <M2 - M1, V2 - V1>`` of every pair, into `out` (m1, m2); inf between different faces, unless these are empty."""
-    m1, k = means1.shape
-    m2 = means2.shape[0]
+    m1, m2 = means1.shape[0], means2.shape[0]
     most = BY_HAND if means1.size <= MORE and means2.size <= MORE else 0  # none of these is interpreted
-    cross, back = product(means1, np.ascontiguousarray(v2.T), most), product(v1, np.ascontiguousarray(means2.T), most)
-    own2 = np.zeros(m2)
+    back, own2 = np.empty((m1, m2)), np.empty(m2)
+    multiply_across(means1, v2, out, most)
+    multiply_across(v1, means2, back, most)
     for j in range(m2):
-        for y in range(k):
-            own2[j] += means2[j, y] * v2[j, y]
+        own2[j] = inner(means2[j], v2[j])
     for i in range(m1):
-        own1 = 0.0
-        for y in range(k):
-            own1 += means1[i, y] * v1[i, y]
+        own1 = inner(means1[i], v1[i])
         for j in range(m2):
-            distance = beta * (own1 + own2[j] - cross[i, j] - back[i, j])
+            distance = beta * (own1 + own2[j] - out[i, j] - back[i, j])
             out[i, j] = 0.0 if distance < 0.0 else distance
     if face1.shape[0] > 0 and face2.shape[0] > 0:
         for i in range(m1):
@@ -186,35 +183,68 @@ def informations(px, pxy, encoders, decoders, begins):  # type: ignore[no-untype
     off : float
         How far the decoders and p(t) are from distributions; inf where a number is negative or none, in the encoders too.
     """
-    weights, found, off = np.empty(encoders.shape[0]), np.empty((begins.shape[0] - 1, 3)), off_distributions(decoders)
+    weights, found, most = np.empty(encoders.shape[0]), np.empty((begins.shape[0] - 1, 3)), 0
     for i in range(found.shape[0]):
-        first, last = begins[i], begins[i + 1]
-        members, scale = encoders[first:last].copy(), np.zeros(px.shape[0])
-        for row in members:
-            for x in range(row.shape[0]):
-                scale[x] += row[x]
-        for x in range(scale.shape[0]):
-            scale[x] = 1.0 / scale[x]
-        for t in range(first, last):
-            row, line = encoders[t], members[t - first]
-            for x in range(row.shape[0]):
-                row[x] *= scale[x]
-                line[x] = px[x] * row[x]
-                off = off if row[x] >= 0.0 else np.inf
-            weights[t] = total(line)
-        own = weights[first:last]
-        off = max(off, off_distributions(as_table(weights, first, 1, last - first)))
-        reached, claimed = product(encoders[first:last], pxy, BY_HAND), decoders[first:last].copy()
-        for t in range(last - first):
-            for y in range(claimed.shape[1]):
-                claimed[t, y] *= own[t]
-        for table in (reached, claimed):
-            to_one = 1.0 / total(as_row(table))
-            for t in range(table.shape[0]):
-                for y in range(table.shape[1]):
-                    table[t, y] *= to_one
-        found[i, 0], found[i, 1], found[i, 2] = information(members), information(reached), information(claimed)
-    return weights, found, off
+        most = max(most, begins[i + 1] - begins[i])
+    (n_x, n_y), off = pxy.shape, off_distributions(decoders)
+    widest = max(n_x, n_y)
+    room = (np.empty((3, most * widest)), np.empty(n_x), np.empty(most), np.empty(widest))
+    return weights, found, max(off, _all_informed(px, pxy, encoders, decoders, begins, room, weights, found))
+
+
+@leaf
+def _all_informed(px, pxy, encoders, decoders, begins, room, weights, found):  # type: ignore[no-untyped-def]
+    """`informations`, into `weights` and `found`; returns how far p(t|x) and p(t) are from distributions."""
+    off = 0.0
+    for i in range(found.shape[0]):
+        of = (encoders[begins[i] : begins[i + 1]], decoders[begins[i] : begins[i + 1]], weights[begins[i] : begins[i + 1]])
+        off = max(off, _informed(px, pxy, *of, room, found[i]))
+    return off
+
+
+@leaf
+def _informed(px, pxy, encoder, decoder, weights, room, found):  # type: ignore[no-untyped-def]
+    """The same of one encoder."""
+    tables, scale, log_t, log_other = room
+    (n_t, n_x), n_y, off = encoder.shape, pxy.shape[1], 0.0
+    members, reached, claimed = (
+        as_table(tables[0], 0, n_t, n_x),
+        as_table(tables[1], 0, n_t, n_y),
+        as_table(tables[0], 0, n_t, n_y),
+    )
+    scale[:] = 0.0
+    for t in range(n_t):
+        line = encoder[t]
+        for x in range(n_x):
+            scale[x] += line[x]
+    for x in range(n_x):
+        scale[x] = 1.0 / scale[x]
+    for t in range(n_t):
+        line, own = encoder[t], members[t]
+        for x in range(n_x):
+            line[x] *= scale[x]
+            own[x] = px[x] * line[x]
+            off = off if line[x] >= 0.0 else np.inf
+        weights[t] = total(own)
+    found[0] = _information(members, log_t, log_other, tables[2])
+    multiply(encoder, pxy, reached, BY_HAND)
+    for t in range(n_t):
+        for y in range(n_y):
+            claimed[t, y] = decoder[t, y] * weights[t]
+    _to_one(reached)
+    _to_one(claimed)
+    found[1] = _information(reached, log_t, log_other, tables[2])
+    found[2] = _information(claimed, log_t, log_other, tables[2])
+    return max(off, off_distributions(as_table(weights, 0, 1, n_t)))
+
+
+@leaf
+def _to_one(table):  # type: ignore[no-untyped-def]
+    """Divide a table by the sum of its numbers."""
+    inverse = 1.0 / total(as_row(table))
+    for t in range(table.shape[0]):
+        for y in range(table.shape[1]):
+            table[t, y] *= inverse
 
 
 @kernel("float64[::1](float64[::1], float64[:, ::1], float64)")
@@ -264,21 +294,31 @@ def off_distributions(rows):  # type: ignore[no-untyped-def]
 def information(joint):  # type: ignore[no-untyped-def]
     """I(X;Y) of a joint distribution (m, k), nats; zeros count nothing."""
     m, k = joint.shape
-    log_x, log_y, row = np.empty(m), np.zeros(k), np.empty(k)
+    return _information(joint, np.empty(m), np.empty(k), np.empty(m * k))
+
+
+@leaf
+def _information(joint, log_x, log_y, logs):  # type: ignore[no-untyped-def]
+    """`information`; scratch, at least (m,), (k,) and (m k,)."""
+    (m, k), numbers = joint.shape, as_row(joint)
+    log_x, log_y, logs = log_x[:m], log_y[:k], logs[: m * k]
+    log_y[:] = 0.0
     for x in range(m):
-        log_x[x] = max(total(joint[x]), TINY)
+        row = joint[x]
+        log_x[x] = max(total(row), TINY)
         for y in range(k):
-            log_y[y] += joint[x, y]
+            log_y[y] += row[y]
     for y in range(k):
         log_y[y] = max(log_y[y], TINY)
+    for i in range(m * k):
+        logs[i] = max(numbers[i], TINY)
     log_row(log_x)
     log_row(log_y)
+    log_row(logs)
     found = 0.0
     for x in range(m):
+        row, line = joint[x], logs[x * k : (x + 1) * k]
         for y in range(k):
-            row[y] = max(joint[x, y], TINY)
-        log_row(row)
-        for y in range(k):
-            row[y] = joint[x, y] * (row[y] - log_x[x] - log_y[y])
-        found += total(row)
+            line[y] = row[y] * (line[y] - log_x[x] - log_y[y])
+        found += total(line)
     return max(0.0, found)

@@ -596,10 +596,11 @@ def _frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
 def fresh_solution(fields: dict[str, Any], deferred: Mapping[str, Callable[[], Any]], *, sound: bool) -> Solution:
     """``Solution(**fields, **deferred)`` without copies, and without checks where all is known to be `sound`: a path makes many.
 
-    The arrays are read-only, and nobody who might write into them has another view.
+    The arrays are read-only, nobody who might write into them has another view, and `fields` becomes the solution's own.
     """
     solution = object.__new__(Solution)
-    solution.__dict__.update(fields, _deferred=deferred)
+    fields["_deferred"] = deferred
+    object.__setattr__(solution, "__dict__", fields)
     if not sound:
         _check_solution(solution)  # which says what is wrong
     return solution

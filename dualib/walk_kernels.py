@@ -79,9 +79,8 @@ def walked_known(  # type: ignore[no-untyped-def]
             break
         weights, means, v, post, log_z, c = ended[3], ended[4], ended[5], ended[9], ended[10], ended[11]
         log_a, gap = log_px - log_z, np.inf
-        near = np.flatnonzero((heights > NEAR_BIRTH) & (np.abs(heights) > ON_ATOM))
-        points, heights = points[near], heights[near]
-        if near.shape[0] > 0:
+        points, heights = _near_birth(points, heights)
+        if heights.shape[0] > 0:
             points, heights = _take_up(kind, beta, u, ut, log_a, points, means, v, ASCENTS, SAME)
         if heights.shape[0] == 0 or not np.max(heights) > RISEN:
             arrays = (kind, beta, px, u, ut, log_a, weights, means, v, post, c)
@@ -97,6 +96,17 @@ def walked_known(  # type: ignore[no-untyped-def]
         if weights.shape[0] == 1 and betas[min(i + 1, betas.shape[0] - 1)] < beta:
             break  # one cluster stays optimal
     return stage, states
+
+
+@helper
+def _near_birth(points, heights):  # type: ignore[no-untyped-def]
+    """The maxima off the atoms that may rise above 0, and their values."""
+    near, count = np.empty(heights.shape[0], np.int64), 0
+    for i in range(heights.shape[0]):
+        if heights[i] > NEAR_BIRTH and abs(heights[i]) > ON_ATOM:
+            near[count] = i
+            count += 1
+    return points[near[:count]], heights[near[:count]]
 
 
 @helper

@@ -6,7 +6,7 @@ import pytest
 import dualib
 from dualib import JointDistribution, conjugate_kernels, exchange_kernels
 from dualib.block_kernels import closest_pairs
-from dualib.conjugate_kernels import conjugate, find_pairs, room_of, scaled_gradient
+from dualib.conjugate_kernels import conjugate, find_pairs, room_for, scaled_gradient
 from dualib.curvature import Curvature, slowest_rate
 from dualib.distortions import as_distortion
 from dualib.local import polish
@@ -34,9 +34,9 @@ def direction(problem, state, part, most, precision=np.float64, pairs=0):
     arrays = tuple(array.astype(precision) if array.dtype == np.float64 else array for array in arrays)
     arguments = (problem.known, precision(state.beta), *arrays, 0.0)
     close = closest_pairs.compile()(state.beta, means, problem.link(atoms)[0], np.inf, pairs, 0)
-    room, eases = room_of.compile()(n_t, problem.n, k, arrays[0]), exchange_kernels.numbers_of.python(len(close), k)
-    step = np.empty((1 + k, n_t), precision)
-    longest, taken = conjugate.compile()(*arguments, part, most, close, False, eases, step, room)
+    (numbers, integers), eases = room_for.python(n_t, problem.n, k), exchange_kernels.room_for_pairs.python(len(close), k)
+    step, room = np.empty((1 + k, n_t), precision), (np.empty(numbers, precision), np.empty(integers, int))
+    longest, taken = conjugate.compile()(*arguments, part, most, close, False, np.empty(eases), step, *room)
     step = step.T
     root_w = np.sqrt(weights)[:, None]
     return (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
