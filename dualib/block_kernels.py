@@ -20,21 +20,15 @@ _TOY = 32  # features up to which a block has no spare columns
 _LEAST, _LOG_LEAST, _LARGEST = np.float32(1e-30), 70.0, 2e4
 
 
-@helper
-def evaluated(kind, beta, u, log_a, points, v, q, values):  # type: ignore[no-untyped-def]
-    """Log c of a block of points (k, m) into `values`, their V into `v`; returns how to weigh the sources for their ascent steps.
-
-    The weights are those in `q` (n, m), times what is returned (m,).
-    """
-    b, top, mass = np.zeros_like(values), np.empty_like(values), np.empty_like(values)
-    _evaluate(kind, beta, u, log_a, points, v, q, values, b, top, mass)
-    return b
-
-
 @leaf
-def _evaluate(kind, beta, u, log_a, points, v, q, values, b, top, mass):  # type: ignore[no-untyped-def]
-    """`evaluated`, what it returns into `b`, which holds zeros; `top` and `mass` being scratch."""
-    (n, m), hand, double = (log_a.shape[0], points.shape[1]), by_hand(u.size), values.itemsize == 8
+def evaluated(kind, beta, u, log_a, points, v, q, numbers):  # type: ignore[no-untyped-def]
+    """Log c of a block of points (k, m) into the first of `numbers` (4, m), and their V into `v`.
+
+    The weights of the sources in their ascent steps are those in `q` (n, m), times the second of the numbers.
+    """
+    (n, m), hand, double = (log_a.shape[0], points.shape[1]), by_hand(u.size), numbers.itemsize == 8
+    values, b, top, mass = numbers[0], numbers[1], numbers[2], numbers[3]
+    b[:] = 0.0
     link_block(kind, points, v, b, top, mass)
     multiply(u, v, q, hand)
     top[:] = -1e300 if double else -1e38  # where all is -inf: -inf - (-1e300) stays -inf, never NaN
@@ -161,6 +155,25 @@ def beside(first, second):  # type: ignore[no-untyped-def]
 
 
 @helper
+def upright(first, second):  # type: ignore[no-untyped-def]
+    """The same as columns: a block (2k, m)."""
+    m, k = first.shape
+    both = np.empty((2 * k, m), first.dtype)
+    _turn(first, both[:k])
+    _turn(second, both[k:])
+    return both
+
+
+@leaf
+def _turn(table, turned):  # type: ignore[no-untyped-def]
+    """The transpose of a table, into another."""
+    for i in range(table.shape[0]):
+        row = table[i]
+        for y in range(row.shape[0]):
+            turned[y, i] = row[y]
+
+
+@helper
 def apart(beta, block, others, own, most):  # type: ignore[no-untyped-def]
     """The squared natural distances of others from a block of points and their V (2k, m), (c, m).
 
@@ -196,9 +209,9 @@ def heights(kind, beta, u, log_a, means):  # type: ignore[no-untyped-def]
     for first in range(0, m, width_of(u)):
         block = block_of(means[first : first + width_of(u)], u)
         wide, some = block.shape[1], min(m - first, width_of(u))
-        own = np.empty(wide, u.dtype)
-        evaluated(kind, beta, u, log_a, block[:k], block[k:], np.empty((n, wide), u.dtype), own)
-        values[first : first + some] = own[:some]
+        numbers = np.empty((4, wide), u.dtype)
+        evaluated(kind, beta, u, log_a, block[:k], block[k:], np.empty((n, wide), u.dtype), numbers)
+        values[first : first + some] = numbers[0, :some]
     return values
 
 
@@ -217,7 +230,7 @@ def few_digits(kind, beta, u):  # type: ignore[no-untyped-def]
 def closest_pairs(beta, means, v, limit, most, hand):  # type: ignore[no-untyped-def]
     """The closest pairs of atoms within a squared natural distance, at most so many: (p, 2), `hand` as of `multiply`."""
     n_t, near = means.shape[0], 0
-    distance = apart(beta, np.ascontiguousarray(beside(means, v).T), beside(v, means), own_of(means, v), hand)
+    distance = apart(beta, upright(means, v), beside(v, means), own_of(means, v), hand)
     for i in range(n_t):
         for j in range(i):
             near += int(distance[i, j] < limit)

@@ -583,6 +583,21 @@ def branch_and_bound(
 
 
 @leaf
+def _chosen(points, columns, kind, cut, starts):  # type: ignore[no-untyped-def]
+    """The columns of the face, or the log ratios of their numbers to the last."""
+    for i in range(points.shape[0]):
+        row = starts[i]
+        for y in range(row.shape[0]):
+            row[y] = points[i, columns[y]]
+        if kind == 1:
+            for y in range(row.shape[0]):
+                row[y] = log(max(row[y], exp(-cut)))
+            pivot = row[row.shape[0] - 1]
+            for y in range(row.shape[0]):
+                row[y] -= pivot
+
+
+@leaf
 def _bounded(  # type: ignore[no-untyped-def]
     log_a, offset, features, columns, beta, kind, roots, points, cut, slabs, ratios, lower, tol, max_cells, out, room
 ):
@@ -591,32 +606,16 @@ def _bounded(  # type: ignore[no-untyped-def]
     capacity = p + 128
     alpha, size, tilts, centre_q = by_source[0], by_source[1], by_source[2 : k + 3], by_source[k + 3 :]
     middle, cell, climb, centres = wide[0], wide[1 : k + 1], wide[k + 1 : 2 * k + 3], wide[2 * k + 3 :]
-    work, scratch, starts, weight = (
-        by_feature[:4],
-        by_feature[4 : 2 * k + 7],
-        by_feature[2 * k + 7 : 2 * k + 7 + p],
-        by_feature[2 * k + 7 + p :],
-    )
-    point, longest, bounds, values = (
-        numbers[: 2 * k],
-        numbers[2 * k : 2 * k + 1],
-        numbers[2 * k + 1 : 2 * k + 1 + _STACK],
-        numbers[2 * k + 1 + _STACK :],
-    )
+    weight, starts = by_feature[:n], by_feature[n : n + p]
+    work, scratch = by_feature[n + p : n + p + 4], by_feature[n + p + 4 :]
+    point, longest = numbers[: 2 * k], numbers[2 * k : 2 * k + 1]
+    values, bounds = numbers[2 * k + 1 : 2 * k + 2 + capacity], numbers[2 * k + 2 + capacity :]
     for x in range(n):
         alpha[x] = log_a[x] - beta * offset[x]
         size[x] = abs(log_a[x]) - beta * offset[x]
         for y in range(k):
             weight[x, y] = beta * features[x, y]
-    for i in range(p):
-        for y in range(k):
-            starts[i, y] = points[i, columns[y]]
-        if kind == 1:
-            for y in range(k):
-                starts[i, y] = log(max(starts[i, y], exp(-cut)))
-            pivot = starts[i, k - 1]
-            for y in range(k):
-                starts[i, y] -= pivot
+    _chosen(points, columns, kind, cut, starts)
     n_centres, top, cells, climbs = 0, 0, 0, 0
     best, upper = -np.inf, -np.inf
     for i in range(len(starts)):

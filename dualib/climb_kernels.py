@@ -159,8 +159,9 @@ def climbed(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius, stable,
         moved[before:width] = np.inf
         block = block_of(active[:width], u)
         points, v, wide = block[:k], block[k:], block.shape[1]
-        once, gone, q, values = np.empty((k, wide)), np.zeros(width, np.bool_), np.empty((n, wide)), np.empty(wide)
-        share = evaluated(kind, beta, u, log_a, points, v, q, values)
+        once, gone, q, numbers = np.empty((k, wide)), np.zeros(width, np.bool_), np.empty((n, wide)), np.empty((4, wide))
+        evaluated(kind, beta, u, log_a, points, v, q, numbers)
+        values, share = numbers[0], numbers[1]
         about = _meets(beta, block, values, atoms, own, highest, radius, gone, hand)
         if count > 0:
             _meets(beta, block, values, kept[:count], kept_own, reached, everywhere, gone, hand)
@@ -198,8 +199,9 @@ def _begun(kind, beta, u, ut, log_a, means, atom_means, atom_v, radius):  # type
         width, following = _filled(active, taken, width, means, following, 0)
         block = block_of(active[:width], u)
         wide, gone = block.shape[1], np.zeros(width, np.bool_)
-        once, q, values = np.empty((k, wide), u.dtype), np.empty((n, wide), u.dtype), np.empty(wide, u.dtype)
-        share = evaluated(kind, beta, u, log_a, block[:k], block[k:], q, values)
+        once, q, numbers = np.empty((k, wide), u.dtype), np.empty((n, wide), u.dtype), np.empty((4, wide), u.dtype)
+        evaluated(kind, beta, u, log_a, block[:k], block[k:], q, numbers)
+        values, share = numbers[0], numbers[1]
         _meets(beta, block, values, atoms, own, highest, told, gone, hand)
         stepped(ut, q, share, once)
         for j in range(width):
@@ -291,14 +293,14 @@ def _leap(kind, beta, u, ut, log_a, block, once, active, moved):  # type: ignore
     """
     k, m = once.shape
     points, v, tables, q = block[:k], block[k:], np.empty((3, k, m), u.dtype), np.empty((u.shape[0], m), u.dtype)
-    numbers, values, near = np.zeros((6, m), u.dtype), np.empty(m, u.dtype), np.empty(m, np.bool_)
-    once_v, twice = tables[0], tables[1]
-    share = evaluated(kind, beta, u, log_a, once, once_v, q, values)
-    stepped(ut, q, share, twice)
+    numbers, both, near = np.zeros((6, m), u.dtype), np.empty((8, m), u.dtype), np.empty(m, np.bool_)
+    once_v, twice, here, ahead = tables[0], tables[1], both[:4], both[4:]
+    evaluated(kind, beta, u, log_a, once, once_v, q, here)
+    stepped(ut, q, here[1], twice)
+    values, higher = here[0], ahead[0]
     _extrapolated(kind, beta, points, v, once, tables, values, near, numbers)
-    higher = numbers[3]
-    share = evaluated(kind, beta, u, log_a, points, v, q, higher)
-    stepped(ut, q, share, points)
+    evaluated(kind, beta, u, log_a, points, v, q, ahead)
+    stepped(ut, q, ahead[1], points)
     second = numbers[1]
     for j in range(active.shape[0]):
         moved[j] = second[j]

@@ -22,7 +22,7 @@ from dualib.exchange_kernels import corrected, exchanges, invert_exchanges
 from dualib.jit import leaf
 from dualib.linear_kernels import apply, by_hand, dot, multiply, multiply_across
 from dualib.row_kernels import TINY, put
-from dualib.view_kernels import as_row, as_table
+from dualib.view_kernels import as_row, as_table, whole_lines
 
 _SLIGHT, _SLIGHTEST, _MOST_SLIGHT = 1e-3, 1e-10, 1e-6  # p(t|x) that counts for nothing, by the residual; at least, at most
 _FILLED = 0.1  # part of the pairs that count, up to which loops over these are quicker than products of matrices
@@ -36,7 +36,8 @@ _FARTHEST = 0.5  # the longest move of a mean, in natural coordinates, along a d
 def room_for(m, n, k):  # type: ignore[no-untyped-def]
     """How many numbers, and how many integers, are room for `conjugate` on up to m clusters."""
     counting = int(_FILLED * m * n) if m * n * k >= _LARGE else 0
-    return _TABLES * (k + 2) * m + (1 + k + 3 * m + 2) * n + m + k + counting * k, m + 1 + counting
+    numbers = _TABLES * whole_lines((k + 2) * m) + 3 * whole_lines(m * n) + 2 * whole_lines(n)
+    return numbers + whole_lines(m) + whole_lines(k) + whole_lines((1 + k) * n) + counting * k, m + 1 + counting
 
 
 @leaf
@@ -88,24 +89,27 @@ def conjugate(  # type: ignore[no-untyped-def]
     """
     (n_t, k), n, p, hand = means.shape, px.shape[0], close.shape[0], by_hand(px.size + ut.size)
     start, source = integers[: n_t + 1], integers[n_t + 1 :]
-    tables, at = as_table(numbers, 0, _TABLES, (k + 2) * n_t), _TABLES * (k + 2) * n_t
-    s, q = numbers[at : at + n_t * n], numbers[at + n_t * n : at + 2 * n_t * n]
-    moved, at = as_table(numbers, at + 2 * n_t * n, n_t, n), at + 3 * n_t * n
-    along, root_px, at = numbers[at : at + n], numbers[at + n : at + 2 * n], at + 2 * n
-    pull, own, at = numbers[at : at + n_t], numbers[at + n_t : at + n_t + k], at + n_t + k
-    features, blocks = as_table(numbers, at, 1 + k, n), numbers[at + (1 + k) * n :]
+    width, each, row = whole_lines((k + 2) * n_t), whole_lines(n_t * n), whole_lines(n)
+    tables, at = as_table(numbers, 0, _TABLES, width), _TABLES * width
+    s, q, moved = (
+        numbers[at : at + n_t * n],
+        numbers[at + each : at + each + n_t * n],
+        as_table(numbers, at + 2 * each, n_t, n),
+    )
+    at += 3 * each
+    along, root_px = numbers[at : at + n], numbers[at + row : at + row + n]
+    at += 2 * row
+    pull, own = numbers[at : at + n_t], numbers[at + whole_lines(n_t) : at + whole_lines(n_t) + k]
+    at += whole_lines(n_t) + whole_lines(k)
+    features, blocks = as_table(numbers, at, 1 + k, n), numbers[at + whole_lines((1 + k) * n) :]
     count = find_pairs(beta, px, ut, weights, means, post, residual, root_px, (source, start, blocks, s, q))
     few = count > 0
     pairs = (source[:count], start[: n_t + 1 if few else 0], blocks[: count * k], s, q)
     features = features[: 0 if few else 1 + k]
     means_t, metric = as_table(tables[0], 0, k, n_t), as_table(tables[1], 0, k, n_t)
     _set_up(kind, beta, ut, means, v, face, means_t, metric, features)
-    lines, parts, inverse, scratch = (
-        as_table(eases, 0, p, k),
-        as_table(eases, p * k, p, 6),
-        as_table(eases, p * (k + 6), 2 * p, 2 * p),
-        as_table(eases, p * (k + 6 + 4 * p), 2, 2 * p),
-    )
+    lines, parts = as_table(eases, 0, p, k), as_table(eases, p * k, p, 6)
+    inverse, scratch = as_table(eases, p * (k + 6), 2 * p, 2 * p), as_table(eases, p * (k + 6 + 4 * p), 2, 2 * p)
     if p > 0:
         exchanges(beta, weights, means, close, lines, parts)
         if not known:
@@ -143,7 +147,7 @@ def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room,
 
     Parameters
     ----------
-    tables : (_TABLES, (k + 2) n_t)
+    tables : (_TABLES, at least (k + 2) n_t)
         The first two of `_set_up`; room for all of the shape of the step.
     room : tuple
         Room (n,), (n_t,) and (k,); features; room (n_t, n).
@@ -153,16 +157,9 @@ def _iterated(kind, weights, c, gradient, pairs, part, most, hand, tables, room,
     (along, pull, own, features, moved), (close, lines, parts, inverse, scratch) = room, easing
     n_t, k, (_, start, _, s, q) = weights.shape[0], gradient.shape[0] - 1, pairs
     means_t, metric = as_table(tables[0], 0, k, n_t), as_table(tables[1], 0, k, n_t)
-    rest, bent, way = (
-        as_table(tables[2], 0, 1 + k, n_t),
-        as_table(tables[3], 0, 1 + k, n_t),
-        as_table(tables[4], 0, 1 + k, n_t),
-    )
-    pushed, ahead, gathered = (
-        as_table(tables[5], 0, 2 + k, n_t),
-        as_table(tables[6], 0, 2 + k, n_t),
-        as_table(tables[7], 0, 1 + k, n_t),
-    )
+    rest, bent = as_table(tables[2], 0, 1 + k, n_t), as_table(tables[3], 0, 1 + k, n_t)
+    way, gathered = as_table(tables[4], 0, 1 + k, n_t), as_table(tables[7], 0, 1 + k, n_t)
+    pushed, ahead = as_table(tables[5], 0, 2 + k, n_t), as_table(tables[6], 0, 2 + k, n_t)
     few, eased, begun, taken = start.shape[0] > 0, close.shape[0] > 0, False, 0
     towards, eased_pushed = (
         (as_table(tables[8], 0, 1 + k, n_t), as_table(tables[9], 0, 2 + k, n_t)) if eased else (rest, pushed)

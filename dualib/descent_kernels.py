@@ -17,7 +17,7 @@ from dualib.linear_kernels import by_hand
 from dualib.newton_kernels import link, sweep_into
 from dualib.row_kernels import put, single
 from dualib.strand_kernels import total
-from dualib.view_kernels import as_row, as_table
+from dualib.view_kernels import as_row, as_table, whole_lines
 
 _LOOSE, _ENOUGH = 0.3, 0.3  # part of the gradient that a direction leaves; of the residual aimed at
 _FAR, _WORTH = (
@@ -80,8 +80,9 @@ def descend_known(kind, beta, px, pxu, ut, weights, means, face, allowed, goal, 
     room = (numbers, points, posts, log_zs, faces, free, numbering, scratch)
     pairs = _EASED[1][1] if close > 0.0 and m * k * n >= _EASED[0][0] else 0
     some, integers = room_for(m, n, k)
-    exact = np.empty(3 * (1 + k) * m + room_for_pairs(pairs, k) + some)
-    rough = np.empty((1 + k) * (n + 4 * m) + some if large else 0, np.float32)
+    one, of_pairs = whole_lines((1 + k) * m), whole_lines(room_for_pairs(pairs, k))
+    exact = np.empty(3 * one + of_pairs + some)
+    rough = np.empty(whole_lines((1 + k) * n) + 4 * one + some if large else 0, np.float32)
     spare = (exact, rough, np.empty((pairs, 2), np.int64), np.empty(integers, np.int64))
     atoms = (weights, means, face, allowed)
     settled, now, m, taken, closest, value, residual = _descended(
@@ -263,31 +264,23 @@ def _directed(kind, beta, px, ut, residual, goal, hurried, room, now, m, eased, 
     numbers, points, posts, _, faces, _, _, _ = room
     exact, rough, pairs, integers = spare
     own, at, k, n = numbers[now], points[now], points.shape[3], px.shape[0]
-    post, face, weights, means, v, c = (
-        posts[now, :m],
-        faces[now, : min(m, faces.shape[1])],
-        own[0, :m],
-        at[0, :m],
-        at[1, :m],
-        own[2, :m],
-    )
-    steps, begin, end = (
-        as_table(exact, 0, m, 1 + k),
-        own.shape[1] * (1 + k),
-        own.shape[1] * (1 + k) + room_for_pairs(pairs.shape[0], k),
-    )
+    weights, means, v, c = own[0, :m], at[0, :m], at[1, :m], own[2, :m]
+    post, face = posts[now, :m], faces[now, : min(m, faces.shape[1])]
+    steps, begin = as_table(exact, 0, m, 1 + k), whole_lines(own.shape[1] * (1 + k))
+    end = begin + whole_lines(room_for_pairs(pairs.shape[0], k))
     few = np.sqrt(residual * np.sqrt(residual))  # convergence is still superlinear, and the products are fewest in all
     part, most = min(_LOOSE, max(few, _ENOUGH * goal / residual)), hurried if residual > _NEAR else _PATIENT
     moves, easing = (beta, weights, means, own[3, :m], at[2, :m]), (pairs[:eased], known, exact[begin:end])
     if ut.size > MORE and residual > _ROUGH:  # a step is judged by the objective: it needs few digits
-        px_1, ut_1, row = rough[:n], as_table(rough, n, k, n), rough[(1 + k) * n :]
-        weights_1, c_1, means_1, v_1 = row[:m], row[m : 2 * m], as_table(row, 2 * m, m, k), as_table(row, (2 + k) * m, m, k)
+        px_1, ut_1, row, one = rough[:n], as_table(rough, n, k, n), rough[whole_lines((1 + k) * n) :], whole_lines((1 + k) * m)
+        means_1, v_1 = as_table(row, 0, m, k), as_table(row, one, m, k)
+        weights_1, c_1 = row[k * m : (1 + k) * m], row[one + k * m : one + (1 + k) * m]
         put(weights, weights_1)
         put(c, c_1)
         put(as_row(means), as_row(means_1))
         put(as_row(v), as_row(v_1))
         atoms_1 = (px_1, ut_1, weights_1, means_1, v_1, face, post, c_1)
-        where = (row[(2 + 2 * k) * m :], integers)
+        where = (row[2 * one :], integers)
         longest, products = _solved(
             kind, np.float32(beta), atoms_1, moves, residual, max(part, _ROUGHLY), most, easing, where, steps
         )
@@ -304,7 +297,7 @@ def _solved(kind, beta, atoms, moves, residual, part, most, easing, where, steps
     """`conjugate` in one precision, into `steps`: the longest move of a mean, and the products."""
     numbers, integers = where
     n_t, k = atoms[3].shape
-    size = (1 + k) * n_t
+    size = whole_lines((1 + k) * n_t)
     gradient, step = as_table(numbers, 0, 1 + k, n_t), as_table(numbers, size, 1 + k, n_t)
     scaled_gradient(*moves, gradient)
     longest, products = conjugate(

@@ -206,7 +206,7 @@ def _all_informed(px, pxy, encoders, decoders, begins, room, weights, found):  #
 def _informed(px, pxy, encoder, decoder, weights, room, found):  # type: ignore[no-untyped-def]
     """The same of one encoder."""
     tables, scale, log_t, log_other = room
-    (n_t, n_x), n_y, off = encoder.shape, pxy.shape[1], 0.0
+    (n_t, n_x), n_y, wrong = encoder.shape, pxy.shape[1], 0
     members, reached, claimed = (
         as_table(tables[0], 0, n_t, n_x),
         as_table(tables[1], 0, n_t, n_y),
@@ -224,7 +224,7 @@ def _informed(px, pxy, encoder, decoder, weights, room, found):  # type: ignore[
         for x in range(n_x):
             line[x] *= scale[x]
             own[x] = px[x] * line[x]
-            off = off if line[x] >= 0.0 else np.inf
+            wrong += int(not line[x] >= 0.0)
         weights[t] = total(own)
     found[0] = _information(members, log_t, log_other, tables[2])
     multiply(encoder, pxy, reached, BY_HAND)
@@ -235,7 +235,7 @@ def _informed(px, pxy, encoder, decoder, weights, room, found):  # type: ignore[
     _to_one(claimed)
     found[1] = _information(reached, log_t, log_other, tables[2])
     found[2] = _information(claimed, log_t, log_other, tables[2])
-    return max(off, off_distributions(as_table(weights, 0, 1, n_t)))
+    return np.inf if wrong > 0 else off_distributions(as_table(weights, 0, 1, n_t))
 
 
 @leaf

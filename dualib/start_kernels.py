@@ -17,6 +17,7 @@ from dualib.block_kernels import (
     heights,
     own_of,
     stepped,
+    upright,
     width_of,
 )
 from dualib.jit import helper, kernel, leaf
@@ -107,9 +108,9 @@ def _ascended(kind, beta, u, ut, log_a, points):  # type: ignore[no-untyped-def]
     for begin in range(0, m, width_of(u)):
         block = block_of(points[begin : begin + width_of(u)], u)
         wide = block.shape[1]
-        q = np.empty((n, wide), u.dtype)
-        share = evaluated(kind, beta, u, log_a, block[:k], block[k:], q, np.empty(wide, u.dtype))
-        stepped(ut, q, share, block[:k])
+        q, numbers = np.empty((n, wide), u.dtype), np.empty((4, wide), u.dtype)
+        evaluated(kind, beta, u, log_a, block[:k], block[k:], q, numbers)
+        stepped(ut, q, numbers[1], block[:k])
         for j in range(min(m - begin, width_of(u))):
             for y in range(k):
                 moved[begin + j, y] = block[y, j]
@@ -154,7 +155,7 @@ def _first_of_alike(kind, beta, points, others, others_v, radius, hand):  # type
     m, k = points.shape
     v, b, new = np.empty((m, k)), np.empty(m), np.ones(m, np.bool_)
     link(kind, points, np.empty((0, 0), np.bool_), v, b)
-    block = np.ascontiguousarray(beside(points, v).T)
+    block = upright(points, v)
     if others.shape[0] > 0:
         to_others = apart(beta, block, beside(others_v, others), own_of(others, others_v), hand)
         for i in range(others.shape[0]):

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dualib.jit import intrinsic, machine
+from dualib.jit import intrinsic, leaf, machine
+
+_LINE = 16  # numbers of single precision in a line of the cache
 
 
 def _view(names: str, ndim: int, place: Callable[..., tuple[Any, list[Any]]]) -> Any:
@@ -49,3 +51,9 @@ def as_row(table):  # type: ignore[no-untyped-def]
 def as_table(row, first, rows, columns):  # type: ignore[no-untyped-def]
     """A table (rows, columns) of the numbers of a row from `first` on."""
     return row[first : first + rows * columns].reshape((rows, columns))
+
+
+@leaf
+def whole_lines(count):  # type: ignore[no-untyped-def]
+    """So many numbers and what fills up their last line of the cache: vectors across two lines take longer."""
+    return (count + _LINE - 1) // _LINE * _LINE

@@ -55,3 +55,9 @@ def test_numbers_that_do_not_follow_one_another_have_no_view():
 
     with pytest.raises(numba.TypingError):
         compiled("as_row", 1)(np.zeros((4, 6))[:, ::2])
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 160, 161])
+def test_whole_lines_hold_as_many_numbers(count):
+    whole = view_kernels.whole_lines.python(count)
+    assert count <= whole < count + 16 and whole % 16 == 0
