@@ -42,26 +42,7 @@ def room_for(m, n, k):  # type: ignore[no-untyped-def]
 
 @leaf
 def conjugate(  # type: ignore[no-untyped-def]
-    kind,
-    beta,
-    px,
-    ut,
-    weights,
-    means,
-    v,
-    face,
-    post,
-    c,
-    gradient,
-    residual,
-    part,
-    most,
-    close,
-    known,
-    eases,
-    step,
-    numbers,
-    integers,
+    kind, beta, px, ut, weights, means, v, face, post, c, gradient, residual, part, most, close, known, eases, step, room
 ):
     """Solve H step = gradient to a part of its length by at most `most` products (Steihaug 1983).
 
@@ -77,8 +58,8 @@ def conjugate(  # type: ignore[no-untyped-def]
     step : (1 + k, n_t)
         Receives the solution. It ends before a direction of negative curvature; where the first one is of that kind, it goes along
         that.
-    numbers, integers : (r,), (r,)
-        As much room as `room_for` says.
+    room : tuple
+        Numbers and integers, as many as `room_for` says.
 
     Returns
     -------
@@ -88,15 +69,11 @@ def conjugate(  # type: ignore[no-untyped-def]
         Products.
     """
     (n_t, k), n, p, hand = means.shape, px.shape[0], close.shape[0], by_hand(px.size + ut.size)
-    start, source = integers[: n_t + 1], integers[n_t + 1 :]
+    numbers, start, source = room[0], room[1][: n_t + 1], room[1][n_t + 1 :]
     width, each, row = whole_lines((k + 2) * n_t), whole_lines(n_t * n), whole_lines(n)
     tables, at = as_table(numbers, 0, _TABLES, width), _TABLES * width
-    s, q, moved = (
-        numbers[at : at + n_t * n],
-        numbers[at + each : at + each + n_t * n],
-        as_table(numbers, at + 2 * each, n_t, n),
-    )
-    at += 3 * each
+    s, q = numbers[at : at + n_t * n], numbers[at + each : at + each + n_t * n]
+    moved, at = as_table(numbers, at + 2 * each, n_t, n), at + 3 * each
     along, root_px = numbers[at : at + n], numbers[at + row : at + row + n]
     at += 2 * row
     pull, own = numbers[at : at + n_t], numbers[at + whole_lines(n_t) : at + whole_lines(n_t) + k]

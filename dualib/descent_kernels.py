@@ -300,9 +300,8 @@ def _solved(kind, beta, atoms, moves, residual, part, most, easing, where, steps
     size = whole_lines((1 + k) * n_t)
     gradient, step = as_table(numbers, 0, 1 + k, n_t), as_table(numbers, size, 1 + k, n_t)
     scaled_gradient(*moves, gradient)
-    longest, products = conjugate(
-        kind, beta, *atoms, gradient, residual, part, most, *easing, step, numbers[2 * size :], integers
-    )
+    room = (numbers[2 * size :], integers)
+    longest, products = conjugate(kind, beta, *atoms, gradient, residual, part, most, *easing, step, room)
     for t in range(n_t):
         row = steps[t]
         for y in range(1 + k):

@@ -36,7 +36,7 @@ def direction(problem, state, part, most, precision=np.float64, pairs=0):
     close = closest_pairs.compile()(state.beta, means, problem.link(atoms)[0], np.inf, pairs, 0)
     (numbers, integers), eases = room_for.python(n_t, problem.n, k), exchange_kernels.room_for_pairs.python(len(close), k)
     step, room = np.empty((1 + k, n_t), precision), (np.empty(numbers, precision), np.empty(integers, int))
-    longest, taken = conjugate.compile()(*arguments, part, most, close, False, np.empty(eases), step, *room)
+    longest, taken = conjugate.compile()(*arguments, part, most, close, False, np.empty(eases), step, room)
     step = step.T
     root_w = np.sqrt(weights)[:, None]
     return (root_w * step[:, :1])[:, 0], step[:, 1:] / (np.sqrt(state.beta) * root_w), longest, taken
