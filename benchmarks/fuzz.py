@@ -74,6 +74,8 @@ def seeds(folder):
     curve.save(os.path.join(folder, "curve.npz"))
     dualib.solve(thin, 4.0).save(os.path.join(folder, "solution.npz"))
     dualib.solve(joint, 4.0, dualib.RateDistortion(COUNTS)).save(os.path.join(folder, "matrix.npz"))
+    family = dualib.ExponentialFamily(sparse.csr_array(COUNTS - 2.0), COUNTS / 9.0)
+    dualib.solve(family.joint([0.5, 0.5, 1e-320]), 4.0, family).save(os.path.join(folder, "family.npz"))
     np.save(os.path.join(folder, "table.npy"), COUNTS)
     np.savez(os.path.join(folder, "table.npz"), counts=COUNTS, x_labels=list("abc"), y_labels=list("uvw"))
     for form in ("csr", "coo", "dia", "bsr"):

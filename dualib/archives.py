@@ -45,18 +45,24 @@ def write_npz(path: str, arrays: Mapping[str, Any], *, compress: bool = True) ->
     OSError
         The file cannot be written; a file already there is untouched.
     """
-    path = os.path.realpath(path)
-    folder, name = os.path.split(path)
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, f"the folder {folder!r} does not exist: make it, or give another path", path)
+    if not path or os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder: give the path of a file in it", path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:  # not tempfile: its mode 0600 would stay on the result
             _write_entries(file, arrays, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+        os.replace(temporary, target)
+    except BaseException as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename == temporary:  # the caller knows nothing of this name
+            raise type(error)(error.errno, error.strerror, path) from None
         raise
     _sync_folder(folder)
 

@@ -248,6 +248,7 @@ def identity_of(
     except (TypeError, AttributeError) as error:
         raise TypeError(f"checkpoint: distortion {distortion!r} cannot be told from others: {error}") from error
     named = {key: _digest(value) if isinstance(value, np.ndarray) else value for key, value in config.items()}
+    named.pop("l2", None)  # of the fit of a family: no number of the path depends on it
     pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
     py_x = joint.py_x.toarray() if joint.is_sparse else joint.py_x
     problem = {"n_x": joint.n_x, "n_y": joint.n_y, "sha256": _digest(pxy, py_x, joint.px)}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_float_array, as_probability_rows, is_sparse, validate_integer
+from dualib.archives import check_compressed
 from dualib.distortions import Array, Distortion, Mask, _same
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ExponentialFamily(Distortion):
     features, parameters, intercept : as given, float64, read-only; the features dense or CSR
     n_x, n_features, n_y : int
     l2 : float or None
-        The penalty that `fit` used; None for families not fitted, or loaded from a file.
+        The penalty that `fit` used; None for families not fitted.
 
     Raises
     ------
@@ -305,6 +306,10 @@ class ExponentialFamily(Distortion):
 
     def to_config(self) -> dict[str, Any]:
         """The name, the arrays, and the penalty of the fit."""
+        return {**self._numbers(), "l2": self.l2}
+
+    def _numbers(self) -> dict[str, Any]:
+        """What the conditionals depend on: all but the penalty, which only says where they came from."""
         config = {"name": self.name, "parameters": self.parameters, "intercept": self.intercept}
         if not is_sparse(self.features):
             return {**config, "features": self.features}
@@ -313,24 +318,33 @@ class ExponentialFamily(Distortion):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ExponentialFamily:
-        """The family of `to_config`."""
-        if "features" in config:
-            return cls(config["features"], config["parameters"], config["intercept"])
-        from scipy import sparse
-
-        data, indices, indptr = (config[f"features.{part}"] for part in ("data", "indices", "indptr"))
-        matrix = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, int(config["n_columns"])))
-        matrix.check_format(full_check=True)  # an index out of range would read foreign memory
-        return cls(matrix, config["parameters"], config["intercept"])
+        """The family of `to_config`; files of 0.1.0 have no penalty."""
+        penalty = config.get("l2")
+        if penalty is not None and (not isinstance(penalty, float) or not 0.0 <= penalty < np.inf):
+            raise ValueError(f"l2 must be a finite number >= 0 or None, got {penalty!r}")
+        features = config["features"] if "features" in config else _sparse_features(config)
+        family = cls(features, config["parameters"], config["intercept"])
+        family.l2 = penalty
+        return family
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ExponentialFamily) and _same(self.to_config(), other.to_config())
+        return isinstance(other, ExponentialFamily) and _same(self._numbers(), other._numbers())
 
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         kind = "sparse " if is_sparse(self.features) else ""
         return f"ExponentialFamily({kind}features of {self.n_x} x {self.n_features}, n_y = {self.n_y})"
+
+
+def _sparse_features(config: dict[str, Any]) -> Any:
+    from scipy import sparse
+
+    data, indices, indptr = (config[f"features.{part}"] for part in ("data", "indices", "indptr"))
+    check_compressed(indptr, indices)
+    matrix = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, int(config["n_columns"])))
+    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
+    return matrix
 
 
 def as_features(name: str, features: Any) -> Any:

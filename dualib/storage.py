@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dualib._validation import SUM_TOLERANCE
 from dualib.archives import UNREADABLE, check_compressed, read_npz, write_npz
 from dualib.memory import check_fits
 from dualib.results import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _FORMATS = {"dualib-curve": Curve, "dualib-solution": Solution}
+_ROUNDING = 64 * 5e-324  # of a product next to the smallest float: a few of that, whatever its size
 _RAGGED = ("encoder", "weights", "means", "decoder", "stability")
 
 
@@ -54,9 +56,10 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        `result` is neither, or its distortion cannot be saved (it defines no ``to_config``).
+        `result` is neither, or its distortion cannot be saved (it defines no ``to_config``, or one that `load` could not build it
+        from: distortions of one's own cannot be loaded).
     OSError
-        The file cannot be written; a file already there is untouched.
+        The file cannot be written; its folder does not exist. A file already there is untouched.
     """
     if isinstance(result, Curve):
         name, solutions = "dualib-curve", result.solutions
@@ -74,8 +77,13 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     _pack_distortion(solutions[0].distortion, header, arrays)
     _pack_joint(solutions[0].joint, header, arrays)
     _pack_solutions(solutions, header, arrays)
-    arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
-    write_npz(os.fspath(path), arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header, default=_plain).encode("ascii"), dtype=np.uint8)
+    write_npz(os.fsdecode(path), arrays)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar, in an event of the user's own, as Python's."""
+    return value.item()
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -97,7 +105,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ValueError
         The file is not one that dualib wrote, is damaged, or was written by a later version.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     with open(name, "rb") as file:
         try:
             arrays = read_npz(file)
@@ -156,13 +164,23 @@ def _unpack_event(packed: dict[str, Any], sides: Iterator[Solution]) -> Event:
 
 
 def _pack_distortion(distortion: Distortion, header: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """Arrays of the configuration become entries of their own; the rest goes into the header."""
+    """Arrays of the configuration become entries of their own; the rest goes into the header.
+
+    What could not be built again, or not as the same distortion, is refused here, where nothing is lost yet.
+    """
+    from dualib.distortions import from_config
+
     try:
         config = distortion.to_config()
         header["distortion"] = {key: value for key, value in config.items() if not isinstance(value, np.ndarray)}
         json.dumps(header["distortion"])
-    except (TypeError, AttributeError) as error:
+        again = from_config(config)
+    except (TypeError, AttributeError, ValueError, KeyError) as error:
         raise TypeError(f"distortion {distortion!r} cannot be saved: {error}") from error
+    if type(again) is not type(distortion) or again != distortion:
+        raise TypeError(
+            f"distortion {distortion!r} cannot be saved: its to_config() describes {again!r}, which `load` would give in its place"
+        )
     arrays.update({f"distortion.{key}": value for key, value in config.items() if isinstance(value, np.ndarray)})
 
 
@@ -241,21 +259,47 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
     saved = {name: _unpack_matrix(name, header, arrays) for name in ("pxy", "py_x")}
     saved.update({name: arrays[name] for name in ("px", "py")})
     joint = JointDistribution(saved["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
-    live = joint.px > 0.0
     for name, value in saved.items():
-        given, computed = value, getattr(joint, name)
-        if sparse:
-            given, computed = _same_cells(name, given, computed, live)
-        rows: Any = live if name == "py_x" and not sparse else slice(None)  # where p(x) = 0 the conditional is the user's own
-        if given.dtype != np.float64 or given.shape != computed.shape or not np.isfinite(given).all():
-            raise ValueError(f"{name} must be finite float64, shape {computed.shape}, got {given.dtype} {given.shape}")
-        if np.any(given < 0.0) or not np.allclose(given[rows], computed[rows], rtol=1e-9, atol=1e-12):
+        _check_probabilities(name, value, getattr(joint, name))
+    for name in ("px", "py"):
+        if not np.allclose(saved[name], getattr(joint, name), rtol=1e-9, atol=1e-12):
             raise ValueError(f"{name} does not fit pxy")
+    _check_conditionals(saved["pxy"], saved["px"], saved["py_x"])
     information = float(header["mutual_information"])
     if not abs(information - joint.mutual_information) <= 1e-9 * (1.0 + information):
         raise ValueError(f"mutual_information does not fit pxy: {information!r}")
     joint.__setstate__({**saved, "mutual_information": information})
     return joint
+
+
+def _check_probabilities(name: str, given: Any, computed: Any) -> None:
+    """Numbers from 0 to 1 in the shape, and where sparse in the cells, of the array that was computed from p(x, y)."""
+    if given.dtype != np.float64 or given.shape != computed.shape:
+        raise ValueError(f"{name} must be float64 of shape {computed.shape}, got {given.dtype} {given.shape}")
+    values = given
+    if hasattr(given, "indptr"):
+        values = given.data
+        if not (np.array_equal(given.indptr, computed.indptr) and np.array_equal(given.indices, computed.indices)):
+            raise ValueError(f"{name} does not fit pxy")
+    if not np.all((values >= 0.0) & (values <= 1.0 + SUM_TOLERANCE)):  # NaN fails, too
+        raise ValueError(f"{name} must be probabilities")
+
+
+def _check_conditionals(pxy: Any, px: np.ndarray, py_x: Any) -> None:
+    """p(x, y) must be p(x) p(y|x), and the rows of p(y|x) distributions, up to rounding.
+
+    The product is compared, not the quotient: a p(x, y) next to the smallest float has lost its digits, so p(y|x) cannot be
+    computed from it. Where p(x) = 0 the product holds for any conditional, which is the user's own.
+    """
+    sums = np.asarray(py_x.sum(axis=1)).ravel()
+    if hasattr(py_x, "indptr"):
+        of_cell = np.repeat(px, np.diff(py_x.indptr))
+        given, product = pxy.data, (of_cell * py_x.data)[of_cell > 0.0]
+    else:
+        given, product = pxy, px[:, None] * py_x
+    fits = given.shape == product.shape and np.allclose(sums, 1.0, rtol=0.0, atol=SUM_TOLERANCE)
+    if not fits or not np.allclose(product, given, rtol=1e-9, atol=_ROUNDING):
+        raise ValueError("py_x does not fit pxy")
 
 
 def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
@@ -268,17 +312,6 @@ def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.nd
     matrix = sparse.csr_array(parts, shape=tuple(header["shape"]))
     matrix.check_format(full_check=True)  # an index out of range would read foreign memory
     return matrix
-
-
-def _same_cells(name: str, given: Any, computed: Any, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values of two CSR matrices, or where p(x) > 0 those of two px or py, cell by cell."""
-    if not hasattr(given, "indptr"):
-        return given, computed
-    if name == "py_x" and not live.all():
-        given, computed = given[live], computed[live]
-    if not (np.array_equal(given.indptr, computed.indptr) and np.array_equal(given.indices, computed.indices)):
-        raise ValueError(f"{name} does not fit pxy")
-    return given.data, computed.data
 
 
 def curve_to_xarray(curve: Curve, unit: str) -> xarray.Dataset:
