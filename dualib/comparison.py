@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, as_non_negative, is_sparse, validate_beta, validate_integer
+from dualib._validation import as_float_array, validate_beta, validate_integer
+from dualib.comparison_tables import paired_tables
 from dualib.exponential import as_features
 from dualib.predictors import METHODS, OF_FAMILY, Array, Data, Fitted, Options, fit
 from dualib.progress import reporter
@@ -20,7 +21,6 @@ from dualib.warnings import warn_of_convergence
 from dualib.workers import in_order, pool_of, value_of
 
 BETAS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
-_LARGEST_TOTAL = 10**9  # what NumPy draws without replacement
 
 
 def compare_predictions(
@@ -55,10 +55,10 @@ def compare_predictions(
 
     Parameters
     ----------
-    train_counts, test_counts : array_like or scipy.sparse matrix, shape (n_x, n_y)
-        Whole numbers, the same x and y in both. A row of zeros in `train_counts` is an x without samples: it is predicted from the
-        prior, or by the family from its features. One in `test_counts` is not scored. A y never seen in training has the
-        probability that the smoothing gives it.
+    train_counts, test_counts : array_like, scipy.sparse matrix or pandas.DataFrame, shape (n_x, n_y)
+        Whole numbers, the same x and y in both, row by row and column by column; the labels of DataFrames must say so. A row of
+        zeros in `train_counts` is an x without samples: it is predicted from the prior, or by the family from its features. One in
+        `test_counts` is not scored. A y never seen in training has the probability that the smoothing gives it.
     features : array_like or scipy.sparse matrix, shape (n_x, d), optional
         A(x), for "dualib-exp" and the other methods of the family. Without them the family is cut from the smoothed conditionals
         (`ExponentialFamily.from_conditionals`), its strength is then the smoothing.
@@ -74,9 +74,10 @@ def compare_predictions(
     l2 : array_like
         To choose from: penalties > 0 of the family's fit to `features`, in the place of the smoothing.
     n_train : int or sequence of int, optional
-        Training sizes; by default all symbols.
+        Training sizes; by default all symbols. Of all of them there is one draw and so one split, whatever `n_splits`: the scores
+        then have no standard error, and no difference a verdict.
     n_splits : int
-        Repetitions of each size, with other draws.
+        Repetitions of each size, with other draws. Two are the least for a standard error.
     validation : float
         Share of the training symbols that is set aside, in (0, 1).
     prior : "marginal" or "uniform"
@@ -106,8 +107,8 @@ def compare_predictions(
     Raises
     ------
     ValueError, TypeError
-        A bad argument, named with its value: shapes that differ, counts that are not whole or all zero, an unknown method, sizes
-        beyond the number of symbols.
+        A bad argument, named with its value: tables of different x or y (see Notes), counts that are not whole or all zero, an
+        unknown method, sizes beyond the number of symbols.
     ImportError
         `n_jobs` is not 1, and joblib is not installed.
 
@@ -120,6 +121,10 @@ def compare_predictions(
     -----
     Methods without clusters have one row each, at beta = inf: their rate is that of the partition into distinct conditionals.
 
+    Rows that are examples, others in `train_counts` than in `test_counts`, cannot be compared so, and are refused where that shows:
+    by labels or shapes that differ; without labels, by a single count in every row of both tables, or by no row that has counts in
+    both (but with `features`, that is how to compare on unseen x). Use an estimator or `Solution.predict_proba` for them.
+
     Examples
     --------
     >>> import dualib
@@ -129,9 +134,7 @@ def compare_predictions(
     >>> [(row["method"], row["n_train"]) for row in result.summary()]
     [('ib', 2000), ('plug-in', 2000)]
     """
-    train, test = _counts("train_counts", train_counts), _counts("test_counts", test_counts)
-    if test.shape != train.shape:
-        raise ValueError(f"test_counts must have the shape of train_counts, {train.shape}, got {test.shape}")
+    train, test = paired_tables(train_counts, test_counts, features)
     names = _methods(methods)
     grid = _betas(betas)
     options = Options(
@@ -147,9 +150,14 @@ def compare_predictions(
     strengths["plug-in"] = _refined(strengths["smoothing"])
     sizes = _sizes(n_train, int(train.sum()))
     share = _share(validation)
-    splits = range(validate_integer("n_splits", n_splits, 1))
+    splits = validate_integer("n_splits", n_splits, 1)
     seed = _seed(random_state)
-    tasks = [(size, split, group) for size in sizes for split in splits for group in _groups(names)]
+    tasks = [
+        (size, split, group)
+        for size in sizes
+        for split in range(1 if _has_one_draw(train, size) else splits)
+        for group in _groups(names)
+    ]
     pool = pool_of(n_jobs)
     report = reporter(bool(progress), "compare")
     report.expect(len(tasks))
@@ -165,6 +173,11 @@ def compare_predictions(
         warn_of_convergence(f"{len(missed)} fits missed their tolerance, the first: {missed[0]}")
     rows.sort(key=lambda row: (sizes.index(row["n_train"]), row["split"], names.index(row["method"])))
     return Comparison.from_rows(rows)
+
+
+def _has_one_draw(train: Array, size: int) -> bool:
+    """Whether every draw of `size` symbols without replacement is the same: all of them, or all of one pair (x, y)."""
+    return size == train.sum() or np.count_nonzero(train) == 1
 
 
 def _groups(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -259,18 +272,6 @@ def _draw(rng: np.random.Generator, counts: Array, size: int) -> Array:
         return counts.copy()
     flat = counts.astype(np.int64).ravel()
     return rng.multivariate_hypergeometric(flat, size, method="marginals").reshape(counts.shape).astype(np.float64)
-
-
-def _counts(name: str, counts: Any) -> Array:
-    table = as_non_negative(name, counts.toarray() if is_sparse(counts) else counts, 2)
-    if (table != np.rint(table)).any():
-        value = float(table[table != np.rint(table)][0])
-        raise ValueError(f"{name} must be whole numbers, counts of symbols that can be drawn, got {value!r}")
-    if table.sum() >= _LARGEST_TOTAL:
-        raise ValueError(f"{name} must sum to less than 1e9, got {table.sum():g}: divide the counts")
-    if table.shape[1] < 2:
-        raise ValueError(f"{name} must have at least 2 columns, got shape {table.shape}")
-    return table
 
 
 def _features(features: Any, n_x: int) -> Any:

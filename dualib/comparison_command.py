@@ -25,7 +25,8 @@ examples:
 Methods: ib, dualib; plug-in, the smoothed empirical p(y|x); dualib-exp, the dual IB in an exponential family, fitted to
 --features where given; ib-exp, the IB of that family; maxent, that family without clusters. Written into DIR:
   comparison.csv    one row per method, beta, training size and split
-  summary.csv       mean and standard error over the splits at the chosen beta, and the difference from the plug-in
+  summary.csv       mean and standard error over the splits at the chosen beta, and the difference from the plug-in;
+                    no standard error (an empty cell) where there is one split, as of all symbols of TRAIN
   comparison.png    log loss against beta, against rate and against training size
 """
 
@@ -43,8 +44,9 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
     command.add_argument("--betas", metavar="B,B,...", type=numbers, help="trade-offs (default: eight from 2 to 24)")
     command.add_argument("--smoothing", metavar="A,A,...", type=numbers, help="pseudocounts per cell to choose from")
     command.add_argument("--l2", metavar="L,L,...", type=numbers, help="penalties of the family's fit to choose from")
-    command.add_argument("--n-train", metavar="N,N,...", type=numbers, help="training sizes (default: all of TRAIN)")
-    command.add_argument("--splits", metavar="N", type=int, default=5, help="draws of each size (default: %(default)s)")
+    command.add_argument("--n-train", metavar="N,N,...", type=numbers, help="training sizes (default: all of TRAIN, one draw)")
+    splits = "draws of each size, two or more for standard errors and verdicts (default: %(default)s)"
+    command.add_argument("--splits", metavar="N", type=int, default=5, help=splits)
     command.add_argument("--seed", metavar="N", type=int, help="of the draws (default: a fixed one, so results repeat)")
     command.add_argument("--jobs", metavar="N", type=int, default=1, help="fits at a time, -1 for all cores (default: 1)")
     command.add_argument("--no-plots", action="store_true", help="write the tables only")
@@ -55,11 +57,12 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
 def run(arguments: argparse.Namespace) -> None:
     """Read, compare, write, and print the short table."""
     from dualib.comparison import compare_predictions
+    from dualib.comparison_tables import check_same_labels
     from dualib.tables import load_table
 
     train, test = load_table(arguments.train), load_table(arguments.test)
-    _check_same("x", train.x_labels, test.x_labels)
-    _check_same("y", train.y_labels, test.y_labels)
+    check_same_labels("x", train.x_labels, test.x_labels, "TRAIN", "TEST")
+    check_same_labels("y", train.y_labels, test.y_labels, "TRAIN", "TEST")
     options = {name: value for name in ("betas", "smoothing", "l2") if (value := getattr(arguments, name)) is not None}
     if arguments.n_train is not None:
         options["n_train"] = [int(size) if size.is_integer() else size for size in arguments.n_train]
@@ -69,8 +72,8 @@ def run(arguments: argparse.Namespace) -> None:
     os.makedirs(arguments.output, exist_ok=True)
     print(_describe(arguments, train, test))
     comparison = compare_predictions(
-        train.values,
-        test.values,
+        train,
+        test,
         features=features,
         methods=[name.strip() for name in arguments.methods.split(",")],
         n_splits=arguments.splits,
@@ -95,13 +98,17 @@ def _describe(arguments: argparse.Namespace, train: Table, test: Table) -> str:
 
 def _verdicts(comparison: Comparison) -> list[str]:
     """The difference of each method from the plug-in, size by size; none where there is no plug-in."""
-    if "plug-in" not in comparison.methods:
+    from dualib.scores import with_error
+
+    rows = comparison.against("plug-in") if "plug-in" in comparison.methods else []
+    if not rows:
         return []
     lines = ["log loss less that of the plug-in, by split; better or worse: by more than two standard errors"]
-    for row in comparison.against("plug-in"):
-        lines.append(
-            f"{row['n_train']:>8}  {row['method']:<11}{row['log_loss']:>+8.4f} +- {row['log_loss_se']:<6.4f}  {row['verdict']}"
-        )
+    if all(row["verdict"] is None for row in rows):
+        lines = ["log loss less that of the plug-in, on one split: no standard error, and so no verdict"]
+    for row in rows:
+        verdict = "" if row["verdict"] is None else f"  {row['verdict']}"
+        lines.append(f"{row['n_train']:>8}  {row['method']:<11}{with_error(row, '+')}{verdict}")
     return lines
 
 
@@ -148,15 +155,3 @@ def _read_features(path: str) -> Any:
         return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8")
     except ValueError as error:
         raise ValueError(f"--features: {path!r} must hold rows of numbers without labels: {error}") from None
-
-
-def _check_same(name: str, train: tuple[str, ...] | None, test: tuple[str, ...] | None) -> None:
-    """Refuse tables whose labels say that their rows or columns are not the same."""
-    if train is None or test is None or train == test:
-        return
-    if len(train) == len(test):
-        i = next(i for i, (a, b) in enumerate(zip(train, test, strict=True)) if a != b)
-        raise ValueError(f"TEST must have the {name} labels of TRAIN in the same order, got {test[i]!r} for {train[i]!r}")
-    new = [label for label in test if label not in set(train)]
-    more = f": {new[0]!r} is new" if new else ""
-    raise ValueError(f"TEST must have the {len(train)} {name} labels of TRAIN, got {len(test)}{more}")

@@ -23,7 +23,7 @@ _MARKERS = "osD^vP"
 def plot_comparison(
     comparison: Comparison, axes: Any = None, *, score: str = "log_loss", n_train: int | None = None
 ) -> np.ndarray[Any, Any]:
-    """Mean score over the splits, with one standard error, against beta, against rate, and against training size.
+    """Mean score over the splits, with one standard error where there is one, against beta, rate, and training size.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def _column(rows: list[dict[str, Any]], name: str) -> np.ndarray[Any, Any]:
 
 
 def _errors(rows: list[dict[str, Any]], score: str) -> np.ndarray[Any, Any]:
-    """Standard errors, 0 (no bar) where they are unknown."""
-    errors = _column(rows, f"{score}_se")
-    return np.where(np.isfinite(errors), errors, 0.0)
+    """Standard errors; NaN, for which Matplotlib draws no bar, where there is none."""
+    errors = [row[f"{score}_se"] for row in rows]
+    return np.array([np.nan if error is None else error for error in errors])
 
 
 def _nearest(rows: list[dict[str, Any]], beta: float) -> int:

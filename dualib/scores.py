@@ -166,8 +166,8 @@ class Comparison:
         -------
         list of dict
             ``method, n_train``, the beta or the rate, ``n_splits``; of each score, of rate, relevance and n_clusters the mean, and
-            under ``log_loss_se`` and so on its standard error (inf where there is one split: unknown). At the choice also the
-            median beta and smoothing. `pandas.DataFrame` takes it as it is.
+            under ``log_loss_se`` and so on its standard error, None where there is one split. At the choice also the median beta and
+            smoothing. `pandas.DataFrame` takes it as it is, and shows a standard error that is not there as None or NaN.
         """
         values = self._values(at, rates)
         return [self._averaged(key, at, of_split) for key, of_split in values.items()]
@@ -188,7 +188,7 @@ class Comparison:
         -------
         list of dict
             As `summary`, of the differences of the scores; and ``verdict``: "better" or "worse" where the log loss differs by more
-            than two standard errors, else "even".
+            than two standard errors, else "even"; None where there is no standard error.
 
         Raises
         ------
@@ -209,9 +209,7 @@ class Comparison:
             if not differences:
                 continue
             row = self._averaged((method, size, where), at, differences, SCORES)
-            mean, error = row["log_loss"], row["log_loss_se"]
-            verdict = "better" if mean < -2.0 * error else "worse" if mean > 2.0 * error else "even"
-            rows.append({**row, "reference": reference, "verdict": verdict})
+            rows.append({**row, "reference": reference, "verdict": _verdict(row["log_loss"], row["log_loss_se"])})
         return rows
 
     def to_dataframe(self) -> pandas.DataFrame:
@@ -245,8 +243,14 @@ class Comparison:
         )
         for row in sorted(self.summary(), key=lambda row: row["n_train"]):
             lines.append(
-                f"  {row['n_train']:>8}  {row['method']:<11}{row['log_loss']:>8.4f} +- {row['log_loss_se']:<6.4f}"
+                f"  {row['n_train']:>8}  {row['method']:<11}{with_error(row):<18}"
                 f"  {row['accuracy']:>8.4f}  {row['brier']:>7.4f}  {row['rate']:>6.3f}  {row['beta']:>6g}"
+            )
+        single = [str(row["n_train"]) for row in self.summary() if row["log_loss_se"] is None]
+        if single:
+            sizes = " and ".join(dict.fromkeys(single))
+            lines.append(
+                f"  one split of {sizes} symbols: no standard error; for one, n_splits > 1 and n_train < the number of symbols"
             )
         return "\n".join(lines)
 
@@ -273,8 +277,9 @@ class Comparison:
         for size in self.sizes:
             paths: dict[tuple[str, int], Array] = {}
             for method in (m for m in self.methods if m not in WITHOUT_CLUSTERS):
-                for split in sorted(set(c["split"].tolist())):
-                    rows = np.flatnonzero((c["method"] == method) & (c["n_train"] == size) & (c["split"] == split))
+                mine = (c["method"] == method) & (c["n_train"] == size)
+                for split in sorted(set(c["split"][mine].tolist())):
+                    rows = np.flatnonzero(mine & (c["split"] == split))
                     paths[method, split] = table[rows[np.argsort(c["rate"][rows], kind="stable")]]
             if not paths:
                 continue
@@ -299,8 +304,8 @@ class Comparison:
         if at != "choice":
             row[at] = where
         for i, name in enumerate(names):
-            spread = values[:, i].std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.inf
-            row[name], row[f"{name}_se"] = float(values[:, i].mean()), float(spread)
+            row[name] = float(values[:, i].mean())
+            row[f"{name}_se"] = float(values[:, i].std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
         if at == "rate":
             row["rate"] = where
         if at == "choice" and len(names) > len(SCORES):
@@ -308,6 +313,19 @@ class Comparison:
             mine = (c["method"] == method) & (c["n_train"] == size) & c["chosen"]
             row["beta"], row["smoothing"] = _median(c["beta"][mine]), _median(c["smoothing"][mine])
         return row
+
+
+def with_error(row: Mapping[str, Any], sign: Literal["", "+"] = "") -> str:
+    """A log loss with its standard error, where there is one: " 1.2345 +- 0.0012"."""
+    error = "" if row["log_loss_se"] is None else f" +- {row['log_loss_se']:.4f}"
+    return f"{row['log_loss']:{sign}8.4f}{error}"
+
+
+def _verdict(difference: float, error: float | None) -> str | None:
+    """What a difference of log losses says; nothing where its standard error is not known."""
+    if error is None:
+        return None
+    return "better" if difference < -2.0 * error else "worse" if difference > 2.0 * error else "even"
 
 
 _RATE = len(SCORES) + MEASURES.index("rate")

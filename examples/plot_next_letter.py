@@ -19,8 +19,10 @@ QUICK = bool(os.environ.get("DUALIB_QUICK_EXAMPLES"))  # the test suite asks for
 METHODS = ("ib", "dualib", "dualib-exp", "ib-exp", "plug-in", "maxent")
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--splits", type=int, default=2, help="draws of each training size")
+parser.add_argument("--splits", type=int, default=2, help="draws of each training size, at least 2")
 splits = parser.parse_args().splits
+if splits < 2:
+    parser.error(f"--splits must be at least 2, for standard errors, got {splits}")
 
 
 def letter_features(pairs, letters):

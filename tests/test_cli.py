@@ -155,7 +155,7 @@ def test_compare_writes_its_tables_and_picture_and_prints_the_summary(folder, ca
     )
     assert main(command.split()) == 0
     out, err = capsys.readouterr()
-    assert "24 of 24" in err  # 2 sizes, 3 splits, 4 methods
+    assert "16 of 16" in err  # 4 methods: 3 splits of 15 symbols, and one of all 30
     expected = dualib.compare_predictions(
         [[5, 3, 1], [1, 8, 2], [0, 1, 9]],
         [[4, 4, 2], [1, 8, 2], [0, 1, 9]],
@@ -170,7 +170,8 @@ def test_compare_writes_its_tables_and_picture_and_prints_the_summary(folder, ca
     assert repr(expected) in out
     for row in expected.against("plug-in"):
         difference = re.escape(f"{row['log_loss']:+.4f}")
-        assert re.search(rf"{row['n_train']}  {row['method']} +{difference} \+- .*{row['verdict']}\n", out)
+        rest = r"\n" if row["n_train"] == 30 else rf" \+- .*{row['verdict']}\n"
+        assert re.search(rf"{row['n_train']}  {row['method']} +{difference}{rest}", out)
     with open("out/here/comparison.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["log_loss"]) for row in rows] == expected["log_loss"].tolist()
@@ -178,8 +179,24 @@ def test_compare_writes_its_tables_and_picture_and_prints_the_summary(folder, ca
         summary = list(csv.DictReader(file))
     assert [float(row["brier"]) for row in summary] == [row["brier"] for row in expected.summary()]
     assert {row["verdict"] for row in summary if row["method"] == "plug-in"} == {""}
+    assert {row["log_loss_se"] == row["verdict"] == "" for row in summary if row["n_train"] == "30"} == {True}
     assert sorted(os.listdir("out/here")) == ["comparison.csv", "comparison.png", "summary.csv"]
     assert (folder / "out/here/comparison.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_compare_of_all_symbols_states_no_error_and_no_verdict(folder, capsys):
+    (folder / "u.csv").write_text(TABLE.replace("5,3,1", "4,4,2"), encoding="utf-8")
+    assert (
+        main(["compare", "t.csv", "u.csv", "-q", "-o", "out", "--betas", "2,8", "--methods", "ib,plug-in", "--no-plots"]) == 0
+    )
+    out, _ = capsys.readouterr()
+    assert "+-" not in out and "better" not in out and "even" not in out
+    assert "one split of 30 symbols: no standard error" in out
+    assert re.search(r"on one split: no standard error, and so no verdict\n +30  ib +[+-]\d\.\d{4}\n", out)
+    with open("out/summary.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    empty = {name for row in rows for name in row if name.endswith(("_se", "verdict")) and row[name] != ""}
+    assert empty == set() and len(rows) == 2
 
 
 def test_compare_takes_sparse_tables_and_array_features_and_no_pictures(folder, capsys):

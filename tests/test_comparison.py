@@ -264,11 +264,148 @@ def test_scores_at_equal_rate_are_interpolated(result):
     assert {row["method"] for row in paired} == set(METHODS[:4])
 
 
-def test_one_split_has_an_unknown_error_and_no_verdict():
-    found = compare(methods=["ib", "plug-in"], n_splits=1)
-    assert {row["log_loss_se"] for row in found.summary()} == {np.inf}
-    assert [row["verdict"] for row in found.against()] == ["even"]
-    assert "inf" in repr(found)
+SINGLE = {
+    "one split": {"n_splits": 1, "n_train": 300},
+    "all symbols": {},  # each draw of all of them is the same
+    "all symbols, said": {"n_train": int(TRAIN.sum()), "n_splits": 7},
+    "one pair": {"train": np.where(np.indices((14, 5)).sum(axis=0) == 0, 50, 0), "n_train": 20},
+}
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_one_draw_has_no_standard_error_and_no_verdict(case):
+    """It is computed once: repeated, it would have a standard error of 0, and a verdict from that."""
+    options = {"methods": ["ib", "plug-in"], "betas": [5.0], "smoothing": 0.2, **SINGLE[case]}
+    found = compare(**options)
+    assert len(found) == 2 and set(found["split"]) == {0}
+    for at in ("choice", "beta"):
+        for row in found.summary(at):
+            assert [row[f"{name}_se"] for name in (*SCORES, "rate", "n_clusters")] == [None] * 5
+            assert row["n_splits"] == 1 and np.isfinite(row["log_loss"])
+    (row,) = found.against("plug-in")
+    assert row["verdict"] is None and row["log_loss_se"] is None
+    assert row["log_loss"] == found["log_loss"][0] - found["log_loss"][1]
+    text = repr(found)
+    assert "+-" not in text and "inf " not in text and "nan" not in text.lower()
+    assert f"one split of {found.sizes[0]} symbols: no standard error; for one, n_splits > 1 and n_train <" in text
+
+
+def test_sizes_below_all_symbols_keep_their_standard_errors_beside_it():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    total = int(TRAIN.sum())
+    found = compare(methods=["ib", "plug-in"], betas=[3.0, 9.0], smoothing=[0.1, 0.5], n_train=[200, total], n_splits=3)
+    alone = compare(methods=["ib", "plug-in"], betas=[3.0, 9.0], smoothing=[0.1, 0.5], n_train=200, n_splits=3)
+    small = [{**row} for row in found.summary() if row["n_train"] == 200]
+    assert small == alone.summary()
+    rows = {(row["n_train"], row["method"]): row for row in found.summary("rate") + found.summary("beta")}
+    assert {key: row["n_splits"] for key, row in rows.items()} == {
+        (n, method): splits for n, splits in ((200, 3), (total, 1)) for method in ("ib", "plug-in")
+    }
+    assert all((row["log_loss_se"] is None) == (row["n_train"] == total) for row in found.summary("rate"))
+    (one,) = (row for row in found.against() if row["n_train"] == total)
+    assert one["verdict"] is None
+    assert f"one split of {total} symbols" in repr(found) and repr(found).count("+-") == 2
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(found.summary())
+    assert (frame["log_loss_se"].isna() == (frame["n_train"] == total)).all()
+    axes = found.plot()  # no bar, rather than one of length 0
+    for n, (_, caps, bars) in enumerate(axes[2].containers):
+        drawn = [len(segment) == 2 and not np.isnan(segment).any() for segment in bars[0].get_segments()]
+        assert drawn == [True, False], n
+        assert np.isnan(caps[0].get_ydata()).tolist() == [False, True]
+    plt.close("all")
+
+
+# --- the same x in both ---------------------------------------------------------------------------------------------------
+
+
+def one_hot(n, seed):
+    return np.eye(5)[np.random.default_rng(seed).integers(5, size=n)]
+
+
+def frame(counts, rows, columns="abcde"):
+    return pytest.importorskip("pandas").DataFrame(counts, index=list(rows), columns=list(columns))
+
+
+REMEDY = r"use an estimator .*predict_proba.*features="
+ROWS = [f"w{i}" for i in range(14)]
+OTHER = {
+    "examples": (one_hot(40, 0), one_hot(40, 1), {}, rf"a single count in each of the 40 rows of both, .*{REMEDY}.*labels"),
+    "examples, with features": (one_hot(40, 0), one_hot(40, 1), {"features": np.eye(40)[:, :2]}, "a single count in each"),
+    "fewer examples": (
+        one_hot(40, 0),
+        one_hot(13, 1),
+        {},
+        rf"shape of train_counts, \(40, 5\), got \(13, 5\); {'.*'}{REMEDY}",
+    ),
+    "stacked, without features": (
+        np.vstack([one_hot(9, 0), np.zeros((9, 5))]),
+        np.vstack([np.zeros((9, 5)), one_hot(9, 1)]),
+        {},
+        rf"have counts of an x of train_counts, got none: .*{REMEDY}",
+    ),
+    "other labels": (
+        lambda: frame(TRAIN, ROWS),
+        lambda: frame(TEST, [f"v{i}" for i in range(14)]),
+        {},
+        rf"have the x labels of train_counts in the same order, got 'v0' for 'w0': {'.*'}{REMEDY}",
+    ),
+    "rows drawn from one frame": (
+        lambda: frame(np.vstack([TRAIN, TEST]), range(28)).iloc[0::2],
+        lambda: frame(np.vstack([TRAIN, TEST]), range(28)).iloc[1::2],
+        {},
+        rf"x labels of train_counts in the same order, got '1' for '0': {'.*'}{REMEDY}",
+    ),
+    "another order": (
+        lambda: frame(TRAIN, ROWS),
+        lambda: frame(TEST, ROWS[::-1]),
+        {},
+        r"got 'w13' for 'w0': bring its rows into that order \(pandas: test.reindex_like\(train\)\)",
+    ),
+    "another order of y": (
+        lambda: frame(TRAIN, ROWS),
+        lambda: frame(TEST, ROWS, "abced"),
+        {},
+        "the y labels of train_counts in the same order, got 'e' for 'd': bring its columns into that order",
+    ),
+    "a y more": (
+        lambda: frame(TRAIN[:, :4], ROWS, "abcd"),
+        lambda: frame(TEST, ROWS),
+        {},
+        "the 4 y labels of train_counts, got 5: 'e' is new: give both tables the same y, with zeros where",
+    ),
+    "fewer x": (
+        lambda: frame(TRAIN, ROWS),
+        lambda: frame(TEST[:9], ROWS[:9]),
+        {},
+        "the 14 x labels of train_counts, got 9: give both tables the same x, with zeros where",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_tables_of_other_x_or_y_are_refused_with_the_remedy(case):
+    train, test, options, match = OTHER[case]
+    train, test = (table() if callable(table) else table for table in (train, test))
+    with pytest.raises(ValueError, match=rf"^test_counts must .*{match}"):
+        compare(train, test, **options)
+
+
+def test_a_joint_distribution_is_no_table_of_counts():
+    with pytest.raises(TypeError, match="train_counts must be a table of counts, got a JointDistribution: give the counts"):
+        compare(dualib.JointDistribution.from_counts(TRAIN))
+
+
+def test_labels_and_sparse_counts_are_no_reason_to_refuse():
+    """One annotator's label of each x against another's, shown to be of the same x by labels; and counts that are mostly 0."""
+    options = {"methods": ["plug-in"], "smoothing": 0.2}
+    index = [f"image {i}" for i in range(40)]
+    replicated = compare(frame(one_hot(40, 0), index), frame(one_hot(40, 1), index), **options)
+    plain = compare(frame(TRAIN, ROWS), frame(TEST, ROWS), **options)
+    np.testing.assert_array_equal(plain["log_loss"], compare(**options)["log_loss"])
+    rng = np.random.default_rng(5)
+    thin = [compare(*rng.multinomial(60, np.full(200, 1 / 200), size=2).reshape(2, 40, 5), **options) for _ in range(20)]
+    assert all(np.isfinite(found["log_loss"]).all() for found in (replicated, *thin))
 
 
 def test_results_are_printed_pickled_written_and_read_only(result, tmp_path):
