@@ -1,6 +1,20 @@
 """dualib: the Information Bottleneck and the dual Information Bottleneck, solved to certified optimality.
 
-Every public name is loaded at its first use, so that ``import dualib`` costs next to nothing.
+Where to start, five calls:
+
+>>> import dualib
+>>> joint = dualib.JointDistribution.from_counts([[5, 3, 1], [1, 8, 2], [0, 1, 9]])  # rows are the x, columns the y
+>>> solution = dualib.solve(joint, beta=4.0)  # clusters of x at one trade-off: .encoder, .decoder, .gap
+>>> curve = dualib.anneal(joint, betas=[1, 2, 4, 8])  # the path over beta: .events, .onset; without betas it finds its own
+>>> curve.save("curve.npz")  # doctest: +SKIP
+>>> axes = curve.plot_information_plane()  # doctest: +SKIP
+
+Further: `onset`, below which one cluster is optimal; `certify`, how far any encoder is from the optimum; `read_table` and `load`
+for files; `compare_predictions`, held-out scores; `datasets`; `InformationBottleneck`, the estimator for scikit-learn. "ib" and
+"dualib" name the two problems: ``dualib.solve(joint, 4.0, "dualib")``. Information is in nats. ``dualib --help`` in a shell.
+
+Modules that are not named here are internal. Every public name is loaded at its first use, so that ``import dualib`` costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -124,4 +138,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_MODULES, "__version__"})

@@ -14,7 +14,30 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
+_LONGEST = 500  # characters of a value in a message
+_MOST_ITEMS = 20  # of an array that are shown
+
 SUM_TOLERANCE = 1e-8  # how far, relative to 1, a sum of probabilities may be off before it is an error
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: NumPy's numbers and texts as Python's, the long cut short."""
+    if isinstance(value, np.ndarray) and value.size > _MOST_ITEMS:
+        return f"an array of {value.dtype} of shape {value.shape}"
+    text = repr(_plain(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return _plain(value.tolist())
+    if isinstance(value, np.longdouble):  # whose item is of its own type
+        return float(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value[: _LONGEST + 1]))
+    return value
 
 
 def validate_beta(beta: object, name: str = "beta") -> float:
@@ -32,13 +55,14 @@ def validate_beta(beta: object, name: str = "beta") -> float:
         or not isinstance(beta, (numbers.Real, np.number))
         or isinstance(beta, np.complexfloating)
     ):
-        raise TypeError(f"{name} must be a real number > 0, got {beta!r}")
+        swapped = ": beta comes before distortion" * (name == "beta" and (isinstance(beta, str) or hasattr(beta, "lift")))
+        raise TypeError(f"{name} must be a real number > 0, got {shown(beta)}{swapped}")
     try:
         value = float(beta)
     except OverflowError:  # a whole number beyond the largest float
         value = math.inf
     if not math.isfinite(value) or value <= 0.0:
-        raise ValueError(f"{name} must be finite and > 0, got {beta!r}")
+        raise ValueError(f"{name} must be finite and > 0, got {shown(beta)}")
     return value
 
 
@@ -51,7 +75,7 @@ def validate_open_probability(name: str, value: object) -> float:
         Anything else.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)) or not 0.0 < value < 1.0:
-        raise ValueError(f"{name} must be a number strictly between 0 and 1, got {value!r}")
+        raise ValueError(f"{name} must be a number strictly between 0 and 1, got {shown(value)}")
     return float(value)
 
 
@@ -64,7 +88,7 @@ def validate_integer(name: str, value: object, least: int) -> int:
         Anything else.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least {least}, got {shown(value)}")
     return int(value)
 
 
@@ -155,11 +179,14 @@ def as_distribution(name: str, array: Any, size: int | None = None) -> Array:
         raise ValueError(f"{name} must have length {size}, got {len(values)}")
     total = values.sum()
     if not abs(total - 1.0) <= SUM_TOLERANCE:
-        raise ValueError(f"{name} must sum to 1, got {total!r}")
+        raise ValueError(f"{name} must sum to 1, got {shown(total)}: divide it by its sum")
     return np.asarray(values / total)
 
 
-def as_probability_rows(name: str, array: Any, n_columns: int | None = None) -> Array:
+_DIVIDE = "divide each row by its sum"
+
+
+def as_probability_rows(name: str, array: Any, n_columns: int | None = None, remedy: str = _DIVIDE) -> Array:
     """Rows (m, n), each a distribution within SUM_TOLERANCE and then renormalised.
 
     Raises
@@ -173,11 +200,11 @@ def as_probability_rows(name: str, array: Any, n_columns: int | None = None) -> 
     totals = values.sum(axis=1)
     wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
     if len(wrong):
-        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {totals[wrong[0]]!r}")
+        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {shown(totals[wrong[0]])}: {remedy}")
     return np.asarray(values / totals[:, None])
 
 
-def as_sparse_probability_rows(name: str, matrix: Any, n_columns: int) -> sparse.csr_array:
+def as_sparse_probability_rows(name: str, matrix: Any, n_columns: int, remedy: str = _DIVIDE) -> sparse.csr_array:
     """`as_probability_rows` of a scipy.sparse matrix, as a new CSR array."""
     csr = as_non_negative_csr(name, matrix)
     if csr.shape[1] != n_columns:
@@ -185,7 +212,7 @@ def as_sparse_probability_rows(name: str, matrix: Any, n_columns: int) -> sparse
     totals = np.asarray(csr.sum(axis=1)).ravel()
     wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
     if len(wrong):
-        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {totals[wrong[0]]!r}")
+        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {shown(totals[wrong[0]])}: {remedy}")
     csr.data /= np.repeat(totals, np.diff(csr.indptr))
     return csr
 
@@ -197,7 +224,7 @@ def as_counts(name: str, array: Any) -> Array:
 
 
 def _first(raw: np.ndarray) -> str:
-    return repr(raw.flat[0]) if raw.size else "none"
+    return shown(raw.flat[0]) if raw.size else "none"
 
 
 def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, validate_beta
+from dualib._validation import as_float_array, shown, validate_beta
 from dualib.checkpoint import recorded
 from dualib.critical import certified_onset, onset_of
 from dualib.distortions import Array, Distortion, as_distortion
@@ -261,9 +261,9 @@ def _grid_events(path: Path) -> list[Event]:
 
 def _check_width(tol_curve: float, tol: float) -> None:
     if isinstance(tol_curve, (bool, np.bool_)) or not isinstance(tol_curve, (int, float, np.integer, np.floating)):
-        raise TypeError(f"tol_curve must be a number, got {tol_curve!r}")
+        raise TypeError(f"tol_curve must be a number, got {shown(tol_curve)}")
     if not 10.0 * tol <= tol_curve < math.inf:
-        raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {tol_curve!r}")
+        raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {shown(tol_curve)}")
 
 
 def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
@@ -304,9 +304,9 @@ def check_path(
 ) -> dict[str, Any]:
     """Check the arguments of `anneal` that no problem is needed for; returns those that fix the grid, by name."""
     if direction not in ("down", "up"):
-        raise ValueError(f"direction must be 'down' or 'up', got {direction!r}")
+        raise ValueError(f"direction must be 'down' or 'up', got {shown(direction)}")
     if not isinstance(events, (bool, np.bool_)):
-        raise TypeError(f"events must be a bool, got {events!r}")
+        raise TypeError(f"events must be a bool, got {shown(events)}")
     check_options(tol, max_iter=max_iter, n_clusters=n_clusters)
     if tol_curve is not None:
         _check_width(tol_curve, tol)
@@ -315,7 +315,7 @@ def check_path(
     if betas is not None and not (low is None and high is None):
         raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
     if low is not None and high is not None and low >= high:
-        raise ValueError(f"beta_min must be below beta_max, got {low!r} and {high!r}")
+        raise ValueError(f"beta_min must be below beta_max, got {shown(low)} and {shown(high)}")
     return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), "beta_min": low, "beta_max": high}
 
 
@@ -325,10 +325,10 @@ def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, An
     if betas is None:
         raise ValueError(f"betas must be given {what}: its onset is not computed, got None")
     if events:
-        raise ValueError(f"events must be False {what}: events are not located on it, got {events!r}")
+        raise ValueError(f"events must be False {what}: events are not located on it, got {shown(events)}")
     for name, value in others.items():
         if value is not None:
-            raise ValueError(f"{name} must be None {what}, got {value!r}")
+            raise ValueError(f"{name} must be None {what}, got {shown(value)}")
     return sorted(set(_checked_betas(betas)))
 
 

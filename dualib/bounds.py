@@ -75,6 +75,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib import bound_kernels as kernels
+from dualib._validation import shown
 from dualib.bound_kernels import Array
 from dualib.jit import python_only
 
@@ -166,7 +167,7 @@ def prove(
         a, rows = a[live], Rows(rows.p[live])
     starts = rows.p[:0] if points is None else _distributions("points", points, rows.n_y)
     if kind not in ("ib", "dualib"):
-        raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
+        raise ValueError(f"kind must be 'ib' or 'dualib', not {shown(kind)}")
     found = bound(a, rows, _positive("beta", beta), kind, starts, _positive("tol", tol), float(lower), max_cells)
     return BoundResult(found.upper, found.best_point(), found.best, found.cells, found.proved)
 
@@ -191,7 +192,7 @@ def bound(
 def _positive(name: str, value: float) -> float:
     number = float(value)
     if not 0.0 < number < np.inf:
-        raise ValueError(f"{name} must be finite and > 0, not {value!r}")
+        raise ValueError(f"{name} must be finite and > 0, not {shown(value)}")
     return number
 
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import validate_beta
+from dualib._validation import shown, validate_beta
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.gap import Kind, judge
+from dualib.labels import encoder_rows
 from dualib.memory import check_solvable
 from dualib.optimise import atoms_of_encoder, optimise
 from dualib.problem import Atoms, Problem, expected_distortion, sweep
@@ -79,8 +80,8 @@ def certify(
     Parameters
     ----------
     joint : JointDistribution
-    encoder : array_like, shape (n_x, n_t)
-        p(t|x), rows summing to 1. Hard clusterings are encoders of zeros and ones.
+    encoder : array_like, shape (n_x, n_t), or of int, shape (n_x,)
+        p(t|x), rows summing to 1; or the labels of a hard clustering, the cluster of each x.
     beta : float
         Trade-off, > 0.
     distortion : "ib", "dualib" or Distortion
@@ -108,10 +109,11 @@ def certify(
     beta = validate_beta(beta)
     check_options(tol)
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
-        raise ValueError(f"effort must be a positive number, got {effort!r}")
+        raise ValueError(f"effort must be a positive number, got {shown(effort)}")
     problem = dense_problem(joint, as_distortion(distortion), "certify")
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
+    encoder = encoder_rows(problem, encoder)
     atoms = atoms_of_encoder(problem, encoder)
     state = sweep(problem, beta, atoms)
     objective = encoder_objective(problem, encoder, atoms, beta)

@@ -9,9 +9,11 @@ import argparse
 import io
 import math
 import os
+import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import dualib
@@ -83,6 +85,9 @@ are compiled, which takes minutes more.
 """
 
 
+_FEW_CELLS = 20_000  # of a table whose onset takes about a second
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; bad input, or a missing extra, costs one line on stderr, never a traceback.
 
@@ -135,10 +140,40 @@ def _prepare_process() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose complaint is one line, with the options or the command that may have been meant."""
+
+    commands: Mapping[str, _Parser] = MappingProxyType({})
+    given: Sequence[str] = ()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but that the command whose option is not known complains itself."""
+        arguments, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = self.commands.get(getattr(arguments, "command", ""), self)
+            parser.given = unknown
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return arguments
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; keeps what was given, for `error`."""
+        self.given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+        self.exit(2, f"{self.prog}: error: {message}{self._suggestion()} (see '{self.prog} --help')\n")
+
+    def _suggestion(self) -> str:
+        """The nearest names of a command or of options that there are not."""
+        import difflib
+
+        if self.commands:
+            known, odd = list(self.commands), [word for word in self.given[:1] if word not in self.commands]
+        else:
+            known = re.findall(r"(?<![\w.-])--?[a-z][a-z0-9-]*", self.format_help())
+            words = [word.split("=")[0] for word in self.given if re.match(r"--?[^\W\d]", word)]
+            odd = [word for word in words if word not in known]
+        near = [found[0] for word in odd if (found := difflib.get_close_matches(word.lower().replace("_", "-"), known, 1))]
+        return f"; did you mean {' and '.join(dict.fromkeys(near))}?" if near else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help=compare, description=_sentence(compare), epilog=comparison_command.EPILOG, **layout
     )
     comparison_command.add_arguments(command, _numbers)
+    parser.commands = commands.choices
     return parser
 
 
@@ -227,7 +263,7 @@ def _run_solve(arguments: argparse.Namespace) -> None:
         print(_as_json(solution, table, arguments))
         return
     print(_describe(arguments, table, joint))
-    print(_solution_text(solution, arguments.unit))
+    print(_solution_text(solution, arguments.unit, arguments.n_clusters))
     if arguments.save is not None:
         print(f'\nsaved in {arguments.save}: dualib.load("{arguments.save}")')
 
@@ -283,9 +319,11 @@ def _describe(arguments: argparse.Namespace, table: Table, joint: JointDistribut
     return "\n".join(lines)
 
 
-def _solution_text(solution: Solution, unit: str) -> str:
+def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str:
     """Show the numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
     import numpy as np
+
+    from dualib.results import status_text
 
     summary = solution.summary(unit)  # type: ignore[arg-type]
     certified = f", {solution.certificate}" if solution.certificate else ""
@@ -294,7 +332,8 @@ def _solution_text(solution: Solution, unit: str) -> str:
         ("rate I(X;T)", f"{summary['rate']:.8g}"),
         ("relevance I(T;Y)", f"{summary['relevance']:.8g}"),
         ("distortion E d", f"{summary['expected_distortion']:.8g}"),
-        ("status", f"{solution.status.value}, {solution.n_iter} sweeps"),
+        ("status", f"{status_text(solution)}, {solution.n_iter} sweeps"),
+        *_remarks(solution, n_clusters),
     ]
     name = {"ib": "IB", "dualib": "dual IB"}[solution.distortion.name]
     lines = ["", f"{name} at beta = {solution.beta:g}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
@@ -305,6 +344,31 @@ def _solution_text(solution: Solution, unit: str) -> str:
         members = members[np.argsort(-solution.joint.px[members], kind="stable")]
         lines.append(f"  {solution.weights[t]:.4f}  {_listed([solution.joint.x_labels[x] for x in members])}")
     return "\n".join(lines)
+
+
+def _remarks(solution: Solution, n_clusters: int | None) -> Iterator[tuple[str, str]]:
+    """What the numbers alone would not tell: that beta is below the onset, or that the cap on the clusters is none."""
+    from dualib.results import is_below_onset
+
+    if is_below_onset(solution):
+        yield "one cluster", _onset_text(solution)
+    if n_clusters is not None and n_clusters > solution.n_x:
+        yield "--n-clusters", f"{n_clusters} is more than the {solution.n_x} x, so it caps nothing"
+
+
+def _onset_text(solution: Solution) -> str:
+    """Where the onset of learning is, or a bound on it where it would take long to find."""
+    from dualib.critical import cheap_onset_bound, onset
+
+    joint, most = solution.joint, ""
+    if joint.n_x * joint.n_y <= _FEW_CELLS:
+        beta = onset(joint, solution.distortion)
+        if math.isinf(beta):
+            return "nothing can be learned: y does not depend on x"
+    else:
+        beta, most = cheap_onset_bound(joint, solution.distortion), "at most "
+    where = f", {most}{beta:.6g}" if math.isfinite(beta) else ""
+    return f"beta is below the onset of learning{where}: give a larger one"
 
 
 def _as_json(solution: Solution, table: Table, arguments: argparse.Namespace) -> str:

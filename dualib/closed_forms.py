@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from dualib._validation import validate_beta, validate_integer, validate_open_probability
+from dualib._validation import shown, validate_beta, validate_integer, validate_open_probability
 
 Kind = Literal["ib", "dualib"]
 
@@ -93,8 +93,8 @@ def erasure(e: float, beta: float, kind: Kind = "ib") -> Point:
 def deterministic(entropy: float, beta: float, kind: Kind = "ib") -> Point:
     """Y = f(X) with H(Y) = `entropy`: the IB jumps at beta = 1; the dual IB keeps all at every beta."""
     beta = validate_beta(beta)
-    if not 0.0 <= entropy < np.inf:
-        raise ValueError(f"entropy must be finite and >= 0, got {entropy!r}")
+    if not isinstance(entropy, (int, float, np.number)) or not 0.0 <= entropy < np.inf:
+        raise ValueError(f"entropy must be finite and >= 0, got {shown(entropy)}")
     if _is_ib(kind) and beta <= 1.0:
         return Point(beta * entropy, 0.0, 0.0)
     return Point(entropy, entropy, entropy)
@@ -173,13 +173,13 @@ def bernoulli_hamming(p: float, beta: float) -> Point:
 
 def _is_ib(kind: str) -> bool:
     if kind not in ("ib", "dualib"):
-        raise ValueError(f"kind must be 'ib' or 'dualib', got {kind!r}")
+        raise ValueError(f"kind must be 'ib' or 'dualib', got {shown(kind)}")
     return kind == "ib"
 
 
 def _check_half(p: Any) -> None:
     if validate_open_probability("p", p) > 0.5:
-        raise ValueError(f"p must be at most 1/2, got {p!r}")
+        raise ValueError(f"p must be at most 1/2, got {shown(p)}")
 
 
 def _h(p: float) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import shown
 from dualib.results import Curve, Solution
 from dualib.tree import GREY, distortion_name, members, new_axes, plain
 
@@ -91,7 +92,7 @@ def _coarse(curve: Curve, clusters: float) -> Solution:
 def _chosen(result: Solution | Curve, beta: float | None) -> Solution:
     if isinstance(result, Solution):
         if beta is not None:
-            raise ValueError(f"beta is for a Curve only; this Solution has beta = {result.beta!r}, got {beta!r}")
+            raise ValueError(f"beta is for a Curve only; this Solution has beta = {shown(result.beta)}, got {shown(beta)}")
         return result
     if not isinstance(result, Curve):
         raise TypeError(f"result must be a Solution or a Curve, got {type(result).__name__}")

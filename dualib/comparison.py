@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, validate_beta, validate_integer
+from dualib._validation import as_float_array, shown, validate_beta, validate_integer
 from dualib.comparison_tables import paired_tables
 from dualib.exponential import as_features
 from dualib.predictors import METHODS, OF_FAMILY, Array, Data, Fitted, Options, fit
@@ -289,7 +289,7 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
         raise ValueError("methods must name at least one method, got none")
     for name in names:
         if name not in METHODS:
-            raise ValueError(f"methods must be among {', '.join(METHODS)}, got {name!r}")
+            raise ValueError(f"methods must be among {', '.join(METHODS)}, got {shown(name)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -323,7 +323,7 @@ def _sizes(n_train: int | Sequence[int] | None, total: int) -> tuple[int, ...]:
 
 def _share(validation: object) -> float:
     if isinstance(validation, bool) or not isinstance(validation, (float, np.floating)) or not 0.0 < validation < 1.0:
-        raise ValueError(f"validation must be a number strictly between 0 and 1, got {validation!r}")
+        raise ValueError(f"validation must be a number strictly between 0 and 1, got {shown(validation)}")
     return float(validation)
 
 
@@ -338,7 +338,7 @@ def _rank(rank: int | None, shape: tuple[int, ...]) -> int:
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {shown(value)}")
     return value
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dualib._validation import shown
 from dualib.scores import SCORES, WITHOUT_CLUSTERS, Comparison
 from dualib.tree import GREY, PALETTE
 
@@ -44,10 +45,10 @@ def plot_comparison(
         Another score, a size that was not compared, a wrong number of axes.
     """
     if score not in SCORES:
-        raise ValueError(f"score must be among {', '.join(SCORES)}, got {score!r}")
+        raise ValueError(f"score must be among {', '.join(SCORES)}, got {shown(score)}")
     size = comparison.sizes[0] if n_train is None else n_train
     if size not in comparison.sizes:
-        raise ValueError(f"n_train must be among {', '.join(map(str, comparison.sizes))}, got {n_train!r}")
+        raise ValueError(f"n_train must be among {', '.join(map(str, comparison.sizes))}, got {shown(n_train)}")
     if axes is None:
         import matplotlib.pyplot as plt
 

@@ -19,6 +19,7 @@ from dualib.sparse_problem import dense_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
+_FEW_STATES = 500  # of x or y, whose eigenvalues take no time
 _FEW = 8  # points of lowest root that climb again
 
 if TYPE_CHECKING:
@@ -86,6 +87,17 @@ def local_critical_beta_of(problem: Problem) -> float:
         raise ValueError("joint has no feasible one-cluster solution: its conditionals share no support")
     rate = float(problem.stability(atoms, problem.px[None, :])[0])
     return 1.0 / rate if rate > 0.0 else math.inf
+
+
+def cheap_onset_bound(joint: JointDistribution, distortion: Distortion) -> float:
+    """An upper bound on the onset, the local critical beta; inf where there is none, or it would take more than a second or so."""
+    if joint.is_sparse or distortion.fixed_atoms or min(joint.n_x, joint.n_y) > _FEW_STATES:
+        return math.inf
+    problem = Problem(joint, distortion)
+    trivial = trivial_atoms(problem)
+    if not len(trivial) or not problem.allowed(trivial.face).all():
+        return 0.0
+    return local_critical_beta_of(problem)
 
 
 def _descended(problem: Problem, trivial: Atoms, beta: float, points: Atoms) -> float:

@@ -10,7 +10,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, validate_integer, validate_open_probability
+from dualib._validation import as_distribution, shown, validate_integer, validate_open_probability
 from dualib.joint import JointDistribution
 
 Array = npt.NDArray[np.float64]
@@ -116,7 +116,7 @@ def deterministic(classes: npt.ArrayLike) -> JointDistribution:
     """Y = f(X), x uniform: `classes` (n_x,) are the values f(x), whole numbers from 0."""
     labels = np.asarray(classes)
     if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu" or (labels < 0).any():
-        raise ValueError(f"classes must be a one-dimensional array of whole numbers >= 0, got {classes!r}")
+        raise ValueError(f"classes must be a one-dimensional array of whole numbers >= 0, got {shown(classes)}")
     return JointDistribution.from_conditionals(np.eye(int(labels.max()) + 1)[labels])
 
 
@@ -134,7 +134,7 @@ def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
     rho = validate_open_probability("rho", rho)
     n = validate_integer("n", n, 2)
     if isinstance(width, bool) or not isinstance(width, (int, float, np.floating)) or not 0.0 < width < np.inf:
-        raise ValueError(f"width must be a positive number, got {width!r}")
+        raise ValueError(f"width must be a positive number, got {shown(width)}")
     grid = np.linspace(-width, width, n)
     log_rows = -((grid[None, :] - rho * grid[:, None]) ** 2) / (2.0 * (1.0 - rho**2))
     rows = np.exp(log_rows - log_rows.max(axis=1, keepdims=True))

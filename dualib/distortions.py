@@ -14,6 +14,7 @@ of b must be J(M) M, with J = dV/dM (symmetric). `check_distortion` tests this n
 
 from __future__ import annotations
 
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
@@ -21,7 +22,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array
+from dualib._validation import as_float_array, shown
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -196,7 +197,7 @@ class Bregman(Distortion):
     ) -> None:
         for argument, function in (("potential", potential), ("gradient", gradient), ("hessian", hessian)):
             if not callable(function):
-                raise TypeError(f"{argument} must be callable, got {function!r}")
+                raise TypeError(f"{argument} must be callable, got {shown(function)}")
         self._potential, self._gradient, self._hessian, self.label = potential, gradient, hessian, label
 
     @classmethod
@@ -248,7 +249,7 @@ class Alpha(Distortion):
 
     def __init__(self, alpha: float) -> None:
         if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.floating)) or not 0.0 < alpha < 1.0:
-            raise ValueError(f"alpha must be a number strictly between 0 and 1, got {alpha!r}")
+            raise ValueError(f"alpha must be a number strictly between 0 and 1, got {shown(alpha)}")
         self.alpha = float(alpha)
         self._c = 1.0 / (self.alpha * (1.0 - self.alpha))
 
@@ -345,16 +346,21 @@ def as_distortion(distortion: object) -> Distortion:
     if isinstance(distortion, str):
         known: dict[str, type[Distortion]] = {"ib": IB, "dualib": DualIB}
         if distortion not in known:
-            raise ValueError(f"distortion must be 'ib', 'dualib' or a Distortion, got {distortion!r}")
+            raise ValueError(f"distortion must be 'ib', 'dualib' or a Distortion, got {shown(distortion)}")
         return known[distortion]()
     if isinstance(distortion, type):
         raise TypeError(f"distortion must be an instance, got the class {distortion.__name__}: write {distortion.__name__}()")
+    if isinstance(distortion, (numbers.Number, list, tuple, range, np.ndarray, np.generic)):
+        raise TypeError(
+            f"distortion must be 'ib', 'dualib' or a Distortion, got {shown(distortion)}: trade-offs are given as beta= (solve) or "
+            "betas= (anneal)"
+        )
     missing = [method for method in METHODS if not callable(getattr(distortion, method, None))]
     if missing:
-        raise TypeError(f"distortion {distortion!r} lacks the method(s) {', '.join(missing)}; see dualib.Distortion")
+        raise TypeError(f"distortion {shown(distortion)} lacks the method(s) {', '.join(missing)}; see dualib.Distortion")
     if not isinstance(distortion, Distortion):
         raise TypeError(
-            f"distortion {distortion!r} has the methods but is no subclass of dualib.Distortion: derive it from it"
+            f"distortion {shown(distortion)} has the methods but is no subclass of dualib.Distortion: derive it from it"
         )
     return distortion
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import shown
+from dualib.critical import cheap_onset_bound
 from dualib.joint import JointDistribution
 from dualib.scores import log_loss_of
 from dualib.solver import solve
+from dualib.warnings import DualibWarning
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
@@ -19,6 +23,8 @@ except ImportError as error:  # pragma: no cover - which extra to install
     raise ImportError('the estimators need scikit-learn 1.6 or newer: pip install "dualib[sklearn]"') from error
 
 __all__ = ["DualInformationBottleneck", "InformationBottleneck"]
+
+_INDEPENDENT = 1e-12  # I(X;Y) in nats up to which the rows are alike but for rounding
 
 Array = npt.NDArray[np.float64]
 
@@ -60,6 +66,11 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     ------
     ValueError
         Negative entries; a row of zeros, unless `smoothing` is positive; what `dualib.solve` raises.
+
+    Warns
+    -----
+    DualibWarning
+        All rows are in one cluster, though they differ: beta is too small; the message says what is large enough.
 
     Examples
     --------
@@ -122,7 +133,21 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         self.labels_ = np.argmax(self.solution_.encode(joint.py_x), axis=1)
         self.cluster_centers_, self.weights_ = self.solution_.decoder, self.solution_.weights
         self.n_clusters_ = self.solution_.n_clusters
+        self._warn_of_one_cluster()
         return self
+
+    def _warn_of_one_cluster(self) -> None:
+        """Where learning was possible and none was asked for: as KMeans says where it finds fewer clusters than it should."""
+        joint = self.solution_.joint
+        if self.n_clusters_ > 1 or self.n_clusters == 1 or not joint.mutual_information > _INDEPENDENT:
+            return
+        bound = cheap_onset_bound(joint, self.solution_.distortion)
+        onset = f", which is at most {bound:.6g}" if np.isfinite(bound) else " (dualib.onset)"
+        warnings.warn(
+            f"beta = {shown(self.beta)} puts all {joint.n_x} rows into one cluster: give a beta above the onset of learning{onset}",
+            DualibWarning,
+            stacklevel=3,
+        )
 
     def transform(self, X: Any) -> Array:
         """p(t|x), (n_samples, n_clusters_), of rows seen in fitting or not."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, as_float_array, as_probability_rows, is_sparse, validate_integer
+from dualib._validation import as_distribution, as_float_array, as_probability_rows, is_sparse, shown, validate_integer
 from dualib.archives import check_compressed
 from dualib.distortions import Array, Distortion, Mask, _same
 
@@ -156,7 +156,7 @@ class ExponentialFamily(Distortion):
         if isinstance(l2, str) and l2 == "cv":
             penalty = choose_l2(design, x_index, y_index, n_labels, n_folds, random_state)
         elif isinstance(l2, (bool, str)) or not isinstance(l2, (int, float, np.number)) or not 0.0 <= l2 < np.inf:
-            raise ValueError(f"l2 must be a finite number >= 0 or 'cv', got {l2!r}")
+            raise ValueError(f"l2 must be a finite number >= 0 or 'cv', got {shown(l2)}")
         else:
             penalty = float(l2)
         counts = np.zeros((rows.shape[0], n_labels))

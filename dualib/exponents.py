@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dualib._validation import shown
 from dualib.information import Array, Unit, chernoff_information
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def mean_exponent(solution: Solution, *, unit: Unit = "nats") -> float:
         At least 0; inf where some cluster has members without a common support.
     """
     if unit not in ("nats", "bits"):
-        raise ValueError(f"unit must be 'nats' or 'bits', got {unit!r}")
+        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
     joint = solution.joint.to_dense()
     pairs = (joint.px[:, None] * solution.encoder).T
     weights = pairs.sum(axis=1)

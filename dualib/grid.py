@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib._validation import as_float_array, validate_beta
+from dualib._validation import as_float_array, shown, validate_beta
 from dualib.distortions import Distortion, as_distortion
 from dualib.joint import JointDistribution
 from dualib.memory import check_solvable
@@ -29,7 +29,7 @@ class Axis:
         """How a person would write the i-th value; nothing where there is only one, and that is no number or name."""
         what = self.name if self.single else f"{self.name}[{i}]"
         value = self.values[i].name if isinstance(self.values[i], Distortion) else self.values[i]
-        return f"{what} = {value!r}" if isinstance(value, (int, float, str)) else "" if self.single else what
+        return f"{what} = {shown(value)}" if isinstance(value, (int, float, str)) else "" if self.single else what
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Grid:
                 if certify and not isinstance(problem, SparseProblem):
                     check_solvable(problem)
                 if isinstance(init, str) and init != "random":
-                    raise ValueError(f"init must be an encoder (n_x, n_t), 'random' or None, got {init!r}")
+                    raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
                 if init is not None and not isinstance(init, str) and not isinstance(problem, SparseProblem):
                     atoms_of_encoder(problem, init, "init")
             except (ValueError, TypeError, MemoryError) as error:
@@ -122,7 +122,7 @@ def seed_axis(seeds: Any) -> Axis:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
         if value is not None and not (whole and value >= 0):
             reason = " (a Generator would make each result depend on those before it)" * isinstance(value, np.random.Generator)
-            raise ValueError(f"seeds must be whole numbers of at least 0 or None{reason}, got {value!r}")
+            raise ValueError(f"seeds must be whole numbers of at least 0 or None{reason}, got {shown(value)}")
     return Axis("seeds", [None if value is None else int(value) for value in values], single=single)
 
 
@@ -136,7 +136,7 @@ def beta_axis(betas: Any) -> Axis:
 
 def _listed(name: str, values: Any, wanted: str) -> list[Any]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must be {wanted}, got {values!r}")
+        raise TypeError(f"{name} must be {wanted}, got {shown(values)}")
     result = list(values)
     if not result:
         raise ValueError(f"{name} must not be empty")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, is_sparse
+from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, is_sparse, shown
 from dualib.kernels import information
 
 Array = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
     if isinstance(exponent, bool) or not isinstance(exponent, (int, float, np.floating)) or not 0.0 <= exponent <= 1.0:
-        raise ValueError(f"exponent must be between 0 and 1, got {exponent!r}")
+        raise ValueError(f"exponent must be between 0 and 1, got {shown(exponent)}")
     return float(np.exp(-_chernoff(first, second, float(exponent))))
 
 
@@ -177,9 +177,9 @@ def mutual_information_shuffled(
     if (table != np.round(table)).any():
         raise ValueError(f"counts must be whole numbers to be shuffled, got {float(table[table != np.round(table)][0])!r}")
     if isinstance(n_shuffles, bool) or not isinstance(n_shuffles, (int, np.integer)):
-        raise TypeError(f"n_shuffles must be an integer, got {n_shuffles!r}")
+        raise TypeError(f"n_shuffles must be an integer, got {shown(n_shuffles)}")
     if n_shuffles < 1:
-        raise ValueError(f"n_shuffles must be at least 1, got {n_shuffles!r}")
+        raise ValueError(f"n_shuffles must be at least 1, got {shown(n_shuffles)}")
     from scipy.stats import random_table
 
     rng = np.random.default_rng(0 if random_state is None else random_state)
@@ -212,5 +212,5 @@ def _joint(name: str, pxy: npt.ArrayLike) -> Array:
 
 def _in(unit: str, nats: float) -> float:
     if unit not in ("nats", "bits"):
-        raise ValueError(f"unit must be 'nats' or 'bits', got {unit!r}")
+        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
     return float(nats / np.log(2.0)) if unit == "bits" else float(nats)

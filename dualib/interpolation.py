@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import validate_beta
+from dualib._validation import shown, validate_beta
 from dualib.enclosure import Enclosure, least_distortion
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ def at(curve: Curve, beta: float) -> CurvePoint:
 def at_rate(curve: Curve, rate: float) -> CurvePoint:
     """`Curve.at_rate`."""
     if isinstance(rate, (bool, np.bool_)) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise TypeError(f"rate must be a number, got {rate!r}")
+        raise TypeError(f"rate must be a number, got {shown(rate)}")
     ends = sorted(knots(curve), key=lambda solution: (solution.rate, -solution.expected_distortion))
     if not ends[0].rate <= rate <= ends[-1].rate:
-        raise ValueError(f"rate must be on the curve, from {ends[0].rate:.10g} to {ends[-1].rate:.10g} nats, got {rate!r}")
+        raise ValueError(
+            f"rate must be on the curve, from {ends[0].rate:.10g} to {ends[-1].rate:.10g} nats, got {shown(rate)}"
+        )
     above = next(i for i, solution in enumerate(ends) if solution.rate >= rate)
     low, high = ends[max(above - 1, 0)], ends[above]
     span = high.rate - low.rate

@@ -16,6 +16,7 @@ from dualib._validation import (
     as_non_negative_csr,
     as_probability_rows,
     is_sparse,
+    shown,
 )
 from dualib.information import mutual_information, sparse_mutual_information
 from dualib.memory import check_fits
@@ -127,7 +128,8 @@ class JointDistribution:
 
         The conditionals are kept as given, also where p(x) = 0.
         """
-        rows = as_probability_rows("py_x", py_x)
+        remedy = "divide each row by its sum, or use JointDistribution.from_counts for counts"
+        rows = as_probability_rows("py_x", py_x, remedy=remedy)
         source = np.full(len(rows), 1.0 / len(rows)) if px is None else as_distribution("px", px, len(rows))
         joint = cls.__new__(cls)
         joint._set(source[:, None] * rows, rows, x_labels, y_labels)
@@ -198,7 +200,7 @@ class JointDistribution:
 
 def _check_total(total: float) -> None:
     if not abs(total - 1.0) <= SUM_TOLERANCE:
-        raise ValueError(f"pxy must sum to 1, got {total!r}; use JointDistribution.from_counts for counts")
+        raise ValueError(f"pxy must sum to 1, got {shown(total)}; use JointDistribution.from_counts for counts")
 
 
 def _conditionals(matrix: Any, px: Array, py: Array) -> Any:
@@ -244,7 +246,7 @@ def _labels(name: str, labels: Sequence[object] | None, size: int) -> tuple[str,
     if labels is None:
         return tuple(str(i) for i in range(size))
     if isinstance(labels, str):
-        raise TypeError(f"{name} must be a sequence of labels, got the text {labels!r}")
+        raise TypeError(f"{name} must be a sequence of labels, got the text {shown(labels)}")
     result = tuple(str(label) for label in labels)
     if len(result) != size:
         raise ValueError(f"{name} must have {size} labels, got {len(result)}")
@@ -253,9 +255,9 @@ def _labels(name: str, labels: Sequence[object] | None, size: int) -> tuple[str,
 
 def _smoothing(smoothing: object) -> float:
     if isinstance(smoothing, (bool, np.bool_)) or not isinstance(smoothing, (int, float, np.integer, np.floating)):
-        raise TypeError(f"smoothing must be a number >= 0, got {smoothing!r}")
+        raise TypeError(f"smoothing must be a number >= 0, got {shown(smoothing)}")
     if not 0.0 <= float(smoothing) < np.inf:
-        raise ValueError(f"smoothing must be finite and >= 0, got {smoothing!r}")
+        raise ValueError(f"smoothing must be finite and >= 0, got {shown(smoothing)}")
     return float(smoothing)
 
 
@@ -268,5 +270,5 @@ def _states(name: str, samples: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     try:
         states, index = np.unique(values, return_inverse=True)
     except TypeError:
-        raise TypeError(f"{name} must hold samples of one sortable kind, got {values[:3]!r}...") from None
+        raise TypeError(f"{name} must hold samples of one sortable kind, got {shown(values[:3])}...") from None
     return states, index.ravel()

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_probability_rows
 from dualib.branch import touching
 from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
+from dualib.labels import encoder_rows
 from dualib.local import coalesce, polish, tidy
 from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
@@ -91,16 +91,14 @@ def random_atoms(problem: Problem, size: int, rng: np.random.Generator) -> Atoms
 
 
 def atoms_of_encoder(problem: Problem, encoder: npt.ArrayLike, name: str = "encoder") -> Atoms:
-    """Weights and centroids of an encoder (n_x, n_t); clusters without weight are left out.
+    """Weights and centroids of an encoder (n_x, n_t), or of labels (n_x,); clusters without weight are left out.
 
     Raises
     ------
     ValueError
         A wrong shape, rows that are no distributions, or a cluster whose members share no support (dual IB).
     """
-    rows = as_probability_rows(name, encoder)
-    if len(rows) != problem.joint.n_x:
-        raise ValueError(f"{name} must have one row for each of the {problem.joint.n_x} x, got shape {rows.shape}")
+    rows = encoder_rows(problem, encoder, name)
     live = problem.row_of >= 0
     pairs = np.zeros((problem.n, rows.shape[1]))
     np.add.at(pairs, problem.row_of[live], problem.joint.px[live, None] * rows[live])

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import shown
 from dualib.annealing import anneal, check_path
 from dualib.distortions import Distortion
 from dualib.grid import Axis, Grid, beta_axis, distortion_axis, problem_axis, seed_axis
@@ -192,7 +193,7 @@ def _settings(call: Callable[..., Any], name: str, options: dict[str, Any]) -> d
 
 def _policy(on_error: str) -> str:
     if on_error not in ("raise", "return"):
-        raise ValueError(f"on_error must be 'raise' or 'return', got {on_error!r}")
+        raise ValueError(f"on_error must be 'raise' or 'return', got {shown(on_error)}")
     return on_error
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import shown
 from dualib.cluster_map import plot_clusters, plot_clusters_grid
 from dualib.distortions import local_critical_beta
 from dualib.results import EVENT_KINDS, Curve, Event, Solution, Unit, distortion_factor, unit_factor
@@ -227,7 +228,7 @@ def plot_bifurcation_grid(curve: Curve, y_indices: Iterable[int] | None = None, 
 
     chosen = [int(y) for y in (_varying_columns(curve)[:6] if y_indices is None else y_indices)]
     if not chosen or columns < 1:
-        raise ValueError(f"y_indices and columns must ask for at least one picture, got {chosen!r} and {columns!r}")
+        raise ValueError(f"y_indices and columns must ask for at least one picture, got {shown(chosen)} and {shown(columns)}")
     columns = min(columns, len(chosen))
     rows = math.ceil(len(chosen) / columns)
     figure, axes = plt.subplots(
@@ -256,7 +257,7 @@ def _labelled(curves: Curve | Sequence[Curve] | Mapping[str, Curve]) -> dict[str
     """The curves by label; those of one distortion are numbered."""
     found = list(curves.values()) if isinstance(curves, Mapping) else [curves] if isinstance(curves, Curve) else curves
     if not isinstance(found, Sequence) or not found or not all(isinstance(curve, Curve) for curve in found):
-        raise TypeError(f"curves must be a Curve, a sequence of them or a mapping of label to Curve, got {curves!r}")
+        raise TypeError(f"curves must be a Curve, a sequence of them or a mapping of label to Curve, got {shown(curves)}")
     if isinstance(curves, Mapping):
         return dict(curves)
     labelled: dict[str, Curve] = {}
@@ -390,7 +391,7 @@ def _column_name(curve: Curve, column: int) -> str:
 def _checked_column(curve: Curve, y_index: int) -> int:
     width = curve[0].decoder.shape[1]
     if isinstance(y_index, bool) or not isinstance(y_index, (int, np.integer)) or not 0 <= y_index < width:
-        raise ValueError(f"y_index must be an integer from 0 to {width - 1}, got {y_index!r}")
+        raise ValueError(f"y_index must be an integer from 0 to {width - 1}, got {shown(y_index)}")
     return int(y_index)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse
+from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse, shown
 from dualib.distortions import Array
 from dualib.memory import check_fits
 from dualib.problem import Atoms, Problem
@@ -150,4 +150,4 @@ def as_map(encoder: Array) -> Array:
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {shown(value)}")

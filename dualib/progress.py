@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dualib._validation import shown
+
 Progress = bool | Callable[[int, int], Any]
 
 
@@ -124,5 +126,5 @@ def reporter(progress: Progress, label: str) -> Reporter:
     if callable(progress):
         return _Calls(progress)
     if not isinstance(progress, (bool, np.bool_)):
-        raise TypeError(f"progress must be a bool or a callable, got {progress!r}")
+        raise TypeError(f"progress must be a bool or a callable, got {shown(progress)}")
     return _Line(label) if progress else Reporter()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import shown
 from dualib.kernels import off_distributions
 
 if TYPE_CHECKING:
@@ -260,9 +261,32 @@ class Solution(_Result):
             f"  distortion E d    {self.expected_distortion:.6g}\n"
             f"  objective         {self.objective:.10g} nats, {certified}\n"
             f"  {self.status.name}, {_count(self.n_iter, 'sweep')}, residual {self.residual:.1e}"
+            + ("\n  one cluster is optimal: beta is not above the onset of learning (dualib.onset)" * is_below_onset(self))
         )
 
 
+def is_below_onset(solution: Solution) -> bool:
+    """Whether one cluster is certified to be optimal, so that beta is at most the onset of learning."""
+    return solution.n_clusters == 1 and solution.certificate is not None and solution.status is Status.CONVERGED
+
+
+def status_text(solution: Solution) -> str:
+    """`Status.value`, or, where what is left is rounding, that, in place of advice that cannot help.
+
+    d is good to about 1e-13 of its size, taken as 1 + log n_y, and counts beta-fold in the objective, in its bound and, through
+    exp(-beta d), in the residual.
+    """
+    rounding = _ROUNDING_OF_D * solution.beta * (1.0 + math.log(max(solution.n_y, 1)))
+    left = {Status.GAP_OPEN: solution.gap, Status.MAX_ITER: solution.residual}.get(solution.status, math.inf)
+    if left > rounding:
+        return solution.status.value
+    return (
+        f"what is left is no more than the rounding of beta d, up to {rounding:.0e} at this beta: no more iterations and no other "
+        "start can lower it; take a smaller beta, or a larger tol"
+    )
+
+
+_ROUNDING_OF_D = 1e-13
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
 OFF = 1e-6  # from 1, at most, of sums that are to be 1
 _DEFERRABLE = ("error_bound", "rho", "stability")
@@ -303,10 +327,12 @@ class Event:
 
     def __post_init__(self) -> None:
         if self.kind not in EVENT_KINDS:
-            raise ValueError(f"kind must be one of {', '.join(EVENT_KINDS)}, got {self.kind!r}")
+            raise ValueError(f"kind must be one of {', '.join(EVENT_KINDS)}, got {shown(self.kind)}")
         low, high = (float(end) for end in self.interval)
         if not (math.isfinite(high) and 0.0 < low <= self.beta <= high):
-            raise ValueError(f"interval must be positive, finite and hold beta = {self.beta!r}, got {self.interval!r}")
+            raise ValueError(
+                f"interval must be positive, finite and hold beta = {shown(self.beta)}, got {shown(self.interval)}"
+            )
         object.__setattr__(self, "beta", float(self.beta))
         object.__setattr__(self, "interval", (low, high))
         for name in ("below", "above"):
@@ -453,9 +479,12 @@ class Curve(_Result):
         """
         from dualib.enclosure import Enclosure, least_distortion
 
-        values = np.asarray(beta, dtype=np.float64)
+        values = np.asarray(beta)
+        if values.dtype.kind not in "iuf":
+            raise TypeError(f"beta must be a number or an array of numbers, got {shown(beta)}")
+        values = values.astype(np.float64)
         if not ((values > 0.0) & (values < np.inf)).all():
-            raise ValueError(f"beta must be positive and finite, got {beta!r}")
+            raise ValueError(f"beta must be positive and finite, got {shown(beta)}")
         return Enclosure.of(self.solutions).bounds(values, least_distortion(self.joint, self.distortion))
 
     def at(self, beta: float) -> CurvePoint:
@@ -494,8 +523,8 @@ class Curve(_Result):
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""
-        if isinstance(beta, bool) or not 0.0 < beta < math.inf:
-            raise ValueError(f"beta must be a positive finite number, got {beta!r}")
+        if isinstance(beta, bool) or not isinstance(beta, (int, float, np.number)) or not 0.0 < beta < math.inf:
+            raise ValueError(f"beta must be a positive finite number, got {shown(beta)}")
         return self.solutions[int(np.argmin(np.abs(np.log(self.beta / beta))))]
 
     def to_dataframe(self, unit: Unit = "nats") -> pandas.DataFrame:
@@ -564,7 +593,7 @@ _OWN_COLUMNS = operator.attrgetter(*CURVE_COLUMNS[:-1])  # all but the bound, wh
 def unit_factor(unit: str) -> float:
     """What to multiply nats by to have `unit`: 1 for "nats", 1/ln 2 for "bits"; ValueError for another."""
     if unit not in ("nats", "bits"):
-        raise ValueError(f"unit must be 'nats' or 'bits', got {unit!r}")
+        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
     return 1.0 if unit == "nats" else 1.0 / math.log(2.0)
 
 
@@ -621,7 +650,7 @@ def _check_solution(solution: Solution) -> None:
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
         if not off_distributions(np.require(np.atleast_2d(values), requirements=["C", "W"])) <= OFF:
-            raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
+            raise ValueError(f"{name} must be non-negative and sum to 1, got sums {shown(values.sum(axis=-1))}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")
     _check_numbers(solution)
@@ -634,13 +663,13 @@ def _check_numbers(solution: Solution) -> None:
     if not all(map(math.isfinite, numbers)):
         for name, value in zip(SOLUTION_FLOATS, numbers, strict=True):
             if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
-                raise ValueError(f"{name} must be finite, got {value!r}")
+                raise ValueError(f"{name} must be finite, got {shown(value)}")
     if solution.beta <= 0.0 or solution.gap < 0.0:
-        raise ValueError(f"beta must be > 0 and gap >= 0, got beta = {solution.beta!r}, gap = {solution.gap!r}")
+        raise ValueError(f"beta must be > 0 and gap >= 0, got beta = {shown(solution.beta)}, gap = {shown(solution.gap)}")
     if solution.certificate not in ("rigorous", "multistart", None):
-        raise ValueError(f"certificate must be 'rigorous', 'multistart' or None, got {solution.certificate!r}")
+        raise ValueError(f"certificate must be 'rigorous', 'multistart' or None, got {shown(solution.certificate)}")
     if not isinstance(solution.status, Status):
-        raise TypeError(f"status must be a Status, got {solution.status!r}")
+        raise TypeError(f"status must be a Status, got {shown(solution.status)}")
 
 
 def _check_one_problem(solutions: Sequence[Solution]) -> None:
@@ -649,8 +678,8 @@ def _check_one_problem(solutions: Sequence[Solution]) -> None:
     first = solutions[0]
     for below, above in itertools.pairwise(solutions):
         if below.beta == above.beta:
-            raise ValueError(f"solutions must have distinct beta, got {above.beta!r} twice")
+            raise ValueError(f"solutions must have distinct beta, got {shown(above.beta)} twice")
         if above.joint is not first.joint and above.joint != first.joint:
-            raise ValueError(f"solutions must share one joint distribution, got another at beta = {above.beta!r}")
+            raise ValueError(f"solutions must share one joint distribution, got another at beta = {shown(above.beta)}")
         if above.distortion is not first.distortion and above.distortion != first.distortion:
             raise ValueError(f"solutions must share one distortion, got {first.distortion!r} and {above.distortion!r}")

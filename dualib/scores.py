@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, as_non_negative, as_probability_rows
+from dualib._validation import as_float_array, as_non_negative, as_probability_rows, shown
 
 if TYPE_CHECKING:
     import os
@@ -136,7 +136,7 @@ class Comparison:
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         if name not in self.columns:
-            raise KeyError(f"{name!r}; the columns are {', '.join(COLUMNS)}")
+            raise KeyError(f"{shown(name)}; the columns are {', '.join(COLUMNS)}")
         return self.columns[name]
 
     @property
@@ -196,7 +196,7 @@ class Comparison:
             A reference that was not compared.
         """
         if reference not in self.methods:
-            raise ValueError(f"reference must be among {', '.join(self.methods)}, got {reference!r}")
+            raise ValueError(f"reference must be among {', '.join(self.methods)}, got {shown(reference)}")
         values, chosen = self._values(at, rates), self._values("choice", None)
         rows = []
         for (method, size, where), of_split in values.items():
@@ -257,9 +257,9 @@ class Comparison:
     def _values(self, at: str, rates: npt.ArrayLike | None) -> dict[_Key, dict[int, Array]]:
         """Scores and measures (6 numbers) by method, size and place, and by split."""
         if at not in ("choice", "beta", "rate"):
-            raise ValueError(f"at must be 'choice', 'beta' or 'rate', got {at!r}")
+            raise ValueError(f"at must be 'choice', 'beta' or 'rate', got {shown(at)}")
         if rates is not None and at != "rate":
-            raise ValueError(f"rates goes with at='rate', got at={at!r}")
+            raise ValueError(f"rates goes with at='rate', got at={shown(at)}")
         if at == "rate":
             return self._at_rates(None if rates is None else np.unique(as_float_array("rates", rates, 1)))
         c = self.columns

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import validate_beta
+from dualib._validation import shown, validate_beta
 from dualib.assemble import assemble
 from dualib.distortions import Distortion, as_distortion
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
-from dualib.results import Status
+from dualib.results import Status, status_text
 from dualib.sparse_problem import SparseProblem, problem_of
 from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
@@ -53,10 +53,12 @@ def solve(
         Wanted gap to the global optimum, nats; the residual of the self-consistent equations is brought well below it.
     n_clusters : int, optional
         Cap on the number of clusters: the best of `n_restarts` seeded restarts and of the uncapped optimum, merged down.
-        The gap is then to the optimum without a cap: what the cap costs.
-    init : array (n_x, n_t), "random", optional
-        Encoder to start from. The default is the identity, one cluster per source. With ``certify=True`` the search goes on
-        from there to the global optimum; with ``certify=False`` the answer is the local optimum reached.
+        The gap is then to the optimum without a cap: what the cap costs. Where that optimum has no more clusters (it never has more
+        than n_x) it is the answer, with the status CONVERGED in place of CAPPED.
+    init : array (n_x, n_t), array of int (n_x,), "random", optional
+        Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
+        ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum
+        reached.
     n_restarts : int
         Restarts for `n_clusters` and for ``init="random"``.
     max_iter : int
@@ -111,21 +113,21 @@ def solve(
 def check_options(tol: Any, **counts: Any) -> None:
     """A positive tolerance, and whole numbers of at least 1 (None where an option may be left out)."""
     if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
-        raise ValueError(f"tol must be a positive number, got {tol!r}")
+        raise ValueError(f"tol must be a positive number, got {shown(tol)}")
     for name, value in counts.items():
         if value is None and name == "n_clusters":
             continue
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
+            raise TypeError(f"{name} must be an integer, got {shown(value)}")
         if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}")
+            raise ValueError(f"{name} must be at least 1, got {shown(value)}")
 
 
 def _starts(problem: Problem, init: Any, n_clusters: int | None, n_restarts: int, rng: np.random.Generator) -> list[Atoms]:
     """The list of starts: the identity with the one cluster, the encoder given, or random encoders."""
     random = isinstance(init, str)
     if random and init != "random":
-        raise ValueError(f"init must be an encoder (n_x, n_t), 'random' or None, got {init!r}")
+        raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
     starts = [] if random else [initial_atoms(problem) if init is None else atoms_of_encoder(problem, init, "init")]
     if random or n_clusters is not None:
         size = problem.n if n_clusters is None else min(n_clusters, problem.n)
@@ -187,6 +189,6 @@ def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -
     if solution.status in (Status.MAX_ITER, Status.GAP_OPEN):
         warn_of_convergence(
             f"beta={solution.beta:g}: residual {solution.residual:.1e}, gap {solution.gap:.1e} nats, tol {tol:g}; "
-            f"{solution.status.value}",
+            f"{status_text(solution)}",
             stacklevel=stacklevel,
         )

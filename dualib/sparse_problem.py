@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dualib import sparse_kernels as kernels
+from dualib._validation import shown
 from dualib.distortions import IB, Array, Distortion, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_sparse_fits
@@ -55,8 +56,8 @@ def stays_sparse(joint: JointDistribution, distortion: Distortion, n_clusters: i
         return True
     if n_clusters is not None:
         raise ValueError(
-            f"n_clusters must be None but for a sparse p(x, y) of more than {_DENSE_CELLS} cells and the IB, got {n_clusters!r}:"
-            " solve has it for all"
+            f"n_clusters must be None but for a sparse p(x, y) of more than {_DENSE_CELLS} cells and the IB, got "
+            f"{shown(n_clusters)}: solve has it for all"
         )
     return False
 

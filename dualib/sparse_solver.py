@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib._validation import as_probability_rows
+from dualib._validation import shown
 from dualib.anderson import Anderson
 from dualib.distortions import Array
+from dualib.labels import encoder_rows
 from dualib.local import merge_atoms
 from dualib.problem import Atoms, Sweep, distance_matrix, join
 from dualib.search import Maxima
@@ -67,10 +68,8 @@ def softened(problem: SparseProblem, sources: np.ndarray, share: float) -> Atoms
 
 
 def atoms_of_encoder(problem: SparseProblem, encoder: npt.ArrayLike, name: str) -> Atoms:
-    """Weights and centroids of an encoder (n_x, n_t)."""
-    rows = as_probability_rows(name, encoder)
-    if len(rows) != problem.joint.n_x:
-        raise ValueError(f"{name} must have one row for each of the {problem.joint.n_x} x, got shape {rows.shape}")
+    """Weights and centroids of an encoder (n_x, n_t), or of labels (n_x,)."""
+    rows = encoder_rows(problem, encoder, name)
     live = problem.row_of >= 0
     pairs = np.zeros((problem.n, rows.shape[1]))
     np.add.at(pairs, problem.row_of[live], problem.joint.px[live, None] * rows[live])
@@ -339,7 +338,7 @@ def solve_sparse(
     most = MOST_CLUSTERS if n_clusters is None else min(n_clusters, problem.n + 1)
     check_sparse_fits(problem.joint, 1 if n_clusters is None else most)
     if isinstance(init, str) and init != "random":
-        raise ValueError(f"init must be an encoder (n_x, n_t), 'random' or None, got {init!r}")
+        raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
     if init is not None and not isinstance(init, str):
         starts = [atoms_of_encoder(problem, init, "init")]
         if n_clusters is not None and len(starts[0]) > n_clusters:

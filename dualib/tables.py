@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 _MAGIC = {".npy": b"\x93NUMPY", ".npz": b"PK", ".mtx": b"%%MatrixMarket"}
 _FORMAT = {".npy": "a NumPy array", ".npz": "a NumPy archive", ".mtx": "a Matrix Market file"}
 ENDINGS = (".csv", ".tsv", *_MAGIC)
+_SPREADSHEET = "export the sheet as CSV"
+_REMEDIES = {  # for what people have instead
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), _SPREADSHEET),
+    **dict.fromkeys(
+        (".parquet", ".feather", ".pkl", ".pickle", ".h5", ".hdf5", ".json", ".dta", ".sav"), "write it as CSV first"
+    ),
+    **dict.fromkeys((".txt", ".dat", ".tab", ""), "name a table of text .csv (commas or semicolons) or .tsv (tabs)"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".tar"), "unpack it first"),
+    ".mat": "save the table in it as CSV, or as .npy (scipy.io.loadmat, numpy.save)",
+    ".rds": "write it as CSV first (write.csv)",
+}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WITH_COMMA = re.compile(r"[+-]?(\d*,\d+([eE][+-]?\d+)?|\d{1,3}(,\d{3})+(\.\d*)?)", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
@@ -93,7 +104,8 @@ def load_table(path: str | os.PathLike[str]) -> Table:
         raise TypeError(f"path must be a str or a path, got {name!r}")
     ending = os.path.splitext(name)[1].lower()
     if ending not in ENDINGS:
-        raise ValueError(f"path must end in one of {', '.join(ENDINGS)}, got {name!r}")
+        remedy = _REMEDIES.get(ending)
+        raise ValueError(f"path must end in one of {', '.join(ENDINGS)}, got {name!r}" + (f": {remedy}" if remedy else ""))
     with open(name, "rb") as file:
         if ending in (".csv", ".tsv"):
             values, x_labels, y_labels = _TextTable(name, file.read(), ending).parse()
@@ -223,6 +235,8 @@ class _TextTable:
         return values, x_labels, tuple(rows[0][labelled:]) if header else None
 
     def _decode(self, raw: bytes) -> str:
+        if raw[:4] == b"PK\x03\x04" or raw[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
+            self._refuse(f"this is a spreadsheet or an archive, whatever its ending: {_SPREADSHEET}")
         encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         try:
             text = raw.decode(encoding)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import brentq
 
+from dualib._validation import shown
 from dualib.assemble import assemble
 from dualib.critical import onset_of
 from dualib.distortions import Distortion, as_distortion
@@ -92,7 +93,7 @@ def solve_at(
     path = Path(problem, _TIGHTER * tol, max_iter, rng, prove=False)
     first = onset_of(problem, rng)
     if not math.isfinite(first):
-        raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {target!r}")
+        raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {shown(target)}")
     with convergence_collected():  # of the betas tried on the way, and forgotten; the answer's own is raised
         solution = _search(path, name, target, max(first, 1e-6), tol)
     warn_unless_converged(solution, tol)
@@ -123,9 +124,9 @@ def _one_target(**targets: float | None) -> tuple[str, float]:
         raise ValueError(f"give exactly one of rate, relevance and expected_distortion, got {sorted(given) or 'none'}")
     name, value = given.popitem()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {shown(value)}")
     return name, float(value)
 
 
@@ -152,7 +153,9 @@ def _bracket(path: Path, name: str, target: float, first: float) -> tuple[float,
         if sign * (latest - target) < 0.0:
             low, at_low = high, latest
     ends = sorted([_value(path.solution(min(path.outcomes)), name), latest])
-    raise ValueError(f"{name} must be between {ends[0]:.10g} and {ends[1]:.10g}, the range of this problem, got {target!r}")
+    raise ValueError(
+        f"{name} must be between {ends[0]:.10g} and {ends[1]:.10g}, the range of this problem, got {shown(target)}"
+    )
 
 
 def _mixed(path: Path, name: str, target: float, tol: float) -> Solution:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dualib._validation import shown
 from dualib.threads import single_blas_thread
 from dualib.warnings import convergence_collected
 
@@ -55,11 +56,11 @@ def pool_of(n_jobs: int | None, backend: str | None = None) -> Any:
     """
     if n_jobs is not None:
         if isinstance(n_jobs, (bool, np.bool_)) or not isinstance(n_jobs, (int, np.integer)):
-            raise TypeError(f"n_jobs must be a whole number or None, got {n_jobs!r}")
+            raise TypeError(f"n_jobs must be a whole number or None, got {shown(n_jobs)}")
         if n_jobs == 0:
             raise ValueError("n_jobs must not be 0: 1 is one after the other, -1 all cores")
     if backend is not None and not isinstance(backend, str):
-        raise TypeError(f"backend must be the name of a joblib backend or None, got {backend!r}")
+        raise TypeError(f"backend must be the name of a joblib backend or None, got {shown(backend)}")
     if n_jobs == 1 or (n_jobs is None and "joblib" not in sys.modules):  # without joblib there is no parallel_config either
         return None
     try:
@@ -73,7 +74,7 @@ def pool_of(n_jobs: int | None, backend: str | None = None) -> Any:
         # no memory maps: a worker's arrays are then of the same kind as here
         pool = joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator", max_nbytes=None)
     except ValueError as error:
-        raise ValueError(f"backend {backend!r} cannot be used: {error}") from None
+        raise ValueError(f"backend {shown(backend)} cannot be used: {error}") from None
     return None if pool.n_jobs == 1 else pool
 
 

@@ -82,6 +82,7 @@ def test_the_score_is_the_mean_log_likelihood(estimator):
     assert model.score(COUNTS[20:]) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:beta = 1.0 puts all 2 rows into one cluster")
 def test_an_impossible_symbol_scores_minus_infinity():
     model = InformationBottleneck(beta=1.0).fit([[4, 4, 0], [4, 3, 0]])
     assert model.n_clusters_ == 1
@@ -91,6 +92,7 @@ def test_an_impossible_symbol_scores_minus_infinity():
     assert dual.score([[4, 4, 1]]) == -np.inf
 
 
+@pytest.mark.filterwarnings("ignore:beta = 1.0 puts all 20 rows into one cluster")
 def test_sparse_tables_pipelines_searches_and_pickles():
     dense, thin = (InformationBottleneck(beta=6.0, smoothing=0.1).fit(table) for table in (COUNTS, sparse.csr_array(COUNTS)))
     np.testing.assert_allclose(dense.transform(COUNTS), thin.transform(sparse.csr_array(COUNTS)), atol=1e-12)
@@ -123,6 +125,30 @@ def test_rows_of_probabilities_weigh_the_same():
 def test_bad_input_is_named(options, rows, match):
     with pytest.raises(ValueError, match=match):
         InformationBottleneck(**options).fit(rows)
+
+
+@BOTH
+def test_one_cluster_of_rows_that_differ_is_said_with_the_beta_that_parts_them(estimator):
+    joint = dualib.JointDistribution.from_counts(COUNTS, smoothing=0.5)
+    kind = "dualib" if estimator is DualInformationBottleneck else "ib"
+    onset = dualib.onset(joint, kind)
+    with pytest.warns(
+        dualib.DualibWarning, match=r"puts all 30 rows into one cluster: .* onset of learning, which is at most"
+    ) as caught:
+        model = estimator(beta=np.float64(0.9 * onset), n_clusters=10, smoothing=0.5).fit(COUNTS)
+    assert model.n_clusters_ == 1 and len(caught) == 1
+    assert caught[0].filename == __file__
+    text = str(caught[0].message)
+    assert "np.float64" not in text
+    bound = float(text.split()[-1])
+    assert onset <= bound * (1.0 + 1e-5)
+    assert estimator(beta=1.01 * bound, n_clusters=10, smoothing=0.5).fit(COUNTS).n_clusters_ > 1
+
+
+@BOTH
+def test_one_cluster_is_silent_where_it_is_right_or_asked_for(estimator):
+    assert estimator(beta=50.0).fit([[1, 2, 3], [2, 4, 6]]).n_clusters_ == 1
+    assert estimator(beta=0.1, n_clusters=1, smoothing=0.5).fit(COUNTS).n_clusters_ == 1
 
 
 def test_bad_use_is_named():

@@ -99,11 +99,16 @@ BETAS = [
 ]
 
 
+def as_written(value):
+    """How the message has it: NumPy's numbers as Python's."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 @pytest.mark.parametrize(("beta", "error"), cases(BETAS))
 def test_bad_beta(beta, error):
-    refused("beta", error, repr(beta), lambda: dualib.solve(JOINT, beta))
-    refused("beta", error, repr(beta), lambda: dualib.certify(JOINT, ENCODER, beta))
-    refused("beta", error, repr(beta), lambda: dualib.closed_forms.erasure(0.3, beta))
+    refused("beta", error, as_written(beta), lambda: dualib.solve(JOINT, beta))
+    refused("beta", error, as_written(beta), lambda: dualib.certify(JOINT, ENCODER, beta))
+    refused("beta", error, as_written(beta), lambda: dualib.closed_forms.erasure(0.3, beta))
 
 
 ENDS = [case for case in BETAS if case[0] != "none"]  # None is the automatic end
@@ -112,7 +117,7 @@ ENDS = [case for case in BETAS if case[0] != "none"]  # None is the automatic en
 @pytest.mark.parametrize(("beta", "error"), cases(ENDS))
 @pytest.mark.parametrize("name", ["beta_min", "beta_max"])
 def test_bad_ends_of_the_path(name, beta, error):
-    refused(name, error, repr(beta), lambda: dualib.anneal(JOINT, **{name: beta}))
+    refused(name, error, as_written(beta), lambda: dualib.anneal(JOINT, **{name: beta}))
 
 
 @pytest.mark.parametrize("beta", [2, 2.0, np.float32(2), np.int8(2), np.uint64(2), fractions.Fraction(2)])
