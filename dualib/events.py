@@ -52,7 +52,8 @@ def events_between(path: Path, low: float, high: float, patience: _Patience | No
     patience = patience or _Patience()
     below, above = path.outcomes[low], path.outcomes[high]
     if math.log(high / low) < _CLOSEST or patience.left <= 0:
-        return [] if _same(path.problem, below.state, above.state) else [bracketed(path, low, high)]
+        event = bracketed(path, low, high)
+        return [event] if event.before != event.after or event.kind == "jump" else []
     found = _downward(path, low, high, patience)
     if found is not None:
         return found

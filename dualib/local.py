@@ -140,13 +140,13 @@ def _guarded(problem: Problem, beta: float, state: Sweep, proposal: Atoms) -> Sw
 
 def tidy(problem: Problem, beta: float, atoms: Atoms, *, merge: bool = True, floor: float = 1e-14) -> Atoms:
     """Drop atoms without weight and merge equal ones; the weights are normalised."""
-    atoms = atoms.pick(_needed(problem, atoms, atoms.weights > floor * atoms.weights.max()))
+    atoms = atoms.pick(needed(problem, atoms, atoms.weights > floor * atoms.weights.max()))
     if merge and len(atoms) > 1 and not problem.distortion.fixed_atoms:
         atoms = merge_atoms(problem, beta, atoms, _MERGE)
     return atoms.normalised()
 
 
-def _needed(problem: Problem, atoms: Atoms, heavy: Mask) -> Mask:
+def needed(problem: Problem, atoms: Atoms, heavy: Mask) -> Mask:
     """The heavy atoms, and where none of these is at a finite distance from some x, however rare, the heaviest one that is."""
     if problem.support is None or atoms.face is None or heavy.all():
         return heavy
@@ -158,9 +158,14 @@ def _needed(problem: Problem, atoms: Atoms, heavy: Mask) -> Mask:
     return heavy
 
 
-def merge_atoms(problem: Problem, beta: float, atoms: Atoms, radius: float) -> Atoms:
-    """Merge atoms whose squared natural distance is below `radius` into their weighted mean, heaviest first."""
-    close = distance_matrix(problem, beta, atoms, atoms) < radius
+def merge_atoms(problem: Problem, beta: float, atoms: Atoms, radius: float, *, across_faces: bool = False) -> Atoms:
+    """Merge atoms whose squared natural distance is below `radius` into their weighted mean, heaviest first.
+
+    With `across_faces` also those of different faces, whose decoders are one where one of them is 0 on the difference. The face then
+    lets in the sources of both: it is the union (IB) or the intersection (dual IB) of theirs.
+    """
+    compared = Atoms(atoms.weights, atoms.means, None) if across_faces else atoms
+    close = distance_matrix(problem, beta, compared, compared) < radius
     np.fill_diagonal(close, False)
     if not close.any():
         return atoms
@@ -176,7 +181,11 @@ def merge_atoms(problem: Problem, beta: float, atoms: Atoms, radius: float) -> A
     weights = np.asarray(np.bincount(index, atoms.weights), dtype=np.float64)
     means = np.zeros((len(heads), atoms.means.shape[1]))
     np.add.at(means, index, atoms.weights[:, None] * atoms.means)
-    return Atoms(weights, means / weights[:, None], None if atoms.face is None else atoms.face[heads])
+    face = None
+    if atoms.face is not None:
+        face, together = atoms.face[heads], np.logical_or if problem.distortion.support == "cover" else np.logical_and
+        together.at(face, index, atoms.face)
+    return Atoms(weights, means / weights[:, None], face)
 
 
 def coalesce(problem: Problem, state: Sweep, radius: float = 1.0) -> Atoms:

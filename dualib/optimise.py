@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dualib.ascent import log_c
 from dualib.branch import touching
 from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.labels import encoder_rows
-from dualib.local import coalesce, polish, tidy
-from dualib.newton_kernels import ARITHMETIC
+from dualib.local import coalesce, merge_atoms, needed, polish, tidy
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
 from dualib.search import Maxima, by_height, search
 from dualib.weights import fewest_atoms, reweight
@@ -26,6 +26,9 @@ MAX_ROUNDS = 40
 _HASTY_ROUNDS = 3  # in which a crawling polish gives way to a search
 _ROUNDING = 1e-12  # the objective may rise by this much, relative, on fewer atoms
 _TWINS = 1e-9  # squared natural distance of two decoders that are one
+WEIGHTLESS = 1e-14  # weight that is rounding, of weights that sum to 1
+_MISSED = 1e-11  # log c at a cluster that was left out, above which it is missed
+_SEED = 1e-3  # weight of a cluster that was lost before
 _GLANCE = 0.2  # the effort of such a search
 _CAN_RISE = -0.1  # log c below this stays below 0 over a step of 2e-7 in log beta, for beta d up to 1e5
 _NO_POINTS = Maxima(Atoms(np.zeros(0), np.zeros((0, 0)), None), np.zeros(0))
@@ -141,6 +144,7 @@ def optimise(
     if not warm or len(atoms) > len(start):
         atoms = reweight(problem, beta, atoms, warm=3 if warm else 30)
     best: Outcome | None = None
+    last: Sweep | None = None
     spent, hasty = 0, not warm
     for round_ in range(MAX_ROUNDS):
         if round_ < 2 and not warm:
@@ -174,9 +178,22 @@ def optimise(
                 break
             hasty, atoms = False, state.atoms
             continue
-        atoms = reweight(problem, beta, join(state.atoms, violating), warm=3)
+        fruitless = last is not None and _as_good(last, state)
+        atoms, last = _grown(problem, state, violating, fruitless=fruitless), state
     assert best is not None
     return Outcome(_slim(problem, best.state), best.gap, best.certificate, best.maxima, spent)
+
+
+def _grown(problem: Problem, state: Sweep, violating: Atoms, *, fruitless: bool) -> Atoms:
+    """The atoms with the violating points, these at the best weights where they are.
+
+    Of a cluster born beside another that all but splits that weight is too small for its place to move before it is dropped again:
+    `fruitless` rounds give it more.
+    """
+    if fruitless:
+        violating = Atoms(np.full(len(violating), _SEED), violating.means, violating.face)
+        return join(state.atoms, violating).normalised()
+    return reweight(problem, state.beta, join(state.atoms, violating), warm=3)
 
 
 def certified(
@@ -243,33 +260,37 @@ def _slim(problem: Problem, state: Sweep) -> Sweep:
     fewer = fewest_atoms(problem, state.atoms, state.beta)
     if fewer is not state.atoms:
         slimmed = sweep(problem, state.beta, fewer)
-        state = slimmed if slimmed.objective <= state.objective + _ROUNDING * (1.0 + abs(state.objective)) else state
-    return sort_atoms(problem, _without_twins(problem, state))
+        state = slimmed if _as_good(slimmed, state) else state
+    return sort_atoms(problem, state)
 
 
-def _without_twins(problem: Problem, state: Sweep) -> Sweep:
-    """IB: the same state, clusters of one and the same decoder as one, whose faces differ by y at which both are 0."""
+def without_idle(problem: Problem, state: Sweep) -> Sweep:
+    """The same state, clusters of one decoder as one, and without those that have no weight: what every result is to hold.
+
+    Clusters of one decoder may have different faces, by y at which it is 0: no descent puts these together. A weight of rounding is
+    left where c is 1 at a place that needs no cluster. Where c would be above 1 without it, as at a rare x, it is a weight all the
+    same.
+    """
     atoms = state.atoms
-    if problem.known != ARITHMETIC or atoms.face is None or len(atoms) < 2:
+    if len(atoms) > 1 and not problem.distortion.fixed_atoms:
+        atoms = merge_atoms(problem, state.beta, atoms, _TWINS, across_faces=True)
+    heavy = needed(problem, atoms, atoms.weights > WEIGHTLESS)
+    if not heavy.all():
+        log_a = problem.log_px - sweep(problem, state.beta, atoms.pick(heavy).normalised()).log_z
+        heavy[~heavy] = log_c(problem, state.beta, log_a, atoms.pick(~heavy))[0] > _MISSED
+    if len(atoms) == len(state.atoms) and heavy.all():
         return state
-    anywhere = Atoms(atoms.weights, atoms.means, None)
-    same = np.asarray(np.triu(distance_matrix(problem, state.beta, anywhere, anywhere) < _TWINS, 1))
-    weights, face, keep = atoms.weights.copy(), atoms.face.copy(), np.asarray(~same.any(axis=0))
-    for first, second in np.argwhere(same & keep[:, None]).tolist():
-        weights[first] += weights[second]
-        face[first] |= face[second]
-    if keep.all():
-        return state
-    fewer = sweep(problem, state.beta, Atoms(weights, atoms.means, face).pick(keep))
-    worse = (
-        fewer.objective > state.objective + _ROUNDING * (1.0 + abs(state.objective))
-        or fewer.residual > state.residual + _ROUNDING
-    )
-    return state if worse else fewer
+    fewer = sweep(problem, state.beta, atoms.pick(heavy).normalised())
+    return fewer if _as_good(fewer, state) and fewer.residual <= state.residual + _ROUNDING else state
+
+
+def _as_good(fewer: Sweep, state: Sweep) -> bool:
+    return fewer.objective <= state.objective + _ROUNDING * (1.0 + abs(state.objective))
 
 
 def sort_atoms(problem: Problem, state: Sweep) -> Sweep:
-    """The same state, its clusters by falling weight."""
+    """The same state `without_idle` clusters, these by falling weight."""
+    state = without_idle(problem, state)
     weights = state.atoms.weights
     if not (weights[1:] > weights[:-1]).any():
         return state

@@ -17,7 +17,7 @@ from dualib.continuation import correct
 from dualib.curvature import size_of
 from dualib.jumps import can_walk, jump, missing, walk
 from dualib.local import polish
-from dualib.optimise import Outcome, certified, initial_atoms, optimise
+from dualib.optimise import Outcome, certified, initial_atoms, optimise, without_idle
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Solution
 from dualib.search import Maxima
@@ -361,7 +361,8 @@ class Path:
         return None if state is None else self._certified(state, near.maxima.points, 3 * len(branch.states))
 
     def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None) -> Outcome:
-        """A stationary state with its gap."""
+        """A stationary state with its gap, `without_idle` clusters."""
+        state = without_idle(self.problem, state)
         hints = Atoms(np.zeros(len(hints.weights)), hints.means, hints.face)
         gap, certificate, _, found = certified(
             self.problem, state, hints, tol=self.tol, rng=self.rng, effort=effort, prove=self.prove, quick=True, known=known

@@ -36,6 +36,9 @@ NEGLIGIBLE = (
 )
 
 
+_NO_MASS = 1e-20  # of a decoder, off a face: where the IB's c has a maximum off one, c gains more than this by it
+
+
 @dataclass(slots=True, eq=False)
 class Atoms:
     """Clusters: weights w (n_t,), mean features M (n_t, k), and the face (n_t, n_y) where each decoder may be positive.
@@ -472,14 +475,21 @@ def natural_distance(problem: Problem, beta: float, first: Atoms, second: Atoms)
 
 
 def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) -> Array:
-    """`natural_distance` of every pair (m1, m2); inf between different faces."""
+    """`natural_distance` of every pair (m1, m2); inf between different faces, for the IB where its decoders have any mass off them."""
     v1, v2 = problem.link(first)[0], problem.link(second)[0]
     out = np.empty((len(first), len(second)))
-    faces = [_NOWHERE if face is None else _writable(face) for face in (first.face, second.face)]
+    faces = [_own_face(problem, atoms) for atoms in (first, second)]
     kernels.distances(
         beta, _writable(first.means), _writable(v1), faces[0], _writable(second.means), _writable(v2), faces[1], out
     )
     return out
+
+
+def _own_face(problem: Problem, atoms: Atoms) -> Mask:
+    """The face of each atom (n_t, n_y), empty without zeros; IB: no more of it than the decoder uses, as others there are the same."""
+    if atoms.face is None:
+        return _NOWHERE
+    return _writable(atoms.face & (atoms.means > _NO_MASS) if problem.distortion.support == "cover" else atoms.face)
 
 
 def first_of_alike(problem: Problem, beta: float, points: Atoms, others: Atoms, radius: float) -> Atoms:

@@ -223,7 +223,7 @@ def _tidy(problem: SparseProblem, beta: float, atoms: Atoms) -> Atoms:
         fewer = atoms.pick(heavy).normalised()
         if np.isfinite(problem.sums(beta, fewer, moments=False)[0]).all():
             atoms = fewer
-    return merge_atoms(problem, beta, atoms, _MERGE).normalised() if len(atoms) > 1 else atoms.normalised()
+    return merge_atoms(problem, beta, atoms, _MERGE, across_faces=True).normalised() if len(atoms) > 1 else atoms.normalised()
 
 
 def search_sparse(problem: SparseProblem, state: Sweep, rng: np.random.Generator, tol: float) -> Maxima:

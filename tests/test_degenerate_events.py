@@ -1,0 +1,214 @@
+"""Events of tables with structure: no cluster counted twice or without weight, and the counts of independent solves on both sides.
+
+All 100 tables: ``python benchmarks/degenerate.py --only events``; a few of them are here, beside cases whose events are known.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import sparse
+from test_degenerate import degenerate
+
+import dualib
+from dualib import JointDistribution
+from dualib.distortions import IB
+from dualib.optimise import without_idle
+from dualib.problem import Atoms, Problem, join, sweep
+
+KINDS = ("ib", "dualib")
+SQUARED = dualib.Bregman(
+    lambda m: 0.5 * np.sum(m**2, axis=1), lambda m: m, lambda m: np.tile(np.eye(m.shape[1]), (len(m), 1, 1))
+)
+
+
+def symmetric_block(e):
+    return np.array([[1.0 - e, e], [e, 1.0 - e]])
+
+
+def changes(curve):
+    return [(event.kind, event.before, event.after) for event in curve.events]
+
+
+def assert_sides_hold(curve):
+    """As many clusters beside each event as it says, each of its own decoder and weight, at equal objectives where it is a jump."""
+    for event in curve.events:
+        assert (event.below.n_clusters, event.above.n_clusters) == (event.before, event.after)
+        for side in (event.below, event.above):
+            assert degenerate.surplus(side) is None
+            assert side.gap <= 1e-9
+        if event.kind == "jump":
+            assert event.below.objective == pytest.approx(event.above.objective, abs=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------------------ closed forms
+
+
+def test_eight_x_that_are_y():
+    """Every beta below 1: one cluster; above: one per x. All of them begin at once, at beta = 1."""
+    curve = dualib.anneal(JointDistribution(np.eye(8) / 8.0))
+    (event,) = curve.events
+    assert (event.kind, event.before, event.after, event.multiplicity) == ("jump", 1, 8, 8)
+    assert event.beta == pytest.approx(1.0, abs=1e-9)
+    assert event.interval[0] <= 1.0 <= event.interval[1]
+    assert event.above.weights == pytest.approx(np.full(8, 0.125), abs=1e-12)
+    assert_sides_hold(curve)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n_x", [None, 9])
+def test_a_function_of_x(seed, n_x):
+    """Y = f(X): F = min(beta, 1) H(Y) for the IB, which jumps at beta = 1, and H(Y) at every beta for the dual IB."""
+    rng = np.random.default_rng(seed)
+    n_y = int(rng.integers(2, 7))
+    pxy = np.zeros((n_x or n_y, n_y))
+    pxy[np.arange(len(pxy)), np.arange(len(pxy)) % n_y] = rng.dirichlet(np.full(len(pxy), 1.5))
+    joint = JointDistribution(pxy)
+    entropy = -np.sum(joint.py * np.log(joint.py))
+    curve = dualib.anneal(joint)
+    assert changes(curve) == [("jump", 1, n_y)]
+    assert curve.events[0].beta == pytest.approx(1.0, abs=1e-9)
+    assert curve.objective == pytest.approx(np.minimum(curve.beta, 1.0) * entropy, abs=1e-9)
+    assert curve.n_clusters.tolist() == np.where(curve.beta < 1.0, 1, n_y).tolist()
+    assert sorted(curve.events[0].above.weights) == pytest.approx(sorted(joint.py), abs=1e-12)
+    assert_sides_hold(curve)
+    dual = dualib.anneal(joint, "dualib", [0.1, 1.0, 10.0])
+    assert not dual.events
+    assert dual.n_clusters.tolist() == [n_y] * 3
+    assert dual.objective == pytest.approx(entropy, abs=1e-9)
+
+
+def test_blocks_of_binary_symmetric_channels():
+    """Which block it is costs as much rate as it is worth: the IB tells all blocks apart from beta = 1 on, then each as if alone."""
+    errors, shares = (0.05, 0.15, 0.25), (0.5, 0.3, 0.2)
+    joint = degenerate.joint_of_blocks(share * symmetric_block(e) for e, share in zip(errors, shares, strict=True))
+    curve = dualib.anneal(joint, "ib", np.geomspace(0.7, 8.0, 9))
+    assert changes(curve) == [("jump", 1, 3), ("split", 3, 4), ("split", 4, 5), ("split", 5, 6)]
+    expected = [1.0, *((1.0 - 2.0 * e) ** -2 for e in errors)]
+    assert [event.beta for event in curve.events] == pytest.approx(expected, rel=1e-8)
+    assert_sides_hold(curve)
+
+
+def test_blocks_of_binary_symmetric_channels_of_the_dual_ib():
+    """Blocks are infinitely far from each other, so each splits as if alone."""
+    errors, shares = (0.05, 0.15, 0.25), (0.5, 0.3, 0.2)
+    joint = degenerate.joint_of_blocks(share * symmetric_block(e) for e, share in zip(errors, shares, strict=True))
+    curve = dualib.anneal(joint, "dualib", np.geomspace(0.2, 8.0, 9))
+    assert changes(curve) == [("split", 3, 4), ("split", 4, 5), ("split", 5, 6)]
+    expected = [4.0 / math.log((1.0 - e) / e) ** 2 for e in errors]
+    assert [event.beta for event in curve.events] == pytest.approx(expected, rel=1e-8)
+    assert_sides_hold(curve)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_of_erasure_channels(kind):
+    """In each block a jump from one cluster to two."""
+    losses = (0.2, 0.6)
+    joint = degenerate.joint_of_blocks(np.array([[1.0 - e, e, 0.0], [0.0, e, 1.0 - e]]) for e in losses)
+    curve = dualib.anneal(joint, kind, np.geomspace(0.3, 4.0, 9))
+    if kind == "ib":
+        assert changes(curve) == [("jump", 1, 2), ("jump", 2, 3), ("jump", 3, 4)]
+        expected = [1.0, *(1.0 / (1.0 - e) for e in losses)]
+    else:
+        assert changes(curve) == [("jump", 2, 3), ("jump", 3, 4)]
+        expected = [math.log(2.0) / -math.log(e) for e in losses]
+    assert [event.beta for event in curve.events] == pytest.approx(expected, rel=1e-8)
+    assert_sides_hold(curve)
+
+
+# ---------------------------------------------------------------------------------------------------- by independent solves
+
+
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sides_of_events_are_those_of_solves(number, kind):
+    name = list(degenerate.EVENT_TABLES)[number % 3]
+    joint = degenerate.EVENT_TABLES[name](np.random.default_rng(number))
+    assert list(degenerate.mismatches(joint, kind)) == []
+
+
+@pytest.mark.parametrize("name", ["bregman", "alpha", "rate-distortion"])
+@pytest.mark.parametrize("table", ["diagonal", "blocks"])
+def test_the_same_of_other_distortions(name, table):
+    joint = degenerate.EVENT_TABLES[table](np.random.default_rng(5))
+    distortions = {
+        "bregman": SQUARED,
+        "alpha": dualib.Alpha(0.5),
+        "rate-distortion": dualib.RateDistortion(1.0 - np.eye(joint.n_x)),
+    }
+    curve = dualib.anneal(joint, distortions[name])
+    assert curve.n_clusters[-1] > 1
+    assert [degenerate.surplus(solution) for solution in curve] == [None] * len(curve)
+    assert list(degenerate.mismatches_of_events(joint, distortions[name], curve)) == []
+
+
+def test_where_events_crowd_each_states_a_change():
+    """Noise of 1e-7 beside a diagonal: four clusters begin within 1e-5 of beta = 1, more than there is patience to tell apart."""
+    rng = np.random.default_rng(6)
+    pxy = np.diag(rng.dirichlet(np.full(4, 3.0))) + 1e-7 * rng.random((4, 4))
+    curve = dualib.anneal(JointDistribution(pxy / pxy.sum()), "ib", [0.9, 1.1])
+    assert curve.n_clusters.tolist() == [1, 4]
+    counts = [1, *(event.after for event in curve.events)]
+    assert [event.before for event in curve.events] == counts[:-1]
+    assert counts[-1] == 4
+    assert all(event.before != event.after for event in curve.events)
+    assert_sides_hold(curve)
+
+
+def test_a_cluster_born_beside_another_is_not_lost_again():
+    """At its birth it is worth 3e-8 nats, its weight grows steeply: a polish used to drop it, forty times over."""
+    joint = degenerate.blocks(np.random.default_rng(4))
+    event = min(
+        dualib.anneal(joint, "dualib", np.geomspace(0.3, 20.0, 12)).events, key=lambda event: abs(event.below.n_clusters - 5)
+    )
+    for step in (1e-5, 3e-5, 1e-4, 3e-4):
+        solution = dualib.solve(joint, event.interval[1] * math.exp(step), "dualib")
+        assert solution.gap <= 1e-9
+        assert solution.n_clusters == event.after
+
+
+# ------------------------------------------------------------------------------------------------- what counts as a cluster
+
+
+def test_idle_clusters_are_left_out():
+    """Twice the same decoder on two faces, and weights of rounding, on top of the optimum."""
+    px = np.array([0.5, 0.3, 0.2])
+    problem = Problem(JointDistribution(np.diag(px)), IB())
+    best = Atoms(px, np.eye(3), np.eye(3, dtype=bool))
+    one = Atoms(np.ones(1), px[None, :], np.ones((1, 3), dtype=bool))
+    wider = Atoms(np.array([0.2]), np.eye(3)[:1], np.array([[True, True, False]]))
+    state = sweep(
+        problem,
+        1.0,
+        join(join(Atoms(px - [0.2, 0.0, 0.0], best.means, best.face), wider), Atoms(np.array([1e-18]), one.means, one.face)),
+    )
+    assert len(state.atoms) == 5
+    fewer = without_idle(problem, state)
+    assert len(fewer.atoms) == 3
+    assert sorted(fewer.atoms.weights) == pytest.approx(sorted(px), abs=1e-15)
+    assert fewer.objective == pytest.approx(state.objective, abs=1e-15)
+    assert fewer.residual <= 1e-12
+    assert without_idle(problem, fewer) is fewer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rare", [1e-16, 1e-40, 1e-190])
+def test_the_cluster_of_a_rare_x_is_none_of_them(rare, kind):
+    """Its weight is all that it can be, and without it the x would be infinitely far from every cluster."""
+    joint = JointDistribution(np.diag([0.6, 0.4 - rare, rare]))
+    for solution in (dualib.solve(joint, 2.0, kind), *dualib.anneal(joint, kind, [2.0, 4.0])):
+        assert solution.n_clusters == 3
+        assert solution.weights.min() == pytest.approx(rare, rel=1e-6)
+        assert solution.gap <= 1e-9
+
+
+def test_a_sparse_table_of_blocks_has_one_cluster_each():
+    """Rows of a block are alike, but for which y are 0 in them: its cluster used to be counted once for each such face."""
+    rng = np.random.default_rng(0)
+    parts = [rng.dirichlet(np.full(20, 0.5), 20) for _ in range(20)]
+    pxy = sparse.block_diag([0.01 * part + np.outer(np.full(20, 0.05), part.mean(axis=0)) for part in parts]).tocsr()
+    joint = JointDistribution(pxy / pxy.sum())
+    for solution in dualib.anneal(joint, "ib", [1.1, 1.5, 3.0], n_clusters=30, events=False):
+        assert solution.n_clusters == 20
+        assert solution.rate == pytest.approx(math.log(20.0), abs=1e-9)
+        assert degenerate.surplus(solution) is None
