@@ -153,12 +153,17 @@ def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
         proposal = stationary_step(problem, state, descending=True, damping=damping)
         if proposal is not None:
             return proposal
-    curvature = Curvature(problem, state)
-    if curvature.size <= _DENSE_LIMIT:
-        step, damping = _solve_dense(curvature, damping)
-    else:
-        step = _solve_cg(curvature, damping, relative=min(0.1, state.residual))
-    if step is None:
+    try:
+        # a mean far below where a sweep will put it has so large a curvature that squares overflow: no step, but a sweep
+        with np.errstate(all="ignore"):
+            curvature = Curvature(problem, state)
+            if curvature.size <= _DENSE_LIMIT:
+                step, damping = _solve_dense(curvature, damping)
+            else:
+                step = _solve_cg(curvature, damping, relative=min(0.1, state.residual))
+    except np.linalg.LinAlgError:
+        return None
+    if step is None or not np.isfinite(step).all():
         return None
     atoms = state.atoms
     root_w = np.sqrt(atoms.weights)
@@ -175,12 +180,15 @@ def newton_step(problem: Problem, state: Sweep, damping: float) -> Atoms | None:
 def _solve_dense(curvature: Curvature, damping: float) -> tuple[Array | None, float]:
     """Newton's direction with the least damping, from the given one up, that makes the system positive definite."""
     hessian = curvature.dense()
+    if not np.isfinite(hessian).all():
+        return None, damping
     for _ in range(8):
         try:
             shifted = hessian.copy()
             shifted[np.diag_indices(len(shifted))] += damping + 1e-15
             factor = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
-            return -cho_solve(factor, curvature.gradient.ravel()).reshape(curvature.gradient.shape), damping
+            step = -cho_solve(factor, curvature.gradient.ravel(), check_finite=False)
+            return step.reshape(curvature.gradient.shape), damping
         except LinAlgError:
             damping = 10.0 * damping if damping else 1e-6
     return None, damping

@@ -47,6 +47,7 @@ _MODULES = (
     "walk_kernels",
     "bound_kernels",
     "sparse_kernels",
+    "moves",
 )
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _lock = threading.RLock()

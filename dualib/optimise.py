@@ -18,7 +18,7 @@ from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.labels import encoder_rows
 from dualib.local import coalesce, merge_atoms, needed, polish, tidy
-from dualib.problem import Atoms, Problem, Sweep, distance_matrix, identity_atoms, join, sweep, trivial_atoms
+from dualib.problem import Atoms, Problem, Sweep, identity_atoms, join, sweep, trivial_atoms
 from dualib.search import Maxima, by_height, search
 from dualib.weights import fewest_atoms, reweight
 
@@ -309,27 +309,3 @@ def best_local(problem: Problem, beta: float, starts: list[Atoms], tol: float, m
     runs = [polish(problem, beta, start, tol=max(1e-2 * tol, 1e-13), max_iter=max_iter) for start in starts]
     best = min(runs, key=lambda run: run.state.objective)
     return Outcome(sort_atoms(problem, best.state), np.inf, None, _NO_POINTS, sum(run.n_iter for run in runs))
-
-
-def merged_down(problem: Problem, state: Sweep, n_clusters: int) -> list[Atoms]:
-    """The atoms merged pair by pair, closest by weighted natural distance first, down to `n_clusters`; [] if infeasible."""
-    pairs, atoms = state.posterior * problem.px, state.atoms
-    if problem.distortion.fixed_atoms:
-        return [atoms.pick(np.argsort(-atoms.weights)[:n_clusters]).normalised()]
-    while len(pairs) > n_clusters:
-        weights = pairs.sum(axis=1)
-        atoms = problem.atoms_from_members(pairs / weights[:, None], weights)
-        cost = distance_matrix(problem, state.beta, atoms, atoms)
-        cost[~np.isfinite(cost)] = 1e300
-        cost *= weights[:, None] * weights[None, :] / (weights[:, None] + weights[None, :])
-        np.fill_diagonal(cost, np.inf)
-        for flat in np.argsort(cost, axis=None, kind="stable")[: len(pairs) * (len(pairs) - 1)]:
-            i, j = np.unravel_index(flat, cost.shape)
-            pooled = np.concatenate([np.delete(pairs, [i, j], axis=0), (pairs[i] + pairs[j])[None, :]])
-            if len(problem.atoms_from_members(pooled[-1:] / pooled[-1].sum())):
-                break
-        else:
-            return []
-        pairs = pooled
-    weights = pairs.sum(axis=1)
-    return [problem.atoms_from_members(pairs / weights[:, None], weights).normalised()]

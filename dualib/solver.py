@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from dualib._validation import shown, validate_beta
 from dualib.assemble import assemble
+from dualib.capped import capped, merged_down
 from dualib.distortions import Distortion, as_distortion
 from dualib.memory import check_solvable
-from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
+from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status, status_text
 from dualib.sparse_problem import SparseProblem, problem_of
@@ -98,13 +99,18 @@ def solve(
         return _finish(problem, found, tol, certified=certify, capped=is_capped(found, n_clusters, tol))
     if certify:
         check_solvable(problem)
-    starts = _starts(problem, init, n_clusters, n_restarts, rng)
+    if isinstance(init, str) and init != "random":
+        raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
+    starts = _starts(problem, init, n_restarts, rng)
     outcome = None
-    if certify or (init is None and n_clusters is not None):
+    if certify:
         outcome = optimise(problem, beta, _best_start(problem, beta, starts), tol=tol, max_iter=max_iter, rng=rng)
     if n_clusters is not None and (outcome is None or len(outcome.state.atoms) > n_clusters):
-        outcome = _capped(problem, beta, n_clusters, starts, outcome if certify else None, tol, max_iter, outcome)
-        return _finish(problem, outcome, tol, capped=True)
+        starts = [] if init is None or isinstance(init, str) else starts
+        outcome = _capped(problem, beta, n_clusters, starts, n_restarts, outcome, tol=tol, max_iter=max_iter, rng=rng)
+        # as many clusters as sources are never too few, and fewer than are allowed may be all that are wanted
+        binding = certify or n_clusters <= len(outcome.state.atoms) < problem.n
+        return _finish(problem, outcome, tol, certified=certify, capped=binding)
     if outcome is None:
         outcome = best_local(problem, beta, starts, tol, max_iter)
     return _finish(problem, outcome, tol, certified=certify)
@@ -123,16 +129,11 @@ def check_options(tol: Any, **counts: Any) -> None:
             raise ValueError(f"{name} must be at least 1, got {shown(value)}")
 
 
-def _starts(problem: Problem, init: Any, n_clusters: int | None, n_restarts: int, rng: np.random.Generator) -> list[Atoms]:
+def _starts(problem: Problem, init: Any, n_restarts: int, rng: np.random.Generator) -> list[Atoms]:
     """The list of starts: the identity with the one cluster, the encoder given, or random encoders."""
-    random = isinstance(init, str)
-    if random and init != "random":
-        raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
-    starts = [] if random else [initial_atoms(problem) if init is None else atoms_of_encoder(problem, init, "init")]
-    if random or n_clusters is not None:
-        size = problem.n if n_clusters is None else min(n_clusters, problem.n)
-        starts += [random_atoms(problem, size, rng) for _ in range(n_restarts)]
-    return starts
+    if isinstance(init, str):
+        return [random_atoms(problem, problem.n, rng) for _ in range(n_restarts)]
+    return [initial_atoms(problem) if init is None else atoms_of_encoder(problem, init, "init")]
 
 
 def _best_start(problem: Problem, beta: float, starts: list[Atoms]) -> Atoms:
@@ -148,22 +149,22 @@ def _capped(
     beta: float,
     n_clusters: int,
     starts: list[Atoms],
-    certified: Outcome | None,
+    n_restarts: int,
+    free: Outcome | None,
+    *,
     tol: float,
     max_iter: int,
-    full: Outcome | None,
+    rng: np.random.Generator,
 ) -> Outcome:
-    """The best local optimum with at most `n_clusters` atoms; its gap is to the certified optimum without the cap."""
-    candidates = [start for start in starts if len(start) <= n_clusters]
-    if full is not None:
-        candidates += merged_down(problem, full.state, n_clusters)
-    if not any(feasible(problem, start) for start in candidates):
-        raise ValueError(f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint")
-    local = best_local(problem, beta, candidates, tol, max_iter)
-    if certified is None:
+    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed."""
+    states = [] if free is None else [free.state]
+    states += [sweep(problem, beta, start.normalised()) for start in starts if feasible(problem, start)]
+    starts = [atoms for state in states for atoms in merged_down(problem, state, n_clusters)]
+    local = capped(problem, beta, n_clusters, starts, n_restarts, tol=tol, max_iter=max_iter, rng=rng)
+    if free is None:
         return local
-    gap = max(0.0, local.state.objective - (certified.state.objective - certified.gap))
-    return Outcome(local.state, gap, certified.certificate, certified.maxima, local.n_iter + certified.n_iter)
+    gap = max(0.0, local.state.objective - (free.state.objective - free.gap))
+    return Outcome(local.state, gap, free.certificate, free.maxima, local.n_iter + free.n_iter)
 
 
 def _finish(problem: Problem, outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Solution:

@@ -42,6 +42,7 @@ _SEEN = 1e-14  # y that a cluster has with no more probability count for nothing
 _SETTLING = 20  # sweeps that a state with fewer clusters has to become the better one
 _LIGHT = 1e-2  # times the average weight
 _TRIED = 10  # sweeps after which restarts are compared
+_FOLLOWED = 3  # softened starts under a cap that are
 
 
 def initial_atoms(problem: SparseProblem, rng: np.random.Generator, size: int = _FIRST) -> Atoms:
@@ -333,22 +334,30 @@ def solve_sparse(
 
     `near` is one more start, and leaves those of a solve without it as they are.
     """
+    from dualib.capped import atoms_of_labels, search_hard, softened
     from dualib.memory import check_sparse_fits
 
     most = MOST_CLUSTERS if n_clusters is None else min(n_clusters, problem.n + 1)
     check_sparse_fits(problem.joint, 1 if n_clusters is None else most)
     if isinstance(init, str) and init != "random":
         raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
+    starts = [] if near is None else [near]
     if init is not None and not isinstance(init, str):
-        starts = [atoms_of_encoder(problem, init, "init")]
-        if n_clusters is not None and len(starts[0]) > n_clusters:
-            raise ValueError(f"init must have at most n_clusters = {n_clusters} clusters, got {len(starts[0])}")
+        starts.append(atoms_of_encoder(problem, init, "init"))
+        if n_clusters is not None and len(starts[-1]) > n_clusters:
+            raise ValueError(f"init must have at most n_clusters = {n_clusters} clusters, got {len(starts[-1])}")
+    elif n_clusters is None:
+        starts = [initial_atoms(problem, rng) for _ in range(1 if init is None else n_restarts)] + starts
     else:
-        size = _FIRST if n_clusters is None else n_clusters
-        starts = [initial_atoms(problem, rng, size) for _ in range(1 if n_clusters is None and init is None else n_restarts)]
-    if near is not None:
-        starts.append(near)
+        found = search_hard(problem, beta, n_clusters, n_restarts, [_labels(problem, beta, start) for start in starts], rng)
+        starts += [state.new for state in softened(problem, beta, found)[:_FOLLOWED]]
+        starts += [atoms_of_labels(problem, labels) for labels in found[:1]]
     if len(starts) > 1:
-        states = [polish(problem, beta, start, tol=tol, max_iter=_TRIED)[0] for start in starts]
+        states = [polish(problem, beta, _live(start), tol=tol, max_iter=_TRIED)[0] for start in starts]
         starts = [min(states, key=lambda state: state.objective).new]
     return optimise_sparse(problem, beta, _live(starts[0]), tol=tol, max_iter=max_iter, rng=rng, most=most, certify=certify)
+
+
+def _labels(problem: SparseProblem, beta: float, atoms: Atoms) -> np.ndarray:
+    """The likeliest cluster of each source."""
+    return np.argmax(problem.encoder(beta, atoms)[0], axis=1)
