@@ -87,13 +87,13 @@ def closed_faces(problem: Problem, beta: float, log_a: Array, level: float) -> F
     order = np.argsort(problem.support.sum(axis=0), kind="stable")  # few sources share a face that begins with a rare y
     support, p = problem.support[:, order], problem.py_x[:, order]
     n, n_y = support.shape
-    lacking = (~support).astype(np.float64)
+    lacking = (~support).astype(np.float32)
     most = max(FEW_FACES, min(_MOST_FACES, _MOST_NUMBERS // n)) if problem.known == GEOMETRIC else FEW_FACES
-    face, sharing, complete = support.all(axis=0)[None, :], np.ones((1, n), dtype=bool), True
+    face, sharing, complete = support.all(axis=0, keepdims=True), np.ones((1, n), dtype=bool), True
     for y in range(n_y):
         without = np.flatnonzero(~face[:, y])
         shared = sharing[without] & support[:, y]
-        closed = shared.astype(np.float64) @ lacking == 0.0
+        closed = shared.astype(np.float32) @ lacking == 0.0
         new = shared.any(axis=1) & ~(closed != face[without])[:, :y].any(axis=1)  # others come in another way
         face, sharing = np.concatenate([face, closed[new]]), np.concatenate([sharing, shared[new]])
         within = face.copy()
