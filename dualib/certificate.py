@@ -6,7 +6,8 @@ For any weights and decoders (w, r) with normaliser Z, and ``c(s) = sum_x p(x) e
 
 because for any other mixing measure w' the objective is at least ``G - log sum_s w'(s) c(s)`` (Jensen). The maximum is proved
 by branch and bound for the IB and the dual IB with at most four y, exact for a rate-distortion matrix, and otherwise the
-largest value of a multistart search: strong evidence, and called so.
+largest value of a multistart search: strong evidence, and called so. Where zeros of p(y|x) leave the dual IB more faces than can be
+looked at (`dualib.faces`) it is heuristic.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Certificate:
         No encoder and decoder can be below this, nats (as sure as `kind` says).
     gap : float
         ``objective - lower_bound``, at least 0.
-    kind : {"rigorous", "multistart"}
-        Proved, or searched for.
+    kind : {"rigorous", "multistart", "heuristic"}
+        Proved, searched for, or searched for on a part only of the faces of the dual IB.
     witness : ndarray, shape (n_y,)
         The decoder at which the largest c was found: a cluster there would lower the objective where the gap is not 0.
     residual : float

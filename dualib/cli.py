@@ -52,8 +52,8 @@ examples:
   dualib solve counts.npy --beta 5 --json > solution.json
   dualib solve counts.csv --beta 5 --save solution.npz      then: dualib.load("solution.npz")
 
-The gap is a bound on how far the objective is from the global optimum, "rigorous" where it is proved and
-"multistart" where a search found nothing better.
+The gap is a bound on how far the objective is from the global optimum, "rigorous" where it is proved, "multistart" where
+a search found nothing better, and "heuristic" where zeros leave the dual IB more sets of y than that search could look at.
 """
 )
 _ANNEAL_EPILOG = (

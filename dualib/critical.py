@@ -47,7 +47,7 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
     beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), let s climb there, and
     so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
-    a multistart certificate.
+    a certificate by search there.
     """
     problem = dense_problem(joint, as_distortion(distortion), "onset")
     check_solvable(problem)
@@ -70,9 +70,9 @@ def certified_onset(problem: Problem, rng: np.random.Generator) -> tuple[float, 
     while np.isfinite(beta):
         state = sweep(problem, beta, trivial)
         maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
+        gap, kind, maxima = judge(problem, state, maxima, _POSITIVE, prove=False)
         lower = _descended(problem, trivial, beta, maxima.points.pick(maxima.log_c > _POSITIVE))
         if lower == beta:
-            gap, kind, _ = judge(problem, state, maxima, _POSITIVE, prove=False)
             return beta, Outcome(state, gap, kind, maxima, 1)
         beta = lower
     return math.inf, None
@@ -124,7 +124,8 @@ def _first_violation(problem: Problem, trivial: Atoms, rng: np.random.Generator)
     beta = 1e-3
     while beta < 1e12:
         state = sweep(problem, beta, trivial)
-        if search(problem, beta, trivial, state.posterior, state.log_z, rng).best > 1e-12 * (1.0 + beta):
+        maxima = search(problem, beta, trivial, state.posterior, state.log_z, rng)
+        if judge(problem, state, maxima, _POSITIVE, prove=False)[0] > 1e-12 * (1.0 + beta):
             return beta  # rounding in d counts beta-fold: without the factor, equal rows but for rounding would have an onset
         beta *= 2.0
     return math.inf

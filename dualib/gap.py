@@ -9,6 +9,7 @@ import numpy as np
 
 from dualib.ascent import log_c
 from dualib.distortions import IB, Array, DualIB
+from dualib.faces import has_faces, look_at_faces
 from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.search import Maxima
 from dualib.walk_kernels import MISSED, PROOF
@@ -16,7 +17,7 @@ from dualib.walk_kernels import MISSED, PROOF
 PROVABLE_N_Y = 4
 _MAX_CELLS = 400_000
 _ROWS: weakref.WeakKeyDictionary[Problem, Any] = weakref.WeakKeyDictionary()  # what is proved again and again along a path
-Kind = Literal["rigorous", "multistart"]
+Kind = Literal["rigorous", "multistart", "heuristic"]
 
 
 def provable(problem: Problem) -> bool:
@@ -24,14 +25,26 @@ def provable(problem: Problem) -> bool:
     return problem.joint.n_y <= PROVABLE_N_Y and isinstance(problem.distortion, (IB, DualIB))
 
 
-def judge(problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: bool = True) -> tuple[float, Kind, Maxima]:
-    """The gap, its kind, and the maxima it rests on: exact or proved where that is to be had, else from the search."""
+def judge(
+    problem: Problem, state: Sweep, maxima: Maxima, tol: float, *, prove: bool = True, on_faces: bool = True
+) -> tuple[float, Kind, Maxima]:
+    """The gap, its kind, and the maxima it rests on: exact or proved where that is to be had, else from the search.
+
+    What no proof covers is searched on every face of the dual IB, too, unless `on_faces` says that nothing will rest on it.
+    """
     gap = max(0.0, maxima.best)
     if problem.distortion.fixed_atoms:
         return gap, "rigorous", maxima
-    if not prove or not provable(problem):
+    if prove and provable(problem):
+        gap, kind, maxima = _prove(problem, state, maxima, tol)
+        if kind == "rigorous":
+            return gap, kind, maxima
+    if not on_faces or not has_faces(problem):
         return gap, "multistart", maxima
-    return _prove(problem, state, maxima, tol)
+    points, values, complete = look_at_faces(problem, state, gap)
+    if len(values):
+        gap, maxima = float(values[0]), Maxima(join(points, maxima.points), np.concatenate([values, maxima.log_c]))
+    return gap, "multistart" if complete else "heuristic", maxima
 
 
 def proof_of_walk(problem: Problem, *, hasty: bool) -> tuple[Any, ...]:

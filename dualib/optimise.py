@@ -44,7 +44,7 @@ class Outcome:
         Sorted by falling weight.
     gap : float
         Bound on log max c, nats; inf where nothing was certified.
-    certificate : "rigorous", "multistart" or None
+    certificate : "rigorous", "multistart", "heuristic" or None
     maxima : Maxima
         What the last search found: starts for a neighbouring beta.
     n_iter : int
@@ -164,6 +164,7 @@ def optimise(
             effort=_GLANCE * effort if unfinished else effort,
             prove=prove and not unfinished,
             quick=warm,
+            on_faces=not unfinished,
         )
         if not unfinished and (best is None or _better(state.objective, gap, best)):
             best = Outcome(state, gap, certificate, maxima, spent)
@@ -181,6 +182,8 @@ def optimise(
         fruitless = last is not None and _as_good(last, state)
         atoms, last = _grown(problem, state, violating, fruitless=fruitless), state
     assert best is not None
+    if best.gap > tol:  # what is stated of it must hold on all faces too
+        best = Outcome(best.state, *judge(problem, best.state, best.maxima, tol, prove=False), spent)
     return Outcome(_slim(problem, best.state), best.gap, best.certificate, best.maxima, spent)
 
 
@@ -207,11 +210,13 @@ def certified(
     prove: bool = True,
     quick: bool = False,
     known: Maxima | None = None,
+    on_faces: bool | None = None,
 ) -> tuple[float, Kind | None, Maxima, Maxima]:
     """The gap of a state, its kind, the maxima of log c found, and those that the gap rests on.
 
     With `quick`, where the gap can be proved, only the hints are looked at before the proof: what they miss, it finds. `known` are
-    the maxima of a state at almost the same beta: only those of them that can have risen above 0 are then looked at again.
+    the maxima of a state at almost the same beta: only those of them that can have risen above 0 are then looked at again. All faces
+    of the dual IB are looked at; with `on_faces` true only where nothing above `tol` was found elsewhere, and with false never.
     """
     hints = state.atoms.pick(np.zeros(0, dtype=int)) if hints is None else hints
     if quick and prove and provable(problem):
@@ -229,7 +234,8 @@ def certified(
             effort=effort,
             extra=hints if len(hints) else None,
         )
-    gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol)
+    on_faces = on_faces is None or (on_faces and maxima.best <= tol)
+    gap, certificate, found = judge(problem, state, maxima, tol, prove=prove and maxima.best <= tol, on_faces=on_faces)
     return gap, certificate, maxima, found
 
 

@@ -246,7 +246,7 @@ class Path:
     def _confirmed(self, single: Outcome, start: float) -> bool:
         """Whether the one cluster stays certified with all effort: as much rests on it, it was searched for with little."""
         beta = single.state.beta
-        if single.certificate == "multistart":
+        if single.certificate != "rigorous":
             single = self._certified(single.state, single.maxima.points, single.n_iter)
         self.single = self.sure = single if single.gap <= self.tol else None
         if self.single is None:

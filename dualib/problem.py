@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
-import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,7 +22,6 @@ from dualib.memory import check_fits
 from dualib.newton_kernels import ARITHMETIC, GEOMETRIC, link_known, newton_known, sweep_known
 from dualib.spread_kernels import exceeding_known, spreads_known
 
-MOST_FACES = 1500  # of each kind
 _FEW_FEATURES, _AT_ONCE = (
     32,
     2_000_000,
@@ -138,29 +135,6 @@ class Problem:
     def log_px(self) -> Array:
         """Log p(x), (n,)."""
         return np.asarray(np.log(self.px))
-
-    @functools.cached_property
-    def sharing(self) -> Mask | None:
-        """For each face of the dual IB that is an intersection of supports, the sources that share it (m, n); None without zeros.
-
-        At most MOST_FACES that are shared by all sources whose support holds some y, few of them (many sources share such a face);
-        then at most as many others, those of the fewest intersections first.
-        """
-        if self.support is None or self.distortion.support != "inside":
-            return None
-        supports = np.unique(self.support, axis=0)
-        faces = _shared_faces(supports)
-        most = len(faces) + MOST_FACES
-        new = list(supports)
-        faces.update((row.tobytes(), row) for row in supports)
-        while new and len(faces) < most:
-            last, new = new, []
-            for face in last:
-                for row in supports & face:
-                    if row.any() and row.tobytes() not in faces and len(faces) < most:
-                        faces[row.tobytes()] = row
-                        new.append(row)
-        return self.allowed(np.array(list(faces.values())))
 
     def allowed(self, face: Mask | None, support: Array | None = None) -> Mask:
         """Pairs (n_t, n) of finite distortion: the face covers the support of x (IB), or lies inside it (dual IB)."""
@@ -294,22 +268,6 @@ class Problem:
         face = live @ (1.0 - self._support_f) == 0.0
         feasible = face.any(axis=1)
         return Atoms(weights[feasible], means[feasible], face[feasible])
-
-
-def _shared_faces(supports: Mask) -> dict[bytes, Mask]:
-    """The intersections of all supports (r, n_y) that hold one y, or any two, and so on, up to MOST_FACES sets of y."""
-    n_y = supports.shape[1]
-    faces: dict[bytes, Mask] = {}
-    sets = 0
-    for size in range(1, n_y + 1):
-        sets += math.comb(n_y, size)
-        if sets > MOST_FACES:
-            break
-        chosen = np.array(list(itertools.combinations(range(n_y), size)))
-        holding = supports[:, chosen].all(axis=2).T
-        closed = holding.astype(np.float64) @ (~supports).astype(np.float64) == 0.0
-        faces.update((row.tobytes(), row) for row in closed[holding.any(axis=1)])
-    return faces
 
 
 def _writable(array: Any) -> Any:

@@ -100,8 +100,9 @@ class Solution(_Result):
         The information I(T;Y') that the decoder itself claims, nats.
     gap : float
         Bound on the distance of the objective from the global optimum, nats; inf where nothing was certified.
-    certificate : {"rigorous", "multistart", None}
-        ``"rigorous"``: the gap is proved; ``"multistart"``: searched for, nothing larger found; None: not certified.
+    certificate : {"rigorous", "multistart", "heuristic", None}
+        ``"rigorous"``: the gap is proved; ``"multistart"``: searched for, nothing larger found; ``"heuristic"``: searched for, but
+        decoders of the dual IB may lie on more sets of y than could be looked at; None: not certified.
     status, n_iter, residual : Status, int, float
         How it ended, after how many sweeps, and how far one more would move.
     error_bound, rho : float
@@ -128,7 +129,7 @@ class Solution(_Result):
     expected_distortion: float
     decoder_information: float
     gap: float
-    certificate: Literal["rigorous", "multistart"] | None
+    certificate: Literal["rigorous", "multistart", "heuristic"] | None
     status: Status
     n_iter: int
     residual: float
@@ -570,7 +571,10 @@ class Curve(_Result):
         events = ", ".join(_count(kinds[kind], kind) for kind in EVENT_KINDS if kinds[kind]) or "none recorded"
         worst = int(np.argmax(self.gap))
         onset = "" if self.onset is None else f"; onset at beta = {self.onset:.6g}"
-        certified = f"{sum(s.certificate == 'rigorous' for s in self)} rigorous"
+        certificates = Counter(s.certificate for s in self)
+        certified = f"{certificates['rigorous']} rigorous"
+        if certificates["heuristic"]:
+            certified += f", {certificates['heuristic']} heuristic"
         return (
             f"Curve({self.distortion.name}, {self.joint.n_x} x {self.joint.n_y}): {_count(len(self), 'beta')} "
             f"from {self.beta[0]:.6g} to {self.beta[-1]:.6g}{onset}\n"
@@ -666,8 +670,10 @@ def _check_numbers(solution: Solution) -> None:
                 raise ValueError(f"{name} must be finite, got {shown(value)}")
     if solution.beta <= 0.0 or solution.gap < 0.0:
         raise ValueError(f"beta must be > 0 and gap >= 0, got beta = {shown(solution.beta)}, gap = {shown(solution.gap)}")
-    if solution.certificate not in ("rigorous", "multistart", None):
-        raise ValueError(f"certificate must be 'rigorous', 'multistart' or None, got {shown(solution.certificate)}")
+    if solution.certificate not in ("rigorous", "multistart", "heuristic", None):
+        raise ValueError(
+            f"certificate must be 'rigorous', 'multistart', 'heuristic' or None, got {shown(solution.certificate)}"
+        )
     if not isinstance(solution.status, Status):
         raise TypeError(f"status must be a Status, got {shown(solution.status)}")
 

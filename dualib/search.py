@@ -30,7 +30,7 @@ from dualib.maxima_kernels import (
 )
 from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, ascend_known
-from dualib.starts import known_starts, members_of, off_their_faces, on_every_face, starting_points
+from dualib.starts import known_starts, members_of, off_their_faces, starting_points
 
 _ROUNDS = (1, 1, 2, 3, 5, 8, 12, 16)  # NEWTON_STEPS, where they are made for all points at once
 _NEAR = 1e-3  # squared natural distance at which an atom swallows a candidate, at most, where p(y|x) has zeros
@@ -86,7 +86,6 @@ def search(
         extra,
         _unstable_directions(problem, beta, atoms, members, rates),
         off_faces,
-        on_every_face(problem, beta, log_a, effort),
     ):
         if more is not None and len(more):
             points = join(points, more)

@@ -15,15 +15,12 @@ from dualib.newton_kernels import ARITHMETIC
 from dualib.problem import Atoms, Problem, distance_matrix, first_of_alike, join, natural_distance
 from dualib.start_kernels import ALIKE, FEW, STAYS, TEMPER, TEMPERED_STEPS, TOO_FAR, pairs_drawn, starts_known
 
-_ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all, and from all faces
+_ALL_SOURCES = 4  # times the effort: a quarter of it still starts from all
 _BETWEEN_PER_ATOM = 2.0
 _PAIRS_PER_SOURCE, _SUBSETS_PER_SOURCE = 1.0, 0.5
-_FACES_PER_SOURCE = 12
-_OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of them
 _PAIRS_LOOKED_AT = (
     4000  # at whose centroids c is computed, to start from the best of them; an eighth by a quarter of the effort
 )
-_ON_FACES_LOOKED_AT, _AT_ONCE = 40_000, 4_000_000  # the same of pairs of a face and a source on it; numbers of these at once
 _BLOCK = 512  # of them at a time, which stay in the cache
 _LEAST_GAIN = 1e-13  # of c off a face
 # of a decoder: an atom that has come to such a face by sweeps is on it, though its own face is larger; both are looked at
@@ -176,31 +173,6 @@ def _best_pairs(problem: Problem, beta: float, log_a: Array, first: np.ndarray, 
     if len(points) <= n_pairs:
         return points
     return points.pick(np.argpartition(-np.concatenate(values), n_pairs)[:n_pairs])
-
-
-def on_every_face(problem: Problem, beta: float, log_a: Array, effort: float) -> Atoms | None:
-    """The centroids of all sources that share a face, also leaning to each of them, for each face: those at which c is largest.
-
-    On a smaller face more sources are at a finite distance, so c may be larger there, and no ascent leads from a face to another.
-    """
-    sharing = problem.sharing
-    if sharing is None or effort == 0.0:
-        return None
-    rows = sharing * np.exp(log_a - log_a.max())
-    rows = rows[rows.sum(axis=1) > 0.0]
-    rows /= rows.sum(axis=1, keepdims=True)
-    face, source = np.nonzero(rows)
-    most = min(_ON_FACES_LOOKED_AT, _AT_ONCE // problem.n)
-    face, source = face[:most], source[:most]
-    parts = [rows]
-    for share in _OF_OTHERS:
-        parts.append(share * rows[face])
-        parts[-1][np.arange(len(face)), source] += 1.0 - share
-    points = problem.atoms_from_members(np.concatenate(parts))
-    kept = int(min(_ALL_SOURCES * effort, 1.0) * max(_FACES_PER_SOURCE * problem.n, 32))
-    if len(points) <= kept:
-        return points
-    return points.pick(np.argpartition(-log_c(problem, beta, log_a, points)[0], kept)[:kept])
 
 
 def off_their_faces(problem: Problem, beta: float, log_a: Array, atoms: Atoms, members: Array) -> Atoms | None:
