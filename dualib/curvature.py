@@ -237,8 +237,8 @@ def stability_numbers(problem: Problem, state: Sweep) -> Array:
 def slowest_rate(problem: Problem, state: Sweep) -> float:
     """Rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT.
 
-    Along what is `seen` of the atoms, and in the metric of the means after the sweep: then no direction has a rate above
-    ``beta max p(y|x)``, however far an entry of the decoder is from where it belongs.
+    Along what is `seen` of the atoms, and in the metric of the means after the sweep: then no entry of an IB decoder has a rate
+    above ``beta max p(y|x)``, however far it is from where it belongs.
     """
     if size_of(state.atoms, problem) > NEWTON_LIMIT:
         return np.inf

@@ -20,7 +20,7 @@ KINDS = ("ib", "dualib")
 
 
 def counts(seed, shape=(60, 8)):
-    """Poisson counts of a gamma rate: a third of them are zeros."""
+    """Poisson counts of a gamma rate: more than half of them are zeros."""
     rng = np.random.default_rng(seed)
     table = rng.poisson(rng.gamma(0.5, 2.0, shape))
     return table[table.sum(axis=1) > 0]
