@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib.curvature import slowest_rate
+from dualib.curvature import slowest_rate, stability_numbers
 from dualib.distortions import Array
 from dualib.kernels import informations
 from dualib.optimise import Outcome
@@ -21,6 +21,7 @@ from dualib.sparse_problem import SparseProblem
 from dualib.threads import one_blas_thread
 
 _AT_ONCE = 2_000_000  # numbers of the encoders put together at once
+_RESOLVED = 1e-13  # 1 - rho, the least eigenvalue of a matrix of norm 1, is rounding below this
 
 
 def assemble(problem: Problem, outcome: Outcome, status: Status) -> Solution:
@@ -158,20 +159,16 @@ class _Later(Mapping[str, Callable[[], Any]]):
         return self.known_rho
 
     def error_bound(self) -> float:
-        """How far the fixed point is, sweeps converging at that rate."""
+        """How far the fixed point is, sweeps converging at that rate; inf where the rate is 1 or above, to rounding."""
         residual, rho = self.state.residual, self.rho()
-        if rho < 1.0:
+        if rho < 1.0 - _RESOLVED:
             return residual / (1.0 - rho)
         return 0.0 if residual == 0.0 else math.inf
 
     @one_blas_thread
     def stability(self) -> Array:
         """The stability number of each cluster, in their order."""
-        problem, state = self.problem, self.state
-        if problem.distortion.fixed_atoms:
-            return np.zeros(len(state.atoms))
-        members = state.posterior * problem.px
-        found = state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True))
+        found = stability_numbers(self.problem, self.state)
         return np.asarray(found[self.order[self.part] - self.part.start])
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from dualib.ascent import log_c, rise
 from dualib.continuation import Point, continuous, correct
+from dualib.curvature import stability_numbers
 from dualib.distortions import Array
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, first_of_alike, join, natural_distance
 from dualib.search import softest_tilts
@@ -248,15 +249,7 @@ def _tops(problem: Problem, beta: float, points: Atoms, values: Array) -> Atoms:
 
 
 def _unstable(problem: Problem, state: Sweep) -> np.ndarray:
-    if problem.distortion.fixed_atoms:
-        return np.zeros(len(state.atoms), dtype=bool)
     return stability_numbers(problem, state) > 1.0
-
-
-def stability_numbers(problem: Problem, state: Sweep) -> Array:
-    """``beta lambda_max`` of each atom."""
-    members = state.posterior * problem.px
-    return state.beta * problem.stability(state.atoms, members / members.sum(axis=1, keepdims=True))
 
 
 def touching(problem: Problem, state: Sweep, hints: Atoms, rounds: int = 5) -> tuple[Atoms, Array]:
@@ -317,7 +310,7 @@ def _stability_root(branch: Branch, t: int, start: float, end: float) -> float |
     def value(log_beta: float) -> float:
         state = branch.between(math.exp(log_beta))
         members = state.posterior[[t]] * branch.problem.px
-        number = branch.problem.stability(state.atoms.pick(np.array([t])), members / members.sum())[0]
+        number = branch.problem.stability(state.new.pick(np.array([t])), members / members.sum())[0]
         return float(state.beta * number - 1.0)
 
     if value(math.log(end)) < -_TIE:

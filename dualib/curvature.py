@@ -231,11 +231,28 @@ def _mean_step(problem: Problem, state: Sweep, step: Array, curvature: Curvature
     return weight @ problem.U - weight.sum(axis=1, keepdims=True) * state.atoms.means
 
 
+def stability_numbers(problem: Problem, state: Sweep) -> Array:
+    """``beta lambda_max`` of each atom, (n_t,), its members about their own mean; 0 where nothing can move, or no member is left."""
+    numbers = np.zeros(len(state.atoms))
+    if not problem.distortion.fixed_atoms:
+        kept = state.new.weights > 0.0
+        pairs = state.posterior[kept] * problem.px
+        atoms = state.new if kept.all() else state.new.pick(kept)  # of the very object V is known
+        numbers[kept] = state.beta * problem.stability(atoms, pairs / pairs.sum(axis=1, keepdims=True))
+    return numbers
+
+
 def slowest_rate(problem: Problem, state: Sweep) -> float:
-    """Rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT."""
+    """Rho = 1 - lambda_min(H), the linear rate of plain sweeps here (>= 1: not a strict minimum); inf above NEWTON_LIMIT.
+
+    Along what is `seen` of the atoms, and in the metric of the means after the sweep: then no entry of an IB decoder has a rate
+    above ``beta max p(y|x)``, however far it is from where it belongs.
+    """
     if size_of(state.atoms, problem) > NEWTON_LIMIT:
         return np.inf
-    curvature = Curvature(problem, state)
+    kept = state.new.weights > 0.0
+    atoms = problem.seen(state.new.pick(kept))
+    curvature = Curvature(problem, state._replace(atoms=atoms, posterior=state.posterior[kept], c=state.c[kept]))
     if curvature.size > _DENSE_SPECTRUM:
         shape = curvature.gradient.shape
         jacobian = LinearOperator(

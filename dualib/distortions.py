@@ -66,10 +66,15 @@ class Distortion(ABC):
         """J = dV/dM, (n_t, k, k), symmetric and positive semi-definite."""
 
     def whiten(self, rows: Array, means: Array, face: Mask | None = None) -> Array:
-        """Rows (n_t, n, k) times R_t, where R_t R_t^T = J: any factor serves; this one is an eigen-decomposition."""
+        """Rows (n_t, n, k) times R_t, where R_t R_t^T = J: any factor serves; this one is an eigen-decomposition.
+
+        Of J scaled to a diagonal of ones: for one that spans more orders than double precision has digits.
+        """
         jacobian = self.link_jacobian(means) if self.support is None else self.link_jacobian(means, face)
-        values, vectors = np.linalg.eigh(jacobian)
-        return rows @ (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+        scale = np.sqrt(np.maximum(np.diagonal(jacobian, axis1=1, axis2=2), 0.0))
+        inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0.0)
+        values, vectors = np.linalg.eigh(jacobian * inverse[:, :, None] * inverse[:, None, :])
+        return (rows * scale[:, None, :]) @ (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
 
     def to_config(self) -> dict[str, Any]:
         """What `from_config` needs to build this distortion again; a TypeError says that it cannot be saved."""

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
 from dualib.assemble import assemble
-from dualib.branch import halves, stability_numbers
+from dualib.branch import halves
+from dualib.curvature import stability_numbers
 from dualib.local import polish
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome, certified, feasible, sort_atoms

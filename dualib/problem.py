@@ -28,6 +28,7 @@ _FEW_FEATURES, _AT_ONCE = (
 )  # features, and numbers in all, up to which the stability of all atoms is computed at once
 _NOWHERE: Mask = np.zeros((0, 0), dtype=bool)
 _KNOWN: dict[type, int] = {IB: ARITHMETIC, DualIB: GEOMETRIC}  # by exact type: a subclass may have another link
+UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
 NEGLIGIBLE = (
     1e-200  # p(x) up to which a source is treated as one of probability 0: squares and quotients of less are no numbers
 )
@@ -221,12 +222,25 @@ class Problem:
         """Rows ``(U[x] - M_t) R_t``, (n_t, n, k), with R R^T = J: their squared length is the local metric of d."""
         return self.distortion.whiten(self.U[None, index] - atoms.means[:, None, :], *self._on_face(atoms))
 
+    def seen(self, atoms: Atoms) -> Atoms:
+        """The atoms, without on their faces the y of which they have no more than UNSEEN, where a mean must cover its members (IB).
+
+        The metric there is 1 / p(y|t), and the entry a power of itself: ``p(y|t)' = sum_x A_x p(y|t)^(beta p(y|x))`` over the x that
+        have y, all of them far from t. On its way to a limit of, say, 1e-44 it passes 1e-123, and neither shows in anything else.
+        """
+        if self.distortion.support != "cover":
+            return atoms
+        seen = self.decoder(atoms) > UNSEEN
+        if seen.all() or (atoms.face is not None and not (atoms.face & ~seen).any()):
+            return atoms
+        return Atoms(atoms.weights, atoms.means, seen if atoms.face is None else atoms.face & seen)
+
     def stability(self, atoms: Atoms, members: Array, floor: float = 0.0) -> Array:
         """lambda_max( Cov_t(U) J ) of each atom, members (n_t, n) = p(x|t): it is stable while beta times this is < 1.
 
-        Where it is below `floor` it may be given as a larger number below `floor`, which is cheaper.
+        Along what is `seen` alone. Where it is below `floor` it may be given as a larger number below `floor`, which is cheaper.
         """
-        k = self.U.shape[1]
+        k, atoms = self.U.shape[1], self.seen(atoms)
         if self.known is not None and k <= self.n:
             _, means, face, _ = self.for_kernels(atoms)
             spreads = np.empty((len(atoms), k, k))
@@ -249,6 +263,7 @@ class Problem:
         """Whether `stability` of each atom is at least `level`, (n_t,), which costs less to tell."""
         if self.known is None or self.U.shape[1] > self.n:
             return self.stability(atoms, members) >= level
+        atoms = self.seen(atoms)
         _, means, face, _ = self.for_kernels(atoms)
         return exceeding_known(self.known, self.UT, means, self.link(atoms)[0], face, _writable(members), level)
 

@@ -106,9 +106,10 @@ class Solution(_Result):
     status, n_iter, residual : Status, int, float
         How it ended, after how many sweeps, and how far one more would move.
     error_bound, rho : float
-        Distance from the fixed point, ``residual / (1 - rho)``, and the linear rate of sweeps there; inf where unknown.
+        Distance from the fixed point, ``residual / (1 - rho)``, and the linear rate of sweeps there; inf where unknown, the
+        first also where rho is 1 to rounding.
     stability : ndarray, shape (n_t,)
-        beta * lambda_max of each cluster: it splits where this reaches 1.
+        beta * lambda_max of each cluster: it splits where this reaches 1; 0 where nothing of it can move.
 
     Raises
     ------

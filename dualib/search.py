@@ -175,7 +175,7 @@ def _unstable_directions(problem: Problem, beta: float, atoms: Atoms, members: A
 
 def softest_tilts(problem: Problem, atoms: Atoms, members: Array) -> Array:
     """Relative changes of the members p(x|t) along which each atom splits most easily, (n_t, n), the largest 1."""
-    rows = problem.whitened(atoms)
+    rows = problem.whitened(problem.seen(atoms))
     n, k = rows.shape[1:]
     scaled = rows * np.sqrt(members)[:, :, None]
     if k <= n:

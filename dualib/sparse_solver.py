@@ -18,7 +18,7 @@ from dualib.anderson import Anderson
 from dualib.distortions import Array
 from dualib.labels import encoder_rows
 from dualib.local import merge_atoms
-from dualib.problem import Atoms, Sweep, distance_matrix, join
+from dualib.problem import UNSEEN, Atoms, Sweep, distance_matrix, join
 from dualib.search import Maxima
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ _SAMPLED = 256  # starts of each kind, of which c is computed
 _CLIMBING = 48  # of which the best are followed uphill
 _CLIMBS = 30  # ascent steps, and at most as long as no violation is found:
 _MOST_CLIMBS = 500
-_LANCZOS = 30  # steps of the power method behind a stability number
+_LANCZOS = 30  # steps behind a stability number
+_SPENT = 1e-10  # a next direction of Lanczos's method shorter than this, beside eigenvalues of at most 1, is rounding
 _RISE = 1e-13  # the objective may rise by this much, relative to 1 + |G|: rounding
 _MERGE = 1e-9  # squared natural distance below which two atoms are one
 _SOFT = 0.02  # part of everything in a softened source
 _PATIENCE = 30
-_SEEN = 1e-14  # y that a cluster has with no more probability count for nothing in its stability, as its members do
 _SETTLING = 20  # sweeps that a state with fewer clusters has to become the better one
 _LIGHT = 1e-2  # times the average weight
 _TRIED = 10  # sweeps after which restarts are compared
@@ -296,20 +296,32 @@ def _parts(count: int) -> list[np.ndarray]:
 
 
 def stability(problem: SparseProblem, state: Sweep) -> Array:
-    """The numbers beta lambda_max( Cov_t(p(y|x)) diag(1 / r) ) of each cluster, (n_t,), from below, by the power method."""
-    means = state.new.means.T
-    seen = means > _SEEN
-    root = np.sqrt(np.where(seen, means, 1.0))
-    vector = np.random.default_rng(0).standard_normal(means.shape) * (seen)
-    result = np.zeros(len(state.atoms))
-    for _ in range(_LANCZOS):
-        vector = vector / np.maximum(np.sqrt(np.sum(vector * vector, axis=0)), 1e-300)
-        turn = np.where(seen, vector / root, 0.0)
+    """The numbers beta lambda_max( Cov_t(p(y|x)) diag(1 / r) ) of each cluster, (n_t,), from below, by Lanczos's method.
+
+    Vectors are not made orthogonal again: that only repeats eigenvalues. A cluster that has no member left has 0.
+    """
+    means, own = state.new.means.T, state.new.weights
+    seen = (means > UNSEEN) & (own > 0.0)
+    root, own = np.sqrt(np.where(seen, means, 1.0)), np.where(own > 0.0, own, 1.0)
+    vector, length = _normed(np.where(seen, np.random.default_rng(0).standard_normal(means.shape), 0.0))
+    before, link = np.zeros_like(vector), np.zeros_like(length)
+    ritz = np.zeros((len(own), _LANCZOS, _LANCZOS))
+    for i in range(_LANCZOS):
+        ritz[:, i, i - 1] = ritz[:, i - 1, i] = link  # at i = 0 these are 0
+        turn = vector / root
         weights, moments = problem.tangent(state, turn, -np.sum(means * turn, axis=0))
-        image = np.where(seen, (moments - means * weights) / root, 0.0) / state.new.weights
-        result = np.maximum(np.sum(vector * image, axis=0), 0.0)
-        vector = image
-    return state.beta * result
+        image = np.where(seen, (moments - means * weights) / root, 0.0) / own
+        ritz[:, i, i] = np.sum(vector * image, axis=0)
+        following, link = _normed(image - ritz[:, i, i] * vector - link * before)
+        before, vector = vector, following
+    return state.beta * np.maximum(np.linalg.eigvalsh(ritz)[:, -1], 0.0)
+
+
+def _normed(vectors: Array) -> tuple[Array, Array]:
+    """Columns of length 1 and the lengths that they had; 0 and 0 for one that is rounding."""
+    lengths = np.sqrt(np.sum(vectors * vectors, axis=0))
+    lengths[lengths < _SPENT] = 0.0
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0.0), lengths
 
 
 def is_capped(outcome: Outcome, n_clusters: int | None, tol: float) -> bool:
