@@ -448,7 +448,7 @@ def natural_distance(problem: Problem, beta: float, first: Atoms, second: Atoms)
 
 
 def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) -> Array:
-    """`natural_distance` of every pair (m1, m2); inf between different faces, for the IB where its decoders have any mass off them."""
+    """`natural_distance` of every pair (m1, m2); inf between different faces, for the IB if a decoder has any mass off the other's."""
     v1, v2 = problem.link(first)[0], problem.link(second)[0]
     out = np.empty((len(first), len(second)))
     faces = [_own_face(problem, atoms) for atoms in (first, second)]
@@ -459,7 +459,7 @@ def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) 
 
 
 def _own_face(problem: Problem, atoms: Atoms) -> Mask:
-    """The face of each atom (n_t, n_y), empty without zeros; IB: no more of it than the decoder uses, as others there are the same."""
+    """The face of each atom (n_t, n_y), empty without zeros; for the IB no more of it than the decoder uses."""
     if atoms.face is None:
         return _NOWHERE
     return _writable(atoms.face & (atoms.means > _NO_MASS) if problem.distortion.support == "cover" else atoms.face)
