@@ -3,9 +3,10 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/capped.py                # 2,000 solves by the IB, some minutes
     OPENBLAS_NUM_THREADS=1 python benchmarks/capped.py --count 200    # every tenth of them
 
-Five tables of counts with zeros: which letter follows which; documents of mixed topics, two sizes; documents of two topics, each with a
-word of its own; spike words of neurons. Each is solved with 2, 3, 5, 8 and 12 clusters, at eight betas from 5 to 1e4, by ten seeds; the
-first seed with a certificate of the optimum without the cap, the others without. The baseline has the best of ten seeds of its own.
+Five tables of counts with zeros: which letter follows which; documents of mixed topics, two sizes; documents of two topics, each
+with a word of its own; spike words of neurons. Each is solved with 2, 3, 5, 8 and 12 clusters, at eight betas from 5 to 1e4, by ten
+seeds: the first with a certificate of the optimum without the cap, the others without. The baseline has the best of ten seeds of its
+own.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from dualib.problem import Atoms, Problem, Sweep, sweep
 from dualib.weights import reweight
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
-_MORE = 3  # times as many seeds, whose clusters are then merged
+_MORE = 5  # times as many seeds at most, whose clusters are then merged
 _REGROWN = 3  # times as many trials with a cluster more and one less as seedings
 _WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at the beta wanted
 _SOFT = 1e-3  # part of everything in a softened start
@@ -96,17 +96,18 @@ def search_hard(
     n_restarts = max(1, min(n_restarts, _WORK // work))
     falling = [1.0 / (factor * beta) for factor in _BETAS] if work <= _WORK else [1.0 / beta]
     rising = falling[::-1]
-    seedings = [(falling, size), (rising, size), (rising, min(_MORE * size, problem.n))] if work <= _WORK else [(rising, size)]
+    seedings = [(falling, size), (rising, size), (rising, _MORE * size)] if work <= _WORK else [(rising, size)]
     pairings = functools.cache(hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1).pairings)
     for labels in known:
         follow(labels, falling)
     for order, n_seeds in seedings * n_restarts:
-        seeded = seeded_labels(problem, order[0], size, n_seeds, pairings, rng)
+        n_seeds = n_seeds if n_seeds == size else int(rng.integers(size, n_seeds, endpoint=True))
+        seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
         if seeded is not None:
             follow(seeded, order)
     for turn in range(_REGROWN * n_restarts if best and 1 < size < problem.n else 0):
         price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
-        follow(regrown_labels(best[price], rng), rising if turn % 2 == 0 else falling)
+        follow(regrown_labels(best[price], 1 + turn % 3, rng), rising if turn % 2 == 0 else falling)
     return [labels for _, labels in sorted(found.values(), key=lambda pair: pair[0])]
 
 
@@ -172,18 +173,19 @@ def covered_labels(problem: Problem, size: int, rng: np.random.Generator) -> Lab
     return np.argmax(support[:, chosen] * rng.random((problem.n, len(chosen))), axis=1)
 
 
-def regrown_labels(clusters: HardClusters, rng: np.random.Generator) -> Labels:
-    """The clusters with one more, begun at an x drawn by how much its distortion matters, and the two cheapest merged into one."""
+def regrown_labels(clusters: HardClusters, more: int, rng: np.random.Generator) -> Labels:
+    """The clusters with up to `more` others, begun at x drawn by how much their distortion matters, and the cheapest merged again."""
     problem, size = clusters.problem, clusters.size
     chances = clusters.own_distortions()
-    labels = clusters.labels.copy()
-    if chances.sum() > 0.0:
-        labels[rng.choice(problem.n, p=chances / chances.sum())] = size
-    more = hard_clusters(problem, clusters.price, labels, size + 1)
-    batch_moves(more)
-    more.single_moves()
-    more.merge_down(size)
-    return canonical(more.labels) if np.count_nonzero(more.counts) <= size else clusters.labels
+    labels, possible = clusters.labels.copy(), np.count_nonzero(chances)
+    if possible:
+        begun = rng.choice(problem.n, min(more, possible), replace=False, p=chances / chances.sum())
+        labels[begun] = size + np.arange(len(begun))
+    grown = hard_clusters(problem, clusters.price, labels, size + more)
+    batch_moves(grown)
+    grown.single_moves()
+    grown.merge_down(size)
+    return canonical(grown.labels) if np.count_nonzero(grown.counts) <= size else clusters.labels
 
 
 def atoms_of_labels(problem: Problem, labels: Labels, share: float = 0.0) -> Atoms:

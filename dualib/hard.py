@@ -145,7 +145,7 @@ class HardClusters:
         w, sums, costs = self._weights[kept], self._sums[kept], self._costs[kept]
         seen = None if self._seen is None else self._seen[kept]
 
-        def losses_with(i: Any) -> Array:
+        def losses_with(i: int) -> Array:
             both = self._cost(w[i] + w, sums[i] + sums, None if seen is None else seen[i] + seen, np.ones(len(w)))
             both -= costs[i] + costs
             both[gone] = np.inf
@@ -156,7 +156,7 @@ class HardClusters:
 
         losses = np.array([losses_with(i) for i in range(len(kept))]) if len(kept) > size else np.zeros((0, 0))
         for _ in range(len(kept) - size):
-            i, j = np.unravel_index(np.argmin(losses), losses.shape)
+            i, j = divmod(int(np.argmin(losses)), len(losses))
             if not np.isfinite(losses[i, j]):
                 break
             self.labels[self.labels == kept[j]] = kept[i]
@@ -323,7 +323,7 @@ def merged_pairs(problem: Problem, price: float, pairs: Array, size: int) -> Arr
     for i in range(len(pairs) - 1):
         losses[i, i + 1 :] = _pair_costs(problem, price, pairs[i] + pairs[i + 1 :]) - costs[i] - costs[i + 1 :]
     while len(pairs) > size:
-        i, j = np.unravel_index(np.argmin(losses), losses.shape)
+        i, j = divmod(int(np.argmin(losses)), len(losses))
         if not np.isfinite(losses[i, j]):
             break
         pairs[i] += pairs[j]

@@ -8,7 +8,7 @@ def xlogx(p):
 
 
 def cost(beta, weights, sums):
-    """What clusters of mass w and sums S = sum_x p(x) p(y|x) add to H(T) + beta E d, but for beta sum_x p sum_y p(y|x) log p(y|x)."""
+    """What clusters of mass w and sums S = sum_x p(x) p(y|x) add to H(T) + beta E d, but for a constant."""
     return beta * (xlogx(weights) - xlogx(sums).sum(axis=-1)) - xlogx(weights)
 
 
