@@ -36,6 +36,7 @@ from dualib.search_kernels import ascend_known
 FEW_FACES = 1023  # as many as ten y have: so many are always looked at
 _MOST_FACES, _MOST_NUMBERS = 50_000, 10_000_000  # kept on the way to those that are looked at; the same times the sources
 _HEURISTIC = 5_000  # kept from then on where there are more
+_MOST_WORK = 20_000_000_000  # products of numbers, which take some seconds; with ten y there are fewer
 _MOST_STARTS = 150_000_000  # on all faces, times the size of p(y|x) ...
 _FEWEST_STARTS = 4  # ... but so many on each
 _MOST_COMPARED = 200  # sources of one face for which (3) is computed
@@ -89,12 +90,18 @@ def closed_faces(problem: Problem, beta: float, log_a: Array, level: float) -> F
     n, n_y = support.shape
     lacking = (~support).astype(np.float32)
     most = max(FEW_FACES, min(_MOST_FACES, _MOST_NUMBERS // n)) if problem.known == GEOMETRIC else FEW_FACES
-    face, sharing, complete = support.all(axis=0, keepdims=True), np.ones((1, n), dtype=bool), True
+    face: Mask = np.asarray(support.all(axis=0, keepdims=True))
+    sharing: Mask = np.ones((1, n), dtype=bool)
+    work, complete = 0, True
     for y in range(n_y):
-        without = np.flatnonzero(~face[:, y])
+        without = np.flatnonzero(~face[:, y] & sharing[:, support[:, y]].any(axis=1))
+        work += (len(face) + len(without)) * n * n_y
+        if work > _MOST_WORK:
+            complete = False
+            break
         shared = sharing[without] & support[:, y]
         closed = shared.astype(np.float32) @ lacking == 0.0
-        new = shared.any(axis=1) & ~(closed != face[without])[:, :y].any(axis=1)  # others come in another way
+        new = ~(closed != face[without])[:, :y].any(axis=1)  # others come in another way
         face, sharing = np.concatenate([face, closed[new]]), np.concatenate([sharing, shared[new]])
         within = face.copy()
         within[:, y + 1 :] = True
@@ -105,7 +112,8 @@ def closed_faces(problem: Problem, beta: float, log_a: Array, level: float) -> F
             most, complete = max(FEW_FACES, min(_HEURISTIC, most)), False
             keep = np.sort(keep[np.argsort(-height[keep], kind="stable")[:most]])
         face, sharing = face[keep], sharing[keep]
-    return Faces(face[:, np.argsort(order, kind="stable")], sharing, complete)
+    some = face.any(axis=1)  # not the empty set, where all was left off early
+    return Faces(face[some][:, np.argsort(order, kind="stable")], sharing[some], complete)
 
 
 def _bound(problem: Problem, beta: float, log_a: Array, p: Array, within: Mask, sharing: Mask) -> Array:

@@ -185,14 +185,15 @@ def test_heuristic_travels_along_curves_and_to_a_capped_solve(heuristic, tmp_pat
     assert capped.certificate == "heuristic" and capped.gap > 0.0
 
 
-def test_no_more_than_the_faces_make_a_certificate_heuristic(monkeypatch):
-    """Room for too few faces makes the same table heuristic, in every way to a certificate, and finds the same optimum here."""
+@pytest.mark.parametrize("limits", [{"FEW_FACES": 2, "_MOST_FACES": 2}, {"_MOST_WORK": 2000}])
+def test_too_little_room_or_work_makes_any_certificate_heuristic(limits, monkeypatch):
+    """Of a table that otherwise is none, in every way to a certificate; here the same optimum is found."""
     px, py_x, _ = with_zeros(7)
     joint = dualib.JointDistribution.from_conditionals(py_x, px)
     usual = dualib.solve(joint, 1.0, "dualib")
     assert usual.certificate == "multistart"
-    monkeypatch.setattr(dualib.faces, "FEW_FACES", 2)
-    monkeypatch.setattr(dualib.faces, "_MOST_FACES", 2)
+    for name, value in limits.items():
+        monkeypatch.setattr(dualib.faces, name, value)
     fewer = dualib.solve(joint, 1.0, "dualib")
     assert fewer.certificate == "heuristic"
     assert fewer.objective == pytest.approx(usual.objective, abs=1e-9)
