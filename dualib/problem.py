@@ -448,7 +448,7 @@ def natural_distance(problem: Problem, beta: float, first: Atoms, second: Atoms)
 
 
 def distance_matrix(problem: Problem, beta: float, first: Atoms, second: Atoms) -> Array:
-    """`natural_distance` of every pair (m1, m2); inf between different faces, for the IB if a decoder has any mass off the other's."""
+    """`natural_distance` of every pair (m1, m2); inf between different faces: of the IB, those that the decoders use."""
     v1, v2 = problem.link(first)[0], problem.link(second)[0]
     out = np.empty((len(first), len(second)))
     faces = [_own_face(problem, atoms) for atoms in (first, second)]
