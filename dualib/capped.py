@@ -24,8 +24,9 @@ from dualib.weights import reweight
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
 _MORE = 5  # times as many seeds at most, whose clusters are then merged
-_REGROWN = 3  # times as many trials with a cluster more and one less as seedings
+_REGROWN = 5  # times as many trials with a cluster more and one less as seedings
 _WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at the beta wanted
+_KEPT = 400_000  # numbers of pairings that are kept for further seeds
 _SOFT = 1e-3  # part of everything in a softened start
 _GLANCED, _SWEEPS = 100, 10  # softened starts, and the sweeps after which they are compared
 _FOLLOWED = 3  # of them that are followed to the end
@@ -97,7 +98,8 @@ def search_hard(
     falling = [1.0 / (factor * beta) for factor in _BETAS] if work <= _WORK else [1.0 / beta]
     rising = falling[::-1]
     seedings = [(falling, size), (rising, size), (rising, _MORE * size)] if work <= _WORK else [(rising, size)]
-    pairings = functools.cache(hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1).pairings)
+    alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
+    pairings = functools.lru_cache(max(1, _KEPT // problem.n))(alone.pairings)
     for labels in known:
         follow(labels, falling)
     for order, n_seeds in seedings * n_restarts:
@@ -107,7 +109,7 @@ def search_hard(
             follow(seeded, order)
     for turn in range(_REGROWN * n_restarts if best and 1 < size < problem.n else 0):
         price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
-        follow(regrown_labels(best[price], 1 + turn % 3, rng), rising if turn % 2 == 0 else falling)
+        follow(regrown_labels(best[price], 1 + turn % 3, rng, noisy=turn % 5 > 2), rising if turn % 2 == 0 else falling)
     return [labels for _, labels in sorted(found.values(), key=lambda pair: pair[0])]
 
 
@@ -125,21 +127,20 @@ def seeded_labels(
     Seeds are drawn by what E d rises by (`pairings`) where an x shares a cluster with the nearest seed so far. Where that puts x
     without a common support together (dual IB), each cluster shares a y instead; None where so many clusters cannot.
     """
-    seeds = [int(rng.choice(problem.n, p=problem.px))]
-    costs = [pairings(seeds[0])]
-    while len(seeds) < n_seeds:
-        nearest = np.min(costs, axis=0)
+    nearest, labels = pairings(int(rng.choice(problem.n, p=problem.px))), np.zeros(problem.n, dtype=np.int64)
+    for seed in range(1, n_seeds):
         chances = np.where(np.isinf(nearest), problem.px, 0.0) if np.isinf(nearest).any() else nearest
         if not chances.sum() > 0.0:
             break
-        seeds.append(int(rng.choice(problem.n, p=chances / chances.sum())))
-        costs.append(pairings(seeds[-1]))
-    clusters = hard_clusters(problem, price, np.argmin(costs, axis=0), n_seeds)
+        costs = pairings(int(rng.choice(problem.n, p=chances / chances.sum())))
+        labels[costs < nearest] = seed
+        nearest = np.minimum(nearest, costs)
+    clusters = hard_clusters(problem, price, labels, n_seeds)
     if np.isfinite(clusters.objective):
         batch_moves(clusters)
         if n_seeds > size:
             clusters.single_moves()
-            clusters.merge_down(size)
+            clusters.merge_down(size, rng)
         if np.count_nonzero(clusters.counts) <= size:
             return canonical(clusters.labels)
     return None if problem.support is None else covered_labels(problem, size, rng)
@@ -173,18 +174,21 @@ def covered_labels(problem: Problem, size: int, rng: np.random.Generator) -> Lab
     return np.argmax(support[:, chosen] * rng.random((problem.n, len(chosen))), axis=1)
 
 
-def regrown_labels(clusters: HardClusters, more: int, rng: np.random.Generator) -> Labels:
-    """The clusters with up to `more` others, begun at x drawn by how much their distortion matters, and the cheapest merged again."""
+def regrown_labels(clusters: HardClusters, more: int, rng: np.random.Generator, *, noisy: bool = False) -> Labels:
+    """The clusters with up to `more` others, begun at x drawn by what their distortion costs, and the cheapest merged again.
+
+    With `noisy` the costs of mergers count up to twice, at random.
+    """
     problem, size = clusters.problem, clusters.size
     chances = clusters.own_distortions()
-    labels, possible = clusters.labels.copy(), np.count_nonzero(chances)
+    labels, possible = clusters.labels.copy(), int(np.count_nonzero(chances))
     if possible:
         begun = rng.choice(problem.n, min(more, possible), replace=False, p=chances / chances.sum())
         labels[begun] = size + np.arange(len(begun))
     grown = hard_clusters(problem, clusters.price, labels, size + more)
     batch_moves(grown)
     grown.single_moves()
-    grown.merge_down(size)
+    grown.merge_down(size, rng if noisy else None)
     return canonical(grown.labels) if np.count_nonzero(grown.counts) <= size else clusters.labels
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ Labels = npt.NDArray[np.int64]
 _SOFT = (0.1, 0.01)  # parts of everything in the centroids of a batch move, so that no x is infinitely far from a cluster
 _LEAST = 1e-12  # relative to the objective's size: moves that lower it by less are rounding
 _PASSES = 100  # over all x
-_AT_ONCE = 1_000_000  # numbers of trial means at a time
+_AT_ONCE = 200_000  # numbers of trial means, or of distortions, at a time
 _TINY = 1e-300
 _ROWS: weakref.WeakKeyDictionary[Problem, tuple[Array, np.ndarray, np.ndarray]] = weakref.WeakKeyDictionary()
 
@@ -139,8 +140,11 @@ class HardClusters:
             if not moved:
                 return
 
-    def merge_down(self, size: int) -> None:
-        """Merge the two clusters whose merger costs the objective least, and again, down to `size` if a common support allows."""
+    def merge_down(self, size: int, rng: np.random.Generator | None = None) -> None:
+        """Merge the two clusters whose merger costs the objective least, and again, down to `size` if a common support allows.
+
+        With `rng` costs count up to twice, at random, so that the second best is tried too.
+        """
         kept = np.flatnonzero(self.counts)
         w, sums, costs = self._weights[kept], self._sums[kept], self._costs[kept]
         seen = None if self._seen is None else self._seen[kept]
@@ -155,8 +159,9 @@ class HardClusters:
         gone = np.zeros(len(kept), dtype=bool)
 
         losses = np.array([losses_with(i) for i in range(len(kept))]) if len(kept) > size else np.zeros((0, 0))
+        noise = np.ones(losses.shape) if rng is None else 1.0 + rng.random(losses.shape)
         for _ in range(len(kept) - size):
-            i, j = divmod(int(np.argmin(losses)), len(losses))
+            i, j = divmod(int(np.argmin(losses * noise)), len(losses))
             if not np.isfinite(losses[i, j]):
                 break
             self.labels[self.labels == kept[j]] = kept[i]
@@ -258,16 +263,33 @@ class SparseHardClusters(IBHardClusters):
         own = np.zeros(problem.joint.n_y)
         begin, end = indptr[x], indptr[x + 1]
         own[indices[begin:end]] = w[x] * data[begin:end]
-        other = np.repeat(w, np.diff(indptr)) * data
-        shared = np.add.reduceat(_xlogx(own[indices] + other) - _xlogx(own[indices]) - _xlogx(other), indptr[:-1])
+        shared = np.empty(problem.n)
+        for part in np.array_split(np.arange(problem.n), min(problem.n, -(-len(data) // _AT_ONCE))):
+            entries = slice(indptr[part[0]], indptr[part[-1] + 1])
+            here, other = own[indices[entries]], np.repeat(w[part], np.diff(indptr)[part]) * data[entries]
+            rise = _xlogx(here + other) - _xlogx(here) - _xlogx(other)
+            shared[part] = np.add.reduceat(rise, indptr[part] - indptr[part[0]])
         weights = (1.0 - self.price) * (_xlogx(w + w[x]) - _xlogx(w) - _xlogx(w[x]))
         result = np.asarray(np.maximum(weights - shared, 0.0))
         result[x] = 0.0
         return result
 
-    def _nearness(self, share: float) -> Array:
-        table = np.log(np.maximum(self.centroids(share).means, _TINY))
-        return np.ascontiguousarray((self.problem.rows @ table.T).T)
+    def own_distortions(self) -> Array:
+        """As of `HardClusters`."""
+        nearness = np.concatenate([scores[np.arange(len(part)), self.labels[part]] for part, scores in self._scores(0.0)])
+        return self.problem.px * np.maximum(self.problem.a - nearness, 0.0)
+
+    def nearest(self, share: float) -> Labels:
+        """As of `HardClusters`."""
+        weighed = self.price * np.log(np.maximum(self._weights, _TINY))
+        weighed[self.counts == 0] = -np.inf
+        return np.concatenate([np.argmax(scores + weighed, axis=1) for _, scores in self._scores(share)])
+
+    def _scores(self, share: float) -> Iterator[tuple[np.ndarray, Array]]:
+        """``a(x) - d(x, t)`` of some sources at a time, (m, size)."""
+        table = np.ascontiguousarray(np.log(np.maximum(self.centroids(share).means, _TINY)).T)
+        for part in np.array_split(np.arange(self.problem.n), -(-self.problem.n * self.size // _AT_ONCE)):
+            yield part, np.asarray(self.problem.rows[part] @ table)
 
 
 def hard_clusters(problem: Problem, price: float, labels: Labels, size: int) -> HardClusters:

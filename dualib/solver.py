@@ -53,9 +53,10 @@ def solve(
     tol : float
         Wanted gap to the global optimum, nats; the residual of the self-consistent equations is brought well below it.
     n_clusters : int, optional
-        Cap on the number of clusters: the best of `n_restarts` seeded restarts and of the uncapped optimum, merged down.
-        The gap is then to the optimum without a cap: what the cap costs. Where that optimum has no more clusters (it never has more
-        than n_x) it is the answer, with the status CONVERGED in place of CAPPED.
+        Cap on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
+        and from `init` where that is an encoder. With ``certify=True`` the optimum without the cap is computed first: it is the
+        answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and the gap is to it:
+        what the cap costs. With ``certify=False`` it is not computed, and the status is ``CAPPED`` where all `n_clusters` are in use.
     init : array (n_x, n_t), array of int (n_x,), "random", optional
         Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
         ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum

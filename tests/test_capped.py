@@ -101,6 +101,7 @@ def test_documents_of_two_topics_come_apart_by_topic(n, least, seed, certify):
 
 
 def test_the_estimator_and_the_command_line_find_the_topics_too(tmp_path, capsys):
+    pytest.importorskip("sklearn")
     from dualib import InformationBottleneck
 
     counts = documents(6)
