@@ -56,7 +56,7 @@ def solve(
         Cap on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
         and from `init` where that is an encoder. With ``certify=True`` the optimum without the cap is computed first: it is the
         answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and the gap is to it:
-        what the cap costs. With ``certify=False`` it is not computed, and the status is ``CAPPED`` where all `n_clusters` are in use.
+        what the cap costs. With ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
     init : array (n_x, n_t), array of int (n_x,), "random", optional
         Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
         ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum
