@@ -33,7 +33,7 @@ The maximum over the cell
 Rounding
     Errors of the exponents, whose relative share is what the errors of q are, move log c by no more than the largest among the
     terms that count (within exp(-46) of all): ``eps`` times the operations and magnitudes of one exponent. That of the sums is eps times
-    their number and size. `bounds` returns the sum, to be added to what is reported.
+    their number and size. `bound_cells` gives the sum of these beside each bound, to be added to what is reported.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ EPS = 2.220446049250313e-16
 _NEGLIGIBLE = 46.0  # exp(-46) = 1e-20: what is so much smaller does not count
 _NARROW = 1.0  # largest exponent of a cell up to which only the form is tried
 _WIDEST = 30.0  # ... from which on only the vertices are
+_NEAR = 4.0  # a cell is near an atom if its radius is at least half as large as the distance (both squared, in natural length)
+_WIDE = 4.0  # ... and 4 beta times the squared radius is less than this
 _SWEEPS = 30  # of the mirror ascent
 _LENGTH = 0.3  # weight of an edge's natural length against the bend of A along it, when an edge is chosen
 
@@ -76,15 +78,6 @@ class Terms(NamedTuple):
     is_ib: bool
 
 
-class Bounds(NamedTuple):
-    """Of each cell: log c is at most `upper`, plus `error` for rounding; log c at the centre; vertices ``k v + w`` of the edge to halve."""
-
-    upper: Array
-    error: Array
-    value: Array
-    edge: npt.NDArray[np.intp]
-
-
 def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> Array:
     """Log c (b,) at points (b, n_y) > 0."""
     beta, logs = terms.beta[owner], np.log(points)
@@ -94,135 +87,170 @@ def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> Array:
     return np.asarray(value if terms.is_ib else value - beta * (points * logs).sum(axis=1))
 
 
-def bounds(terms: Terms, cells: Array, extent: Array, owner: npt.NDArray[np.intp], limit: Array) -> Bounds:
-    """Bound log c on cells (b, k, n_y), around the centroid of each.
-
-    `extent` (b, k, n_y) is the sum of the magnitudes that the vertices were summed from. The work on a cell ends as soon as its
-    bound is at most `limit` (b,).
-    """
-    beta, is_ib = terms.beta[owner], terms.is_ib
-    (n_cells, k, n_y), n_x = cells.shape, terms.features.shape[1]
-    centre = np.maximum(cells, 0.0).mean(axis=1)
-    logs, offset = np.log(centre), cells - centre[:, None]
-    ratio = offset / centre[:, None]
-    most = ratio.max(axis=1)
-    steps = beta[:, None, None] * (ratio if is_ib else offset)
-    bend = _remainder(most, is_ib)
-    bends = steps * ratio * bend[:, None] if is_ib else steps[:, :0]
-    start, slope = np.empty(n_cells), np.empty((n_cells, k))
-    spread, vertex = np.zeros((n_cells, k, k)), np.full((n_cells, k), np.inf)
-    pull, reach = np.empty((n_cells, n_y)), np.empty(n_cells)
-    height = beta[:, None] * (logs if is_ib else centre)
-    _sums(terms.alpha, terms.features, owner, height, steps, bends, start, slope, spread, vertex, pull, reach)
-    if is_ib:
-        value, weight = start, beta[:, None] * pull * bend
-    else:
-        slope -= np.matmul(steps, logs[:, :, None])[:, :, 0]
-        value, weight = start - beta * (centre * logs).sum(axis=1), beta[:, None] * centre * bend
-    roots = ratio * np.sqrt(weight)[:, None]
-    tension = np.matmul(roots, roots.transpose(0, 2, 1))
-    scale = np.trace(spread, axis1=1, axis2=2) + np.trace(tension, axis1=1, axis2=2)
-    slack = EPS * (4 * n_x + 200) * scale
-    upper = (slope + vertex).max(axis=1)
-    _greatest(slope, spread, tension, slack, reach, limit - value, upper)
-    magnitude = 2.0 * terms.size[owner] + np.abs(start) + _NEGLIGIBLE + reach
-    if is_ib:
-        magnitude += beta * (extent.max(axis=1) / centre).max(axis=1)
-    else:
-        largest = np.abs(terms.features).max() + np.abs(logs).max(axis=1)
-        magnitude += beta * (1.0 + largest * np.abs(offset).sum(axis=2).max(axis=1))
-    error = EPS * (n_y + k + 8) * magnitude + 4.0 * slack
-    error += EPS * (n_x + n_y + 60) * (1.0 + np.abs(value) + 2.0 * np.abs(slope).max(axis=1) + reach)
-    return Bounds(value + upper, error, value, _edges(ratio, spread, centre * beta[:, None]))
-
-
-def _remainder(most: Array, is_ib: bool) -> Array:
-    """The function g of the concave part, from below: its Bernstein bound where t is small and the difference would cancel."""
-    t = np.maximum(most, -1.0)
-    small = t < 0.5
-    near = 0.5 / (1.0 + t * (2.0 / 3.0 if is_ib else 1.0 / 3.0))
-    far = np.where(small, 1.0, t)
-    log = np.log1p(far)
-    return np.where(small, near, (far - log if is_ib else (1.0 + far) * log - far) / far**2)
-
-
-def _edges(ratio: Array, spread: Array, weight: Array) -> npt.NDArray[np.intp]:
-    """The edge along which A bends most, its natural length counting a little."""
-    n_cells, k, _ = ratio.shape
-    natural = np.square(ratio[:, :, None] - ratio[:, None]) @ weight[:, None, :, None]
-    diagonal = np.diagonal(spread, axis1=1, axis2=2)
-    bend = 2.0 * (diagonal[:, :, None] + diagonal[:, None] - 2.0 * spread)
-    return np.asarray((bend + _LENGTH * natural[..., 0]).reshape(n_cells, k * k).argmax(axis=1))
-
-
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _sums(alpha, features, owner, height, steps, bends, start, slope, spread, vertex, pull, reach):  # type: ignore[no-untyped-def]
-    """All sums over x: ``start = log sum exp``, the slopes L_v, the form A, the vertices' ``log sum q exp z``, the weights of the IB's N.
+def bound_cells(terms, cells, extent, owner, atoms, limit, upper, error, value, edge):  # type: ignore[no-untyped-def]
+    """Bound log c on cells: around an atom of the owner, if one is near, then around the cell's own centroid.
 
-    `reach` is the largest z; the form is left 0 where that is above _WIDEST, the vertices inf where it is below _NARROW.
+    Parameters
+    ----------
+    terms : Terms
+    cells, extent : (b, k, n_y)
+        Vertices, and the sum of the magnitudes that each was summed from.
+    owner : (b,) int
+    atoms : (m, n_t, n_y)
+        For each owner points > 0 where log c has its highest maxima, NaN where it has fewer.
+    limit : (m,)
+        The work on a cell ends as soon as its bound is at most that of its owner.
+    upper, error : (b,)
+        Become the bounds, without rounding, and the allowance for it.
+    value : (b,)
+        Becomes log c at the centroid, NaN where the bound around an atom was enough.
+    edge : (b,) int
+        Becomes the edge to halve, ``k v + w`` with v > w.
     """
-    n_cells, k, n_y = steps.shape
-    n_x = features.shape[1]
-    z, q, high, work = np.empty((k, n_x)), np.empty(n_x), np.empty(n_x), np.empty(n_x)
+    n_cells, k, n_y = cells.shape
+    n_x, n_atoms = terms.features.shape[1], atoms.shape[1]
+    largest = 0.0
+    for y in range(n_y):
+        for x in range(n_x):
+            largest = max(largest, abs(terms.features[y, x]))
+    centre, by_x = np.empty(n_y), np.empty((k + 3, n_x))
+    by_y, slope = np.empty((2 * k + 2, n_y)), np.empty((3, k))
+    spread, tension, factor = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
     for i in range(n_cells):
-        for x in range(n_x):
-            q[x], high[x] = alpha[owner[i], x], -np.inf
+        cell, beta, most = cells[i], terms.beta[owner[i]], limit[owner[i]]
         for y in range(n_y):
-            for x in range(n_x):
-                q[x] += height[i, y] * features[y, x]
-        top, total, low = -np.inf, 0.0, 0.0
-        for x in range(n_x):
-            top = max(top, q[x])
-        for x in range(n_x):
-            q[x] = math.exp(q[x] - top)
-            total += q[x]
-        start[i] = top + math.log(total)
-        for v in range(k):
-            mean = 0.0
-            for x in range(n_x):
-                z[v, x] = 0.0
-            for y in range(n_y):
-                for x in range(n_x):
-                    z[v, x] += steps[i, v, y] * features[y, x]
-            for x in range(n_x):
-                mean += q[x] * z[v, x]
-            mean /= total
-            slope[i, v] = mean
-            for x in range(n_x):
-                z[v, x] -= mean
-                high[x] = max(high[x], z[v, x])
-                low = min(low, z[v, x])
-        most = 0.0
-        for x in range(n_x):
-            q[x] /= total
-            most = max(most, high[x])
-        reach[i] = most
-        if most > _NARROW:
+            centre[y] = 0.0
             for v in range(k):
-                top, total = -np.inf, 0.0
-                for x in range(n_x):
-                    top = max(top, z[v, x])
-                for x in range(n_x):
-                    total += q[x] * math.exp(z[v, x] - top)
-                vertex[i, v] = top + math.log(total)
-        if most > _WIDEST:
-            for y in range(n_y):
-                pull[i, y] = 0.0
-            continue
-        for x in range(n_x):
-            work[x] = q[x] / (2.0 - max(high[x], 0.0) * (2.0 / 3.0))
-        if most > _NARROW:
-            for x in range(n_x):
-                if high[x] > _NARROW:
-                    work[x] = q[x] * (math.exp(high[x]) - 1.0 - high[x]) / high[x] ** 2
+                centre[y] += max(cell[v, y], 0.0) / k
+        size, least, nearest = 0.0, np.inf, -1
         for v in range(k):
-            for w in range(v + 1):
-                total = 0.0
-                for x in range(n_x):
-                    total += work[x] * z[v, x] * z[w, x]
-                spread[i, v, w] = spread[i, w, v] = total
-        if bends.shape[1] == 0:
-            continue
+            apart = 0.0
+            for y in range(n_y):
+                apart += (math.sqrt(max(cell[v, y], 0.0)) - math.sqrt(centre[y])) ** 2
+            size = max(size, apart)
+        if 4.0 * beta * size < _WIDE:
+            for t in range(n_atoms):
+                apart = 0.0
+                for y in range(n_y):
+                    apart += (math.sqrt(atoms[owner[i], t, y]) - math.sqrt(centre[y])) ** 2
+                if apart < least:
+                    least, nearest = apart, t
+        upper[i], value[i] = np.inf, np.nan
+        if least < _NEAR * size:
+            atom = atoms[owner[i], nearest]
+            upper[i], error[i], _ = _around(
+                terms, owner[i], cell, extent[i], atom, most, largest, by_x, by_y, slope, spread, tension, factor
+            )
+        if not upper[i] <= most:
+            bound, rounding, value[i] = _around(
+                terms, owner[i], cell, extent[i], centre, most, largest, by_x, by_y, slope, spread, tension, factor
+            )
+            if not upper[i] <= bound:
+                upper[i], error[i] = bound, rounding
+        length = -1.0
+        for v in range(k):
+            for w in range(v):
+                bend = 2.0 * (spread[v, v] + spread[w, w] - 2.0 * spread[v, w])
+                for y in range(n_y):
+                    bend += _LENGTH * beta * (cell[v, y] - cell[w, y]) ** 2 / centre[y]
+                if bend > length:
+                    length, edge[i] = bend, k * v + w
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+def _around(terms, owner, cell, extent, centre, limit, largest, by_x, by_y, slope, spread, tension, factor):  # type: ignore[no-untyped-def]
+    """The bound on one cell around a centre, its rounding, and log c at the centre; `spread` becomes A. `largest` is that of the features."""
+    (k, n_y), n_x = cell.shape, terms.features.shape[1]
+    beta, is_ib = terms.beta[owner], terms.is_ib
+    ratio, bends, height, weight = by_y[:k], by_y[k : 2 * k], by_y[2 * k], by_y[2 * k + 1]
+    z, q, high, work = by_x[:k], by_x[k], by_x[k + 1], by_x[k + 2]
+    features = terms.features
+    constant, magnitude, summed = 0.0, 0.0, 0.0
+    for y in range(n_y):
+        log = math.log(centre[y])
+        height[y] = beta * (log if is_ib else centre[y])
+        constant -= 0.0 if is_ib else height[y] * log
+        summed = max(summed, abs(log))
+    for x in range(n_x):  # q and log c at the centre
+        q[x], high[x] = terms.alpha[owner, x], -np.inf
+    for y in range(n_y):
+        for x in range(n_x):
+            q[x] += height[y] * features[y, x]
+    top, total, low, most = -np.inf, 0.0, 0.0, 0.0
+    for x in range(n_x):
+        top = max(top, q[x])
+    for x in range(n_x):
+        q[x] = math.exp(q[x] - top)
+        total += q[x]
+    start = top + math.log(total)
+    value = start + constant
+    for x in range(n_x):
+        q[x] /= total
+    for v in range(k):  # z, and the slopes
+        shift, tilt, moved = 0.0, 0.0, 0.0
+        for x in range(n_x):
+            z[v, x] = 0.0
+        for y in range(n_y):
+            offset = cell[v, y] - centre[y]
+            ratio[v, y] = offset / centre[y]
+            step = beta * (ratio[v, y] if is_ib else offset)
+            if is_ib:
+                magnitude = max(magnitude, beta * extent[v, y] / centre[y])
+            else:
+                tilt -= step * math.log(centre[y])
+                moved += abs(step)
+            for x in range(n_x):
+                z[v, x] += step * features[y, x]
+        for x in range(n_x):
+            shift += q[x] * z[v, x]
+        for x in range(n_x):
+            z[v, x] -= shift
+            high[x] = max(high[x], z[v, x])
+            low = min(low, z[v, x])
+        slope[0, v] = shift + tilt
+        magnitude = max(magnitude, moved * (largest + summed))
+    for x in range(n_x):
+        most = max(most, high[x])
+    steepest = 0.0
+    for v in range(k):
+        steepest = max(steepest, abs(slope[0, v]))
+    magnitude += 2.0 * terms.size[owner] + abs(start) + beta + _NEGLIGIBLE + most
+    error = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value) + 2.0 * steepest + most)
+    bound = np.inf
+    if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one
+        bound = -np.inf
+        for v in range(k):
+            top, total = -np.inf, 0.0
+            for x in range(n_x):
+                top = max(top, z[v, x])
+            for x in range(n_x):
+                total += q[x] * math.exp(z[v, x] - top)
+            bound = max(bound, slope[0, v] + top + math.log(total))
+    for x in range(n_x):
+        work[x] = q[x] / (2.0 - min(max(high[x], 0.0), _NARROW) * (2.0 / 3.0))
+    if most > _NARROW:
+        for x in range(n_x):
+            m = min(high[x], _WIDEST)
+            if m > _NARROW:
+                work[x] = q[x] * (math.exp(m) - 1.0 - m) / m**2
+    for v in range(k):
+        for w in range(v + 1):
+            total = 0.0
+            for x in range(n_x):
+                total += work[x] * z[v, x] * z[w, x]
+            spread[v, w] = spread[w, v] = total
+    if most > _WIDEST or value + bound <= limit:
+        return value + bound, error, value
+    for y in range(n_y):  # the concave part
+        far = -1.0
+        for v in range(k):
+            far = max(far, ratio[v, y])
+        weight[y] = _remainder(far, is_ib)
+        for v in range(k):
+            bends[v, y] = beta * weight[y] * ratio[v, y] ** 2
+        weight[y] *= beta * (1.0 if is_ib else centre[y])
+    if is_ib:
         for x in range(n_x):
             high[x] = 0.0
         for v in range(k):
@@ -230,15 +258,14 @@ def _sums(alpha, features, owner, height, steps, bends, start, slope, spread, ve
                 work[x] = 0.0
             for y in range(n_y):
                 for x in range(n_x):
-                    work[x] += bends[i, v, y] * features[y, x]
+                    work[x] += bends[v, y] * features[y, x]
             for x in range(n_x):
                 high[x] = max(high[x], work[x])
         for x in range(n_x):  # 1 - exp(-R) >= R (1 + R / 2) / (1 + R + R^2 / 2)
             q[x] *= (1.0 + 0.5 * high[x]) / (1.0 + high[x] * (1.0 + 0.5 * high[x]))
         rounding = 1.0 - EPS * (n_x + 8) * (1.0 + max(most, -low))
         for y in range(n_y):
-            least = np.inf
-            whole = 0.0
+            whole, least = 0.0, np.inf
             for x in range(n_x):
                 work[x] = q[x] * features[y, x]
                 whole += work[x]
@@ -247,66 +274,82 @@ def _sums(alpha, features, owner, height, steps, bends, start, slope, spread, ve
                 for x in range(n_x):
                     total += work[x] * z[v, x]
                 least = min(least, total)
-            pull[i, y] = max(whole * rounding + least, 0.0)
+            weight[y] *= max(whole * rounding + least, 0.0)
+    scale = 0.0
+    for v in range(k):
+        for w in range(v + 1):
+            total = 0.0
+            for y in range(n_y):
+                total += weight[y] * ratio[v, y] * ratio[w, y]
+            tension[v, w] = tension[w, v] = total
+        scale += spread[v, v] + tension[v, v]
+    slack = EPS * (4 * n_x + 200) * scale
+    bound = min(bound, _greatest(slope, spread, tension, factor, slack, limit - value))
+    return value + bound, error + 4.0 * slack, value
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _greatest(slope, spread, tension, slack, reach, limit, upper):  # type: ignore[no-untyped-def]
-    """Lower `upper` to the maximum of the quadratic form over each cell, or to something above it that is at most `limit`."""
-    n_cells, k = slope.shape
-    form, factor = np.empty((k, k)), np.empty((k, k))
-    linear, tilted, weights = np.empty(k), np.empty(k), np.empty(k)
-    for i in range(n_cells):
-        if reach[i] > _WIDEST or upper[i] <= limit[i]:
-            continue
-        share, tried, step = 1.0, 1.0, 1.0
-        for trial in range(6):  # the largest share for which the form is concave: 1, else by halving
-            concave = True
-            for v in range(k):
-                for w in range(v + 1):
-                    total = tension[i, v, w] - tried * spread[i, v, w] + (slack[i] if v == w else 0.0)
-                    for u in range(w):
-                        total -= factor[v, u] * factor[w, u]
-                    if v == w:
-                        concave = concave and total > 0.0
-                        factor[v, v] = math.sqrt(max(total, 1e-300))
-                    else:
-                        factor[v, w] = total / factor[w, w]
-            if trial == 0:
-                if concave:
-                    break
-                share = 0.0
-            elif concave:
-                share = tried
-            step *= 0.5
-            tried = share + step
-        best = -np.inf
+def _remainder(t, is_ib):  # type: ignore[no-untyped-def]
+    """The function g of the concave part, from below: its Bernstein bound where t is small and the difference would cancel."""
+    if t < 0.5:
+        return 0.5 / (1.0 + t * (2.0 / 3.0 if is_ib else 1.0 / 3.0))
+    log = math.log1p(t)
+    return (t - log if is_ib else (1.0 + t) * log - t) / t**2
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _greatest(slope, spread, tension, factor, slack, limit):  # type: ignore[no-untyped-def]
+    """The maximum of ``slope[0] . l + l'(A - N) l`` over the simplex, or something above it; `limit` is low enough."""
+    k = len(tension)
+    linear, tilted, weights = slope[0], slope[1], slope[2]
+    share, tried, step = 1.0, 1.0, 1.0
+    for trial in range(6):  # the largest share for which the form is concave: 1, else by halving
+        concave = True
         for v in range(k):
-            linear[v] = slope[i, v] + (1.0 - share) * spread[i, v, v]
-            weights[v] = 1.0 / k
-            best = max(best, linear[v])
-            for w in range(k):
-                form[v, w] = share * spread[i, v, w] - tension[i, v, w]
-        before, step = -np.inf, 0.0
-        for sweep in range(_SWEEPS):
-            square, value, high, low = 0.0, 0.0, -np.inf, np.inf
-            for v in range(k):
-                product = 0.0
-                for w in range(k):
-                    product += form[v, w] * weights[w]
-                tilted[v] = linear[v] + 2.0 * product
-                square += weights[v] * product
-                value += weights[v] * linear[v]
-                high, low = max(high, tilted[v]), min(low, tilted[v])
-            value += square
-            best = min(best, high - square)
-            if best <= limit[i] or value > limit[i] or not high > low:
+            for w in range(v + 1):
+                total = tension[v, w] - tried * spread[v, w] + (slack if v == w else 0.0)
+                for u in range(w):
+                    total -= factor[v, u] * factor[w, u]
+                if v == w:
+                    concave = concave and total > 0.0
+                    factor[v, v] = math.sqrt(max(total, 1e-300))
+                else:
+                    factor[v, w] = total / factor[w, w]
+        if trial == 0:
+            if concave:
                 break
-            step = 2.0 / (high - low) if sweep == 0 else step * (0.3 if value < before else 1.3)
-            before, total = value, 0.0
-            for v in range(k):
-                weights[v] = max(weights[v], 1e-9) * math.exp(max(step * (tilted[v] - high), -6.0))
-                total += weights[v]
-            for v in range(k):
-                weights[v] /= total
-        upper[i] = min(upper[i], best)
+            share = 0.0
+        elif concave:
+            share = tried
+        step *= 0.5
+        tried = share + step
+    best = -np.inf
+    for v in range(k):
+        linear[v] += (1.0 - share) * spread[v, v]
+        weights[v] = 1.0 / k
+        best = max(best, linear[v])
+        for w in range(k):
+            factor[v, w] = share * spread[v, w] - tension[v, w]
+    before, step = -np.inf, 0.0
+    for sweep in range(_SWEEPS):
+        square, value, high, low = 0.0, 0.0, -np.inf, np.inf
+        for v in range(k):
+            product = 0.0
+            for w in range(k):
+                product += factor[v, w] * weights[w]
+            tilted[v] = linear[v] + 2.0 * product
+            square += weights[v] * product
+            value += weights[v] * linear[v]
+            high, low = max(high, tilted[v]), min(low, tilted[v])
+        value += square
+        best = min(best, high - square)
+        if best <= limit or value > limit or not high > low:
+            break
+        step = 2.0 / (high - low) if sweep == 0 else step * (0.3 if value < before else 1.3)
+        before, total = value, 0.0
+        for v in range(k):
+            weights[v] = max(weights[v], 1e-9) * math.exp(max(step * (tilted[v] - high), -6.0))
+            total += weights[v]
+        for v in range(k):
+            weights[v] /= total
+    return best

@@ -41,7 +41,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib.engine.cells import EPS, Array, Terms, bounds, log_c
+from dualib.engine.cells import EPS, Array, Terms, bound_cells, log_c
 
 MOST_VERTICES = 4  # of a root cell; from 5 on the cells are too many
 _BATCH = 1024  # cells
@@ -305,6 +305,8 @@ class _Search:
         self.lower = np.maximum(lower, log_a[np.arange(n), largest])
         self.points = np.concatenate([*points, table.py_x[largest]])
         self.point_owner = np.concatenate([np.repeat(np.arange(n), [len(each) for each in points]), np.arange(n)])
+        order = np.argsort(self.point_owner, kind="stable")
+        self.points, self.point_owner = self.points[order], self.point_owner[order]
         self.upper, self.best = np.full(n, -np.inf), np.full(n, -np.inf)
         self.best_point = np.full((n, table.py_x.shape[1]), 1.0 / table.py_x.shape[1])
         self.cells, self.proved = np.zeros(n, dtype=np.intp), np.ones(n, dtype=bool)
@@ -340,7 +342,7 @@ class _Search:
         offset = beta[:, None] * face.offset
         size = (np.abs(log_a) + np.abs(offset)).max(axis=1)
         terms = Terms(log_a - offset, beta, size, face.features, self.table.kind == "ib")
-        self._start(face, terms, owners)
+        atoms = self._start(face, terms, owners)
         k, n = len(face.vertices), len(owners)
         cells, owner = np.repeat(np.eye(k)[None], n, axis=0), np.arange(n)
         bound = np.full(n, np.inf)
@@ -357,29 +359,36 @@ class _Search:
             now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
             if len(now) == 0:
                 continue
+            limit = np.maximum(self.lower, self.best)[owners] + _INSIDE * self.tol
+            upper, error, value, edge = np.empty(len(now)), np.empty(len(now)), np.empty(len(now)), np.zeros(len(now), dtype=np.intp)
+            extent = now @ np.abs(face.vertices)
+            bound_cells(terms, corners, extent, mine, atoms, limit, upper, error, value, edge)
+            self._record(face, owners[mine], np.maximum(corners, 0.0).mean(axis=1), value, beta[mine])
             limit = np.maximum(self.lower, self.best)[owners[mine]] + _INSIDE * self.tol
-            found = bounds(terms, corners, now @ np.abs(face.vertices), mine, limit)
-            self._record(face, owners[mine], np.maximum(corners, 0.0).mean(axis=1), found.value, beta[mine])
-            limit = np.maximum(self.lower, self.best)[owners[mine]] + _INSIDE * self.tol
-            done = found.upper <= limit
-            np.maximum.at(self.upper, owners[mine[done]], (found.upper + found.error)[done])
+            done = upper <= limit
+            upper += error
+            np.maximum.at(self.upper, owners[mine[done]], upper[done])
             rest = np.flatnonzero(~done)
-            lowest = np.minimum(found.upper + found.error, inherited)
-            halves, exact = _halved(now[rest], found.edge[rest])
+            lowest = np.minimum(upper, inherited)
+            halves, exact = _halved(now[rest], edge[rest])
             self._give_up(owners[mine[rest[~exact]]], lowest[rest[~exact]])
             rest = rest[exact]
             cells = np.concatenate([cells, *halves])
             owner = np.concatenate([owner, mine[rest], mine[rest]])
             bound = np.concatenate([bound, lowest[rest], lowest[rest]])
 
-    def _start(self, face: _Face, terms: Terms, owners: Indices) -> None:
-        """Look at the given points that lie inside the face."""
+    def _start(self, face: _Face, terms: Terms, owners: Indices) -> Array:
+        """The given points that lie inside the face, and of which log c is near its largest: (m, n_t, n_y), NaN where an owner has fewer."""
         support = self.points > 0.0
         inside = support[:, face.columns].all(axis=1) & (support.sum(axis=1) == len(face.columns))
         inside &= np.isin(self.point_owner, owners)
         points, owner = self.points[inside][:, face.columns], self.point_owner[inside]
         mine = np.searchsorted(owners, owner)
         self._record(face, owner, points, log_c(terms, points, mine), terms.beta[mine])
+        rank = np.arange(len(mine)) - np.searchsorted(mine, mine)
+        atoms = np.full((len(owners), rank.max(initial=-1) + 1, len(face.columns)), np.nan)
+        atoms[mine, rank] = points
+        return atoms
 
     def _record(self, face: _Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
         """Keep the largest log c of each owner, of points that may not sum to 1."""
