@@ -51,8 +51,6 @@ EPS = 2.220446049250313e-16
 _NEGLIGIBLE = 46.0  # exp(-46) = 1e-20: what is so much smaller does not count
 _NARROW = 1.0  # largest exponent of a cell up to which only the form is tried
 _WIDEST = 30.0  # ... from which on only the vertices are
-_NEAR = 4.0  # a cell is near an atom if its radius is at least half as large as the distance (both squared, in natural length)
-_WIDE = 4.0  # ... and 4 beta times the squared radius is less than this
 _SWEEPS = 30  # of the mirror ascent
 _LENGTH = 0.3  # weight of an edge's natural length against the bend of A along it, when an edge is chosen
 
@@ -87,205 +85,167 @@ def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> Array:
     return np.asarray(value if terms.is_ib else value - beta * (points * logs).sum(axis=1))
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def bound_cells(terms, cells, extent, owner, atoms, limit, upper, error, value, edge):  # type: ignore[no-untyped-def]
-    """Bound log c on cells: around an atom of the owner, if one is near, then around the cell's own centroid.
+# sums over x may be taken in any order, which lets them vectorise
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, owner, limit, upper, error, value, edge):  # type: ignore[no-untyped-def]
+    """Bound log c on cells, each around a centre.
 
     Parameters
     ----------
-    terms : Terms
+    alpha, beta_of, size, features, is_ib
+        Of `Terms`.
     cells, extent : (b, k, n_y)
         Vertices, and the sum of the magnitudes that each was summed from.
+    centre : (b, n_y)
+        Points > 0.
     owner : (b,) int
-    atoms : (m, n_t, n_y)
-        For each owner points > 0 where log c has its highest maxima, NaN where it has fewer.
-    limit : (m,)
-        The work on a cell ends as soon as its bound is at most that of its owner.
-    upper, error : (b,)
-        Become the bounds, without rounding, and the allowance for it.
-    value : (b,)
-        Becomes log c at the centroid, NaN where the bound around an atom was enough.
+    limit : (b,)
+        The work on a cell ends as soon as its bound is at most that.
+    upper, error, value : (b,)
+        Become the bounds, without rounding, the allowance for it, and log c at the centre.
     edge : (b,) int
-        Becomes the edge to halve, ``k v + w`` with v > w.
+        Becomes the edge to halve, ``k v + w`` with v > w: along which A bends most, its natural length counting a little.
     """
-    n_cells, k, n_y = cells.shape
-    n_x, n_atoms = terms.features.shape[1], atoms.shape[1]
+    (n_cells, k, n_y), n_x = cells.shape, features.shape[1]
+    z, q, high, work = np.empty((k, n_x)), np.empty(n_x), np.empty(n_x), np.empty(n_x)
+    ratio, bends, height, weight = np.empty((k, n_y)), np.empty((k, n_y)), np.empty(n_y), np.empty(n_y)
+    slope, spread, tension, factor = np.empty((3, k)), np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
     largest = 0.0
     for y in range(n_y):
         for x in range(n_x):
-            largest = max(largest, abs(terms.features[y, x]))
-    centre, by_x = np.empty(n_y), np.empty((k + 3, n_x))
-    by_y, slope = np.empty((2 * k + 2, n_y)), np.empty((3, k))
-    spread, tension, factor = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
+            largest = max(largest, abs(features[y, x]))
     for i in range(n_cells):
-        cell, beta, most = cells[i], terms.beta[owner[i]], limit[owner[i]]
+        beta = beta_of[owner[i]]
+        constant, magnitude, summed = 0.0, 0.0, 0.0
         for y in range(n_y):
-            centre[y] = 0.0
-            for v in range(k):
-                centre[y] += max(cell[v, y], 0.0) / k
-        size, least, nearest = 0.0, np.inf, -1
-        for v in range(k):
-            apart = 0.0
+            log = math.log(centre[i, y])
+            height[y] = beta * (log if is_ib else centre[i, y])
+            constant -= 0.0 if is_ib else height[y] * log
+            summed = max(summed, abs(log))
+        for x in range(n_x):  # q and log c at the centre
+            q[x], high[x] = alpha[owner[i], x], -np.inf
+        for y in range(n_y):
+            for x in range(n_x):
+                q[x] += height[y] * features[y, x]
+        top, total, low, most = -np.inf, 0.0, 0.0, 0.0
+        for x in range(n_x):
+            top = max(top, q[x])
+        for x in range(n_x):
+            q[x] = math.exp(q[x] - top)
+            total += q[x]
+        start = top + math.log(total)
+        value[i] = start + constant
+        for x in range(n_x):
+            q[x] /= total
+        for v in range(k):  # z, and the slopes
+            shift, tilt, moved = 0.0, 0.0, 0.0
+            for x in range(n_x):
+                z[v, x] = 0.0
             for y in range(n_y):
-                apart += (math.sqrt(max(cell[v, y], 0.0)) - math.sqrt(centre[y])) ** 2
-            size = max(size, apart)
-        if 4.0 * beta * size < _WIDE:
-            for t in range(n_atoms):
-                apart = 0.0
-                for y in range(n_y):
-                    apart += (math.sqrt(atoms[owner[i], t, y]) - math.sqrt(centre[y])) ** 2
-                if apart < least:
-                    least, nearest = apart, t
-        upper[i], value[i] = np.inf, np.nan
-        if least < _NEAR * size:
-            atom = atoms[owner[i], nearest]
-            upper[i], error[i], _ = _around(
-                terms, owner[i], cell, extent[i], atom, most, largest, by_x, by_y, slope, spread, tension, factor
-            )
-        if not upper[i] <= most:
-            bound, rounding, value[i] = _around(
-                terms, owner[i], cell, extent[i], centre, most, largest, by_x, by_y, slope, spread, tension, factor
-            )
-            if not upper[i] <= bound:
-                upper[i], error[i] = bound, rounding
-        length = -1.0
+                offset = cells[i, v, y] - centre[i, y]
+                ratio[v, y] = offset / centre[i, y]
+                step = beta * (ratio[v, y] if is_ib else offset)
+                if is_ib:
+                    magnitude = max(magnitude, beta * extent[i, v, y] / centre[i, y])
+                else:
+                    tilt -= step * math.log(centre[i, y])
+                    moved += abs(step)
+                for x in range(n_x):
+                    z[v, x] += step * features[y, x]
+            for x in range(n_x):
+                shift += q[x] * z[v, x]
+            for x in range(n_x):
+                z[v, x] -= shift
+                high[x] = max(high[x], z[v, x])
+                low = min(low, z[v, x])
+            slope[0, v] = shift + tilt
+            magnitude = max(magnitude, moved * (largest + summed))
+        for x in range(n_x):
+            most = max(most, high[x])
+        steepest = 0.0
+        for v in range(k):
+            steepest = max(steepest, abs(slope[0, v]))
+        magnitude += 2.0 * size[owner[i]] + abs(start) + beta + _NEGLIGIBLE + most
+        error[i] = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value[i]) + 2.0 * steepest + most)
+        bound = np.inf
+        if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one
+            bound = -np.inf
+            for v in range(k):
+                top, total = -np.inf, 0.0
+                for x in range(n_x):
+                    top = max(top, z[v, x])
+                for x in range(n_x):
+                    total += q[x] * math.exp(z[v, x] - top)
+                bound = max(bound, slope[0, v] + top + math.log(total))
+        for x in range(n_x):
+            work[x] = q[x] / (2.0 - min(max(high[x], 0.0), _NARROW) * (2.0 / 3.0))
+        if most > _NARROW:
+            for x in range(n_x):
+                m = min(high[x], _WIDEST)
+                if m > _NARROW:
+                    work[x] = q[x] * (math.exp(m) - 1.0 - m) / m**2
+        for v in range(k):
+            for w in range(v + 1):
+                total = 0.0
+                for x in range(n_x):
+                    total += work[x] * z[v, x] * z[w, x]
+                spread[v, w] = spread[w, v] = total
+        longest = -1.0
         for v in range(k):
             for w in range(v):
                 bend = 2.0 * (spread[v, v] + spread[w, w] - 2.0 * spread[v, w])
                 for y in range(n_y):
-                    bend += _LENGTH * beta * (cell[v, y] - cell[w, y]) ** 2 / centre[y]
-                if bend > length:
-                    length, edge[i] = bend, k * v + w
-
-
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
-def _around(terms, owner, cell, extent, centre, limit, largest, by_x, by_y, slope, spread, tension, factor):  # type: ignore[no-untyped-def]
-    """The bound on one cell around a centre, its rounding, and log c at the centre; `spread` becomes A. `largest` is that of the features."""
-    (k, n_y), n_x = cell.shape, terms.features.shape[1]
-    beta, is_ib = terms.beta[owner], terms.is_ib
-    ratio, bends, height, weight = by_y[:k], by_y[k : 2 * k], by_y[2 * k], by_y[2 * k + 1]
-    z, q, high, work = by_x[:k], by_x[k], by_x[k + 1], by_x[k + 2]
-    features = terms.features
-    constant, magnitude, summed = 0.0, 0.0, 0.0
-    for y in range(n_y):
-        log = math.log(centre[y])
-        height[y] = beta * (log if is_ib else centre[y])
-        constant -= 0.0 if is_ib else height[y] * log
-        summed = max(summed, abs(log))
-    for x in range(n_x):  # q and log c at the centre
-        q[x], high[x] = terms.alpha[owner, x], -np.inf
-    for y in range(n_y):
-        for x in range(n_x):
-            q[x] += height[y] * features[y, x]
-    top, total, low, most = -np.inf, 0.0, 0.0, 0.0
-    for x in range(n_x):
-        top = max(top, q[x])
-    for x in range(n_x):
-        q[x] = math.exp(q[x] - top)
-        total += q[x]
-    start = top + math.log(total)
-    value = start + constant
-    for x in range(n_x):
-        q[x] /= total
-    for v in range(k):  # z, and the slopes
-        shift, tilt, moved = 0.0, 0.0, 0.0
-        for x in range(n_x):
-            z[v, x] = 0.0
-        for y in range(n_y):
-            offset = cell[v, y] - centre[y]
-            ratio[v, y] = offset / centre[y]
-            step = beta * (ratio[v, y] if is_ib else offset)
-            if is_ib:
-                magnitude = max(magnitude, beta * extent[v, y] / centre[y])
-            else:
-                tilt -= step * math.log(centre[y])
-                moved += abs(step)
-            for x in range(n_x):
-                z[v, x] += step * features[y, x]
-        for x in range(n_x):
-            shift += q[x] * z[v, x]
-        for x in range(n_x):
-            z[v, x] -= shift
-            high[x] = max(high[x], z[v, x])
-            low = min(low, z[v, x])
-        slope[0, v] = shift + tilt
-        magnitude = max(magnitude, moved * (largest + summed))
-    for x in range(n_x):
-        most = max(most, high[x])
-    steepest = 0.0
-    for v in range(k):
-        steepest = max(steepest, abs(slope[0, v]))
-    magnitude += 2.0 * terms.size[owner] + abs(start) + beta + _NEGLIGIBLE + most
-    error = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value) + 2.0 * steepest + most)
-    bound = np.inf
-    if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one
-        bound = -np.inf
-        for v in range(k):
-            top, total = -np.inf, 0.0
-            for x in range(n_x):
-                top = max(top, z[v, x])
-            for x in range(n_x):
-                total += q[x] * math.exp(z[v, x] - top)
-            bound = max(bound, slope[0, v] + top + math.log(total))
-    for x in range(n_x):
-        work[x] = q[x] / (2.0 - min(max(high[x], 0.0), _NARROW) * (2.0 / 3.0))
-    if most > _NARROW:
-        for x in range(n_x):
-            m = min(high[x], _WIDEST)
-            if m > _NARROW:
-                work[x] = q[x] * (math.exp(m) - 1.0 - m) / m**2
-    for v in range(k):
-        for w in range(v + 1):
-            total = 0.0
-            for x in range(n_x):
-                total += work[x] * z[v, x] * z[w, x]
-            spread[v, w] = spread[w, v] = total
-    if most > _WIDEST or value + bound <= limit:
-        return value + bound, error, value
-    for y in range(n_y):  # the concave part
-        far = -1.0
-        for v in range(k):
-            far = max(far, ratio[v, y])
-        weight[y] = _remainder(far, is_ib)
-        for v in range(k):
-            bends[v, y] = beta * weight[y] * ratio[v, y] ** 2
-        weight[y] *= beta * (1.0 if is_ib else centre[y])
-    if is_ib:
-        for x in range(n_x):
-            high[x] = 0.0
-        for v in range(k):
-            for x in range(n_x):
-                work[x] = 0.0
-            for y in range(n_y):
-                for x in range(n_x):
-                    work[x] += bends[v, y] * features[y, x]
-            for x in range(n_x):
-                high[x] = max(high[x], work[x])
-        for x in range(n_x):  # 1 - exp(-R) >= R (1 + R / 2) / (1 + R + R^2 / 2)
-            q[x] *= (1.0 + 0.5 * high[x]) / (1.0 + high[x] * (1.0 + 0.5 * high[x]))
-        rounding = 1.0 - EPS * (n_x + 8) * (1.0 + max(most, -low))
-        for y in range(n_y):
-            whole, least = 0.0, np.inf
-            for x in range(n_x):
-                work[x] = q[x] * features[y, x]
-                whole += work[x]
+                    bend += _LENGTH * beta * (ratio[v, y] - ratio[w, y]) ** 2 * centre[i, y]
+                if bend > longest:
+                    longest, edge[i] = bend, k * v + w
+        upper[i] = value[i] + bound
+        if most > _WIDEST or upper[i] <= limit[i]:
+            continue
+        for y in range(n_y):  # the concave part
+            far = -1.0
             for v in range(k):
-                total = 0.0
+                far = max(far, ratio[v, y])
+            weight[y] = _remainder(far, is_ib)
+            for v in range(k):
+                bends[v, y] = beta * weight[y] * ratio[v, y] ** 2
+            weight[y] *= beta * (1.0 if is_ib else centre[i, y])
+        if is_ib:
+            for x in range(n_x):
+                high[x] = 0.0
+            for v in range(k):
                 for x in range(n_x):
-                    total += work[x] * z[v, x]
-                least = min(least, total)
-            weight[y] *= max(whole * rounding + least, 0.0)
-    scale = 0.0
-    for v in range(k):
-        for w in range(v + 1):
-            total = 0.0
+                    work[x] = 0.0
+                for y in range(n_y):
+                    for x in range(n_x):
+                        work[x] += bends[v, y] * features[y, x]
+                for x in range(n_x):
+                    high[x] = max(high[x], work[x])
+            for x in range(n_x):  # 1 - exp(-R) >= R (1 + R / 2) / (1 + R + R^2 / 2)
+                q[x] *= (1.0 + 0.5 * high[x]) / (1.0 + high[x] * (1.0 + 0.5 * high[x]))
+            rounding = 1.0 - EPS * (n_x + 8) * (1.0 + max(most, -low))
             for y in range(n_y):
-                total += weight[y] * ratio[v, y] * ratio[w, y]
-            tension[v, w] = tension[w, v] = total
-        scale += spread[v, v] + tension[v, v]
-    slack = EPS * (4 * n_x + 200) * scale
-    bound = min(bound, _greatest(slope, spread, tension, factor, slack, limit - value))
-    return value + bound, error + 4.0 * slack, value
+                whole, least = 0.0, np.inf
+                for x in range(n_x):
+                    work[x] = q[x] * features[y, x]
+                    whole += work[x]
+                for v in range(k):
+                    total = 0.0
+                    for x in range(n_x):
+                        total += work[x] * z[v, x]
+                    least = min(least, total)
+                weight[y] *= max(whole * rounding + least, 0.0)
+        scale = 0.0
+        for v in range(k):
+            for w in range(v + 1):
+                total = 0.0
+                for y in range(n_y):
+                    total += weight[y] * ratio[v, y] * ratio[w, y]
+                tension[v, w] = tension[w, v] = total
+            scale += spread[v, v] + tension[v, v]
+        slack = EPS * (4 * n_x + 200) * scale
+        bound = min(bound, _greatest(slope, spread, tension, factor, slack, limit[i] - value[i]))
+        upper[i] = value[i] + bound
+        error[i] += 4.0 * slack
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]

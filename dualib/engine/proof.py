@@ -47,6 +47,8 @@ MOST_VERTICES = 4  # of a root cell; from 5 on the cells are too many
 _BATCH = 1024  # cells
 _MOST_FACES = 64  # unions of supports that are looked at for slabs
 _FLAT = 1e-13  # largest deviation from a flat
+_SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
+_NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
 Kind = Literal["ib", "dualib"]
 Mask = npt.NDArray[np.bool_]
@@ -359,23 +361,41 @@ class _Search:
             now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
             if len(now) == 0:
                 continue
-            limit = np.maximum(self.lower, self.best)[owners] + _INSIDE * self.tol
-            upper, error, value, edge = np.empty(len(now)), np.empty(len(now)), np.empty(len(now)), np.zeros(len(now), dtype=np.intp)
-            extent = now @ np.abs(face.vertices)
-            bound_cells(terms, corners, extent, mine, atoms, limit, upper, error, value, edge)
-            self._record(face, owners[mine], np.maximum(corners, 0.0).mean(axis=1), value, beta[mine])
-            limit = np.maximum(self.lower, self.best)[owners[mine]] + _INSIDE * self.tol
-            done = upper <= limit
-            upper += error
-            np.maximum.at(self.upper, owners[mine[done]], upper[done])
+            upper, lowest, edge = self._bounded(face, terms, owners, atoms, now, corners, mine)
+            done = upper <= self._limit(owners[mine])
+            np.maximum.at(self.upper, owners[mine[done]], lowest[done])
             rest = np.flatnonzero(~done)
-            lowest = np.minimum(upper, inherited)
+            lowest = np.minimum(lowest, inherited)
             halves, exact = _halved(now[rest], edge[rest])
             self._give_up(owners[mine[rest[~exact]]], lowest[rest[~exact]])
             rest = rest[exact]
             cells = np.concatenate([cells, *halves])
             owner = np.concatenate([owner, mine[rest], mine[rest]])
             bound = np.concatenate([bound, lowest[rest], lowest[rest]])
+
+    def _limit(self, owner: Indices) -> Array:
+        """Bounds up to which cells are discarded."""
+        return np.asarray(np.maximum(self.lower, self.best)[owner] + _INSIDE * self.tol)
+
+    def _bounded(
+        self, face: _Face, terms: Terms, owners: Indices, atoms: Array, cells: Array, corners: Array, owner: Indices
+    ) -> tuple[Array, Array, Indices]:
+        """Bounds of cells, those with rounding, and the edges to halve: around an atom where one is near, else around the centroid."""
+        n = len(cells)
+        centre = np.maximum(corners, 0.0).mean(axis=1)
+        extent = cells @ np.abs(face.vertices)
+        upper, error, value, edge = np.full(n, np.inf), np.empty(n), np.empty(n), np.zeros(n, dtype=np.intp)
+        near, atom = _near(atoms, corners, centre, owner, terms.beta)
+        limit = self._limit(owners[owner])
+        found = (upper[near], error[near], value[near], edge[near])
+        bound_cells(*terms, corners[near], extent[near], atom, owner[near], limit[near], *found)
+        upper[near], error[near] = found[:2]
+        open_ = np.flatnonzero(upper > limit)
+        found = (upper[open_], error[open_], value[open_], edge[open_])
+        bound_cells(*terms, corners[open_], extent[open_], centre[open_], owner[open_], limit[open_], *found)
+        upper[open_], error[open_], value[open_], edge[open_] = found
+        self._record(face, owners[owner[open_]], centre[open_], value[open_], terms.beta[owner[open_]])
+        return upper, upper + error, edge
 
     def _start(self, face: _Face, terms: Terms, owners: Indices) -> Array:
         """The given points that lie inside the face, and of which log c is near its largest: (m, n_t, n_y), NaN where an owner has fewer."""
@@ -404,6 +424,19 @@ class _Search:
         """Leave cells of these owners with the bounds they have."""
         np.maximum.at(self.upper, owner, bound)
         self.proved[owner] = False
+
+
+def _near(atoms: Array, corners: Array, centre: Array, owner: Indices, beta: Array) -> tuple[Indices, Array]:
+    """The cells that lie near an atom of their owner, compared with their size, and these atoms."""
+    if atoms.shape[1] == 0:
+        return np.zeros(0, dtype=np.intp), atoms[:0, 0]
+    middle = np.sqrt(centre)
+    size = np.square(np.sqrt(np.maximum(corners, 0.0)) - middle[:, None]).sum(axis=2).max(axis=1)
+    small = np.flatnonzero(4.0 * beta[owner] * size < _SMALL)
+    apart = np.square(np.sqrt(atoms)[owner[small]] - middle[small, None]).sum(axis=2)
+    nearest = np.nanargmin(apart, axis=1)
+    close = apart[np.arange(len(small)), nearest] < _NEAR * size[small]
+    return small[close], atoms[owner[small[close]], nearest[close]]
 
 
 def _within(corners: Array, slabs: Sequence[tuple[Mask, Array]], owner: Indices) -> Mask:
