@@ -76,13 +76,24 @@ class Terms(NamedTuple):
     is_ib: bool
 
 
-def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> Array:
-    """Log c (b,) at points (b, n_y) > 0."""
+def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+    """Log c (b,) at points (b, n_y) > 0, and the shares of its terms (b, n_x)."""
     beta, logs = terms.beta[owner], np.log(points)
-    exponents = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
-    top = exponents.max(axis=1)
-    value = top + np.log(np.exp(exponents - top[:, None]).sum(axis=1))
-    return np.asarray(value if terms.is_ib else value - beta * (points * logs).sum(axis=1))
+    shares = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
+    top = shares.max(axis=1, keepdims=True)
+    shares = np.exp(shares - top)
+    total = shares.sum(axis=1, keepdims=True)
+    value = (top + np.log(total))[:, 0]
+    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1), shares / total
+
+
+def climbed(terms: Terms, points: Array, owner: npt.NDArray[np.intp], steps: int) -> Array:
+    """Points (b, n_y) > 0 moved to the centroid of p(y|x) under the shares of their terms, so many times: log c never falls."""
+    for _ in range(steps):
+        mean = log_c(terms, points, owner)[1] @ terms.features.T
+        new = mean if terms.is_ib else np.exp(mean - mean.max(axis=1, keepdims=True))
+        points = np.maximum(new, 1e-300) / new.sum(axis=1, keepdims=True)
+    return points
 
 
 # sums over x may be taken in any order, which lets them vectorise
@@ -107,7 +118,7 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
         Becomes the edge to halve, ``k v + w`` with v > w: along which A bends most, its natural length counting a little.
     """
     (n_cells, k, n_y), n_x = cells.shape, features.shape[1]
-    z, q, high, work = np.empty((k, n_x)), np.empty(n_x), np.empty(n_x), np.empty(n_x)
+    z, q, log_q, high, work = np.empty((k, n_x)), np.empty(n_x), np.empty(n_x), np.empty(n_x), np.empty(n_x)
     ratio, bends, height, weight = np.empty((k, n_y)), np.empty((k, n_y)), np.empty(n_y), np.empty(n_y)
     slope, spread, tension, factor = np.empty((3, k)), np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
     largest = 0.0
@@ -123,20 +134,20 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
             constant -= 0.0 if is_ib else height[y] * log
             summed = max(summed, abs(log))
         for x in range(n_x):  # q and log c at the centre
-            q[x], high[x] = alpha[owner[i], x], -np.inf
+            log_q[x], high[x] = alpha[owner[i], x], -np.inf
         for y in range(n_y):
             for x in range(n_x):
-                q[x] += height[y] * features[y, x]
-        top, total, low, most = -np.inf, 0.0, 0.0, 0.0
+                log_q[x] += height[y] * features[y, x]
+        top, total, low, most, steepest = -np.inf, 0.0, 0.0, 0.0, 0.0
         for x in range(n_x):
-            top = max(top, q[x])
+            top = max(top, log_q[x])
         for x in range(n_x):
-            q[x] = math.exp(q[x] - top)
-            total += q[x]
+            total += math.exp(log_q[x] - top)
         start = top + math.log(total)
         value[i] = start + constant
         for x in range(n_x):
-            q[x] /= total
+            log_q[x] -= start
+            q[x] = math.exp(log_q[x])
         for v in range(k):  # z, and the slopes
             shift, tilt, moved = 0.0, 0.0, 0.0
             for x in range(n_x):
@@ -146,7 +157,7 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
                 ratio[v, y] = offset / centre[i, y]
                 step = beta * (ratio[v, y] if is_ib else offset)
                 if is_ib:
-                    magnitude = max(magnitude, beta * extent[i, v, y] / centre[i, y])
+                    magnitude = max(magnitude, beta * (extent[i, v, y] - cells[i, v, y]) / centre[i, y])
                 else:
                     tilt -= step * math.log(centre[i, y])
                     moved += abs(step)
@@ -159,13 +170,12 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
                 high[x] = max(high[x], z[v, x])
                 low = min(low, z[v, x])
             slope[0, v] = shift + tilt
+            steepest = max(steepest, abs(shift), abs(tilt))
             magnitude = max(magnitude, moved * (largest + summed))
         for x in range(n_x):
-            most = max(most, high[x])
-        steepest = 0.0
-        for v in range(k):
-            steepest = max(steepest, abs(slope[0, v]))
-        magnitude += 2.0 * size[owner[i]] + abs(start) + beta + _NEGLIGIBLE + most
+            if log_q[x] + high[x] > -_NEGLIGIBLE:
+                most = max(most, high[x])
+        magnitude += 2.0 * size[owner[i]] + abs(start) + beta + _NEGLIGIBLE + most + steepest
         error[i] = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value[i]) + 2.0 * steepest + most)
         bound = np.inf
         if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one
@@ -173,17 +183,17 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
             for v in range(k):
                 top, total = -np.inf, 0.0
                 for x in range(n_x):
-                    top = max(top, z[v, x])
+                    work[x] = log_q[x] + z[v, x]
+                    top = max(top, work[x])
                 for x in range(n_x):
-                    total += q[x] * math.exp(z[v, x] - top)
+                    total += math.exp(work[x] - top)
                 bound = max(bound, slope[0, v] + top + math.log(total))
         for x in range(n_x):
             work[x] = q[x] / (2.0 - min(max(high[x], 0.0), _NARROW) * (2.0 / 3.0))
-        if most > _NARROW:
-            for x in range(n_x):
-                m = min(high[x], _WIDEST)
-                if m > _NARROW:
-                    work[x] = q[x] * (math.exp(m) - 1.0 - m) / m**2
+        for x in range(n_x):
+            if high[x] > _NARROW:
+                m = min(high[x], _WIDEST - log_q[x])
+                work[x] = (math.exp(log_q[x] + m) - q[x] * (1.0 + m)) / m**2
         for v in range(k):
             for w in range(v + 1):
                 total = 0.0
@@ -210,7 +220,9 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
                 bends[v, y] = beta * weight[y] * ratio[v, y] ** 2
             weight[y] *= beta * (1.0 if is_ib else centre[i, y])
         if is_ib:
+            largest_z = -low
             for x in range(n_x):
+                largest_z = max(largest_z, high[x])
                 high[x] = 0.0
             for v in range(k):
                 for x in range(n_x):
@@ -222,7 +234,7 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
                     high[x] = max(high[x], work[x])
             for x in range(n_x):  # 1 - exp(-R) >= R (1 + R / 2) / (1 + R + R^2 / 2)
                 q[x] *= (1.0 + 0.5 * high[x]) / (1.0 + high[x] * (1.0 + 0.5 * high[x]))
-            rounding = 1.0 - EPS * (n_x + 8) * (1.0 + max(most, -low))
+            rounding = 1.0 - EPS * (n_x + 8) * (1.0 + largest_z)
             for y in range(n_y):
                 whole, least = 0.0, np.inf
                 for x in range(n_x):

@@ -41,7 +41,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib.engine.cells import EPS, Array, Terms, bound_cells, log_c
+from dualib.engine.cells import EPS, Array, Terms, bound_cells, climbed, log_c
 
 MOST_VERTICES = 4  # of a root cell; from 5 on the cells are too many
 _BATCH = 1024  # cells
@@ -49,6 +49,7 @@ _MOST_FACES = 64  # unions of supports that are looked at for slabs
 _FLAT = 1e-13  # largest deviation from a flat
 _SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
 _NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
+_CLIMB = 50  # steps of the ascent from a point better than all known
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
 Kind = Literal["ib", "dualib"]
 Mask = npt.NDArray[np.bool_]
@@ -347,7 +348,7 @@ class _Search:
         atoms = self._start(face, terms, owners)
         k, n = len(face.vertices), len(owners)
         cells, owner = np.repeat(np.eye(k)[None], n, axis=0), np.arange(n)
-        bound = np.full(n, np.inf)
+        bound, known = np.full(n, np.inf), self.lower[owners]
         while len(cells):
             spent = self.cells[owners] + np.bincount(owner[-_BATCH:], minlength=n) > self.max_cells
             keep = ~spent[owner]
@@ -361,6 +362,7 @@ class _Search:
             now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
             if len(now) == 0:
                 continue
+            self._climb(face, terms, owners, atoms, known)
             upper, lowest, edge = self._bounded(face, terms, owners, atoms, now, corners, mine)
             done = upper <= self._limit(owners[mine])
             np.maximum.at(self.upper, owners[mine[done]], lowest[done])
@@ -398,17 +400,31 @@ class _Search:
         return upper, upper + error, edge
 
     def _start(self, face: _Face, terms: Terms, owners: Indices) -> Array:
-        """The given points that lie inside the face, and of which log c is near its largest: (m, n_t, n_y), NaN where an owner has fewer."""
+        """The given points that lie inside the face, (m, n_t + 1, n_y), inf where an owner has fewer; the last is for `_climb`."""
         support = self.points > 0.0
-        inside = support[:, face.columns].all(axis=1) & (support.sum(axis=1) == len(face.columns))
-        inside &= np.isin(self.point_owner, owners)
-        points, owner = self.points[inside][:, face.columns], self.point_owner[inside]
-        mine = np.searchsorted(owners, owner)
-        self._record(face, owner, points, log_c(terms, points, mine), terms.beta[mine])
+        outside = np.ones(support.shape[1], dtype=bool)
+        outside[face.columns] = False
+        within = np.isin(self.point_owner, owners) & ~support[:, outside].any(axis=1)
+        whole = support[:, face.columns].all(axis=1)
+        points, owner, whole = self.points[within][:, face.columns], self.point_owner[within], whole[within]
+        if not terms.is_ib:
+            points, owner, whole = points[whole], owner[whole], whole[whole]
+        points, mine = np.maximum(points, 1e-300), np.searchsorted(owners, owner)  # c of the IB is continuous
+        self._record(face, owner, points, log_c(terms, points, mine)[0], terms.beta[mine])
+        points, mine = points[whole], mine[whole]
         rank = np.arange(len(mine)) - np.searchsorted(mine, mine)
-        atoms = np.full((len(owners), rank.max(initial=-1) + 1, len(face.columns)), np.nan)
+        atoms = np.full((len(owners), rank.max(initial=-1) + 2, len(face.columns)), np.inf)
         atoms[mine, rank] = points
         return atoms
+
+    def _climb(self, face: _Face, terms: Terms, owners: Indices, atoms: Array, known: Array) -> None:
+        """Climb from the best points that have risen above what is known, towards maxima that become atoms."""
+        points = self.best_point[owners][:, face.columns]
+        risen = np.flatnonzero((self.best[owners] > known + 0.1 * self.tol) & (points > 0.0).all(axis=1))
+        if len(risen):
+            atoms[risen, -1] = points = climbed(terms, points[risen], risen, _CLIMB)
+            self._record(face, owners[risen], points, log_c(terms, points, risen)[0], terms.beta[risen])
+            known[risen] = self.best[owners[risen]]
 
     def _record(self, face: _Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
         """Keep the largest log c of each owner, of points that may not sum to 1."""
@@ -428,13 +444,11 @@ class _Search:
 
 def _near(atoms: Array, corners: Array, centre: Array, owner: Indices, beta: Array) -> tuple[Indices, Array]:
     """The cells that lie near an atom of their owner, compared with their size, and these atoms."""
-    if atoms.shape[1] == 0:
-        return np.zeros(0, dtype=np.intp), atoms[:0, 0]
     middle = np.sqrt(centre)
     size = np.square(np.sqrt(np.maximum(corners, 0.0)) - middle[:, None]).sum(axis=2).max(axis=1)
     small = np.flatnonzero(4.0 * beta[owner] * size < _SMALL)
     apart = np.square(np.sqrt(atoms)[owner[small]] - middle[small, None]).sum(axis=2)
-    nearest = np.nanargmin(apart, axis=1)
+    nearest = np.argmin(apart, axis=1)
     close = apart[np.arange(len(small)), nearest] < _NEAR * size[small]
     return small[close], atoms[owner[small[close]], nearest[close]]
 
