@@ -14,7 +14,7 @@ from dualib.search import Maxima
 from dualib.walk_kernels import MISSED, PROOF
 
 if TYPE_CHECKING:
-    from dualib.engine.proof import Table
+    from dualib.engine.faces import Table
 
 _MAX_CELLS = 400_000
 _WALK_N_Y = 4
@@ -24,7 +24,7 @@ Kind = Literal["rigorous", "multistart"]
 
 
 def provable(problem: Problem) -> bool:
-    """Whether branch and bound applies: the IB and the dual IB with few y, and the IB with few x or p(y|x) in a flat of few dimensions."""
+    """Whether branch and bound applies: few y, or for the IB few x, or p(y|x) in a flat of few dimensions."""
     return _table(problem) is not None
 
 
@@ -35,8 +35,8 @@ def provable_in_walk(problem: Problem) -> bool:
 
 def _table(problem: Problem) -> Table | None:
     """The conditionals as branch and bound takes them; None where it does not apply."""
-    from dualib.engine.proof import Table
-    from dualib.engine.proof import provable as is_provable
+    from dualib.engine.faces import Table
+    from dualib.engine.faces import provable as is_provable
 
     if problem not in _TABLES:
         kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
@@ -81,13 +81,15 @@ def _rows(problem: Problem) -> tuple[Any, Literal["ib", "dualib"]]:
 
 def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
     """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
+    from dualib.engine.proof import prove_many
+
     table = _table(problem)
     assert table is not None
     log_a = problem.log_px - state.log_z
     lower = max(0.0, maxima.best)
     shifted = log_a + state.beta * problem.a  # the proof counts the offset a(x) in d, the sweeps leave it out of d and Z
     points, beta = problem.decoder(state.atoms), np.array([state.beta])
-    result = table.prove(shifted[None], beta, [points], PROOF * tol, np.array([lower]), _MAX_CELLS)[0]
+    result = prove_many(table, shifted[None], beta, [points], PROOF * tol, np.array([lower]), _MAX_CELLS)[0]
     if result.best_value > lower + MISSED * tol:
         point = _ascend(problem, state.beta, log_a, result.best_point)
         value = log_c(problem, state.beta, log_a, point)[0]

@@ -1,39 +1,42 @@
 """Upper bounds of log c on simplices, many at once: a quadratic form around a centre of each, rounding counted.
 
-On a cell with vertices v let ``log c(s) = log sum_x exp(alpha_x + beta U_x . h(s)) - beta psi(s)``: dual IB ``U = log p``, ``h(s) = s``,
-``psi(s) = sum s log s``; IB ``U = p``, ``h(s) = log s``, ``psi = 0``. Let r be any point with r > 0, q_x the terms of c at r, shares of 1,
-``d = s - r`` and ``t = d / r``.
+On a cell with vertices v let ``log c(s) = log sum_x exp(alpha_x + beta U_x . h(s)) - beta psi(s)``: dual IB ``U = log p``,
+``h(s) = s``, ``psi(s) = sum s log s``; IB ``U = p``, ``h(s) = log s``, ``psi = 0``. Let r be any point with r > 0, q_x the terms of
+c at r, shares of 1, ``d = s - r`` and ``t = d / r``.
 
 The exponents
-    ``e_x = beta U_x . d`` (dual IB), or ``beta p_x . t`` (IB) less ``Q_x = beta sum_y p(y|x) (t_y - log(1 + t_y))``. With ``L = sum_x q_x e_x``
-    and ``z_x = e_x - L``, both linear in s,
+    ``e_x = beta U_x . d`` (dual IB), or ``beta p_x . t`` (IB) less ``Q_x = beta sum_y p(y|x) (t_y - log(1 + t_y))``. With
+    ``L = sum_x q_x e_x`` and ``z_x = e_x - L``, both linear in s,
 
         ``log c(s) = log c(r) + L + log sum_x q_x exp(z_x - Q_x) - [beta psi(s) - beta psi(r)]``.
 
 The convex part
-    ``exp(z) <= 1 + z + z^2 f(m)`` for ``z <= m``, with ``f(m) = (exp(m) - 1 - m) / m^2``, which increases and for 0 <= m < 3 is at most
-    ``1 / (2 - 2 m / 3)`` (Bernstein); m_x is the largest z_x of the cell. It gives the form ``A = sum_x q_x f(m_x) z_x z_x'``.
+    ``exp(z) <= 1 + z + z^2 f(m)`` for ``z <= m``, with ``f(m) = (exp(m) - 1 - m) / m^2``, which increases and for 0 <= m < 3 is
+    at most ``1 / (2 - 2 m / 3)`` (Bernstein); m_x is the largest z_x of the cell. It gives the form
+    ``A = sum_x q_x f(m_x) z_x z_x'``.
 
 The concave part
-    Dual IB: ``KL(s || r) = sum_y r_y t_y^2 g(t_y)``, ``g(t) = ((1 + t) log(1 + t) - t) / t^2``, which decreases, so that the largest t_y of
-    the cell may stand in it; the rest of -beta psi is linear. IB: likewise ``Q_x >= R_x = beta sum_y p(y|x) t_y^2 g(t_y)`` with
-    ``g(t) = (t - log(1 + t)) / t^2``, and with k_x such that ``1 - exp(-R) >= k_x R`` up to the largest R_x of the cell,
+    Dual IB: ``KL(s || r) = sum_y r_y t_y^2 g(t_y)``, ``g(t) = ((1 + t) log(1 + t) - t) / t^2``, which decreases, so that the
+    largest t_y of the cell may stand in it; the rest of -beta psi is linear. IB: likewise
+    ``Q_x >= R_x = beta sum_y p(y|x) t_y^2 g(t_y)`` with ``g(t) = (t - log(1 + t)) / t^2``; with k_x such that
+    ``1 - exp(-R) >= k_x R`` up to the largest R_x of the cell,
 
         ``sum_x q_x exp(z_x - R_x) <= sum_x q_x exp(z_x) - sum_x q_x k_x (1 + z_x) R_x``:
 
-    for each y the weight ``sum_x q_x k_x (1 + z_x) p(y|x)`` is linear in s, so it is at least its least value at a vertex. Either way
-    there is a form N, a sum of squares, with ``log c(s) <= log c(r) + L + d'(A - N)d`` on the cell, as ``log(1 + u) <= u``.
+    for each y the weight ``sum_x q_x k_x (1 + z_x) p(y|x)`` is linear in s, so it is at least its least value at a vertex. Either
+    way there is a form N, a sum of squares, with ``log c(s) <= log c(r) + L + d'(A - N)d`` on the cell, as ``log(1 + u) <= u``.
 
 The maximum over the cell
-    In barycentric coordinates l the right side is ``L_v . l + l'(A - N) l``. For every share b in [0, 1] a convex form is at most its
-    values at the vertices, so it is at most ``(L_v + (1 - b) A_vv) . l + l'(b A - N) l``; the largest b of a few for which ``N - b A``
-    has a Cholesky factor makes that concave, and a concave function is at most its tangent at any point: a mirror ascent finds a good
-    one. Where z is large, ``max_v (L_v + log sum_x q_x exp(z_xv))`` is better (log sum exp is convex in z).
+    In barycentric coordinates l the right side is ``L_v . l + l'(A - N) l``. For every share b in [0, 1] a convex form is at most
+    its values at the vertices, so it is at most ``(L_v + (1 - b) A_vv) . l + l'(b A - N) l``; the largest b of a few for which
+    ``N - b A`` has a Cholesky factor makes that concave, and a concave function is at most its tangent at any point: a mirror
+    ascent finds a good one. Where z is large, ``max_v (L_v + log sum_x q_x exp(z_xv))`` is better (log sum exp is convex in z).
+    With an atom as r, where c is stationary, that discards every cell around it on which c is proved concave.
 
 Rounding
     Errors of the exponents, whose relative share is what the errors of q are, move log c by no more than the largest among the
-    terms that count (within exp(-46) of all): ``eps`` times the operations and magnitudes of one exponent. That of the sums is eps times
-    their number and size. `bound_cells` gives the sum of these beside each bound, to be added to what is reported.
+    terms that count (within exp(-46) of all): ``eps`` times the operations and magnitudes of one exponent. That of the sums is
+    eps times their number and size. `bound_cells` gives the sum of these beside each bound, to be added to what is reported.
 """
 
 from __future__ import annotations
@@ -98,7 +101,9 @@ def climbed(terms: Terms, points: Array, owner: npt.NDArray[np.intp], steps: int
 
 # sums over x may be taken in any order, which lets them vectorise
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
-def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, owner, limit, upper, error, value, edge):  # type: ignore[no-untyped-def]
+def bound_cells(  # type: ignore[no-untyped-def]
+    alpha, beta_of, size, features, is_ib, cells, extent, centre, owner, limit, upper, error, value, edge
+):
     """Bound log c on cells, each around a centre.
 
     Parameters
@@ -142,12 +147,13 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
         for x in range(n_x):
             top = max(top, log_q[x])
         for x in range(n_x):
-            total += math.exp(log_q[x] - top)
+            q[x] = math.exp(log_q[x] - top) if log_q[x] - top > -700.0 else 0.0
+            total += q[x]
         start = top + math.log(total)
         value[i] = start + constant
         for x in range(n_x):
             log_q[x] -= start
-            q[x] = math.exp(log_q[x])
+            q[x] /= total
         for v in range(k):  # z, and the slopes
             shift, tilt, moved = 0.0, 0.0, 0.0
             for x in range(n_x):
@@ -175,7 +181,7 @@ def bound_cells(alpha, beta_of, size, features, is_ib, cells, extent, centre, ow
         for x in range(n_x):
             if log_q[x] + high[x] > -_NEGLIGIBLE:
                 most = max(most, high[x])
-        magnitude += 2.0 * size[owner[i]] + abs(start) + beta + _NEGLIGIBLE + most + steepest
+        magnitude += 2.0 * size[owner[i]] + abs(start) + 2.0 * beta + _NEGLIGIBLE + most + steepest
         error[i] = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value[i]) + 2.0 * steepest + most)
         bound = np.inf
         if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one

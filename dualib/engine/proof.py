@@ -1,59 +1,31 @@
 """The proof: a rigorous upper bound on the maximum of log c over the simplex, by branch and bound in batches of cells.
 
-``log c(s) = log sum_x a_x exp(-beta d(x, s))`` with ``a_x = p(x) / Z(x)``; its maximum is the duality gap. For the IB
-(``d = KL(p_x || s)``) and the dual IB (``KL(s || p_x)``). The bounds on a cell, and how their rounding is counted: `dualib.engine.cells`.
+``log c(s) = log sum_x a_x exp(-beta d(x, s))`` with ``a_x = p(x) / Z(x)``; its maximum is the duality gap. Where to look, and what
+zeros of p(y|x) ask for, is in `dualib.engine.faces`; the bounds on a cell, and how their rounding is counted, are in
+`dualib.engine.cells`.
 
-Root cells, dual IB
-    The simplex over Y, of at most 4 corners. On the relative interior of a face F (a set of y) exactly the states whose support
-    contains F have a term. Let c_F be the sum of these; it is continuous on the closed face, where c_F <= c. So
-    ``max c = max over F of max c_F``; a face with the same states as a larger one is covered by it, and on every face searched
-    all log p are finite.
-
-Root cells, IB
-    c is continuous and its maximum is a fixed point of the ascent, hence in the convex hull of the p_x. As
-    ``exp(-beta d) = const prod_y s_y^(beta p(y|x))`` rises with every s_y, it is enough to search points that lie above those of the
-    hull: a simplex with vertices F_v such that ``p_x <= sum_v m_xv F_v`` with barycentric m. Of three the one of fewest vertices is taken:
-    the p_x themselves, if they are at most 4; the smallest simplex ``{s_y >= min_x p(y|x)}``, if there are at most 4 y; or one around
-    the p_x in their flat, if that is spanned by at most 4 of them. Whatever rounding or a deviation from the flat takes away is
-    measured, and added to the vertices. Some may lie outside the simplex over Y; c is bounded on the part inside.
-
-Zeros, IB
-    log c falls linearly from an atom on a face into the inside, where log s is not finite, so that no quadratic form holds: such faces are
-    searched by themselves. Let e be the mass of s outside a face F, and o_x that of p_x. Merging outcomes lowers KL, so states not on F
-    have terms below ``R_x = a_x exp(-beta kl(o_x || e))`` (kl binary), and the others sum to ``(1 - e)^beta c_F`` at the normalised
-    part of s on F. If ``sum_x R_x <= exp(T) (1 - (1 - e)^beta)`` then ``c(s) <= max(max c_F, exp(T))``. The quotient of the two
-    sides increases with e while ``beta (o_x - e) >= 1 - e`` for all x (and beta >= 1), so checking one e proves the slab of all
-    smaller ones, and cells within it are discarded. T is what the maximum is known to reach.
-
-Rounding
-    A cell is discarded by its computed bound, and the error is added to what is reported as `upper`. Cells are kept in barycentric
-    coordinates, which halving an edge leaves exact (it is checked), so that they leave no gaps. The inputs are taken as exact, rows of p
-    normalised. numpy's and the C library's exp and log are trusted to one or two units in the last place.
+A round takes a batch of cells, of many betas at once; discards those whose bound is at most the largest log c known plus the
+tolerance; and halves the others. The error of a bound is added to what is reported as `upper`. Cells are kept in barycentric
+coordinates of the root cell, in which halving an edge is exact (it is checked), so that they leave no gaps. The inputs are taken
+as exact, rows of p normalised. numpy's and the C library's exp and log are trusted to one or two units in the last place.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from dualib.engine.cells import EPS, Array, Terms, bound_cells, climbed, log_c
+from dualib.engine.cells import Array, Terms, bound_cells, climbed, log_c
+from dualib.engine.faces import Face, Indices, Kind, Mask, Table, slab
 
-MOST_VERTICES = 4  # of a root cell; from 5 on the cells are too many
 _BATCH = 1024  # cells
-_MOST_FACES = 64  # unions of supports that are looked at for slabs
-_FLAT = 1e-13  # largest deviation from a flat
 _SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
 _NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
 _CLIMB = 50  # steps of the ascent from a point better than all known
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
-Kind = Literal["ib", "dualib"]
-Mask = npt.NDArray[np.bool_]
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -81,21 +53,6 @@ class Proof:
     proved: bool
 
 
-def provable(py_x: npt.ArrayLike, kind: Kind) -> bool:
-    """Whether `prove` applies.
-
-    At most four y; for the IB also any number of y with at most four x, or with all p(y|x) in a flat of dimension three.
-
-    Parameters
-    ----------
-    py_x : array_like, shape (n_x, n_y)
-        Conditionals p(y|x).
-    kind : {"ib", "dualib"}
-    """
-    p = np.asarray(py_x, dtype=np.float64)
-    return p.shape[1] <= MOST_VERTICES or (kind == "ib" and _hull(p[:, (p > 0.0).any(axis=0)]) is not None)
-
-
 def prove(
     log_a: npt.ArrayLike,
     py_x: npt.ArrayLike,
@@ -114,7 +71,7 @@ def prove(
     log_a : array_like, shape (n_x,)
         ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
     py_x : array_like, shape (n_x, n_y)
-        Conditionals p(y|x) for which `provable` holds; zeros are exact.
+        Conditionals p(y|x) for which `dualib.engine.faces.provable` holds; zeros are exact.
     beta : float
         Trade-off, > 0.
     kind : {"ib", "dualib"}
@@ -154,8 +111,21 @@ def prove(
     if not live.any():
         raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
     starts = p[:0] if points is None else _distributions("points", points, p.shape[1])
-    table = Table(p[live], kind)
-    return table.prove(a[None, live], np.array([float(beta)]), [starts], float(tol), np.array([float(lower)]), max_cells)[0]
+    one, least = np.array([float(beta)]), np.array([float(lower)])
+    return prove_many(Table(p[live], kind), a[None, live], one, [starts], float(tol), least, max_cells)[0]
+
+
+def prove_many(
+    table: Table, log_a: Array, beta: Array, points: Sequence[Array], tol: float, lower: Array, max_cells: int = 400_000
+) -> list[Proof]:
+    """`prove` for many betas of one table together: log a (m, n_x), finite, beta (m,), points for each, lower (m,)."""
+    search = _Search(table, log_a, beta, points, tol, lower, max_cells)
+    if table.kind == "ib":
+        search.run_with_slabs(table.closed[0], np.arange(len(beta)))
+    else:
+        for columns in table.closed:
+            search.run(table.face(columns), np.arange(len(beta)))
+    return search.proofs()
 
 
 def _distributions(name: str, values: npt.ArrayLike, n_y: int | None = None) -> Array:
@@ -168,132 +138,6 @@ def _distributions(name: str, values: npt.ArrayLike, n_y: int | None = None) -> 
     if bad.any():
         raise ValueError(f"{name} must have rows of non-negative numbers that do not all vanish: {array[bad][0]}")
     return np.asarray(array / sums[:, None])
-
-
-class Table:
-    """Conditionals p(y|x) and one of the two problems, with what proofs need whatever log a and beta are.
-
-    Parameters
-    ----------
-    py_x : ndarray, shape (n_x, n_y)
-        Rows that sum to 1.
-    kind : {"ib", "dualib"}
-
-    Raises
-    ------
-    ValueError
-        The table is not `provable`.
-    """
-
-    def __init__(self, py_x: Array, kind: Kind) -> None:
-        if not provable(py_x, kind):
-            raise ValueError(
-                f"py_x must have at most {MOST_VERTICES} columns, or for the IB at most {MOST_VERTICES} rows or rows that these span, "
-                f"to be proved, not shape {py_x.shape} for {kind!r}"
-            )
-        self.py_x, self.kind, self.support = py_x, kind, py_x > 0.0
-        self._faces: dict[bytes, _Face] = {}
-
-    def face(self, columns: Mask) -> _Face:
-        """What can be searched on a face, given as a mask of y."""
-        key = columns.tobytes()
-        if key not in self._faces:
-            self._faces[key] = _Face.of(self, columns)
-        return self._faces[key]
-
-    @functools.cached_property
-    def closed(self) -> list[Mask]:
-        """Dual IB: of the faces with the same states the largest, each once. IB: the unions of supports, the whole one first."""
-        n_y = self.support.shape[1]
-        if self.kind == "ib":
-            unions = {row.tobytes(): row for row in np.unique(self.support, axis=0)}
-            new = list(unions.values())
-            while new and len(unions) < _MOST_FACES:
-                joined = {row.tobytes(): row for face in new for row in self.support | face}
-                new = [row for key, row in joined.items() if key not in unions]
-                unions.update((row.tobytes(), row) for row in new)
-            return [self.support.any(axis=0), *unions.values()]
-        closed = {}
-        for bits in range(1, 1 << n_y):
-            members = self.support[:, (bits >> np.arange(n_y)) & 1 == 1].all(axis=1)
-            if members.any():
-                largest = self.support[members].all(axis=0)
-                closed[largest.tobytes()] = largest
-        return list(closed.values())
-
-    def prove(
-        self, log_a: Array, beta: Array, points: Sequence[Array], tol: float, lower: Array, max_cells: int = 400_000
-    ) -> list[Proof]:
-        """`prove` for many betas of one table: log a (m, n_x), beta (m,), points for each, lower (m,)."""
-        search = _Search(self, log_a, beta, points, tol, lower, max_cells)
-        if self.kind == "ib":
-            search.slabs(self.closed[0], np.arange(len(beta)))
-        else:
-            for columns in self.closed:
-                search.run(self.face(columns), np.arange(len(beta)))
-        return search.proofs()
-
-
-@dataclass(frozen=True)
-class _Face:
-    """States (a mask) and columns of a face, their features (n_y, n), the offsets a(x) of d, and the vertices of the root cell."""
-
-    columns: Indices
-    members: Mask
-    features: Array
-    offset: Array
-    vertices: Array
-
-    @classmethod
-    def of(cls, table: Table, face: Mask) -> _Face:
-        columns = np.flatnonzero(face)
-        if table.kind == "dualib":
-            members = table.support[:, columns].all(axis=1)
-            logs = np.log(table.py_x[np.ix_(members, columns)])
-            return cls(columns, members, np.ascontiguousarray(logs.T), np.zeros(len(logs)), np.eye(len(columns)))
-        members = ~table.support[:, ~face].any(axis=1)
-        p = table.py_x[np.ix_(members, columns)]
-        offset = np.sum(p * np.log(np.where(p > 0.0, p, 1.0)), axis=1)
-        vertices = _hull(p)
-        assert vertices is not None  # a part of a provable table is provable
-        return cls(columns, members, np.ascontiguousarray(p.T), offset, vertices)
-
-
-def _hull(p: Array) -> Array | None:
-    """At most 4 points (k, n_y) such that each row of p is at most a barycentric combination of them; None where there are none."""
-    n, n_y = p.shape
-    if n <= min(n_y, MOST_VERTICES):
-        return p
-    base = _spanning(p)
-    if base is None and n_y > MOST_VERTICES:
-        return p if n <= MOST_VERTICES else None
-    if base is None or len(base) >= n_y:
-        base = np.eye(n_y)
-    weights = np.linalg.lstsq(np.vstack([base.T, np.ones(len(base))]), np.column_stack([p, np.ones(n)]).T, rcond=None)[0].T
-    weights = p if len(base) == n_y and (base == np.eye(n_y)).all() else weights
-    least = weights.min(axis=0)
-    room = 1.0 - least.sum()
-    if not room > 0.0:  # the rows are all one point
-        return p.max(axis=0, keepdims=True)
-    vertices = (least + room * np.eye(len(base))) @ base
-    shares = np.maximum(weights - least, 0.0)
-    shares /= shares.sum(axis=1, keepdims=True)
-    lost = (p - shares @ vertices + EPS * (len(base) + 4) * (shares @ np.abs(vertices) + p)).max(axis=0)
-    return np.asarray(vertices + np.where(p.any(axis=0), np.maximum(lost, 0.0), 0.0))
-
-
-def _spanning(p: Array) -> Array | None:
-    """At most 4 rows whose flat contains all others: each the farthest from the flat of those before."""
-    chosen = [int(np.argmax(np.square(p - p.mean(axis=0)).sum(axis=1)))]
-    rest = p - p[chosen[0]]
-    while np.abs(rest).max() > _FLAT:
-        if len(chosen) == min(MOST_VERTICES, len(p)):
-            return None
-        far = int(np.argmax(np.square(rest).sum(axis=1)))
-        direction = rest[far] / np.linalg.norm(rest[far])
-        chosen.append(far)
-        rest = rest - np.outer(rest @ direction, direction)
-    return p[chosen]
 
 
 class _Search:
@@ -321,7 +165,7 @@ class _Search:
         rows = zip(upper, self.best_point, self.best, self.cells, self.proved, strict=True)
         return [Proof(float(u), point, float(value), int(n), bool(proved)) for u, point, value, n, proved in rows]
 
-    def slabs(self, columns: Mask, owners: Indices) -> None:
+    def run_with_slabs(self, columns: Mask, owners: Indices) -> None:
         """Search a face for the IB, those first whose slabs it may leave out."""
         searched = self._searched.setdefault(columns.tobytes(), np.zeros(len(self.beta), dtype=bool))
         owners = owners[~searched[owners]]
@@ -333,13 +177,13 @@ class _Search:
             if (part <= columns).all() and (part < columns).any():
                 outer = face.members & self.table.support[:, ~part].any(axis=1)
                 outside = self.table.py_x[outer][:, ~part].sum(axis=1)
-                mass = np.array([_slab(self.log_a[i, outer], outside, self.beta[i], self.lower[i]) for i in owners])
+                mass = np.array([slab(self.log_a[i, outer], outside, self.beta[i], self.lower[i]) for i in owners])
                 if mass.any():
                     slabs.append((~part[face.columns], mass))
-                    self.slabs(part, owners[mass > 0.0])
+                    self.run_with_slabs(part, owners[mass > 0.0])
         self.run(face, owners, slabs)
 
-    def run(self, face: _Face, owners: Indices, slabs: Sequence[tuple[Mask, Array]] = ()) -> None:
+    def run(self, face: Face, owners: Indices, slabs: Sequence[tuple[Mask, Array]] = ()) -> None:
         """Branch and bound on one face, of all owners together; slabs as masks of its columns with the mass for each owner."""
         beta, log_a = self.beta[owners], self.log_a[np.ix_(owners, face.members)]
         offset = beta[:, None] * face.offset
@@ -358,7 +202,8 @@ class _Search:
             cells, owner, bound = cells[:-_BATCH], owner[:-_BATCH], bound[:-_BATCH]
             np.add.at(self.cells, owners[mine], 1)
             corners = now @ face.vertices
-            keep = ~((corners <= 0.0).all(axis=1).any(axis=1) | _within(corners, slabs, mine))
+            empty = (corners <= 0.0).all(axis=1)  # the boundary belongs to cells inside, too
+            keep = ~(np.any(empty, axis=1) | _within(corners, slabs, mine))
             now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
             if len(now) == 0:
                 continue
@@ -367,7 +212,7 @@ class _Search:
             done = upper <= self._limit(owners[mine])
             np.maximum.at(self.upper, owners[mine[done]], lowest[done])
             rest = np.flatnonzero(~done)
-            lowest = np.minimum(lowest, inherited)
+            lowest = np.fmin(lowest, inherited)
             halves, exact = _halved(now[rest], edge[rest])
             self._give_up(owners[mine[rest[~exact]]], lowest[rest[~exact]])
             rest = rest[exact]
@@ -380,11 +225,11 @@ class _Search:
         return np.asarray(np.maximum(self.lower, self.best)[owner] + _INSIDE * self.tol)
 
     def _bounded(
-        self, face: _Face, terms: Terms, owners: Indices, atoms: Array, cells: Array, corners: Array, owner: Indices
+        self, face: Face, terms: Terms, owners: Indices, atoms: Array, cells: Array, corners: Array, owner: Indices
     ) -> tuple[Array, Array, Indices]:
-        """Bounds of cells, those with rounding, and the edges to halve: around an atom where one is near, else around the centroid."""
+        """Bounds of cells, around an atom where one is near, else around the centroid; those with rounding; the edges to halve."""
         n = len(cells)
-        centre = np.maximum(corners, 0.0).mean(axis=1)
+        centre = np.maximum(np.maximum(corners, 0.0).mean(axis=1), 1e-300)
         extent = cells @ np.abs(face.vertices)
         upper, error, value, edge = np.full(n, np.inf), np.empty(n), np.empty(n), np.zeros(n, dtype=np.intp)
         near, atom = _near(atoms, corners, centre, owner, terms.beta)
@@ -399,13 +244,13 @@ class _Search:
         self._record(face, owners[owner[open_]], centre[open_], value[open_], terms.beta[owner[open_]])
         return upper, upper + error, edge
 
-    def _start(self, face: _Face, terms: Terms, owners: Indices) -> Array:
+    def _start(self, face: Face, terms: Terms, owners: Indices) -> Array:
         """The given points that lie inside the face, (m, n_t + 1, n_y), inf where an owner has fewer; the last is for `_climb`."""
         support = self.points > 0.0
         outside = np.ones(support.shape[1], dtype=bool)
         outside[face.columns] = False
         within = np.isin(self.point_owner, owners) & ~support[:, outside].any(axis=1)
-        whole = support[:, face.columns].all(axis=1)
+        whole: Mask = np.asarray(support[:, face.columns].all(axis=1))
         points, owner, whole = self.points[within][:, face.columns], self.point_owner[within], whole[within]
         if not terms.is_ib:
             points, owner, whole = points[whole], owner[whole], whole[whole]
@@ -417,7 +262,7 @@ class _Search:
         atoms[mine, rank] = points
         return atoms
 
-    def _climb(self, face: _Face, terms: Terms, owners: Indices, atoms: Array, known: Array) -> None:
+    def _climb(self, face: Face, terms: Terms, owners: Indices, atoms: Array, known: Array) -> None:
         """Climb from the best points that have risen above what is known, towards maxima that become atoms."""
         points = self.best_point[owners][:, face.columns]
         risen = np.flatnonzero((self.best[owners] > known + 0.1 * self.tol) & (points > 0.0).all(axis=1))
@@ -426,7 +271,7 @@ class _Search:
             self._record(face, owners[risen], points, log_c(terms, points, risen)[0], terms.beta[risen])
             known[risen] = self.best[owners[risen]]
 
-    def _record(self, face: _Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
+    def _record(self, face: Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
         """Keep the largest log c of each owner, of points that may not sum to 1."""
         sums = points.sum(axis=1)
         value = value - beta * np.log(sums) if self.table.kind == "ib" else value
@@ -475,23 +320,3 @@ def _halved(cells: Array, edge: Indices) -> tuple[tuple[Array, Array], Mask]:
     first[rows, v[exact]] = middle
     second[rows, w[exact]] = middle
     return (first, second), exact
-
-
-def _slab(log_a: Array, outside: Array, beta: float, lower: float) -> float:
-    """The mass of the widest slab {mass outside the face <= e} that the face bounds; 0 where there is none.
-
-    `log_a` and `outside` (the mass of p_x outside the face) are of the states that are not on the face.
-    """
-    room = beta * outside.min() - 1.0
-    if beta <= 1.0 or room <= 1e-3:
-        return 0.0
-    e = min(0.5, 0.999 * room / (beta - 1.0))
-    while e > 1e-12:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rest = np.where(outside < 1.0, (1.0 - outside) * (np.log1p(-outside) - np.log1p(-e)), 0.0)
-        divergence = outside * np.log(outside / e) + rest
-        rest_of_c = np.logaddexp.reduce(log_a - beta * divergence)
-        if rest_of_c <= lower + np.log(-np.expm1(beta * np.log1p(-e))) - 1e-6:
-            return float(e * (1.0 - 1e-9))
-        e *= 0.7
-    return 0.0
