@@ -183,7 +183,7 @@ def bound_cells(  # type: ignore[no-untyped-def]
                 most = max(most, high[x])
         magnitude += 2.0 * size[owner[i]] + abs(start) + 2.0 * beta + _NEGLIGIBLE + most + steepest
         error[i] = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value[i]) + 2.0 * steepest + most)
-        bound = np.inf
+        bound = upper[i] = np.inf
         if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one
             bound = -np.inf
             for v in range(k):
@@ -194,6 +194,9 @@ def bound_cells(  # type: ignore[no-untyped-def]
                 for x in range(n_x):
                     total += math.exp(work[x] - top)
                 bound = max(bound, slope[0, v] + top + math.log(total))
+        upper[i] = value[i] + bound
+        if upper[i] <= limit[i]:
+            continue
         for x in range(n_x):
             work[x] = q[x] / (2.0 - min(max(high[x], 0.0), _NARROW) * (2.0 / 3.0))
         for x in range(n_x):
@@ -214,8 +217,7 @@ def bound_cells(  # type: ignore[no-untyped-def]
                     bend += _LENGTH * beta * (ratio[v, y] - ratio[w, y]) ** 2 * centre[i, y]
                 if bend > longest:
                     longest, edge[i] = bend, k * v + w
-        upper[i] = value[i] + bound
-        if most > _WIDEST or upper[i] <= limit[i]:
+        if most > _WIDEST:
             continue
         for y in range(n_y):  # the concave part
             far = -1.0
@@ -261,9 +263,10 @@ def bound_cells(  # type: ignore[no-untyped-def]
                 tension[v, w] = tension[w, v] = total
             scale += spread[v, v] + tension[v, v]
         slack = EPS * (4 * n_x + 200) * scale
-        bound = min(bound, _greatest(slope, spread, tension, factor, slack, limit[i] - value[i]))
-        upper[i] = value[i] + bound
-        error[i] += 4.0 * slack
+        form = _greatest(slope, spread, tension, factor, slack, limit[i] - value[i])
+        if form + 4.0 * slack < bound:
+            upper[i] = value[i] + form
+            error[i] += 4.0 * slack
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
