@@ -5,8 +5,8 @@ For any weights and decoders (w, r) with normaliser Z, and ``c(s) = sum_x p(x) e
     G(w, r) - log max_s c(s)  <=  F(beta)  <=  G(w, r)
 
 because for any other mixing measure w' the objective is at least ``G - log sum_s w'(s) c(s)`` (Jensen). The maximum is proved
-by branch and bound for the IB and the dual IB with at most four y (the IB: or four x), exact for a rate-distortion matrix, and otherwise the
-largest value of a multistart search: strong evidence, and called so.
+by branch and bound for the IB and the dual IB with at most four y (the IB: or four x), exact for a rate-distortion matrix, and
+otherwise the largest value of a multistart search: strong evidence, and called so.
 """
 
 from __future__ import annotations

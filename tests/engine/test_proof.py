@@ -306,7 +306,7 @@ def test_the_bound_of_a_cell_is_above_everything_in_it(kind, k, n_y):
     """Around the centroid and around any other point; tight where the cell is small."""
     rng = np.random.default_rng(10 * k + n_y)
     tight = 0
-    for _ in range(60):
+    for _ in range(100):
         n, beta = int(rng.integers(2, 9)), float(10.0 ** rng.uniform(-1.0, 2.5))
         py_x = rng.dirichlet(np.full(n_y, rng.choice([0.3, 2.0])), n) + 1e-9
         py_x /= py_x.sum(axis=1, keepdims=True)
