@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,15 +14,38 @@ from dualib.problem import Atoms, Problem, Sweep, join
 from dualib.search import Maxima
 from dualib.walk_kernels import MISSED, PROOF
 
-PROVABLE_N_Y = 4
+if TYPE_CHECKING:
+    from dualib.engine.faces import Table
+
 _MAX_CELLS = 400_000
-_ROWS: weakref.WeakKeyDictionary[Problem, Any] = weakref.WeakKeyDictionary()  # what is proved again and again along a path
 Kind = Literal["rigorous", "multistart", "heuristic"]
+_WALK_N_Y = 4
+_TABLES: weakref.WeakKeyDictionary[Problem, Table | None] = weakref.WeakKeyDictionary()  # proved again and again along a path
+_ROWS: weakref.WeakKeyDictionary[Problem, Any] = weakref.WeakKeyDictionary()  # ... and within a walk
 
 
 def provable(problem: Problem) -> bool:
-    """Whether branch and bound applies: the IB and the dual IB with few y."""
-    return problem.joint.n_y <= PROVABLE_N_Y and isinstance(problem.distortion, (IB, DualIB))
+    """Whether branch and bound applies: few y, or for the IB few x, or p(y|x) in a flat of few dimensions."""
+    return _table(problem) is not None
+
+
+def provable_in_walk(problem: Problem) -> bool:
+    """Whether the compiled proofs of `dualib.walk_kernels` apply too."""
+    return provable(problem) and problem.joint.n_y <= _WALK_N_Y
+
+
+def _table(problem: Problem) -> Table | None:
+    """The conditionals as branch and bound takes them; None where it does not apply."""
+    from dualib.engine.faces import Table
+    from dualib.engine.faces import provable as is_provable
+
+    if problem not in _TABLES:
+        kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
+        table = None
+        if isinstance(problem.distortion, (IB, DualIB)) and not problem.is_sparse and is_provable(problem.py_x, kind):
+            table = Table(problem.py_x / problem.py_x.sum(axis=1, keepdims=True), kind)
+        _TABLES[problem] = table
+    return _TABLES[problem]
 
 
 def judge(
@@ -71,15 +94,17 @@ def _rows(problem: Problem) -> tuple[Any, Literal["ib", "dualib"]]:
 
 def _prove(problem: Problem, state: Sweep, maxima: Maxima, tol: float) -> tuple[float, Kind, Maxima]:
     """Branch and bound; where it finds a larger c than the search did, that point joins the maxima."""
-    from dualib.bounds import bound
+    from dualib.engine.proof import prove_many
 
-    rows, kind = _rows(problem)
+    table = _table(problem)
+    assert table is not None
     log_a = problem.log_px - state.log_z
     lower = max(0.0, maxima.best)
-    shifted = log_a + state.beta * problem.a  # the bounds count the offset a(x) in d, the sweeps leave it out of d and Z
-    result = bound(shifted, rows, state.beta, kind, problem.decoder(state.atoms), PROOF * tol, lower, _MAX_CELLS)
-    if result.best > lower + MISSED * tol:
-        point = _ascend(problem, state.beta, log_a, result.best_point())
+    shifted = log_a + state.beta * problem.a  # the proof counts the offset a(x) in d, the sweeps leave it out of d and Z
+    points, beta = problem.decoder(state.atoms), np.array([state.beta])
+    result = prove_many(table, shifted[None], beta, [points], PROOF * tol, np.array([lower]), _MAX_CELLS)[0]
+    if result.best_value > lower + MISSED * tol:
+        point = _ascend(problem, state.beta, log_a, result.best_point)
         value = log_c(problem, state.beta, log_a, point)[0]
         maxima = Maxima(join(point, maxima.points), np.concatenate([value, maxima.log_c]))
         lower = max(lower, float(value[0]))

@@ -16,7 +16,7 @@ import numpy as np
 from dualib.ascent import log_c
 from dualib.branch import distinct
 from dualib.distortions import Array
-from dualib.gap import Kind, proof_of_walk, provable
+from dualib.gap import Kind, proof_of_walk, provable, provable_in_walk
 from dualib.jit import python_only
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join, swept_at
@@ -78,8 +78,9 @@ class Walk(NamedTuple):
 
 
 def can_walk(problem: Problem) -> bool:
-    """Whether there is a kernel for whole walks."""
-    return problem.known is not None and problem.support is None
+    """Whether there is a kernel for whole walks, which can prove what can be proved."""
+    known = problem.known is not None and problem.support is None
+    return known and (provable_in_walk(problem) or not provable(problem))
 
 
 def walk(

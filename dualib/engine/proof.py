@@ -1,0 +1,322 @@
+"""The proof: a rigorous upper bound on the maximum of log c over the simplex, by branch and bound in batches of cells.
+
+``log c(s) = log sum_x a_x exp(-beta d(x, s))`` with ``a_x = p(x) / Z(x)``; its maximum is the duality gap. Where to look, and what
+zeros of p(y|x) ask for, is in `dualib.engine.faces`; the bounds on a cell, and how their rounding is counted, are in
+`dualib.engine.cells`.
+
+A round takes a batch of cells, of many betas at once; discards those whose bound is at most the largest log c known plus the
+tolerance; and halves the others. The error of a bound is added to what is reported as `upper`. Cells are kept in barycentric
+coordinates of the root cell, in which halving an edge is exact (it is checked), so that they leave no gaps. The inputs are taken
+as exact, rows of p normalised. numpy's and the C library's exp and log are trusted to one or two units in the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.engine.cells import Array, Terms, bound_cells, climbed, log_c
+from dualib.engine.faces import Face, Indices, Kind, Mask, Table, slab
+
+_BATCH = 1024  # cells
+_SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
+_NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
+_CLIMB = 50  # steps of the ascent from a point better than all known
+_INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What branch and bound knows of the maximum of log c over the simplex over Y.
+
+    Attributes
+    ----------
+    upper : float
+        log c is nowhere larger, nats; rounding included. Holds whether or not `proved`; inf where nothing is known.
+    best_point : ndarray, shape (n_y,)
+        Where the largest log c was found.
+    best_value : float
+        log c there, nats.
+    n_cells : int
+        Cells looked at.
+    proved : bool
+        Whether every cell could be discarded, so that ``upper`` is within `tol` (and rounding) of ``max(lower, best_value)``.
+    """
+
+    upper: float
+    best_point: Array
+    best_value: float
+    n_cells: int
+    proved: bool
+
+
+def prove(
+    log_a: npt.ArrayLike,
+    py_x: npt.ArrayLike,
+    beta: float,
+    kind: Kind,
+    *,
+    points: npt.ArrayLike | None = None,
+    tol: float = 1e-9,
+    lower: float = 0.0,
+    max_cells: int = 400_000,
+) -> Proof:
+    """Bound the maximum over the simplex of ``log c(s) = log sum_x a_x exp(-beta d(x, s))`` from above, rigorously.
+
+    Parameters
+    ----------
+    log_a : array_like, shape (n_x,)
+        ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
+    py_x : array_like, shape (n_x, n_y)
+        Conditionals p(y|x) for which `dualib.engine.faces.provable` holds; zeros are exact.
+    beta : float
+        Trade-off, > 0.
+    kind : {"ib", "dualib"}
+        ``d(x, s) = KL(p_x || s)`` or ``KL(s || p_x)``.
+    points : array_like, shape (n_t, n_y), optional
+        Points where log c is high, such as the decoders of a solution. They only save time.
+    tol : float
+        Cells whose bound is at most ``max(lower, largest log c found) + tol`` are discarded, nats.
+    lower : float
+        A value that the maximum is known to reach, nats; 0 at a solution, whose atoms have c = 1.
+    max_cells : int
+        Cells after which to give up; the result is then not `proved`, its `upper` still a bound.
+
+    Returns
+    -------
+    Proof
+
+    Raises
+    ------
+    ValueError
+        A table that is not `provable`, wrong shapes, negative or non-finite entries, or no finite `log_a`.
+    """
+    if kind not in ("ib", "dualib"):
+        raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
+    for name, number in (("beta", float(beta)), ("tol", float(tol))):
+        if not 0.0 < number < np.inf:
+            raise ValueError(f"{name} must be finite and > 0, not {number!r}")
+    if not lower < np.inf:
+        raise ValueError(f"lower must be below infinity and not NaN: {lower!r}")
+    p = _distributions("py_x", py_x)
+    a = np.asarray(log_a, dtype=np.float64)
+    if a.shape != p.shape[:1]:
+        raise ValueError(f"log_a must have shape ({len(p)},), one entry per row of py_x, not {a.shape}")
+    if np.isnan(a).any() or (a == np.inf).any():
+        raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
+    live = a > -np.inf
+    if not live.any():
+        raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
+    starts = p[:0] if points is None else _distributions("points", points, p.shape[1])
+    one, least = np.array([float(beta)]), np.array([float(lower)])
+    return prove_many(Table(p[live], kind), a[None, live], one, [starts], float(tol), least, max_cells)[0]
+
+
+def prove_many(
+    table: Table, log_a: Array, beta: Array, points: Sequence[Array], tol: float, lower: Array, max_cells: int = 400_000
+) -> list[Proof]:
+    """`prove` for many betas of one table together: log a (m, n_x), finite, beta (m,), points for each, lower (m,)."""
+    search = _Search(table, log_a, beta, points, tol, lower, max_cells)
+    if table.kind == "ib":
+        search.run_with_slabs(table.closed[0], np.arange(len(beta)))
+    else:
+        for columns in table.closed:
+            search.run(table.face(columns), np.arange(len(beta)))
+    return search.proofs()
+
+
+def _distributions(name: str, values: npt.ArrayLike, n_y: int | None = None) -> Array:
+    """Rows that sum to 1, of rows of non-negative numbers."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] < 1 or (n_y is not None and array.shape[1] != n_y):
+        raise ValueError(f"{name} must have shape (n, {'n_y' if n_y is None else n_y}), not {array.shape}")
+    sums = array.sum(axis=1)
+    bad = ~((array >= 0.0).all(axis=1) & (sums > 0.0) & np.isfinite(sums))
+    if bad.any():
+        raise ValueError(f"{name} must have rows of non-negative numbers that do not all vanish: {array[bad][0]}")
+    return np.asarray(array / sums[:, None])
+
+
+class _Search:
+    """The owners (betas) of one table, and what has been found for each."""
+
+    def __init__(
+        self, table: Table, log_a: Array, beta: Array, points: Sequence[Array], tol: float, lower: Array, max_cells: int
+    ) -> None:
+        self.table, self.log_a, self.beta, self.tol, self.max_cells = table, log_a, beta, tol, max_cells
+        n = len(beta)
+        largest = log_a.argmax(axis=1)  # log c(p_x) >= log a_x, for d = 0 there
+        self.lower = np.maximum(lower, log_a[np.arange(n), largest])
+        self.points = np.concatenate([*points, table.py_x[largest]])
+        self.point_owner = np.concatenate([np.repeat(np.arange(n), [len(each) for each in points]), np.arange(n)])
+        order = np.argsort(self.point_owner, kind="stable")
+        self.points, self.point_owner = self.points[order], self.point_owner[order]
+        self.upper, self.best = np.full(n, -np.inf), np.full(n, -np.inf)
+        self.best_point = np.full((n, table.py_x.shape[1]), 1.0 / table.py_x.shape[1])
+        self.cells, self.proved = np.zeros(n, dtype=np.intp), np.ones(n, dtype=bool)
+        self._searched: dict[bytes, Mask] = {}
+
+    def proofs(self) -> list[Proof]:
+        """One for each owner."""
+        upper = np.maximum(self.upper, np.maximum(self.best, self.lower))
+        rows = zip(upper, self.best_point, self.best, self.cells, self.proved, strict=True)
+        return [Proof(float(u), point, float(value), int(n), bool(proved)) for u, point, value, n, proved in rows]
+
+    def run_with_slabs(self, columns: Mask, owners: Indices) -> None:
+        """Search a face for the IB, those first whose slabs it may leave out."""
+        searched = self._searched.setdefault(columns.tobytes(), np.zeros(len(self.beta), dtype=bool))
+        owners = owners[~searched[owners]]
+        searched[owners] = True
+        if len(owners) == 0:
+            return
+        face, slabs = self.table.face(columns), []
+        for part in self.table.closed[1:]:
+            if (part <= columns).all() and (part < columns).any():
+                outer = face.members & self.table.support[:, ~part].any(axis=1)
+                outside = self.table.py_x[outer][:, ~part].sum(axis=1)
+                mass = np.array([slab(self.log_a[i, outer], outside, self.beta[i], self.lower[i]) for i in owners])
+                if mass.any():
+                    slabs.append((~part[face.columns], mass))
+                    self.run_with_slabs(part, owners[mass > 0.0])
+        self.run(face, owners, slabs)
+
+    def run(self, face: Face, owners: Indices, slabs: Sequence[tuple[Mask, Array]] = ()) -> None:
+        """Branch and bound on one face, of all owners together; slabs as masks of its columns with the mass for each owner."""
+        beta, log_a = self.beta[owners], self.log_a[np.ix_(owners, face.members)]
+        offset = beta[:, None] * face.offset
+        size = (np.abs(log_a) + np.abs(offset)).max(axis=1)
+        terms = Terms(log_a - offset, beta, size, face.features, self.table.kind == "ib")
+        atoms = self._start(face, terms, owners)
+        k, n = len(face.vertices), len(owners)
+        cells, owner = np.repeat(np.eye(k)[None], n, axis=0), np.arange(n)
+        bound, known = np.full(n, np.inf), self.lower[owners]
+        while len(cells):
+            spent = self.cells[owners] + np.bincount(owner[-_BATCH:], minlength=n) > self.max_cells
+            keep = ~spent[owner]
+            self._give_up(owners[owner[~keep]], bound[~keep])
+            cells, owner, bound = cells[keep], owner[keep], bound[keep]
+            now, mine, inherited = cells[-_BATCH:], owner[-_BATCH:], bound[-_BATCH:]
+            cells, owner, bound = cells[:-_BATCH], owner[:-_BATCH], bound[:-_BATCH]
+            np.add.at(self.cells, owners[mine], 1)
+            corners = now @ face.vertices
+            empty = (corners <= 0.0).all(axis=1)  # the boundary belongs to cells inside, too
+            keep = ~(np.any(empty, axis=1) | _within(corners, slabs, mine))
+            now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
+            if len(now) == 0:
+                continue
+            self._climb(face, terms, owners, atoms, known)
+            upper, lowest, edge = self._bounded(face, terms, owners, atoms, now, corners, mine)
+            done = upper <= self._limit(owners[mine])
+            np.maximum.at(self.upper, owners[mine[done]], lowest[done])
+            rest = np.flatnonzero(~done)
+            lowest = np.fmin(lowest, inherited)
+            halves, exact = _halved(now[rest], edge[rest])
+            self._give_up(owners[mine[rest[~exact]]], lowest[rest[~exact]])
+            rest = rest[exact]
+            cells = np.concatenate([cells, *halves])
+            owner = np.concatenate([owner, mine[rest], mine[rest]])
+            bound = np.concatenate([bound, lowest[rest], lowest[rest]])
+
+    def _limit(self, owner: Indices) -> Array:
+        """Bounds up to which cells are discarded."""
+        return np.asarray(np.maximum(self.lower, self.best)[owner] + _INSIDE * self.tol)
+
+    def _bounded(
+        self, face: Face, terms: Terms, owners: Indices, atoms: Array, cells: Array, corners: Array, owner: Indices
+    ) -> tuple[Array, Array, Indices]:
+        """Bounds of cells, around an atom where one is near, else around the centroid; those with rounding; the edges to halve."""
+        n = len(cells)
+        centre = np.maximum(np.maximum(corners, 0.0).mean(axis=1), 1e-300)
+        extent = cells @ np.abs(face.vertices)
+        upper, error, value, edge = np.full(n, np.inf), np.empty(n), np.empty(n), np.zeros(n, dtype=np.intp)
+        near, atom = _near(atoms, corners, centre, owner, terms.beta)
+        limit = self._limit(owners[owner])
+        found = (upper[near], error[near], value[near], edge[near])
+        bound_cells(*terms, corners[near], extent[near], atom, owner[near], limit[near], *found)
+        upper[near], error[near] = found[:2]
+        open_ = np.flatnonzero(upper > limit)
+        found = (upper[open_], error[open_], value[open_], edge[open_])
+        bound_cells(*terms, corners[open_], extent[open_], centre[open_], owner[open_], limit[open_], *found)
+        upper[open_], error[open_], value[open_], edge[open_] = found
+        self._record(face, owners[owner[open_]], centre[open_], value[open_], terms.beta[owner[open_]])
+        return upper, upper + error, edge
+
+    def _start(self, face: Face, terms: Terms, owners: Indices) -> Array:
+        """The given points that lie inside the face, (m, n_t + 1, n_y), inf where an owner has fewer; the last is for `_climb`."""
+        support = self.points > 0.0
+        outside = np.ones(support.shape[1], dtype=bool)
+        outside[face.columns] = False
+        within = np.isin(self.point_owner, owners) & ~support[:, outside].any(axis=1)
+        whole: Mask = np.asarray(support[:, face.columns].all(axis=1))
+        points, owner, whole = self.points[within][:, face.columns], self.point_owner[within], whole[within]
+        if not terms.is_ib:
+            points, owner, whole = points[whole], owner[whole], whole[whole]
+        points, mine = np.maximum(points, 1e-300), np.searchsorted(owners, owner)  # c of the IB is continuous
+        self._record(face, owner, points, log_c(terms, points, mine)[0], terms.beta[mine])
+        points, mine = points[whole], mine[whole]
+        rank = np.arange(len(mine)) - np.searchsorted(mine, mine)
+        atoms = np.full((len(owners), rank.max(initial=-1) + 2, len(face.columns)), np.inf)
+        atoms[mine, rank] = points
+        return atoms
+
+    def _climb(self, face: Face, terms: Terms, owners: Indices, atoms: Array, known: Array) -> None:
+        """Climb from the best points that have risen above what is known, towards maxima that become atoms."""
+        points = self.best_point[owners][:, face.columns]
+        risen = np.flatnonzero((self.best[owners] > known + 0.1 * self.tol) & (points > 0.0).all(axis=1))
+        if len(risen):
+            atoms[risen, -1] = points = climbed(terms, points[risen], risen, _CLIMB)
+            self._record(face, owners[risen], points, log_c(terms, points, risen)[0], terms.beta[risen])
+            known[risen] = self.best[owners[risen]]
+
+    def _record(self, face: Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
+        """Keep the largest log c of each owner, of points that may not sum to 1."""
+        sums = points.sum(axis=1)
+        value = value - beta * np.log(sums) if self.table.kind == "ib" else value
+        for i in np.flatnonzero(value > self.best[owner]):
+            if value[i] > self.best[owner[i]]:
+                self.best[owner[i]] = value[i]
+                self.best_point[owner[i]] = 0.0
+                self.best_point[owner[i], face.columns] = points[i] / sums[i]
+
+    def _give_up(self, owner: Indices, bound: Array) -> None:
+        """Leave cells of these owners with the bounds they have."""
+        np.maximum.at(self.upper, owner, bound)
+        self.proved[owner] = False
+
+
+def _near(atoms: Array, corners: Array, centre: Array, owner: Indices, beta: Array) -> tuple[Indices, Array]:
+    """The cells that lie near an atom of their owner, compared with their size, and these atoms."""
+    middle = np.sqrt(centre)
+    size = np.square(np.sqrt(np.maximum(corners, 0.0)) - middle[:, None]).sum(axis=2).max(axis=1)
+    small = np.flatnonzero(4.0 * beta[owner] * size < _SMALL)
+    apart = np.square(np.sqrt(atoms)[owner[small]] - middle[small, None]).sum(axis=2)
+    nearest = np.argmin(apart, axis=1)
+    close = apart[np.arange(len(small)), nearest] < _NEAR * size[small]
+    return small[close], atoms[owner[small[close]], nearest[close]]
+
+
+def _within(corners: Array, slabs: Sequence[tuple[Mask, Array]], owner: Indices) -> Mask:
+    """Whether some slab {mass on its columns <= its share of all} holds the whole cell."""
+    inside = np.zeros(len(corners), dtype=bool)
+    for columns, mass in slabs:
+        outside, every = corners[:, :, columns].sum(axis=2), corners.sum(axis=2)
+        inside |= (outside <= mass[owner, None] * every).all(axis=1)
+    return inside
+
+
+def _halved(cells: Array, edge: Indices) -> tuple[tuple[Array, Array], Mask]:
+    """Both halves of the cells whose edge ``k v + w`` has a middle that is exact in floating point, and which these are."""
+    k = cells.shape[1]
+    rows, (v, w) = np.arange(len(cells)), divmod(edge, k)
+    one, other = cells[rows, v], cells[rows, w]
+    total = one + other
+    part = total - one
+    exact = (((one - (total - part)) + (other - part) == 0.0) & (0.5 * total * 2.0 == total)).all(axis=1) & (v != w)
+    rows = np.arange(int(exact.sum()))
+    first, second, middle = cells[exact], cells[exact], 0.5 * total[exact]
+    first[rows, v[exact]] = middle
+    second[rows, w[exact]] = middle
+    return (first, second), exact
