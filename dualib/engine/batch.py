@@ -15,6 +15,10 @@ SAME, COARSE = (
     0.1,
 )  # squared natural distance within which atoms are merged: in the end, and on the way from a rough start
 
+# of a decoder, off the face of another of the same solution, that is next to nothing: beta times its logarithm must be, too, where
+# the face is lost, as for the dual IB
+_TWIN_COVER, _TWIN_INSIDE = 1e-6, 1e-13
+
 
 class Batch:
     """The atoms of S solutions, sorted by the solution that owns them; every solution has at least one.
@@ -152,7 +156,7 @@ def distinct(problem: Problem, beta: Array, owner: Ints, means: Array, face: Int
 
 
 def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
-    """Atoms within a squared natural distance of an earlier one of their solution become one with it."""
+    """Atoms within a squared natural distance of an earlier one of their solution, on the same face, become one with it."""
     if problem.fixed:
         return batch
     into = first_alike(problem, batch.beta, batch.owner, batch.means, batch.face, radius)
@@ -164,3 +168,30 @@ def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
     means = np.add.reduceat((batch.weights[:, None] * batch.means)[order], begin, axis=0) / weights[:, None]
     first = into[order][begin]
     return Batch(batch.beta, weights, means, batch.owner[first], batch.face[first])
+
+
+def without_twins(problem: Problem, batch: Batch) -> Batch:
+    """Atoms of one decoder, but for next to nothing, whose faces differ, become one.
+
+    It lies on the face on which more is at a finite distance: for the IB the larger face, off which an atom on the smaller one wants
+    to go; for the dual IB the smaller, which an atom on the larger one has all but come to.
+    """
+    faces = problem.faces
+    if faces is None or (batch.face == batch.face[batch.start][batch.owner]).all():
+        return batch
+    weights, means, face = batch.weights.copy(), batch.means.copy(), batch.face.copy()
+    decoders, V, keep = problem.decoder(means, face), problem.link(means, face)[0], np.ones(len(face), dtype=bool)
+    masks = faces.masks[face]
+    nothing = _TWIN_COVER if faces.cover else _TWIN_INSIDE
+    for s in range(len(batch.beta)):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        lies = decoders[own] @ masks[own].T.astype(np.float64) > 1.0 - nothing
+        for pair in np.argwhere(np.triu(lies & lies.T & (face[own, None] != face[None, own]), 1)) + own.start:
+            common = masks[pair[0]] & masks[pair[1]]
+            distance = batch.beta[s] * ((means[pair[0]] - means[pair[1]]) * (V[pair[0]] - V[pair[1]]))[common].sum()
+            target = faces.numbers(masks[pair].any(axis=0)[None, :] if faces.cover else common[None, :])[0]
+            stays = pair[face[pair] == target]
+            if len(stays) and distance < SAME and keep[pair].all():
+                weights[stays[0]] = weights[pair].sum()
+                keep[pair[pair != stays[0]]] = False
+    return batch if keep.all() else Batch(batch.beta, weights[keep], means[keep], batch.owner[keep], face[keep])

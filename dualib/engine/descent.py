@@ -7,19 +7,21 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions import Array, Mask
-from dualib.engine.batch import COARSE, SAME, Batch, in_order, merged
+from dualib.engine.batch import COARSE, SAME, Batch, in_order, merged, without_twins
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
 
 ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is known of it
 RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
+_PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
 MOST_NEWTON, MOST_CG = 100, 300
 _FAR = 0.5  # residual above which a plain sweep is made instead of Newton's step
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
+_SHRINK = 0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is mostly its own
 _LEAST = 1e-300  # weight that stands for 0 until it is left out
 
 
@@ -31,19 +33,26 @@ class Descent(NamedTuple):
     taken: Ints
 
 
+@np.errstate(all="ignore")
 def newton(
     problem: Problem, batch: Batch, sweep: Sweep, radius: Array, taken: Ints | None = None
 ) -> tuple[Array, Array, Array]:
-    """Weights and means after Newton's step, or after the part of it in which no mean moves farther than a radius (S,).
+    """Weights and means after Newton's step, or after a part in which neither a mean nor the weights move farther than a radius.
 
     The third result is the length of the longest of the whole step, (S,). An atom that would leave the domain makes a plain step.
     """
     step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG, taken)
-    longest = np.sqrt(np.maximum(batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:])), 0.0))
+    moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
+    longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
     part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
     factor = 1.0 + part * step[:, 0]
     means = sweep.new_means.copy() if problem.fixed else batch.means + part[:, None] * step[:, 1:]
-    weights = batch.weights * np.where(factor > 1e-3, factor, np.where(sweep.c > 1.0, 0.1, _LEAST))
+    vanishing = np.flatnonzero(factor < _SHRINK)
+    held = sweep.posterior[vanishing].max(axis=1, initial=0.0) > _MAIN
+    factor[vanishing] = np.where(
+        held | (sweep.c[vanishing] > 1.0), _SHRINK, np.where(factor[vanishing] > 1e-3, factor[vanishing], 0.0)
+    )
+    weights = batch.weights * factor
     weights = np.maximum(weights, _LEAST)
     rare = batch.weights < _RARE
     weights[rare], means[rare] = np.maximum(weights[rare], sweep.new_weights[rare]), sweep.new_means[rare]
@@ -63,6 +72,7 @@ def newton_direction(
     return step
 
 
+@np.errstate(all="ignore")
 def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 20_000, coarse: bool = False) -> Descent:
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
@@ -79,7 +89,7 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
-        done = (sweep.residual <= goal) | (stalled > 1) | (taken >= most) | (iteration == MOST_NEWTON)
+        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= most) | (iteration == MOST_NEWTON)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
             total[numbers[done]] = taken[done]
@@ -100,10 +110,11 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
         radius = np.where(worse, 0.25 * np.minimum(radius, longest), np.minimum(1.0, 2.0 * radius))
         if worse.any():
             _sweep_instead(problem, batch, sweep, worse, trial, new)
-        stalled = np.where((sweep.residual < RESTING) & (worse | (new.residual > 0.5 * sweep.residual)), stalled + 1, 0)
+        stalled = np.where((sweep.residual < RESTING) & (worse | (new.residual > _PROGRESS * sweep.residual)), stalled + 1, 0)
         batch = _needed(trial, new)
         if iteration % 5 < 3:
-            batch = merged(problem, batch, COARSE if coarse and (iteration < 3 or iteration % 5 == 0) else SAME)
+            rough = coarse and (iteration < 3 or iteration % 5 == 0)
+            batch = without_twins(problem, merged(problem, batch, COARSE if rough else SAME))
         sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
     batch = in_order(finished)
     return Descent(batch, Sweep(problem, batch), total)

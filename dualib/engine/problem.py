@@ -173,6 +173,8 @@ class Problem:
 
     def outside(self, means: Array, V: Array) -> Mask:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
+        if self.fixed:
+            return np.zeros(len(means), dtype=bool)
         out = (means < self._low) | (means > self._high) | ~np.isfinite(V)
         return np.asarray(out.any(axis=1))
 

@@ -54,8 +54,7 @@ class _Largest:
     """The largest log c so far of each solution, and where."""
 
     def __init__(self, batch: Batch, sweep: Sweep) -> None:
-        with np.errstate(divide="ignore"):
-            own = np.log(sweep.c)
+        own = np.log(sweep.c)
         self.value = np.full(len(batch.beta), -np.inf)
         self.means, self.face = batch.means[batch.start].copy(), batch.face[batch.start].copy()
         self.include(own, Points(batch.means, batch.face, batch.owner))
@@ -73,6 +72,7 @@ class _Largest:
             self.value[owner], self.means[owner], self.face[owner] = value, points.means[row], points.face[row]
 
 
+@np.errstate(all="ignore")
 def price(
     problem: Problem,
     batch: Batch,
@@ -154,14 +154,13 @@ def _climbed(
         largest.include(value, here)
         V2 = problem.link(twice, face)[0]
         b = batch.beta[owner]
-        with np.errstate(all="ignore"):
-            first, second = inner(once - means, V1 - V0) * b, np.maximum(inner(twice - once, V2 - V1) * b, 0.0)
-            rate = np.sqrt(second / np.maximum(first, 1e-300))
-            growing, rate = (rate >= 1.0) & (second > 1e-24), np.minimum(rate, _SLOWEST)
-            left = 0.5 * second / (1.0 - rate**2)  # what log c will still rise, about
-            ready = (left < 0.1 * value) & ~growing | (value > _CLEAR) & (climb >= _PATIENT) | (climb == _MOST_CLIMBS - 1)
-            ready &= value > tol
-            go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(twice).all(axis=1)
+        first, second = inner(once - means, V1 - V0) * b, np.maximum(inner(twice - once, V2 - V1) * b, 0.0)
+        rate = np.sqrt(second / np.maximum(first, 1e-300))
+        growing, rate = (rate >= 1.0) & (second > 1e-24), np.minimum(rate, _SLOWEST)
+        left = 0.5 * second / (1.0 - rate**2)  # what log c will still rise, about
+        ready = (left < 0.1 * value) & ~growing | (value > _CLEAR) & (climb >= _PATIENT) | (climb == _MOST_CLIMBS - 1)
+        ready &= value > tol
+        go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(twice).all(axis=1)
         if ready.any():
             found.append((_shares(problem, value[ready], terms[ready]), value[ready], here.pick(ready)))
         go &= ~swallowed(Points(twice, face, owner), V2)
