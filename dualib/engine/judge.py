@@ -48,7 +48,7 @@ def prove(problem: Problem, batch: Batch, sweep: Sweep, which: Mask, lower: Arra
         proved[i] = result.proved
         upper[i] = max(upper[i], result.upper) if result.proved else upper[i]
         if result.best > lower[s] + _MISSED * tol:
-            points.append((result.best_point(), s))
+            points.append((result.best_point(), int(s)))
     return Proofs(upper, proved, *_ascended(problem, batch, sweep, points))
 
 

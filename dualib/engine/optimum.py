@@ -23,6 +23,7 @@ from dualib.engine.starts import Points, stacked
 from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
+_WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BORN = 1e-6  # weight of a point that a proof found
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -80,12 +81,12 @@ def certify(
         ended = _slim(problem, descend(problem, batch, goal=goal_of(tol), most=most, coarse=coarse and round_ == 0))
         batch, sweep = ended.batch, ended.sweep
         taken[numbers] += ended.taken
-        found = price(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
-        closed, rigorous = found.gap <= tol, np.full(len(numbers), problem.fixed)
+        found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
+        closed, rigorous = found.gap <= (_WANTED if round_ < _PATIENT else 1.0) * tol, np.full(len(numbers), problem.fixed)
         if proofs and provable(problem) and closed.any():
             found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        done = (found.gap <= tol) | (many == 0) | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        done = closed & (found.gap <= tol) | (many == 0) | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         if done.any():
             own, rows = batch.pick(done)
             ends = (own, sweep.pick(done, rows), found.gap[done], rigorous[done], found.best.pick(done), taken[numbers[done]])
@@ -164,9 +165,7 @@ def _together(problem: Problem, parts: list[tuple[Ints, Optimum]]) -> Optimum:
     found = [part for _, part in parts]
     batch = in_order([(numbers, part.batch) for numbers, part in parts])
     gap, rigorous, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "rigorous", "taken"))
-    best = Points(
-        *(np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face")),
-        np.arange(len(order)),
-    )
+    means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
+    best = Points(means, face, np.arange(len(order)))
     sweep = found[0].sweep if len(found) == 1 else Sweep(problem, batch)
     return Optimum(batch, sweep, gap, rigorous, best, taken)

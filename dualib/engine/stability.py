@@ -21,7 +21,7 @@ _MOST_UNKNOWNS, _DENSE = (
 
 
 def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """beta lambda_max( Cov_t(U) J ) of each atom, (m,): it divides where this reaches 1. 0 for fixed columns."""
+    """Of each atom beta lambda_max( Cov_t(U) J ), (m,): it divides where this reaches 1. 0 for fixed columns."""
     result = np.zeros(len(batch.weights))
     if problem.fixed:
         return result
