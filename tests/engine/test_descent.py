@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from engine.cases import cases
 
 from dualib.engine.batch import SAME, Batch, in_order, merged, nearest_other, without_twins
 from dualib.engine.descent import descend, newton_direction
@@ -10,6 +9,7 @@ from dualib.engine.initial import identity
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
+from engine.cases import cases
 
 CASES = cases()
 BETAS = np.array([2.0, 6.0, 30.0])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_a_cache_that_fails_costs_one_warning(monkeypatch):
             raise EOFError("Ran out of input")
         return sys
 
-    monkeypatch.setattr(loading.importlib, "import_module", import_module)
+    monkeypatch.setattr(loading, "importlib", SimpleNamespace(import_module=import_module))
     monkeypatch.setattr(loading, "use_cache", True)
     monkeypatch.setitem(sys.modules, "dualib.engine.compiled", None)
     with pytest.warns(CacheWarning, match="EOFError: Ran out of input"):

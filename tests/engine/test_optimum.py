@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from engine import twins
-from engine.cases import cases
 
 import dualib
 from dualib.engine.initial import identity, of_encoder, one_cluster, random_clusters
@@ -13,6 +11,8 @@ from dualib.engine.problem import Problem
 from dualib.engine.search import price
 from dualib.engine.stability import linear_rate, stability
 from dualib.engine.sweep import Sweep
+from engine import twins
+from engine.cases import cases
 
 CASES = cases()
 BETAS = np.geomspace(0.5, 60.0, 7)
@@ -150,7 +150,7 @@ def test_the_linear_rate_is_that_of_sweeps(name, joint, distortion):
         sweep = Sweep(problem, shaken)
         excess.append(sweep.objective[0] - found.sweep.objective[0])
         shaken = type(batch)(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
-    tail = [i for i in range(1, len(excess)) if 1e-11 < excess[i] and excess[i - 1] < 1e-5]
+    tail = [i for i in range(1, len(excess)) if excess[i] > 1e-11 and excess[i - 1] < 1e-5]
     for i in tail[-3:]:
         assert excess[i] / excess[i - 1] <= rate**2 + 1e-2
 

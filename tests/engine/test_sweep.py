@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from engine import twins
-from engine.cases import cases
 
 from dualib.engine.batch import Batch
 from dualib.engine.initial import feasible, identity, one_cluster
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep, log_c
+from engine import twins
+from engine.cases import cases
 
 CASES = cases()
 BETAS = np.array([0.4, 3.0, 17.0])
