@@ -193,6 +193,13 @@ class Problem:
         """The others."""
         return None if self.faces is None else ~self.faces.allowed[face]
 
+    def minus_distances(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
+        """``-beta (d(x, t) - a(x))`` of original sources by number, live or not, (m, number); -inf where infinite."""
+        terms = (beta[:, None] * V) @ self.full_features[sources].T - (beta * b)[:, None]
+        if self.faces is not None:
+            terms[~self.faces.reached(self.faces.masks[face], self.full_py_x[sources] > 0.0)] = -np.inf
+        return terms
+
     # ---- points made of sources
 
     def centroids(self, members: Array) -> tuple[Array, Ints, Mask]:
