@@ -10,10 +10,8 @@ from dualib.distortions import Array, Mask
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem
 
-SAME, COARSE = (
-    1e-5,
-    0.1,
-)  # squared natural distance within which atoms are merged: in the end, and on the way from a rough start
+# squared natural distance within which atoms are merged: always, where that is as low, and on the way from a rough start
+EQUAL, SAME, COARSE = 1e-12, 1e-5, 0.1
 
 # of a decoder, off the face of another of the same solution, that is next to nothing: beta times its logarithm must be, too, where
 # the face is lost, as for the dual IB

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from dualib.distortions import Array, Mask
-from dualib.engine.batch import COARSE, Batch, in_order, merged
+from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend
 from dualib.engine.initial import identity
 from dualib.engine.judge import provable, prove
@@ -24,6 +24,7 @@ from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
+_BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
 _BORN = 1e-6  # weight of a point that a proof found
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -43,7 +44,7 @@ class Optimum(NamedTuple):
     best : Points
         Where the largest log c was found, one point for each solution.
     taken : (S,) int
-        Sweeps, and products with the Hessian.
+        Sweeps.
     """
 
     batch: Batch
@@ -70,7 +71,7 @@ def certify(
     rng: np.random.Generator | None = None,
     effort: float = 1.0,
 ) -> Optimum:
-    """Descend and price until no gap is above `tol`, or `most` sweeps and products are made.
+    """Descend and price until no gap is above `tol`, or `most` sweeps are made.
 
     `coarse`: the batch is a rough start; `proofs`: prove the gaps where that can be done.
     """
@@ -93,7 +94,7 @@ def certify(
             parts.append((numbers[done], Optimum(*ends)))
         if done.all():
             break
-        batch, numbers = _grown(batch, found, many).pick(~done)[0], numbers[~done]
+        batch, numbers = _grown(problem, batch, sweep, found, many).pick(~done)[0], numbers[~done]
     return _together(problem, parts)
 
 
@@ -102,12 +103,39 @@ def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum
     return certify(problem, merged(problem, identity(problem, beta), COARSE), **options)  # type: ignore[arg-type]
 
 
-def _grown(batch: Batch, found: Found, many: Ints) -> Batch:
-    """The batch with the points found as new atoms, which share the weight of a step along the mixture."""
-    weights = found.weights / many[found.points.owner]
-    left = 1.0 - np.bincount(found.points.owner, weights, minlength=len(many))
-    old = Batch(batch.beta, batch.weights * left[batch.owner], batch.means, batch.owner, batch.face)
-    return old.joined(weights, found.points.means, found.points.owner, found.points.face)
+def judged_state(
+    problem: Problem, batch: Batch, sweep: Sweep, *, tol: float, rng: np.random.Generator, effort: float = 1.0
+) -> Optimum:
+    """The gaps of a batch as it is: what `price` finds, exact or proved where that is to be had."""
+    found = price(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
+    rigorous, closed = np.full(len(batch.beta), problem.fixed), np.ones(len(batch.beta), dtype=bool)
+    if provable(problem):
+        found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
+    return Optimum(batch, sweep, found.gap, rigorous, found.best, np.ones(len(batch.beta), dtype=np.int64))
+
+
+def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints) -> Batch:
+    """The batch with the points found as new atoms, which share the weight of a step along the mixture.
+
+    One beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there Newton's method
+    has a way down, where a light newborn would have to grow out of a flat place.
+    """
+    points = found.points
+    weights = found.weights / many[points.owner]
+    left = 1.0 - np.bincount(points.owner, weights, minlength=len(many))
+    old, means = batch.weights * left[batch.owner], batch.means.copy()
+    if not problem.fixed:
+        V = problem.link(points.means, points.face)[0]
+        distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+        beside = np.flatnonzero((distance < _BESIDE) & (found.rate[atom] > _DIVIDES))
+        beside = beside[np.unique(atom[beside], return_index=True)[1]]
+        halved, mirrored = atom[beside], 2.0 * batch.means[atom[beside]] - points.means[beside]
+        inside = ~problem.outside(mirrored, problem.link(mirrored, batch.face[halved])[0])
+        beside, halved = beside[inside], halved[inside]
+        weights[beside] = old[halved] = 0.5 * old[halved]
+        means[halved] = mirrored[inside]
+    whole = Batch(batch.beta, old, means, batch.owner, batch.face).joined(weights, points.means, points.owner, points.face)
+    return whole.keep(np.ones(len(whole.weights), dtype=bool))
 
 
 def _with_proofs(
@@ -126,7 +154,7 @@ def _with_proofs(
     points = stacked([found.points, missed])
     order = np.argsort(np.append(found.points.owner, missed.owner), kind="stable")
     weights = np.append(found.weights, np.full(len(values), _BORN))[order]
-    return Found(weights, points, gap, Points(means, face, found.best.owner)), rigorous
+    return found._replace(weights=weights, points=points, gap=gap, best=Points(means, face, found.best.owner)), rigorous
 
 
 def _slim(problem: Problem, ended: Descent) -> Descent:
