@@ -125,7 +125,7 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
 
 def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
     """Atoms that have met become one, but in solutions that would rise by it, unless `anyhow`: the batch, its sweep, and these."""
-    fewer = without_twins(problem, merged(problem, batch, within))
+    fewer = without_twins(problem, merged(problem, batch, within), within)
     higher = np.zeros(len(batch.beta), dtype=bool)
     if len(fewer.weights) == len(batch.weights):
         return batch, sweep, higher
