@@ -54,6 +54,7 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     weights = np.maximum(weights, _LEAST)
     rare = batch.weights < _RARE
     weights[rare], means[rare] = np.maximum(weights[rare], sweep.new_weights[rare]), sweep.new_means[rare]
+    means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
     return weights, means, longest
@@ -73,7 +74,9 @@ def newton_direction(
 
 
 @np.errstate(all="ignore")
-def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 20_000, coarse: bool = False) -> Descent:
+def descend(
+    problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int | Ints = 20_000, coarse: bool = False
+) -> Descent:
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
     No step is taken that raises an objective beyond rounding. `coarse`: from a rough start, whose atoms are merged from farther
@@ -84,13 +87,14 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
     taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
     radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     apart = np.zeros(len(batch.beta), dtype=bool)  # solutions with atoms that are near each other and would rise as one
+    limit = np.broadcast_to(most, batch.beta.shape)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
         batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
-        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= most) | (iteration == MOST_NEWTON)
+        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
             total[numbers[done]] = taken[done]
@@ -98,7 +102,8 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
                 break
             batch, rows = batch.pick(~done)
             sweep, numbers = sweep.pick(~done, rows), numbers[~done]
-            radius, taken, stalled, apart = radius[~done], taken[~done], stalled[~done], apart[~done]
+            radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
+            apart, limit = apart[~done], limit[~done]
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
         far = (sweep.residual > _FAR)[batch.owner]
@@ -125,7 +130,7 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
 
 def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
     """Atoms that have met become one, but in solutions that would rise by it, unless `anyhow`: the batch, its sweep, and these."""
-    fewer = without_twins(problem, merged(problem, batch, within), within)
+    fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
     higher = np.zeros(len(batch.beta), dtype=bool)
     if len(fewer.weights) == len(batch.weights):
         return batch, sweep, higher

@@ -25,6 +25,7 @@ from dualib.engine.sweep import Sweep
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_AS_LOW = 1e-12  # difference of objectives that is none
 _BORN = 1e-6  # weight of a point that a proof found
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -77,25 +78,49 @@ def certify(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     parts: list[tuple[Ints, Optimum]] = []
+    earlier: dict[int, Optimum] = {}
     numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     for round_ in range(MOST_ROUNDS):
-        ended = _slim(problem, descend(problem, batch, goal=goal_of(tol), most=most, coarse=coarse and round_ == 0))
-        batch, sweep = ended.batch, ended.sweep
-        taken[numbers] += ended.taken
+        ended = descend(problem, batch, goal=goal_of(tol), most=most - taken[numbers], coarse=coarse and round_ == 0)
+        batch, sweep, more = _slim(problem, ended)
+        taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
-        closed, rigorous = found.gap <= (_WANTED if round_ < _PATIENT else 1.0) * tol, np.full(len(numbers), problem.fixed)
+        patient = round_ < _PATIENT
+        closed, rigorous = found.gap <= (_WANTED if patient else 1.0) * tol, np.full(len(numbers), problem.fixed)
         if proofs and provable(problem) and closed.any():
             found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        done = closed & (found.gap <= tol) | (many == 0) | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        resting = (sweep.residual <= tol) | (not patient)
+        done = (closed & (found.gap <= tol) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        state = Optimum(batch, sweep, found.gap, rigorous, found.best, taken[numbers])
+        for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
+            earlier.pop(int(numbers[i]), None)
+        for i in np.flatnonzero(~done):
+            _remember(earlier, int(numbers[i]), _part(state, np.arange(len(numbers)) == i))
         if done.any():
-            own, rows = batch.pick(done)
-            ends = (own, sweep.pick(done, rows), found.gap[done], rigorous[done], found.best.pick(done), taken[numbers[done]])
-            parts.append((numbers[done], Optimum(*ends)))
+            parts.append((numbers[done], _part(state, done)))
         if done.all():
             break
         batch, numbers = _grown(problem, batch, sweep, found, many).pick(~done)[0], numbers[~done]
-    return _together(problem, parts)
+    return _together(problem, parts, earlier)
+
+
+def _part(state: Optimum, which: Mask) -> Optimum:
+    """The solutions of a mask."""
+    batch, rows = state.batch.pick(which)
+    sweep, best = state.sweep.pick(which, rows), state.best.pick(which)
+    return Optimum(batch, sweep, state.gap[which], state.rigorous[which], best, state.taken[which])
+
+
+def _remember(earlier: dict[int, Optimum], number: int, one: Optimum) -> None:
+    """Keep the better state of one solution: the lower, or as low to rounding with a smaller gap."""
+    if number not in earlier or _better(one, earlier[number]):
+        earlier[number] = one
+
+
+def _better(one: Optimum, other: Optimum) -> bool:
+    difference = float(one.sweep.objective[0] - other.sweep.objective[0])
+    return difference < -_AS_LOW or (difference <= _AS_LOW and float(one.gap[0]) <= float(other.gap[0]))
 
 
 def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum:
@@ -187,8 +212,16 @@ def _slim(problem: Problem, ended: Descent) -> Descent:
     return Descent(slim, again, ended.taken)
 
 
-def _together(problem: Problem, parts: list[tuple[Ints, Optimum]]) -> Optimum:
-    """One optimum of parts, by their numbers."""
+def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:
+    """One optimum of parts, by their numbers; where a solution has not come to rest, of its best earlier state."""
+    if earlier:
+        everything = _together(problem, parts, {})
+        parts = []
+        for i in range(len(everything.gap)):
+            one = _part(everything, np.arange(len(everything.gap)) == i)
+            before = earlier.get(i)
+            better = before if before is not None and not _better(one, before) else one
+            parts.append((np.array([i]), better._replace(taken=one.taken)))
     order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
     found = [part for _, part in parts]
     batch = in_order([(numbers, part.batch) for numbers, part in parts])
