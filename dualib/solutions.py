@@ -152,7 +152,7 @@ def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     if len(dead):
         with np.errstate(all="ignore"):
             b = problem.link(batch.means, batch.face)[1]
-            terms = problem.minus_distances(batch.b, sweep.V, b, batch.face, dead) + np.log(batch.weights)[:, None]
+            terms = problem.terms_of(batch.b, sweep.V, b, batch.face, dead) + np.log(batch.weights)[:, None]
             top = batch.highest(terms)
             near = np.isfinite(top)[batch.owner]
             encoders[:, dead] = np.where(near, np.exp(terms - top[batch.owner]), encoders[:, dead])

@@ -205,7 +205,15 @@ class Problem:
         """The others."""
         return None if self.faces is None else ~self.faces.allowed[face]
 
-    def minus_distances(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
+    def terms(self, beta: Array, V: Array, b: Array, face: Ints) -> Array:
+        """``-beta (d(x, t) - a(x))`` of the sources, (m, n); -inf where infinite."""
+        terms = (beta[:, None] * V) @ self.UT - (beta * b)[:, None]
+        lost = self.lost(face)
+        if lost is not None:
+            terms[lost] = -np.inf
+        return terms
+
+    def terms_of(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
         """``-beta (d(x, t) - a(x))`` of original sources by number, live or not, (m, number); -inf where infinite."""
         terms = (beta[:, None] * V) @ self.full_features[sources].T - (beta * b)[:, None]
         if self.faces is not None:
