@@ -228,5 +228,4 @@ def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict
     gap, rigorous, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "rigorous", "taken"))
     means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
     best = Points(means, face, np.arange(len(order)))
-    sweep = found[0].sweep if len(found) == 1 else Sweep(problem, batch)
-    return Optimum(batch, sweep, gap, rigorous, best, taken)
+    return Optimum(batch, Sweep(problem, batch), gap, rigorous, best, taken)
