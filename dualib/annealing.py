@@ -16,33 +16,34 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, shown, validate_beta
-from dualib.checkpoint import recorded
-from dualib.critical import certified_onset, onset_of
+from dualib.checkpoint import recorded, recorded_batches
+from dualib.critical import certified_onset
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.enclosure import Enclosure
+from dualib.engine.onset import onset as onset_of_problem
+from dualib.engine.problem import Problem as EngineProblem
 from dualib.events import bracketed, events_between
 from dualib.gap import provable
+from dualib.grid_path import GridPath
 from dualib.memory import check_solvable
 from dualib.path import Path, can_follow
-from dualib.problem import Problem
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results import Curve, Event
 from dualib.solver import check_options
 from dualib.sparse_path import anneal_sparse
-from dualib.sparse_problem import SparseProblem, dense_problem, stays_sparse
+from dualib.sparse_problem import SparseProblem, dense_problem, engine_problem, stays_sparse
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
+Insert = Callable[[list[tuple[float, float]]], None]
 _LARGEST_BETA = 1e4
 _SATURATED = 1e-3  # the grid ends where all but this part of I(X;Y) is kept
 _COARSE_POINTS = 16
 _LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
 _MOST_POINTS = 120
 _MOST_FOR_ENCLOSURE = 4_000
-# betas walked in one kernel; the same with proofs for three y or more, which may take long; sources times sources times features
-_MOST_AT_ONCE, _MOST_PROVED, _WORK_AT_ONCE = 100, 10, 4_000_000
 
 
 @one_blas_thread
@@ -140,6 +141,10 @@ def anneal(
         )
     grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
     width = None if tol_curve is None else float(tol_curve)
+    if not events:
+        fixed = {"tol": tol, "tol_curve": width, "events": False, "direction": direction, "max_iter": max_iter}
+        rng = np.random.default_rng(0 if random_state is None else random_state)
+        return _without_events(joint, as_distortion(distortion), grid, fixed, rng, progress, checkpoint)
     problem = dense_problem(joint, as_distortion(distortion), "anneal")
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
@@ -148,64 +153,92 @@ def anneal(
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
         path = recorded(path, checkpoint, {**grid, **options})
     report = reporter(progress, "anneal")
-    first: float | Callable[[], float]
-    if grid["betas"] is not None and not events:  # it serves nothing here
-        first = functools.partial(_onset, problem)
-    else:
-        first, single = certified_onset(problem, rng)
-        if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
-            path.single = path.sure = single
+    first, single = certified_onset(problem, rng)
+    if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
+        path.single = path.sure = single
+    insert = functools.partial(_insert, path, report)
     if grid["betas"] is not None:
-        _solve_all(path, grid["betas"], direction, report, events=events)
+        _solve_all(path, grid["betas"], direction, report)
     else:
-        assert isinstance(first, float)
-        low, high = _ends(path, first, grid["beta_min"], grid["beta_max"])
-        _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report, events=events)
-        _refine_shape(path, report, events=events)
+        low, high = _ends(joint, functools.partial(_relevance, path), first, grid["beta_min"], grid["beta_max"])
+        _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report)
+        _refine_shape(path, insert)
     if width is not None:
-        _refine_enclosure(path, width, report, events=events)
-    found = _all_events(path, report) if events else functools.partial(one_blas_thread(_grid_events), path)
+        _refine_enclosure(path, width, insert)
+    found = _all_events(path, report)
     report.close()
     path.warn()
     return Curve(path.solutions(path.points()), events=found, onset=first)
 
 
+def _without_events(
+    joint: JointDistribution,
+    distortion: Distortion,
+    grid: dict[str, Any],
+    fixed: dict[str, Any],
+    rng: np.random.Generator,
+    progress: Progress,
+    checkpoint: str | os.PathLike[str] | None,
+) -> Curve:
+    """The curve of points alone, by the engine; `grid` and `fixed` are all arguments that its course depends on."""
+    problem = engine_problem(joint, distortion, "anneal")
+    check_solvable(problem)
+    record = None if checkpoint is None else recorded_batches(problem, checkpoint, rng, {**grid, **fixed})
+    width = fixed["tol_curve"]
+    report = reporter(progress, "anneal")
+    path = GridPath(problem, fixed["tol"], fixed["max_iter"], rng, report, record)
+    first: float | Callable[[], float] = functools.partial(_onset, problem)
+    if grid["betas"] is not None:
+        path.solve(grid["betas"])
+    else:
+        first = _onset(problem)
+        low, high = _ends(joint, path.relevance, first, grid["beta_min"], grid["beta_max"])
+        path.solve(np.geomspace(low, high, _COARSE_POINTS).tolist())
+        _refine_shape(path, lambda wanted: path.solve(_middles(wanted)))
+    if width is not None:
+        _refine_enclosure(path, width, lambda wanted: path.solve(_middles(wanted)))
+    report.close()
+    path.warn()
+    return Curve(path.solutions(path.points()), events=path.events, onset=first)
+
+
+def _middles(intervals: list[tuple[float, float]]) -> list[float]:
+    return [math.sqrt(low * high) for low, high in intervals]
+
+
 @one_blas_thread
-def _onset(problem: Problem) -> float:
-    return onset_of(problem, np.random.default_rng(0))
+def _onset(problem: EngineProblem) -> float:
+    return onset_of_problem(problem, np.random.default_rng(0))
 
 
-def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter, *, events: bool) -> None:
-    """Solve each beta not solved yet, in the given direction, each from the one before; along the path if events are wanted."""
+def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter) -> None:
+    """Solve each beta not solved yet, in the given direction, each from the one before, along the path."""
     wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
     report.expect(len(wanted))
-    done, start = 0, None
-    while done < len(wanted):
-        if events:
-            path.solve(wanted[done], start)
-            new = 1
-        else:
-            new = path.walk(wanted[done : done + _at_once(path.problem)], start)
-        for _ in range(new):
-            report.step()
-        done, start = done + new, wanted[done + new - 1]
+    start = None
+    for beta in wanted:
+        path.solve(beta, start)
+        report.step()
+        start = beta
 
 
-def _at_once(problem: Problem) -> int:
-    """How many betas of a problem are so soon done that nobody misses the progress in between."""
-    most = _MOST_PROVED if provable(problem) and problem.joint.n_y > 2 else _MOST_AT_ONCE
-    return max(1, min(most, _WORK_AT_ONCE // (problem.n * problem.UT.size)))
+def _relevance(path: Path, beta: float) -> float:
+    """The relevance at a beta that need not be a point of the path."""
+    path.solve(beta)
+    relevance = path.solution(beta).relevance
+    path.discard(beta)
+    return relevance
 
 
-def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter, *, events: bool) -> None:
+def _insert(path: Path, report: Reporter, wanted: list[tuple[float, float]]) -> None:
     """Solve the geometric middle of each interval, from its upper end."""
     report.expect(len(wanted))
     for low, high in sorted(wanted, reverse=True):
-        (path.solve if events else path.jump)(math.sqrt(low * high), high)
+        path.solve(math.sqrt(low * high), high)
         report.step()
 
 
-def _refine_shape(path: Path, report: Reporter, *, events: bool) -> None:
+def _refine_shape(path: Path | GridPath, insert: Insert) -> None:
     """Add the middle of intervals across which rate or relevance change too much, widest change first."""
     while len(path.points()) < _MOST_POINTS:
         betas = path.points()
@@ -217,10 +250,10 @@ def _refine_shape(path: Path, report: Reporter, *, events: bool) -> None:
         wide = wide[step[wide] > _LARGEST_STEP]
         if not len(wide):
             break
-        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report, events=events)
+        insert([(betas[i], betas[i + 1]) for i in wide])
 
 
-def _refine_enclosure(path: Path, width: float, report: Reporter, *, events: bool) -> None:
+def _refine_enclosure(path: Path | GridPath, width: float, insert: Insert) -> None:
     """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
     while len(path.points()) < _MOST_FOR_ENCLOSURE:
         betas = path.points()
@@ -229,7 +262,7 @@ def _refine_enclosure(path: Path, width: float, report: Reporter, *, events: boo
         wide = np.flatnonzero(gaps > width)
         if not len(wide):
             break
-        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report, events=events)
+        insert([(betas[i], betas[i + 1]) for i in wide])
 
 
 def _relative_steps(values: Array) -> Array:
@@ -266,26 +299,27 @@ def _check_width(tol_curve: float, tol: float) -> None:
         raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {shown(tol_curve)}")
 
 
-def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
+def _ends(
+    joint: JointDistribution,
+    relevance: Callable[[float], float],
+    first: float,
+    beta_min: float | None,
+    beta_max: float | None,
+) -> tuple[float, float]:
     """The ends of the adaptive grid, those not given below the onset and where the relevance saturates."""
     low, high = beta_min, beta_max
     scale = first if 0.0 < first < math.inf else 1.0
     if low is None:
         low = 0.8 * scale if high is None else min(0.8 * scale, 0.5 * high)
     if high is None:
-        high = _saturation(path, 4.0 * max(scale, low)) if math.isfinite(first) else 4.0 * max(scale, low)
+        high = _saturation(joint, relevance, 4.0 * max(scale, low)) if math.isfinite(first) else 4.0 * max(scale, low)
     return low, max(high, 1.25 * low)
 
 
-def _saturation(path: Path, beta: float) -> float:
+def _saturation(joint: JointDistribution, relevance: Callable[[float], float], beta: float) -> float:
     """The first beta, by doubling, at which all but a thousandth of I(X;Y) is kept."""
-    total = path.problem.joint.mutual_information
-    while beta < _LARGEST_BETA:
-        path.solve(beta)
-        relevance = path.solution(beta).relevance
-        path.discard(beta)
-        if relevance >= (1.0 - _SATURATED) * total:
-            break
+    total = joint.mutual_information
+    while beta < _LARGEST_BETA and relevance(beta) < (1.0 - _SATURATED) * total:
         beta *= 2.0
     return min(beta, _LARGEST_BETA)
 

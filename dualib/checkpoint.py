@@ -25,9 +25,15 @@ import numpy as np
 
 import dualib
 from dualib.archives import UNREADABLE, read_npz, remove_stale, write_npz
+from dualib.engine.batch import Batch
+from dualib.engine.optimum import Optimum
+from dualib.engine.problem import Problem as EngineProblem
+from dualib.engine.starts import Points
+from dualib.engine.sweep import Sweep
 from dualib.optimise import Outcome
 from dualib.path import Path
-from dualib.problem import Atoms, Sweep
+from dualib.problem import Atoms
+from dualib.problem import Sweep as OldSweep
 from dualib.search import Maxima
 from dualib.warnings import DualibWarning
 
@@ -102,7 +108,7 @@ class Checkpoint:
 
     def append(self, entry: _Entry) -> None:
         """Record one more answer, on disk when this returns."""
-        self._packed.append(_pack(entry))
+        self._packed.append(self._pack(entry))
         try:
             self._write()
         except KeyboardInterrupt:  # the point is computed: it shall not be lost
@@ -110,6 +116,12 @@ class Checkpoint:
             raise
         self._known.append(entry)
         self._next += 1
+
+    def _pack(self, entry: Any) -> tuple[dict[str, Any], bytes]:
+        return _pack(entry)
+
+    def _unpack(self, described: dict[str, Any], data: bytes) -> Any:
+        return _unpack(described, data)
 
     def _write(self) -> None:
         entries = [described for described, _ in self._packed]
@@ -146,7 +158,7 @@ class Checkpoint:
                 self._packed.append((described, data[start:end]))
             if end != len(data):
                 raise ValueError(f"it holds {len(data)} bytes of data, and describes {end}")
-            self._known = [_unpack(*packed) for packed in self._packed]
+            self._known = [self._unpack(*packed) for packed in self._packed]
         except UNREADABLE as error:
             raise ValueError(f"checkpoint: {self.name!r} is damaged: {error}") from error
 
@@ -192,7 +204,9 @@ class RecordedPath(Path):
         """The one cluster at a smaller beta, or replay it."""
         return self._answer(["single", beta], functools.partial(super()._still_single, beta, known)).outcome
 
-    def _certified(self, state: Sweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None) -> Outcome:
+    def _certified(
+        self, state: OldSweep, hints: Atoms, n_iter: int, effort: float = 1.0, known: Maxima | None = None
+    ) -> Outcome:
         """A state with its gap: a record of its own where it is no part of a point."""
         certify = functools.partial(super()._certified, state, hints, n_iter, effort, known)
         return certify() if self._inside else self._answer(["certify", state.beta, len(state.atoms)], certify).outcome
@@ -231,6 +245,73 @@ def recorded(path: Path, file: str | os.PathLike[str], arguments: dict[str, Any]
     """
     identity = identity_of(path.problem.joint, path.problem.distortion, path.rng, arguments)
     return RecordedPath(path, Checkpoint(file, identity))
+
+
+@dataclass
+class _BatchEntry:
+    """A recorded batch: its betas, the optima, and the random numbers after them."""
+
+    key: list[Any]
+    optimum: Optimum
+    random: dict[str, Any]
+
+
+class BatchCheckpoint(Checkpoint):
+    """The file of a path without events: one entry for each batch of betas."""
+
+    def __init__(self, path: str | os.PathLike[str], identity: dict[str, Any], problem: EngineProblem) -> None:
+        self._problem = problem
+        super().__init__(path, identity)
+
+    def answer(self, betas: Sequence[float], compute: Callable[[], Optimum], rng: np.random.Generator) -> Optimum:
+        """The recorded optima at these betas, or those now computed, and the random numbers after them."""
+        key = ["batch", *betas]
+        entry: Any = self.replay(key)
+        if entry is not None:
+            rng.bit_generator.state = entry.random
+            return entry.optimum
+        found = compute()
+        self.append(_BatchEntry(key, found, rng.bit_generator.state))  # type: ignore[arg-type]
+        return found
+
+    def _pack(self, entry: Any) -> tuple[dict[str, Any], bytes]:
+        found: Optimum = entry.optimum
+        batch, faces = found.batch, self._problem.faces
+        masks = None if faces is None else faces.masks[batch.face]
+        arrays = [batch.beta, batch.weights, batch.means, masks, found.gap, found.rigorous]
+        shapes, parts = _as_bytes(arrays)
+        described = {
+            "key": entry.key,
+            "random": json.loads(_dumps(entry.random)),
+            "owner": batch.owner.tolist(),
+            "taken": found.taken.tolist(),
+            "shapes": shapes,
+            "sizes": [len(part) for part in parts],
+        }
+        return described, b"".join(parts)
+
+    def _unpack(self, described: dict[str, Any], data: bytes) -> Any:
+        beta, weights, means, masks, gap, rigorous = _unpacked(described, data)
+        owner, taken = (np.array(described[name], dtype=np.int64) for name in ("owner", "taken"))
+        faces = self._problem.faces
+        face = np.zeros_like(owner) if faces is None else faces.numbers(masks)
+        batch = Batch(beta, weights, means, owner, face)
+        best = Points(batch.means[batch.start], face[batch.start], np.arange(len(beta)))
+        found = Optimum(batch, Sweep(self._problem, batch), gap, rigorous, best, taken)
+        return _BatchEntry(list(described["key"]), found, _revived(described["random"]))
+
+
+def recorded_batches(
+    problem: EngineProblem, file: str | os.PathLike[str], rng: np.random.Generator, arguments: dict[str, Any]
+) -> BatchCheckpoint:
+    """The record of a path without events; `arguments` are all that its course depends on.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        As `Checkpoint` and `identity_of`.
+    """
+    return BatchCheckpoint(file, identity_of(problem.joint, problem.distortion, rng, arguments), problem)
 
 
 def identity_of(
@@ -291,15 +372,7 @@ def _arrays_of(outcome: Outcome) -> list[np.ndarray | None]:
 def _pack(entry: _Entry) -> tuple[dict[str, Any], bytes]:
     """The entry as JSON and bytes; the order of an array in memory is kept, for it decides how BLAS rounds."""
     outcome, state = entry.outcome, entry.outcome.state
-    shapes: list[Any] = []
-    parts: list[bytes] = []
-    for array in _arrays_of(outcome):
-        if array is None:
-            shapes.append(None)
-            continue
-        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-        shapes.append([array.dtype.str, list(array.shape), order])
-        parts.append(array.tobytes(order))  # type: ignore[arg-type]
+    shapes, parts = _as_bytes(_arrays_of(outcome))
     described = {
         "key": entry.key,
         "piece": entry.piece,
@@ -314,12 +387,25 @@ def _pack(entry: _Entry) -> tuple[dict[str, Any], bytes]:
     return described, b"".join(parts)
 
 
+def _as_bytes(arrays: Sequence[np.ndarray | None]) -> tuple[list[Any], list[bytes]]:
+    shapes: list[Any] = []
+    parts: list[bytes] = []
+    for array in arrays:
+        if array is None:
+            shapes.append(None)
+            continue
+        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        shapes.append([array.dtype.str, list(array.shape), order])
+        parts.append(array.tobytes(order))  # type: ignore[arg-type]
+    return shapes, parts
+
+
 def _unpack(described: dict[str, Any], data: bytes) -> _Entry:
     arrays = _unpacked(described, data)
     weights, means, face, posterior, log_z, c, new_weights, new_means, *points, values = arrays
     beta, objective, residual, gap = (float(value) for value in described["scalars"])
     new = Atoms(new_weights, new_means, face)
-    state = Sweep(Atoms(weights, means, face), beta, objective, posterior, log_z, c, new, residual)
+    state = OldSweep(Atoms(weights, means, face), beta, objective, posterior, log_z, c, new, residual)
     maxima = Maxima(Atoms(*points), values)
     outcome = Outcome(state, gap, described["certificate"], maxima, int(described["n_iter"]), bool(described["grown"]))
     return _Entry(list(described["key"]), outcome, described["piece"], _revived(described["random"]))

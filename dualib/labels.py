@@ -8,10 +8,9 @@ import numpy as np
 
 from dualib._validation import as_probability_rows, shown
 from dualib.distortions import Array
-from dualib.problem import Problem
 
 
-def encoder_rows(problem: Problem, encoder: Any, name: str = "encoder") -> Array:
+def encoder_rows(problem: Any, encoder: Any, name: str = "encoder") -> Array:
     """p(t|x) (n_x, n_t), rows summing to 1, of an encoder or of labels.
 
     Labels are numbered anew in their order, 0 for the least; those of a rate-distortion matrix are its columns.

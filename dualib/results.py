@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import shown
-from dualib.kernels import off_distributions
 
 if TYPE_CHECKING:
     import os
@@ -654,7 +653,7 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        if not off_distributions(np.require(np.atleast_2d(values), requirements=["C", "W"])) <= OFF:
+        if not ((values >= 0.0).all() and np.abs(np.atleast_2d(values).sum(axis=-1) - 1.0).max(initial=0.0) <= OFF):
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {shown(values.sum(axis=-1))}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")

@@ -1,0 +1,231 @@
+"""The loop of all: descend, price, and take up what was found, until every gap is closed.
+
+Adding a point of c > 1 always lowers the objective and the problem over measures is convex, so this cannot end in a local optimum
+that the search sees through.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
+from dualib.engine.descent import ROUNDING, Descent, descend
+from dualib.engine.initial import identity
+from dualib.engine.judge import provable, prove
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.search import Found, price
+from dualib.engine.starts import Points, stacked
+from dualib.engine.sweep import Sweep
+
+MOST_ROUNDS = 40
+_WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
+_BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_AS_LOW = 1e-12  # difference of objectives that is none
+_BORN = 1e-6  # weight of a point that a proof found
+_SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
+
+
+class Optimum(NamedTuple):
+    """The end of all solutions of a batch.
+
+    Attributes
+    ----------
+    batch : Batch
+    sweep : Sweep
+        Of this batch.
+    gap : (S,)
+        The largest log c found at this state, or the proved bound of it, nats.
+    rigorous : (S,) bool
+        Whether it is proved.
+    best : Points
+        Where the largest log c was found, one point for each solution.
+    taken : (S,) int
+        Sweeps.
+    """
+
+    batch: Batch
+    sweep: Sweep
+    gap: Array
+    rigorous: Mask
+    best: Points
+    taken: Ints
+
+
+def goal_of(tol: float) -> float:
+    """The residual at which a solution is at rest, where its gap shall be `tol`."""
+    return max(1e-2 * tol, 1e-13)
+
+
+def certify(
+    problem: Problem,
+    batch: Batch,
+    *,
+    tol: float = 1e-9,
+    most: int = 20_000,
+    coarse: bool = True,
+    proofs: bool = True,
+    rng: np.random.Generator | None = None,
+    effort: float = 1.0,
+) -> Optimum:
+    """Descend and price until no gap is above `tol`, or `most` sweeps are made.
+
+    `coarse`: the batch is a rough start; `proofs`: prove the gaps where that can be done.
+    """
+    rng = np.random.default_rng(0) if rng is None else rng
+    parts: list[tuple[Ints, Optimum]] = []
+    earlier: dict[int, Optimum] = {}
+    numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
+    for round_ in range(MOST_ROUNDS):
+        ended = descend(problem, batch, goal=goal_of(tol), most=most - taken[numbers], coarse=coarse and round_ == 0)
+        batch, sweep, more = _slim(problem, ended)
+        taken[numbers] += more
+        found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
+        patient = round_ < _PATIENT
+        closed, rigorous = found.gap <= (_WANTED if patient else 1.0) * tol, np.full(len(numbers), problem.fixed)
+        if proofs and provable(problem) and closed.any():
+            found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
+        many = np.bincount(found.points.owner, minlength=len(numbers))
+        resting = (sweep.residual <= tol) | (not patient)
+        done = (closed & (found.gap <= tol) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        state = Optimum(batch, sweep, found.gap, rigorous, found.best, taken[numbers])
+        for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
+            earlier.pop(int(numbers[i]), None)
+        for i in np.flatnonzero(~done):
+            _remember(earlier, int(numbers[i]), _part(state, np.arange(len(numbers)) == i))
+        if done.any():
+            parts.append((numbers[done], _part(state, done)))
+        if done.all():
+            break
+        batch, numbers = _grown(problem, batch, sweep, found, many).pick(~done)[0], numbers[~done]
+    return _together(problem, parts, earlier)
+
+
+def _part(state: Optimum, which: Mask) -> Optimum:
+    """The solutions of a mask."""
+    batch, rows = state.batch.pick(which)
+    sweep, best = state.sweep.pick(which, rows), state.best.pick(which)
+    return Optimum(batch, sweep, state.gap[which], state.rigorous[which], best, state.taken[which])
+
+
+def _remember(earlier: dict[int, Optimum], number: int, one: Optimum) -> None:
+    """Keep the better state of one solution: the lower, or as low to rounding with a smaller gap."""
+    if number not in earlier or _better(one, earlier[number]):
+        earlier[number] = one
+
+
+def _better(one: Optimum, other: Optimum) -> bool:
+    difference = float(one.sweep.objective[0] - other.sweep.objective[0])
+    return difference < -_AS_LOW or (difference <= _AS_LOW and float(one.gap[0]) <= float(other.gap[0]))
+
+
+def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum:
+    """`certify` from the identity, near sources merged."""
+    return certify(problem, merged(problem, identity(problem, beta), COARSE), **options)  # type: ignore[arg-type]
+
+
+def judged_state(
+    problem: Problem, batch: Batch, sweep: Sweep, *, tol: float, rng: np.random.Generator, effort: float = 1.0
+) -> Optimum:
+    """The gaps of a batch as it is: what `price` finds, exact or proved where that is to be had."""
+    found = price(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
+    rigorous, closed = np.full(len(batch.beta), problem.fixed), np.ones(len(batch.beta), dtype=bool)
+    if provable(problem):
+        found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
+    return Optimum(batch, sweep, found.gap, rigorous, found.best, np.ones(len(batch.beta), dtype=np.int64))
+
+
+def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints) -> Batch:
+    """The batch with the points found as new atoms, which share the weight of a step along the mixture.
+
+    One beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there Newton's method
+    has a way down, where a light newborn would have to grow out of a flat place.
+    """
+    points = found.points
+    weights = found.weights / many[points.owner]
+    left = 1.0 - np.bincount(points.owner, weights, minlength=len(many))
+    old, means = batch.weights * left[batch.owner], batch.means.copy()
+    if not problem.fixed:
+        V = problem.link(points.means, points.face)[0]
+        distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+        beside = np.flatnonzero((distance < _BESIDE) & (found.rate[atom] > _DIVIDES))
+        beside = beside[np.unique(atom[beside], return_index=True)[1]]
+        halved, mirrored = atom[beside], 2.0 * batch.means[atom[beside]] - points.means[beside]
+        inside = ~problem.outside(mirrored, problem.link(mirrored, batch.face[halved])[0])
+        beside, halved = beside[inside], halved[inside]
+        weights[beside] = old[halved] = 0.5 * old[halved]
+        means[halved] = mirrored[inside]
+    whole = Batch(batch.beta, old, means, batch.owner, batch.face).joined(weights, points.means, points.owner, points.face)
+    return whole.keep(np.ones(len(whole.weights), dtype=bool))
+
+
+def _with_proofs(
+    problem: Problem, batch: Batch, sweep: Sweep, found: Found, closed: Mask, tol: float
+) -> tuple[Found, npt.NDArray[np.bool_]]:
+    """What was found, with proofs where the search found nothing: bounds of the gaps, or points that it has missed."""
+    proofs = prove(problem, batch, sweep, closed, found.gap, tol)
+    gap, rigorous = found.gap.copy(), np.zeros(len(found.gap), dtype=bool)
+    gap[closed], rigorous[closed] = proofs.upper, proofs.proved
+    missed, values = proofs.missed, proofs.log_c
+    if not len(values):
+        return found._replace(gap=gap), rigorous
+    np.maximum.at(gap, missed.owner, values)
+    means, face = found.best.means.copy(), found.best.face.copy()
+    means[missed.owner], face[missed.owner] = missed.means, missed.face
+    points = stacked([found.points, missed])
+    order = np.argsort(np.append(found.points.owner, missed.owner), kind="stable")
+    weights = np.append(found.weights, np.full(len(values), _BORN))[order]
+    return found._replace(weights=weights, points=points, gap=gap, best=Points(means, face, found.best.owner)), rigorous
+
+
+def _slim(problem: Problem, ended: Descent) -> Descent:
+    """The same optima on no more atoms than sources, by Caratheodory's theorem, where a solution has more.
+
+    All weights with the same ``L w = Z`` have the same objective; non-negative least squares finds a basic one among them.
+    """
+    batch, sweep = ended.batch, ended.sweep
+    weights, changed = batch.weights.copy(), False
+    for s in np.flatnonzero(batch.counts > problem.n):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        ratio = sweep.posterior[own] / batch.weights[own, None]
+        try:
+            fewer, misfit = nnls(ratio.T, np.ones(problem.n))
+        except RuntimeError:  # its iteration cap
+            continue
+        if misfit < _SAME_ENCODER and fewer.sum() > 0.0:
+            weights[own], changed = fewer / fewer.sum(), True
+    if not changed:
+        return ended
+    slim = Batch(batch.beta, weights, batch.means, batch.owner, batch.face).keep(weights > 0.0)
+    again = Sweep(problem, slim)
+    worse = ~(again.objective <= sweep.objective + ROUNDING * (1.0 + np.abs(sweep.objective)))
+    if worse.any():  # the cluster of some x too rare to be noticed was lost
+        if worse.all():
+            return ended
+        both = [(np.flatnonzero(worse), batch.pick(worse)[0]), (np.flatnonzero(~worse), slim.pick(~worse)[0])]
+        slim = in_order(both)
+        again = Sweep(problem, slim)
+    return Descent(slim, again, ended.taken)
+
+
+def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:
+    """One optimum of parts, by their numbers; where a solution has not come to rest, of its best earlier state."""
+    if earlier:
+        everything = _together(problem, parts, {})
+        parts = []
+        for i in range(len(everything.gap)):
+            one = _part(everything, np.arange(len(everything.gap)) == i)
+            before = earlier.get(i)
+            better = before if before is not None and not _better(one, before) else one
+            parts.append((np.array([i]), better._replace(taken=one.taken)))
+    order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
+    found = [part for _, part in parts]
+    batch = in_order([(numbers, part.batch) for numbers, part in parts])
+    gap, rigorous, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "rigorous", "taken"))
+    means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
+    best = Points(means, face, np.arange(len(order)))
+    return Optimum(batch, Sweep(problem, batch), gap, rigorous, best, taken)
