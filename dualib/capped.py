@@ -107,7 +107,7 @@ def search_hard(
         seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
         if seeded is not None:
             follow(seeded, order)
-    for turn in range(_REGROWN * n_restarts if best and 1 < size < problem.n else 0):
+    for turn in range(_REGROWN * n_restarts if best and 1 < size < problem.n and work <= _WORK else 0):
         price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
         follow(regrown_labels(best[price], 1 + turn % 3, rng, noisy=turn % 5 > 2), rising if turn % 2 == 0 else falling)
     return [labels for _, labels in sorted(found.values(), key=lambda pair: pair[0])]
