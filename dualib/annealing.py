@@ -23,7 +23,7 @@ from dualib.enclosure import Enclosure
 from dualib.events import bracketed, events_between
 from dualib.gap import provable
 from dualib.memory import check_solvable
-from dualib.path import Path, can_follow
+from dualib.old_path import Path, can_follow
 from dualib.problem import Problem
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results import Curve, Event

@@ -26,7 +26,7 @@ import numpy as np
 import dualib
 from dualib.archives import UNREADABLE, read_npz, remove_stale, write_npz
 from dualib.optimise import Outcome
-from dualib.path import Path
+from dualib.old_path import Path
 from dualib.problem import Atoms, Sweep
 from dualib.search import Maxima
 from dualib.warnings import DualibWarning

@@ -16,7 +16,7 @@ from dualib.gap import judge
 from dualib.local import tidy
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome, sort_atoms
-from dualib.path import Path
+from dualib.old_path import Path
 from dualib.problem import Atoms, Sweep, join, sweep
 from dualib.search import search
 from dualib.solver import check_options, status_of, warn_unless_converged

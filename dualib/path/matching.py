@@ -1,0 +1,27 @@
+"""Which atoms of neighbouring solutions belong together: what has no partner has been born or has died in between."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.engine import Array, Batch, Problem, nearest
+from dualib.path.branch import radius
+
+def unmatched(problem: Problem, batch: Batch) -> tuple[Array, Array]:
+    """Which atoms (m,) have no partner in the next solution, and in the one before; none where there is no such solution.
+
+    Partners are nearest to each other, and no farther apart than atoms move between the two betas.
+    """
+    S, V = len(batch.beta), problem.kind.link(batch.M)[0]
+    radii = radius(np.diff(np.log(batch.beta)))
+    mates = []
+    for way in (1, -1):
+        rows = np.flatnonzero((batch.owner + way >= 0) & (batch.owner + way < S))
+        owner = batch.owner[rows] + way
+        mate = np.full(len(batch.w), -1)
+        distance, which = nearest(batch.beta, batch.ends, batch.M, V, owner, batch.M[rows], V[rows], False)
+        mate[rows] = np.where(distance < radii[np.minimum(owner, owner - way)], which, -1)
+        mates.append(mate)
+    own = np.arange(len(batch.w))
+    up, down = ((mine < 0) | (other[mine] != own) for mine, other in (mates, mates[::-1]))
+    return up & (batch.owner < S - 1), down & (batch.owner > 0)

@@ -1,0 +1,150 @@
+"""Maxima of log c beside the atoms of a branch: where the next cluster will be born, how high c is there, and where an atom divides.
+
+At a stationary solution c is 1 on every atom. A cluster is born where c at another maximum touches 1. Near an atom that height falls
+with the fourth power of the distance, below the rounding of c itself; so it is computed there as the integral of the gradient of
+log c from the atom. Closer still, log c is its Taylor polynomial along the `Ridge` on which the atom is least stable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualib.engine import Array, Batch, Problem, Sweep, heights, inner, nearest
+
+APART = 1e-6  # squared natural distance of a maximum from the atoms; nearer than that the ridge is used
+BESIDE = 0.1  # squared natural distance below which a height is the integral of the gradient from the nearest atom
+FARTHEST_CLIMB = 4.0  # squared natural distance that a maximum may lie from where it is looked for
+LONGEST_STEP = 0.3  # of Newton's method, natural distance
+MOST_STEPS = 14
+RIDGE = 5e-3  # natural distance at which the polynomial is fitted
+NODES, SHARES = (0.5 * (part + shift) for part, shift in zip(np.polynomial.legendre.leggauss(8), (1.0, 0.0), strict=True))
+
+
+def members(problem: Problem, sweep: Sweep, rows: Array) -> Array:
+    """p(x|t) of some atoms (p, n)."""
+    return sweep.post[rows] * problem.px / sweep.new_w[rows, None]
+
+
+def linear_maps(problem: Problem, beta: Array, q: Array, M: Array, V: Array) -> tuple[Array, Array]:
+    """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and means M."""
+    centred = problem.U - M[:, None]
+    metric = beta[:, None, None] * problem.kind.jacobian(M, V)
+    return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
+
+
+@dataclass
+class Maxima:
+    """One maximum of log c for each of S solutions: its place, height, members q (S, n), whether there is one, its nearest atom."""
+
+    M: Array
+    height: Array
+    q: Array
+    exists: Array
+    apart: Array
+    atom: Array
+
+
+def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array) -> Maxima:
+    """Newton's method to the maxima of log c near points (S, k), one for each solution."""
+    S = len(points)
+    M, which = points.copy(), np.arange(S)
+    q, length, live = np.zeros((S, problem.n)), np.full(S, np.inf), which
+    for _ in range(MOST_STEPS):
+        beta, here = batch.beta[live], M[live]
+        _, V, once, terms = heights(problem, sweep.log_z, batch.beta, here, live)
+        terms *= problem.px
+        q[live] = terms / terms.sum(axis=1, keepdims=True)
+        image, metric = linear_maps(problem, beta, q[live], once, V)
+        bad = ~np.isfinite(image).all(axis=(1, 2))
+        image[bad], once[bad] = 0.0, here[bad]
+        step = np.linalg.solve(np.eye(problem.k) - image, (once - here)[:, :, None])[:, :, 0]
+        length[live] = inner(step, (metric @ step[:, :, None])[:, :, 0])
+        moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
+        outside = ~np.isfinite(problem.kind.link(moved)[0]).all(axis=1)
+        M[live] = np.where(outside[:, None], once, moved)
+        length[live[bad]] = np.inf
+        live = live[(length[live] > 1e-26) & ~bad]
+        if not len(live):
+            break
+    V = problem.kind.link(M)[0]
+    apart, atom = nearest(batch.beta, batch.ends, batch.M, sweep.V, which, M, V, False)
+    climbed = batch.beta * inner(M - points, V - problem.kind.link(points)[0])
+    exists = (length < 1e-8 * apart) & (apart > APART) & (climbed < FARTHEST_CLIMB)
+    height = heights(problem, sweep.log_z, batch.beta, M, which)[0]
+    beside = np.flatnonzero(apart < BESIDE)
+    if len(beside):
+        height[beside] = rise(problem, batch, sweep, batch.M[atom[beside]], M[beside], beside)
+    return Maxima(M, height, q, exists, apart, atom)
+
+
+def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array, owner: Array) -> Array:
+    """log c at some points (p, k) less that at others, as the integral of its gradient along the line between them."""
+    way = end - start
+    line = (start[:, None] + NODES[:, None] * way[:, None]).reshape(-1, problem.k)
+    along = np.repeat(np.arange(len(start)), len(NODES))
+    _, V, once, _ = heights(problem, sweep.log_z, batch.beta, line, owner[along])
+    gradient = inner(once - line, problem.kind.push(line, V, way[along]))
+    return gradient.reshape(len(start), -1) @ SHARES * batch.beta[owner]
+
+
+@dataclass
+class Ridge:
+    """log c = t^2 (a2 + a3 t + a4 t^2 + a5 t^3) at natural distance t from an atom, along its least stable direction, one for each solution.
+
+    `number` is the atom's stability number, 1 + 2 a2. As it rises, a maximum beside the atom touches 0 at the distance `distance`
+    when the number is `born_at`, before 1 if a3 is not 0; where a3 is 0 the atom divides, at 1.
+    """
+
+    number: Array
+    born_at: Array
+    distance: Array
+    maximum: Array  # (S, k): where the maximum is now, if there is one
+    atom: Array
+
+
+def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Array) -> Ridge:
+    """The ridge of one atom (by its row) of each solution."""
+    S, which, M = len(atom), np.arange(len(atom)), batch.M[atom]
+    image, metric = linear_maps(problem, batch.beta, members(problem, sweep, atom), M, sweep.V[atom])
+    values, vectors = np.linalg.eig(image)
+    first = np.argmax(values.real, axis=1)
+    number, u = values.real[which, first], vectors.real[which, :, first]
+    u = u / np.sqrt(np.maximum(inner(u, (metric @ u[:, :, None])[:, :, 0]), 1e-300))[:, None]
+    across = u[:, :, None] * (metric @ u[:, :, None]).transpose(0, 2, 1)  # the projection on u
+
+    def ascent(points: Array) -> tuple[Array, Array]:
+        _, V, once, _ = heights(problem, sweep.log_z, batch.beta, points, which)
+        return once, V
+
+    # the ridge is M + t u + t^2 bend: across it, an ascent step leads nowhere
+    curved = (ascent(M + RIDGE * u)[0] + ascent(M - RIDGE * u)[0] - 2.0 * M) / (2.0 * RIDGE**2)
+    curved -= (across @ curved[:, :, None])[:, :, 0]
+    bent = np.isfinite(curved).all(axis=1)
+    curved[~bent] = 0.0
+    bend = np.linalg.solve(np.eye(problem.k) - image + across, curved[:, :, None])[:, :, 0]
+    steps = RIDGE * np.array([-2.0, -1.0, 1.0, 2.0])
+    slopes = np.empty((S, len(steps)))
+    for j, t in enumerate(steps):
+        point, way = M + t * u + t**2 * bend, u + 2.0 * t * bend
+        once, V = ascent(point)
+        slopes[:, j] = batch.beta * inner(once - point, problem.kind.push(point, V, way)) / t
+    known = bent & np.isfinite(slopes).all(axis=1)
+    slopes[~known] = np.linspace(1.0, -1.0, 4)
+    _, third, fourth, fifth = np.linalg.solve(steps[:, None] ** np.arange(4), slopes.T)  # 2 a2, 3 a3, 4 a4, 5 a5
+    a3, a4, a5 = third / 3.0, fourth / 4.0, fifth / 5.0
+    known &= a4 < 0.0
+    a3, a4, a5 = np.where(known, a3, 0.0), np.where(known, a4, -1.0), np.where(known, a5, 0.0)
+    t = -a3 / (2.0 * a4)
+    for _ in range(3):
+        t = np.where(np.abs(a5 * t) < 0.1 * np.abs(a4), t - (a3 + 2.0 * a4 * t + 3.0 * a5 * t**2) / (2.0 * a4 + 6.0 * a5 * t), t)
+    born_at = 1.0 - 2.0 * (a3 * t + a4 * t**2 + a5 * t**3)
+    a2 = 0.5 * (number - 1.0)
+    root = np.sqrt(np.maximum(9.0 * a3**2 - 32.0 * a2 * a4, 0.0))
+    top = -(3.0 * a3 + np.where(a3 < 0.0, -root, root)) / (8.0 * a4)
+    top = np.clip(top, -LONGEST_STEP, LONGEST_STEP)
+    maximum = M + top[:, None] * u + top[:, None] ** 2 * bend
+    outside = ~np.isfinite(problem.kind.link(maximum)[0]).all(axis=1)
+    maximum[outside] = M[outside]
+    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), maximum, atom)

@@ -1,0 +1,127 @@
+"""Births and splits of clusters: where log c at a maximum beside the atoms of a branch touches 0, or one of its atoms divides.
+
+Both are roots along the branch that lacks the new cluster, which is smooth there. All of a batch are sought at once: Newton's method
+in log beta for the height of the maximum, where it exists; where it does not (yet) exist, steps towards the place at which the
+nearest atom would bear it (see `Ridge`), or divide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualib.engine import Array, Batch, Problem, Sweep
+from dualib.path.branch import BROKEN, arranged, distances, predicted, settled, tangents
+from dualib.path.maxima import APART, Maxima, inner, maxima_near, members, ridges
+
+ROOT = 1e-11  # accuracy of a root, in log beta
+ROUNDED = 3e-14  # height, by distance from the nearest atom, that is 0 within rounding
+DIVIDES = 1e-11  # stability number's distance from the one at which the atom bears or divides
+SPLIT = 1e-10  # ... from 1, below which a birth is a split
+LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
+NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
+MOST_STEPS = 16
+
+
+@dataclass
+class Touching:
+    """Where branches lose optimality: log betas (E,), NaN where not found; the branches there; what touches (E, k); which divide."""
+
+    log_beta: Array
+    branch: Batch
+    M: Array
+    divides: Array
+
+
+@dataclass
+class _Look:
+    """What a root finding sees along its branches at one beta each, all (E,) but for the branches' atoms."""
+
+    batch: Batch
+    tangent: Array
+    rests: Array
+    maxima: Maxima
+    exists: Array
+    slope: Array
+    number: Array
+    born_at: Array
+    close: Array
+    beside: Array
+
+
+def _look(problem: Problem, batch: Batch, points: Array, rising: Array) -> _Look:
+    batch, sweep = settled(problem, batch)
+    tangent, log_z = tangents(problem, batch, sweep)
+    rests = sweep.residual < BROKEN
+    maxima = maxima_near(problem, batch, sweep, points)
+    ridge = ridges(problem, batch, sweep, maxima.atom)
+    again = np.flatnonzero(~maxima.exists & (ridge.distance**2 > APART) & rests)
+    if len(again):  # the maximum that the ridge bears
+        _replace(maxima, again, maxima_near(problem, batch, sweep, np.where(maxima.exists[:, None], maxima.M, ridge.maximum)))
+    slope = _slope(problem, batch, log_z, maxima.M, maxima.q)
+    # at the atom it is 0, but for an error of the tangents that is all but the same
+    slope -= _slope(problem, batch, log_z, batch.M[maxima.atom], members(problem, sweep, maxima.atom))
+    exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
+    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, ridge.distance**2 <= APART, ridge.maximum)
+
+
+def _replace(maxima: Maxima, which: Array, other: Maxima) -> None:
+    which = which[other.exists[which] & (other.atom[which] == maxima.atom[which])]
+    for name, values in vars(maxima).items():
+        values[which] = getattr(other, name)[which]
+
+
+def _slope(problem: Problem, batch: Batch, log_z: Array, M: Array, q: Array) -> Array:
+    """The derivative by log beta of log c at points (E, k) with members q, along the branches."""
+    return -inner(q, batch.beta[:, None] * distances(problem, M) + log_z)
+
+
+def touching(problem: Problem, batch: Batch, points: Array, low: Array, high: Array, rising: Array) -> Touching:
+    """Where log c at the maximum near each point (E, k) touches 0 along each branch, or its nearest atom divides.
+
+    The branches are those that lack the cluster, at one end of the interval from `low` to `high` in log beta: the lower
+    one where the cluster is born as beta rises (`rising`), else the upper one.
+    """
+    E = len(batch.beta)
+    found, M, divides = np.full(E, np.nan), points.copy(), np.zeros(E, bool)
+    numbers, finished, sign = np.arange(E), [], np.where(rising, 1.0, -1.0)
+    before, after = np.where(rising, low, high), np.where(rising, high, low)
+    good, good_tangent, last = batch, np.zeros((len(batch.w), 1 + problem.k)), None
+    for _ in range(MOST_STEPS):
+        look = _look(problem, batch, points, sign > 0.0)
+        at, height = np.log(look.batch.beta), look.maxima.height
+        beyond = ~look.rests | (look.number >= look.born_at) & ~look.exists | look.exists & (height > 0.0)
+        before, after = np.where(beyond, before, at), np.where(beyond, at, after)
+        rate = np.ones(len(at)) if last is None else (look.number - last[0]) / (at - last[1])
+        rate = np.where((sign * rate > 0.1) & (np.abs(rate) < 10.0), rate, sign)
+        divide = look.rests & ~look.exists & look.close & (np.abs(look.number - look.born_at) < DIVIDES)
+        towards = np.where(np.abs(look.number - look.born_at) < 1e-3, 1.0, 0.9) * (look.born_at - look.number) / rate
+        by = np.where(look.exists, -height / np.where(look.exists, look.slope, 1.0), np.where(look.rests, towards, np.nan))
+        to, leeway = at + by, -LEEWAY * look.exists
+        small = np.abs(height) < ROUNDED * np.minimum(1.0, np.sqrt(look.maxima.apart))
+        root = look.exists & ((np.abs(by) < ROOT) | small) | divide
+        outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
+        to[outside] = 0.5 * (before + after)[outside]
+        found[numbers[root]] = to[root]
+        M[numbers[root]] = np.where(look.exists[:, None], look.maxima.M, look.beside)[root]
+        divides[numbers[divide & (1.0 - look.born_at < SPLIT)]] = True
+        rows = look.rests[look.batch.owner]
+        w, means = np.where(rows, look.batch.w, good.w), np.where(rows[:, None], look.batch.M, good.M)
+        good = Batch(np.where(look.rests, look.batch.beta, good.beta), w, means, look.batch.owner)
+        good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
+        points = np.where(look.exists[:, None], look.maxima.M, points)
+        done = root | ~look.exists & (np.abs(after - before) < NOWHERE)
+        if done.any():
+            finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
+        numbers = numbers[~done]
+        if not len(numbers):
+            break
+        last = look.number[~done], at[~done]
+        good, rows = good.pick(~done)
+        good_tangent, points, before, after, sign, to = good_tangent[rows], points[~done], before[~done], after[~done], sign[~done], to[~done]
+        batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
+    if len(numbers):
+        finished.append((numbers, good))
+    branch, sweep = settled(problem, arranged(finished))
+    return Touching(np.where(sweep.residual < BROKEN, found, np.nan), branch, M, divides)
