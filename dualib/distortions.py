@@ -70,6 +70,9 @@ class Distortion(ABC):
         values, vectors = np.linalg.eigh(jacobian)
         return rows @ (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
 
+    # jacobian_parts(means, face=None) is optional: where J = diag(D) - u u^T, the arrays D and u, (n_t, k) each. It saves work and
+    # memory for many features, and counts only in the class that defines its `link_jacobian`, too.
+
     def to_config(self) -> dict[str, Any]:
         """What `from_config` needs to build this distortion again; a TypeError says that it cannot be saved."""
         raise TypeError(f"distortion {self.name!r} cannot be saved: its class defines no to_config()")
@@ -119,6 +122,11 @@ class IB(Distortion):
         inverse = 1.0 / np.maximum(means, _TINY)
         return _diagonal(inverse if face is None else np.where(face, inverse, 0.0))
 
+    def jacobian_parts(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
+        """J = diag(1 / M)."""
+        inverse = 1.0 / np.maximum(means, _TINY)
+        return inverse if face is None else np.where(face, inverse, 0.0), np.zeros_like(means)
+
     def whiten(self, rows: Array, means: Array, face: Mask | None = None) -> Array:
         """R = diag(M)^(-1/2)."""
         inverse = 1.0 / np.sqrt(np.maximum(means, _TINY))
@@ -155,6 +163,11 @@ class DualIB(Distortion):
         """J = diag(r) - r r^T."""
         r, _ = _softmax(means, face)
         return _diagonal(r) - r[:, :, None] * r[:, None, :]
+
+    def jacobian_parts(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
+        """J = diag(r) - r r^T."""
+        r = self.decoder(means, face)
+        return r, r
 
     def whiten(self, rows: Array, means: Array, face: Mask | None = None) -> Array:
         """R = diag(sqrt r) (1 - sqrt r sqrt r^T)."""
@@ -274,6 +287,13 @@ class Alpha(Distortion):
         outer = v[:, :, None] * v[:, None, :] / np.sum(means * v, axis=1)[:, None, None]
         return (1.0 - self.alpha) / self.alpha * (_diagonal(ratio) - outer)
 
+    def jacobian_parts(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
+        """The same, by its parts."""
+        v = self.decoder(means) ** (1.0 - self.alpha)
+        ratio = np.divide(v, means, out=np.zeros_like(v), where=means > _TINY)
+        scale = (1.0 - self.alpha) / self.alpha
+        return scale * ratio, v * np.sqrt(scale / np.sum(means * v, axis=1))[:, None]
+
     def to_config(self) -> dict[str, Any]:
         """The name and alpha."""
         return {"name": self.name, "alpha": self.alpha}
@@ -320,6 +340,10 @@ class RateDistortion(Distortion):
     def link_jacobian(self, means: Array, face: Mask | None = None) -> Array:
         """Zero: the columns do not move."""
         return np.zeros((*means.shape, means.shape[1]))
+
+    def jacobian_parts(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
+        """Zero."""
+        return np.zeros_like(means), np.zeros_like(means)
 
     def to_config(self) -> dict[str, Any]:
         """The name and the matrix."""

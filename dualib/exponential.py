@@ -297,10 +297,13 @@ class ExponentialFamily(Distortion):
 
     def link_jacobian(self, means: Array, face: Mask | None = None) -> Array:
         """J = the covariance of lambda under p(y|t)."""
+        r = self.decoder(means)
         out = np.empty((len(means), means.shape[1], means.shape[1]))
-        for t, r in enumerate(self.decoder(means)):
-            centred = self._basis - (self._basis @ r)[:, None]  # centred first: no difference of large second moments
-            out[t] = (centred * r) @ centred.T
+        step = max(1, _BLOCK // self._basis.size)
+        for start in range(0, len(means), step):
+            some = r[start : start + step]
+            centred = self._basis - (some @ self._basis.T)[:, :, None]  # centred first: no difference of large second moments
+            np.matmul(centred * some[:, None, :], centred.transpose(0, 2, 1), out=out[start : start + step])
         return 0.5 * (out + out.transpose(0, 2, 1))
 
     def to_config(self) -> dict[str, Any]:

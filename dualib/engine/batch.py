@@ -1,0 +1,197 @@
+"""Many solutions of one problem, each with its own beta, as one flat list of atoms; and the distances between these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.loading import compiled
+from dualib.engine.problem import Ints, Problem
+
+SAME, COARSE = (
+    1e-5,
+    0.1,
+)  # squared natural distance within which atoms are merged: in the end, and on the way from a rough start
+
+# of a decoder, off the face of another of the same solution, that is next to nothing: beta times its logarithm must be, too, where
+# the face is lost, as for the dual IB
+_TWIN_COVER, _TWIN_INSIDE = 1e-6, 1e-13
+
+
+class Batch:
+    """The atoms of S solutions, sorted by the solution that owns them; every solution has at least one.
+
+    Attributes
+    ----------
+    beta : (S,)
+    weights : (m,)
+        p(t), positive, summing to 1 in each solution.
+    means : (m, k)
+        The mean features M[t].
+    owner, face : (m,) int
+        The solution, and the number of the face in `Problem.faces` (0 where there are none).
+    ends : (S + 1,) int, start : (S,) int
+        The atoms of solution s are ``ends[s]`` to ``ends[s + 1]``; `start` are the first of them.
+    b : (m,)
+        The beta of each atom.
+    """
+
+    def __init__(self, beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> None:
+        self.beta, self.weights, self.means, self.owner, self.face = beta, weights, means, owner, face
+        self.ends: Ints = np.append(0, np.cumsum(np.bincount(owner, minlength=len(beta))))
+        self.start, self.b = self.ends[:-1], beta[owner]
+
+    @property
+    def counts(self) -> Ints:
+        """The number of atoms of each solution, (S,)."""
+        return np.diff(self.ends)
+
+    def total(self, rows: Array) -> Array:
+        """Sums over the atoms of each solution."""
+        return np.add.reduceat(rows, self.start, axis=0)
+
+    def highest(self, values: Array) -> Array:
+        """The largest value among the atoms of each solution."""
+        return np.maximum.reduceat(values, self.start, axis=0)
+
+    def pick(self, which: Mask) -> tuple[Batch, Mask]:
+        """The solutions of a mask (S,), and the mask of their atoms."""
+        rows = which[self.owner]
+        owner = (np.cumsum(which) - 1)[self.owner[rows]]
+        return Batch(self.beta[which], self.weights[rows], self.means[rows], owner, self.face[rows]), rows
+
+    def copied(self, which: Sequence[int] | Ints) -> tuple[Batch, Ints]:
+        """Solutions by number, repeatedly perhaps, and the rows of their atoms."""
+        which = np.asarray(which, dtype=np.int64)
+        rows = np.concatenate([np.arange(self.ends[i], self.ends[i + 1]) for i in which])
+        owner = np.repeat(np.arange(len(which)), self.counts[which])
+        return Batch(self.beta[which], self.weights[rows], self.means[rows], owner, self.face[rows]), rows
+
+    def keep(self, rows: Mask) -> Batch:
+        """The atoms of a mask, weights normalised."""
+        if not rows.all():
+            new = Batch(self.beta, self.weights[rows], self.means[rows], self.owner[rows], self.face[rows])
+        else:
+            new = Batch(self.beta, self.weights, self.means, self.owner, self.face)
+        new.weights = new.weights / new.total(new.weights)[new.owner]
+        return new
+
+    def joined(self, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:
+        """With more atoms."""
+        return by_owner(
+            self.beta,
+            np.append(self.weights, weights),
+            np.concatenate([self.means, means]),
+            np.append(self.owner, owner),
+            np.append(self.face, face),
+        )
+
+
+def by_owner(beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:
+    """A batch of atoms in any order."""
+    order = np.argsort(owner, kind="stable")
+    return Batch(beta, weights[order], means[order], owner[order], face[order])
+
+
+def in_order(parts: Sequence[tuple[Ints, Batch]]) -> Batch:
+    """One batch of pairs (numbers, batch), by number."""
+    rank = np.argsort(np.argsort(np.concatenate([numbers for numbers, _ in parts])))
+    shift = np.cumsum([0] + [len(numbers) for numbers, _ in parts])
+    owner = rank[np.concatenate([batch.owner + s for (_, batch), s in zip(parts, shift, strict=False)])]
+    names = ("beta", "weights", "means", "face")
+    beta, weights, means, face = (np.concatenate([getattr(batch, name) for _, batch in parts]) for name in names)
+    return by_owner(beta[np.argsort(rank)], weights, means, owner, face)
+
+
+def identity(problem: Problem, beta: Array) -> Batch:
+    """At each beta one atom per source, at its own conditional (or per column of a rate-distortion matrix): always feasible."""
+    S = len(beta)
+    if problem.fixed:
+        weights, means, face = np.full(problem.k, 1.0 / problem.k), np.eye(problem.k), np.zeros(problem.k, dtype=np.int64)
+    else:
+        weights, means, face = problem.px, problem.U, problem.source_face
+    owner = np.repeat(np.arange(S), len(weights))
+    return Batch(np.asarray(beta, dtype=np.float64), np.tile(weights, S), np.tile(means, (S, 1)), owner, np.tile(face, S))
+
+
+def one_cluster(problem: Problem, beta: Array) -> Batch | None:
+    """At each beta the one cluster of all sources; None where that is infeasible (dual IB, no common support)."""
+    S = len(beta)
+    if problem.fixed:
+        means, face = np.eye(problem.k)[[np.argmax(problem.px @ problem.U)]], np.zeros(1, dtype=np.int64)
+    else:
+        means, face, feasible = problem.centroids(problem.px[None, :])
+        if not feasible.all():
+            return None
+    return Batch(np.asarray(beta, dtype=np.float64), np.ones(S), np.tile(means, (S, 1)), np.arange(S), np.tile(face, S))
+
+
+def nearest(
+    problem: Problem, batch: Batch, V: Array, owner: Ints, means: Array, point_V: Array, face: Ints
+) -> tuple[Array, Ints]:
+    """Of points the least squared natural distance ``beta <M' - M, V' - V>`` to an atom of their solution, and that atom.
+
+    It is about ``beta <dM, J dM>``; infinite between different faces.
+    """
+    return compiled().nearest(batch.beta, batch.ends, batch.means, V, batch.face, owner, means, point_V, face, False)
+
+
+def nearest_other(batch: Batch, V: Array) -> tuple[Array, Ints]:
+    """The same from each atom to the others of its solution; inf where there are none on its face."""
+    atoms = (batch.means, V, batch.face)
+    return compiled().nearest(batch.beta, batch.ends, *atoms, batch.owner, *atoms, True)
+
+
+def first_alike(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float | Array) -> Ints:
+    """Of each point the first of its solution within a squared natural distance (of each solution) that is such a first one."""
+    V = problem.link(means, face)[0]
+    return compiled().first_alike(beta, owner, means, V, face, np.broadcast_to(radius, beta.shape).astype(np.float64))
+
+
+def distinct(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float) -> Mask:
+    """Which points, sorted by solution, are the first ones of their kind."""
+    return first_alike(problem, beta, owner, means, face, radius) == np.arange(len(means))
+
+
+def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
+    """Atoms within a squared natural distance of an earlier one of their solution, on the same face, become one with it."""
+    if problem.fixed:
+        return batch
+    into = first_alike(problem, batch.beta, batch.owner, batch.means, batch.face, radius)
+    if (into == np.arange(len(into))).all():
+        return batch
+    order = np.argsort(into, kind="stable")
+    begin = np.flatnonzero(np.diff(into[order], prepend=-1))
+    weights = np.add.reduceat(batch.weights[order], begin)
+    means = np.add.reduceat((batch.weights[:, None] * batch.means)[order], begin, axis=0) / weights[:, None]
+    first = into[order][begin]
+    return Batch(batch.beta, weights, means, batch.owner[first], batch.face[first])
+
+
+def without_twins(problem: Problem, batch: Batch) -> Batch:
+    """Atoms of one decoder, but for next to nothing, whose faces differ, become one.
+
+    It lies on the face on which more is at a finite distance: for the IB the larger face, off which an atom on the smaller one wants
+    to go; for the dual IB the smaller, which an atom on the larger one has all but come to.
+    """
+    faces = problem.faces
+    if faces is None or (batch.face == batch.face[batch.start][batch.owner]).all():
+        return batch
+    weights, means, face = batch.weights.copy(), batch.means.copy(), batch.face.copy()
+    decoders, V, keep = problem.decoder(means, face), problem.link(means, face)[0], np.ones(len(face), dtype=bool)
+    masks = faces.masks[face]
+    nothing = _TWIN_COVER if faces.cover else _TWIN_INSIDE
+    for s in range(len(batch.beta)):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        lies = decoders[own] @ masks[own].T.astype(np.float64) > 1.0 - nothing
+        for pair in np.argwhere(np.triu(lies & lies.T & (face[own, None] != face[None, own]), 1)) + own.start:
+            common = masks[pair[0]] & masks[pair[1]]
+            distance = batch.beta[s] * ((means[pair[0]] - means[pair[1]]) * (V[pair[0]] - V[pair[1]]))[common].sum()
+            target = faces.numbers(masks[pair].any(axis=0)[None, :] if faces.cover else common[None, :])[0]
+            stays = pair[face[pair] == target]
+            if len(stays) and distance < SAME and keep[pair].all():
+                weights[stays[0]] = weights[pair].sum()
+                keep[pair[pair != stays[0]]] = False
+    return batch if keep.all() else Batch(batch.beta, weights[keep], means[keep], batch.owner[keep], face[keep])

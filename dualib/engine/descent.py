@@ -1,0 +1,143 @@
+"""Every solution of a batch brought to a local minimum of its objective, by Newton's method with conjugate gradients."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import COARSE, SAME, Batch, in_order, merged, without_twins
+from dualib.engine.loading import compiled
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sweep import Sweep, dual
+
+ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is known of it
+RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
+_PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
+_SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
+MOST_NEWTON, MOST_CG = 100, 300
+_FAR = 0.5  # residual above which a plain sweep is made instead of Newton's step
+_FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
+_MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
+_RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
+_SHRINK = 0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is mostly its own
+_LEAST = 1e-300  # weight that stands for 0 until it is left out
+
+
+class Descent(NamedTuple):
+    """The end of a descent: the batch, the sweep there, and the sweeps and products with the Hessian that each took, (S,)."""
+
+    batch: Batch
+    sweep: Sweep
+    taken: Ints
+
+
+@np.errstate(all="ignore")
+def newton(
+    problem: Problem, batch: Batch, sweep: Sweep, radius: Array, taken: Ints | None = None
+) -> tuple[Array, Array, Array]:
+    """Weights and means after Newton's step, or after a part in which neither a mean nor the weights move farther than a radius.
+
+    The third result is the length of the longest of the whole step, (S,). An atom that would leave the domain makes a plain step.
+    """
+    step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG, taken)
+    moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
+    longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
+    part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
+    factor = 1.0 + part * step[:, 0]
+    means = sweep.new_means.copy() if problem.fixed else batch.means + part[:, None] * step[:, 1:]
+    vanishing = np.flatnonzero(factor < _SHRINK)
+    held = sweep.posterior[vanishing].max(axis=1, initial=0.0) > _MAIN
+    factor[vanishing] = np.where(
+        held | (sweep.c[vanishing] > 1.0), _SHRINK, np.where(factor[vanishing] > 1e-3, factor[vanishing], 0.0)
+    )
+    weights = batch.weights * factor
+    weights = np.maximum(weights, _LEAST)
+    rare = batch.weights < _RARE
+    weights[rare], means[rare] = np.maximum(weights[rare], sweep.new_weights[rare]), sweep.new_means[rare]
+    outside = problem.outside(means, problem.link(means, batch.face)[0])
+    means[outside] = sweep.new_means[outside]
+    return weights, means, longest
+
+
+def newton_direction(
+    problem: Problem, batch: Batch, sweep: Sweep, part: Array, most: int, taken: Ints | None = None, force: Array | None = None
+) -> Array:
+    """``H^-1 force`` (m, 1 + k) by conjugate gradients, to a part (S,) of its length; by default of the sweep's own force."""
+    force = sweep.force if force is None else force
+    step, products = np.empty_like(force), np.zeros(len(batch.beta), dtype=np.int64) if taken is None else taken
+    arrays = (batch.ends, batch.beta, batch.weights, batch.means, sweep.c, *sweep.jacobian, sweep.posterior, force, part)
+    compiled().conjugate(*arrays, problem.U1T, problem.pxU1, most, step, products)
+    return step
+
+
+@np.errstate(all="ignore")
+def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 20_000, coarse: bool = False) -> Descent:
+    """Lower all objectives to local minima, without atoms that lose their weight or meet another.
+
+    No step is taken that raises an objective beyond rounding, but merging, within SAME. `coarse`: from a rough start, whose atoms
+    are merged from farther away. A solution ends at the residual `goal`, where no step leads lower, or after `most` sweeps and
+    products.
+    """
+    finished, numbers = [], np.arange(len(batch.beta))
+    taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
+    radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
+    sweep = Sweep(problem, batch)
+    for _ in range(_SWEEPS if coarse else 0):
+        batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
+        sweep = Sweep(problem, batch)
+        taken += 1
+    for iteration in range(MOST_NEWTON + 1):
+        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= most) | (iteration == MOST_NEWTON)
+        if done.any():
+            finished.append((numbers[done], batch.pick(done)[0]))
+            total[numbers[done]] = taken[done]
+            if done.all():
+                break
+            batch, rows = batch.pick(~done)
+            sweep, numbers = sweep.pick(~done, rows), numbers[~done]
+            radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
+        weights, means, longest = newton(problem, batch, sweep, radius, taken)
+        taken += 1
+        far = (sweep.residual > _FAR)[batch.owner]
+        weights[far], means[far] = np.maximum(sweep.new_weights[far], _LEAST), sweep.new_means[far]
+        trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
+        new = Sweep(problem, trial, sweep)
+        scale = ROUNDING * (1.0 + np.abs(sweep.objective))
+        worse = ~(new.objective <= sweep.objective + scale)
+        worse |= (new.objective > sweep.objective - scale) & (new.residual > 2.0 * sweep.residual) & (sweep.residual < RESTING)
+        radius = np.where(worse, 0.25 * np.minimum(radius, longest), np.minimum(1.0, 2.0 * radius))
+        if worse.any():
+            _sweep_instead(problem, batch, sweep, worse, trial, new)
+        stalled = np.where((sweep.residual < RESTING) & (worse | (new.residual > _PROGRESS * sweep.residual)), stalled + 1, 0)
+        batch = _needed(trial, new)
+        if iteration % 5 < 3:
+            rough = coarse and (iteration < 3 or iteration % 5 == 0)
+            batch = without_twins(problem, merged(problem, batch, COARSE if rough else SAME))
+        sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
+    batch = in_order(finished)
+    return Descent(batch, Sweep(problem, batch), total)
+
+
+def _swept(batch: Batch, sweep: Sweep) -> Batch:
+    """The batch after a plain sweep, which never leads higher."""
+    new = Batch(batch.beta, np.maximum(sweep.new_weights, _LEAST), sweep.new_means, batch.owner, batch.face)
+    return new.keep(np.ones(len(new.weights), dtype=bool))
+
+
+def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, trial: Batch, new: Sweep) -> None:
+    """Put plain sweeps in the place of trial steps that led higher."""
+    old, rows = batch.pick(worse)
+    before = sweep.pick(worse, rows)
+    plain = _swept(old, before)
+    trial.weights[rows], trial.means[rows] = plain.weights, plain.means
+    new.replace(worse, rows, Sweep(problem, plain, before))
+
+
+def _needed(batch: Batch, sweep: Sweep) -> Batch:
+    """Without atoms of next to no weight, but for those that hold some rare source: nothing else is near it."""
+    keep = batch.weights > _FAINT
+    few = np.flatnonzero(~keep)
+    keep[few] = sweep.posterior[few].max(axis=1, initial=0.0) > _MAIN
+    return batch.keep(keep)

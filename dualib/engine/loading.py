@@ -1,0 +1,54 @@
+"""The compiled functions, read from numba's cache or compiled at their first use, and what happens where the cache is broken."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import threading
+import warnings
+from types import ModuleType
+
+from dualib.warnings import CacheWarning
+
+_NAME = "dualib.engine.compiled"
+_lock = threading.RLock()
+use_cache = True  # read by `dualib.engine.compiled` when it is imported
+
+
+def compiled() -> ModuleType:
+    """The module `dualib.engine.compiled`, its functions ready; importing it imports numba, which takes a quarter of a second.
+
+    Warns
+    -----
+    CacheWarning
+        Once, if the cache cannot be used (read-only, full, truncated): then all is compiled anew in this process.
+    """
+    with _lock:
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> ModuleType:
+    import numba
+
+    global use_cache
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", numba.NumbaWarning)
+            return importlib.import_module(_NAME)
+    except numba.core.errors.NumbaError as error:
+        if not isinstance(error, Warning):
+            raise  # a function itself is at fault
+        reason: Exception = error
+    except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
+        reason = error
+    warnings.warn(
+        f"the cache of compiled functions cannot be used ({type(reason).__name__}: {reason}); they are compiled anew in this"
+        " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folder in dualib/engine, to mend this.",
+        CacheWarning,
+        stacklevel=3,
+    )
+    use_cache = False
+    sys.modules.pop(_NAME, None)
+    return importlib.import_module(_NAME)

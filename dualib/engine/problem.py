@@ -1,0 +1,294 @@
+"""The reduced problem: a joint distribution seen through a distortion, in the arrays that the engine multiplies with.
+
+Sources of probability 0 are left out and sources with equal features are merged, both exactly and both undone in the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.distortions import Array, Distortion, Mask
+from dualib.joint import JointDistribution
+from dualib.memory import check_fits
+
+Ints = npt.NDArray[np.int64]
+
+NEGLIGIBLE = 1e-200  # p(x) up to which a source is as one of probability 0: squares and quotients of less are no numbers
+_SLACK = 1e-9  # relative, of the box in which means can be: for rounding
+MOST_FACES = 1500  # of each kind, looked at by the search
+
+
+class Jacobian(NamedTuple):
+    """J = dV/dM of some atoms: ``diag(diagonal) - vector vector^T`` (m, k) each, or `dense` (m, k, k) where that is not empty."""
+
+    diagonal: Array
+    vector: Array
+    dense: Array
+
+    def times(self, rows: Array) -> Array:
+        """J times a row (m, k) of each atom."""
+        if len(self.dense):
+            return np.einsum("tij,tj->ti", self.dense, rows)
+        return self.diagonal * rows - self.vector * inner(self.vector, rows)[:, None]
+
+    def pick(self, rows: npt.NDArray) -> Jacobian:
+        """Of some of the atoms, by mask or index."""
+        return Jacobian(*(part[rows] if len(part) else part for part in self))
+
+    def matrices(self) -> Array:
+        """J as matrices, (m, k, k)."""
+        if len(self.dense):
+            return self.dense
+        out = -self.vector[:, :, None] * self.vector[:, None, :]
+        np.einsum("tii->ti", out)[:] += self.diagonal
+        return out
+
+
+class Faces:
+    """The faces of the simplex over Y on which atoms may lie, by number, and the sources at a finite distance from each.
+
+    An atom of the IB is at a finite distance from the sources whose support its face covers; one of the dual IB, from those in whose
+    support its face lies. A face never changes along sweeps.
+    """
+
+    def __init__(self, support: Mask, *, cover: bool) -> None:
+        self.support, self.cover = support, cover
+        self.masks: Mask = np.zeros((0, support.shape[1]), dtype=bool)  # (number of faces, n_y)
+        self.allowed: Mask = np.zeros((0, len(support)), dtype=bool)  # (number of faces, n)
+        self._number: dict[bytes, int] = {}
+
+    def numbers(self, masks: Mask) -> Ints:
+        """The numbers of faces (m, n_y), new ones being added."""
+        masks = np.ascontiguousarray(masks)
+        keys = [row.tobytes() for row in masks]
+        new = {key: i for i, key in enumerate(keys) if key not in self._number}
+        if new:
+            rows = masks[list(new.values())]
+            self._number.update((key, len(self.masks) + i) for i, key in enumerate(new))
+            self.masks = np.concatenate([self.masks, rows])
+            self.allowed = np.concatenate([self.allowed, self.reached(rows, self.support)])
+        return np.array([self._number[key] for key in keys], dtype=np.int64)
+
+    def reached(self, masks: Mask, support: Mask) -> Mask:
+        """Which sources of some supports (n, n_y) are at a finite distance from faces (m, n_y), (m, n)."""
+        left_out, wanted = (~masks, support) if self.cover else (masks, ~support)
+        return np.asarray(left_out.astype(np.float64) @ wanted.T.astype(np.float64) == 0.0)
+
+
+class Problem:
+    """A joint distribution seen through a distortion ``d(x, t) = a(x) + b(t) - <U[x], V[t]>``.
+
+    Attributes
+    ----------
+    px : (n,)
+        Probabilities of the distinct live sources, summing to 1.
+    U : (n, k), a : (n,), py_x : (n, n_y)
+        Their features, offsets and conditionals.
+    constant : float
+        ``sum_x p(x) a(x)``.
+    U1T : (1 + k, n), pxU1 : (n, 1 + k)
+        The features with a column of ones before them, transposed, and times p(x): a product with it sums, too.
+    faces : Faces or None
+        None where no zero of p(y|x) matters: then every atom has the face number 0.
+    source_face : (n,) int
+        The face of an atom at each source.
+    row_of : (n_x,) int
+        The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
+    """
+
+    def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
+        if not isinstance(joint, JointDistribution):
+            raise TypeError(f"joint must be a JointDistribution, got {type(joint).__name__}: write JointDistribution(pxy)")
+        self.joint, self.distortion = joint, distortion
+        check_fits(joint.n_x, joint.n_y, "a problem")
+        py_x = joint.py_x
+        if joint.is_sparse:
+            py_x = py_x.toarray()
+            py_x[joint.px == 0.0] = joint.py
+        live = joint.px > NEGLIGIBLE
+        features, offset = lifted(distortion, py_x, live)
+        if not (np.isfinite(features[live]).all() and np.isfinite(offset[live]).all()):
+            raise ValueError(f"distortion {distortion!r}: lift returned values that are not finite")
+        support = None if distortion.support is None else py_x > 0.0
+        first, self.row_of = distinct_rows(joint.px, features, offset, support)
+        merged = np.bincount(self.row_of[self.row_of >= 0], joint.px[self.row_of >= 0], minlength=len(first))
+        self.px: Array = np.asarray(merged / merged.sum(), dtype=np.float64)
+        self.full_py_x, self.full_features, self.full_offset = py_x, features, offset
+        self.py_x: Array = np.ascontiguousarray(py_x[first], dtype=np.float64)
+        self.U: Array = np.ascontiguousarray(features[first], dtype=np.float64)
+        self.a: Array = offset[first]
+        self.constant: float = float(self.px @ self.a)
+        self.n, self.k = self.U.shape
+        self.log_px: Array = np.log(self.px)
+        ones = np.hstack([np.ones((self.n, 1)), self.U])
+        self.U1T, self.pxU1 = np.ascontiguousarray(ones.T), self.px[:, None] * ones
+        self.UT: Array = self.U1T[1:]
+        self.fixed: bool = distortion.fixed_atoms
+        low, high = self.U.min(axis=0), self.U.max(axis=0)
+        self._low, self._high = low - _SLACK * np.abs(low), high + _SLACK * np.abs(high)
+        self._has_parts = _same_class_defines(type(distortion), "jacobian_parts", "link_jacobian")
+        self.faces: Faces | None = None
+        self.source_face: Ints = np.zeros(self.n, dtype=np.int64)
+        if support is not None and not support[first].all():
+            self.faces = Faces(support[first], cover=distortion.support == "cover")
+            self.source_face = self.faces.numbers(support[first])
+
+    # ---- the distortion's functions, of atoms with means (m, k) and faces (m,)
+
+    def _on_face(self, means: Array, face: Ints) -> tuple[Array] | tuple[Array, Mask | None]:
+        """Arguments of the distortion's functions: a face only for a distortion that asks for one."""
+        if self.distortion.support is None:
+            return (means,)
+        return means, None if self.faces is None else self.faces.masks[face]
+
+    def link(self, means: Array, face: Ints) -> tuple[Array, Array]:
+        """V (m, k) and b (m,); NaN, and no warning, where a trial step has left the domain of M."""
+        with np.errstate(all="ignore"):
+            V, b = self.distortion.link(*self._on_face(means, face))
+        return np.ascontiguousarray(V, dtype=np.float64), b
+
+    def jacobian(self, means: Array, face: Ints) -> Jacobian:
+        """J = dV/dM."""
+        arguments = self._on_face(means, face)
+        if self._has_parts:
+            diagonal, vector = self.distortion.jacobian_parts(*arguments)  # type: ignore[attr-defined]
+            return Jacobian(np.ascontiguousarray(diagonal), np.ascontiguousarray(vector), np.zeros((0, 0, 0)))
+        dense = np.ascontiguousarray(self.distortion.link_jacobian(*arguments), dtype=np.float64)
+        return Jacobian(np.zeros((0, 0)), np.zeros((0, 0)), dense)
+
+    def decoder(self, means: Array, face: Ints) -> Array:
+        """The decoder p(y|t), (m, n_y)."""
+        return np.ascontiguousarray(self.distortion.decoder(*self._on_face(means, face)), dtype=np.float64)
+
+    def whitened(self, means: Array, face: Ints) -> Array:
+        """Rows ``(U[x] - M_t) R_t``, (m, n, k), with R R^T = J: their squared length is the local metric of d."""
+        return self.distortion.whiten(self.U[None] - means[:, None, :], *self._on_face(means, face))
+
+    def outside(self, means: Array, V: Array) -> Mask:
+        """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
+        if self.fixed:
+            return np.zeros(len(means), dtype=bool)
+        out = (means < self._low) | (means > self._high) | ~np.isfinite(V)
+        return np.asarray(out.any(axis=1))
+
+    def within(self, means: Array, way: Array) -> Array:
+        """The part of each way, at most 1, that stays in the box, (m, 1): nine tenths of what leads out of it."""
+        with np.errstate(all="ignore"):
+            room = np.where(way > 0.0, self._high - means, np.where(way < 0.0, self._low - means, np.inf)) / way
+        room = np.where(way == 0.0, np.inf, room)
+        return np.clip(0.9 * room.min(axis=1, keepdims=True), 0.0, 1.0)
+
+    def allowed(self, face: Ints) -> Mask | None:
+        """The pairs (m, n) of finite distortion; None where all are."""
+        return None if self.faces is None else self.faces.allowed[face]
+
+    def lost(self, face: Ints) -> Mask | None:
+        """The others."""
+        return None if self.faces is None else ~self.faces.allowed[face]
+
+    # ---- points made of sources
+
+    def centroids(self, members: Array) -> tuple[Array, Ints, Mask]:
+        """Means and faces of the rows of `members` (m, n), which sum to 1, of those which have a face; and which have, (m,)."""
+        means = members @ self.U
+        if self.faces is None:
+            return means, np.zeros(len(members), dtype=np.int64), np.ones(len(members), dtype=bool)
+        live, support = (members > 0.0).astype(np.float64), self.faces.support
+        cover = self.faces.cover
+        masks = live @ support.astype(np.float64) > 0.0 if cover else live @ (~support).astype(np.float64) == 0.0
+        feasible = np.asarray(masks.any(axis=1))
+        return means[feasible], self.faces.numbers(masks[feasible]), feasible
+
+    def joined_faces(self, first: Ints, second: Ints) -> tuple[Ints, Mask]:
+        """The faces of atoms between each two, and which of them are none (dual IB: supports that share nothing)."""
+        if self.faces is None:
+            return first, np.zeros(len(first), dtype=bool)
+        one, other = self.faces.masks[first], self.faces.masks[second]
+        masks = one | other if self.faces.cover else one & other
+        empty = ~masks.any(axis=1)
+        masks[empty] = one[empty]
+        return self.faces.numbers(masks), np.asarray(empty)
+
+    @functools.cached_property
+    def sharing(self) -> Mask | None:
+        """For each face of the dual IB that is an intersection of supports, the sources that share it (m, n); None without zeros.
+
+        At most MOST_FACES that are shared by all sources whose support holds some y, few of them (many sources share such a face);
+        then at most as many others, those of the fewest intersections first.
+        """
+        if self.faces is None or self.faces.cover:
+            return None
+        supports = np.unique(self.faces.support, axis=0)
+        faces = _shared_faces(supports)
+        most = len(faces) + MOST_FACES
+        new = list(supports)
+        faces.update((row.tobytes(), row) for row in supports)
+        while new and len(faces) < most:
+            last, new = new, []
+            for face in last:
+                for row in supports & face:
+                    if row.any() and row.tobytes() not in faces and len(faces) < most:
+                        faces[row.tobytes()] = row
+                        new.append(row)
+        return self.faces.reached(np.array(list(faces.values())), self.faces.support)
+
+
+def inner(a: Array, b: Array) -> Array:
+    """The inner product of each two rows."""
+    return np.einsum("ij,ij->i", a, b)
+
+
+def lifted(distortion: Distortion, py_x: Array, live: Mask) -> tuple[Array, Array]:
+    """Features and offsets of all sources; NaN for one of probability 0 whose row, of no account, the distortion refuses."""
+    if distortion.fixed_atoms or live.all():
+        return distortion.lift(py_x)
+    some, some_offset = distortion.lift(py_x[live])
+    features, offset = np.full((len(py_x), some.shape[1]), np.nan), np.full(len(py_x), np.nan)
+    features[live], offset[live] = some, some_offset
+    for x in np.flatnonzero(~live):
+        with contextlib.suppress(ValueError), np.errstate(all="ignore"):
+            features[[x]], offset[[x]] = distortion.lift(py_x[[x]])
+    return features, offset
+
+
+def distinct_rows(px: Array, features: Array, offset: Array, support: Mask | None) -> tuple[Ints, Ints]:
+    """Indices of the first of each set of equal live rows, and for each row its set (-1: p(x) = 0)."""
+    columns = [features, offset[:, None]] + ([] if support is None else [support.astype(np.float64)])
+    keys = np.ascontiguousarray(np.concatenate(columns, axis=1)) + 0.0  # + 0.0: -0.0 and 0.0 are one value
+    row_of = np.full(len(px), -1)
+    seen: dict[bytes, int] = {}
+    first: list[int] = []
+    for x in np.flatnonzero(px > NEGLIGIBLE):
+        row_of[x] = seen.setdefault(keys[x].tobytes(), len(seen))
+        if len(seen) > len(first):
+            first.append(int(x))
+    return np.array(first), row_of
+
+
+def _same_class_defines(kind: type, first: str, second: str) -> bool:
+    """Whether the most derived definitions of two methods are in one class: a subclass with one of its own has both, or neither."""
+    owners = [next((cls for cls in kind.__mro__ if name in vars(cls)), None) for name in (first, second)]
+    return owners[0] is not None and owners[0] is owners[1]
+
+
+def _shared_faces(supports: Mask) -> dict[bytes, Mask]:
+    """The intersections of all supports (r, n_y) that hold one y, or any two, and so on, up to MOST_FACES sets of y."""
+    n_y = supports.shape[1]
+    faces: dict[bytes, Mask] = {}
+    sets = 0
+    for size in range(1, n_y + 1):
+        sets += math.comb(n_y, size)
+        if sets > MOST_FACES:
+            break
+        chosen = np.array(list(itertools.combinations(range(n_y), size)))
+        holding = supports[:, chosen].all(axis=2).T
+        closed = holding.astype(np.float64) @ (~supports).astype(np.float64) == 0.0
+        faces.update((row.tobytes(), row) for row in closed[holding.any(axis=1)])
+    return faces

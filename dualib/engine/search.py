@@ -1,0 +1,187 @@
+"""The search for points of c > 1, for all solutions of a batch at once.
+
+``c(s) = sum_x p(x) exp(-beta d(x, s)) / Z(x)`` is the gradient function of the objective over measures on the simplex
+(Lindsay 1983): a point of c > 1 is a cluster that would lower the objective, and ``log max c`` is the duality gap.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, distinct, nearest
+from dualib.engine.problem import Problem, inner
+from dualib.engine.starts import Points, columns, stability_numbers, starting_points
+from dualib.engine.sweep import Sweep, log_c
+
+_MOST_CLIMBS = 40  # of two ascent steps and an extrapolation
+_NEAR, _LEAST_RADIUS = 0.1, 1e-7  # squared natural distance at which an atom swallows a point: of a stable atom, and at least
+_NEAR_FACES = 1e-3  # the same where c need not be smooth, for zeros of p(y|x)
+_STATIONARY = 1e-6  # residual of a solution whose atoms are at maxima of c; others hide nothing
+_STILL = 1e-7  # squared natural length of an ascent step that is a slow one
+_PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
+_SLOWEST, _AWAY_FROM_SADDLE = (
+    0.9999,
+    30.0,
+)  # linear rate that an extrapolation assumes at most; its length where steps still grow
+_MET_ON_THE_WAY, _MET = 1e-4, 0.1  # squared natural distance within which points are one, on the way and as new atoms
+_WORTHWHILE = 0.05  # part of the largest log c from which on a point becomes an atom
+_SHARE = (1e-6, 0.3)  # weight of a new atom, at least and at most
+
+
+class Found(NamedTuple):
+    """New atoms and the gaps.
+
+    Attributes
+    ----------
+    weights : (p,), points : Points
+        What would lower the objectives, the best first for each solution.
+    gap : (S,)
+        The largest log c found, at the atoms or anywhere else, at least 0.
+    best : Points
+        Where it was found: one point for each solution, in order.
+    """
+
+    weights: Array
+    points: Points
+    gap: Array
+    best: Points
+
+
+class _Largest:
+    """The largest log c so far of each solution, and where."""
+
+    def __init__(self, batch: Batch, sweep: Sweep) -> None:
+        own = np.log(sweep.c)
+        self.value = np.full(len(batch.beta), -np.inf)
+        self.means, self.face = batch.means[batch.start].copy(), batch.face[batch.start].copy()
+        self.include(own, Points(batch.means, batch.face, batch.owner))
+
+    def include(self, values: Array, points: Points) -> None:
+        """Look at points sorted by solution; NaN counts for nothing."""
+        values = np.where(np.isnan(values), -np.inf, values)
+        if not len(values):
+            return
+        begin = np.flatnonzero(np.diff(points.owner, prepend=-1))
+        top, whose = np.maximum.reduceat(values, begin), points.owner[begin]
+        better = top > self.value[whose]
+        for place, owner, value in zip(begin[better], whose[better], top[better], strict=True):
+            row = place + int(np.argmax(values[place : place + np.searchsorted(points.owner[place:], owner, side="right")]))
+            self.value[owner], self.means[owner], self.face[owner] = value, points.means[row], points.face[row]
+
+
+@np.errstate(all="ignore")
+def price(
+    problem: Problem,
+    batch: Batch,
+    sweep: Sweep,
+    *,
+    tol: float = 1e-9,
+    rng: np.random.Generator | None = None,
+    effort: float = 1.0,
+) -> Found:
+    """Look for points of log c > `tol`, by ascent steps from many starts; and say how large c is at any point seen."""
+    rng = np.random.default_rng(0) if rng is None else rng
+    largest = _Largest(batch, sweep)
+    if problem.fixed:
+        found = _best_columns(problem, batch, sweep, largest, tol)
+    else:
+        found = _climbed(problem, batch, sweep, largest, tol, rng, effort)
+    best = Points(largest.means, largest.face, np.arange(len(batch.beta)))
+    gap = np.maximum(largest.value, 0.0)
+    if not found:
+        nothing = Points(np.zeros((0, problem.k)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        return Found(np.zeros(0), nothing, gap, best)
+    weights, values = (np.concatenate([part[i] for part in found]) for i in (0, 1))
+    points = Points(*(np.concatenate([getattr(part[2], name) for part in found]) for name in Points._fields))
+    order = np.lexsort((-values, points.owner))
+    weights, values, points = weights[order], values[order], points.pick(order)
+    good = values > _WORTHWHILE * gap[points.owner]
+    if not problem.fixed:
+        good &= distinct(problem, batch.beta, points.owner, points.means, points.face, _MET)
+    return Found(weights[good], points.pick(good), gap, best)
+
+
+def _best_columns(
+    problem: Problem, batch: Batch, sweep: Sweep, largest: _Largest, tol: float
+) -> list[tuple[Array, Array, Points]]:
+    """The same where the only points are the columns of a matrix: exact."""
+    points = columns(problem, len(batch.beta))
+    values, _, _, terms = log_c(problem, batch.beta, sweep.log_z, *points)
+    largest.include(values, points)
+    held = np.zeros((len(batch.beta), problem.k), dtype=bool)
+    held[batch.owner, np.argmax(batch.means, axis=1)] = True
+    new = (values > tol) & ~held.ravel()
+    return [(_shares(problem, values[new], terms[new]), values[new], points.pick(new))]
+
+
+def _shares(problem: Problem, values: Array, terms: Array) -> Array:
+    """The weights of new atoms: Newton's step from 0 along the mixture with each."""
+    best = np.exp(values)
+    moment = terms**2 @ problem.px
+    return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
+
+
+def _climbed(
+    problem: Problem, batch: Batch, sweep: Sweep, largest: _Largest, tol: float, rng: np.random.Generator, effort: float
+) -> list[tuple[Array, Array, Points]]:
+    """Weights, log c and points that came to rest above `tol`; a point that will stay below, or meets an atom, is dropped."""
+    rate, beside = stability_numbers(problem, batch, sweep)
+    points, off = starting_points(problem, batch, sweep, beside, rng, effort)
+    radius = _radius(problem, batch, sweep, rate, off)
+
+    def swallowed(points: Points, V: Array) -> Mask:
+        distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+        return np.asarray(distance <= radius[atom])
+
+    V = problem.link(points.means, points.face)[0]
+    points = points.pick(~problem.outside(points.means, V) & ~swallowed(points, V))
+    fallback, floor, found = points.means, np.full(len(points.means), -np.inf), []
+    for climb in range(_MOST_CLIMBS):
+        if not len(points.means):
+            break
+        value, V0, once, _ = log_c(problem, batch.beta, sweep.log_z, *points)
+        bad = ~(value >= floor)  # the extrapolation led lower, or out of the domain
+        if bad.any():
+            points.means[bad] = fallback[bad]
+            value[bad], V0[bad], once[bad], _ = log_c(problem, batch.beta, sweep.log_z, *points.pick(bad))
+        largest.include(value, points)
+        means, (_, face, owner) = points.means, points
+        here = Points(once, face, owner)
+        value, V1, twice, terms = log_c(problem, batch.beta, sweep.log_z, *here)
+        largest.include(value, here)
+        V2 = problem.link(twice, face)[0]
+        b = batch.beta[owner]
+        first, second = inner(once - means, V1 - V0) * b, np.maximum(inner(twice - once, V2 - V1) * b, 0.0)
+        rate = np.sqrt(second / np.maximum(first, 1e-300))
+        growing, rate = (rate >= 1.0) & (second > 1e-24), np.minimum(rate, _SLOWEST)
+        left = 0.5 * second / (1.0 - rate**2)  # what log c will still rise, about
+        ready = (left < 0.1 * value) & ~growing | (value > _CLEAR) & (climb >= _PATIENT) | (climb == _MOST_CLIMBS - 1)
+        ready &= value > tol
+        go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(twice).all(axis=1)
+        if ready.any():
+            found.append((_shares(problem, value[ready], terms[ready]), value[ready], here.pick(ready)))
+        go &= ~swallowed(Points(twice, face, owner), V2)
+        if climb in (1, 4):
+            go[go] = distinct(problem, batch.beta, owner[go], twice[go], face[go], _MET_ON_THE_WAY)
+        longest = 1.0 / np.sqrt(np.maximum(second[go], 1e-300))
+        factor = np.minimum(np.where(growing, _AWAY_FROM_SADDLE, rate / (1.0 - rate))[go], longest)[:, None]
+        fallback, floor = twice[go], (value + 0.5 * second)[go]
+        points = Points(fallback + factor * (fallback - once[go]), face[go], owner[go])
+    return found
+
+
+def _radius(problem: Problem, batch: Batch, sweep: Sweep, rate: Array, off: Points | None) -> Array:
+    """Squared natural distances (m,) at which atoms swallow points: less the nearer an atom is to dividing."""
+    radius = np.maximum(_NEAR * np.maximum(1.0 - rate, 0.0) ** 2, _LEAST_RADIUS)
+    radius[(sweep.residual > _STATIONARY)[batch.owner]] = 0.0
+    if problem.faces is not None:
+        radius = np.minimum(radius, _NEAR_FACES)
+    if off is not None and len(off.means):
+        V = problem.link(off.means, off.face)[0]
+        distance, atom = nearest(problem, batch, sweep.V, off.owner, off.means, V, off.face)
+        near = np.isfinite(distance)
+        np.minimum.at(radius, atom[near], 0.1 * distance[near])
+    return radius

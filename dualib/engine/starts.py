@@ -1,0 +1,212 @@
+"""Where the search for points of c > 1 starts, for all solutions of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.distortions import IB, Array, Mask
+from dualib.engine.batch import Batch, distinct, nearest_other
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sweep import Sweep, log_c
+
+_TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
+_POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
+_ASIDE = 0.1  # natural distance of these starts
+_SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
+_SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
+_FACES_PER_SOURCE, _FEWEST_FACES = 12, 32
+_OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of them
+_ON_FACES_LOOKED_AT, _NUMBERS_AT_ONCE = 40_000, 4_000_000
+_LEAST_GAIN = 1e-13  # of c off a face
+_NOTHING = (
+    1e-30,
+    1e-10,
+)  # of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
+_MOST_OFF_FACES = 200  # points beside atoms, off their faces
+_LEAST = 1e-300
+
+
+class Points(NamedTuple):
+    """Points of the simplex over Y: means (p, k), faces (p,), and the solutions they belong to (p,)."""
+
+    means: Array
+    face: Ints
+    owner: Ints
+
+    def pick(self, rows: npt.NDArray) -> Points:
+        """Those of a mask or an index."""
+        return Points(self.means[rows], self.face[rows], self.owner[rows])
+
+
+def stacked(parts: Iterable[Points]) -> Points:
+    """All points, sorted by their solution."""
+    all_ = Points(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return all_.pick(np.argsort(all_.owner, kind="stable"))
+
+
+def for_each(problem: Problem, means: Array, face: Ints, count: int) -> Points:
+    """The same points for each of `count` solutions."""
+    return Points(np.tile(means, (count, 1)), np.tile(face, count), np.repeat(np.arange(count), len(means)))
+
+
+def members_of(problem: Problem, sweep: Sweep) -> Array:
+    """p(x|t), (m, n); p(x) for a cluster that no source goes to, as somebody's encoder may have at its own decoder."""
+    pairs = sweep.posterior * problem.px
+    total = pairs.sum(axis=1, keepdims=True)
+    return np.divide(pairs, total, out=np.tile(problem.px, (len(pairs), 1)), where=total > 0.0)
+
+
+def columns(problem: Problem, count: int) -> Points:
+    """All reproductions of a rate-distortion matrix, for each solution."""
+    return for_each(problem, np.eye(problem.k), np.zeros(problem.k, dtype=np.int64), count)
+
+
+def starting_points(
+    problem: Problem, batch: Batch, sweep: Sweep, beside: Points, rng: np.random.Generator, effort: float
+) -> tuple[Points, Points | None]:
+    """All starts, and those among them just off the faces of atoms, which no radius may hide.
+
+    Every source, and where they go at half the beta; the middles of neighbouring atoms; the centroid of everything. Where p(y|x)
+    has zeros also what lies on other faces, which no ascent leads to.
+    """
+    S = len(batch.beta)
+    sources = for_each(problem, problem.U, problem.source_face, S)
+    means, face, _ = problem.centroids(problem.px[None, :])
+    parts = [sources, _tempered(problem, batch, sweep, sources), _middles(problem, batch, sweep), beside]
+    parts.append(for_each(problem, means, face, S))
+    off = None
+    if problem.faces is not None:
+        parts += _on_other_faces(problem, batch, sweep, rng, effort)
+        off = off_their_faces(problem, batch, sweep)
+        if off is not None:
+            parts.append(off)
+    return stacked(parts), off
+
+
+def _tempered(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """Where ascent steps at half the beta lead from the sources: to clusters of several sources, far from each of them."""
+    for step in range(_TEMPERED):
+        new = log_c(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
+        fine = np.isfinite(new).all(axis=1)
+        points = Points(new, points.face, points.owner).pick(fine)
+        if step in (2, _TEMPERED - 1):  # most have met by then
+            points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
+    return points
+
+
+def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
+    """The middles of each atom and its nearest: clusters are born between."""
+    alone = Batch(batch.beta, batch.weights, batch.means, batch.owner, np.zeros_like(batch.face))  # whatever their faces
+    distance, mate = nearest_other(alone, sweep.V)
+    face, empty = problem.joined_faces(batch.face, batch.face[mate])
+    middles = Points(0.5 * (batch.means + batch.means[mate]), face, batch.owner)
+    between: Mask = np.isfinite(distance) & ~empty
+    return middles.pick(between)
+
+
+def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
+    """Of each atom beta lambda_max(Cov_t(U) J) by the power method, from below; and points beside those that are nearly unstable."""
+    members = members_of(problem, sweep)
+    way = problem.U[np.argmax(members, axis=1)] - batch.means + 1e-3 * problem.U[np.argmin(members, axis=1)]
+    b = batch.b[:, None]
+    for _ in range(_POWER_STEPS):
+        ahead = b * sweep.jacobian.times(way)
+        ahead /= np.sqrt(np.maximum(inner(ahead, way), _LEAST))[:, None]
+        lean = ahead @ problem.UT
+        lean -= inner(ahead, batch.means)[:, None]
+        lean *= members
+        way = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means
+    rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
+    tilt = rate > _TILT
+    way = (_ASIDE / rate[tilt])[:, None] * way[tilt]
+    middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
+    sides = [middle + problem.within(middle, sign * way) * sign * way for sign in (1.0, -1.0)]
+    return rate, Points(np.concatenate(sides), np.tile(face, 2), np.tile(owner, 2))
+
+
+def _on_other_faces(problem: Problem, batch: Batch, sweep: Sweep, rng: np.random.Generator, effort: float) -> list[Points]:
+    """Sources softened by everything, random subsets, and centroids on every face that sources share."""
+    n, S = problem.n, len(batch.beta)
+    softened = (1.0 - _SOFTENED) * np.eye(n) + _SOFTENED * problem.px
+    count = int(effort * max(_SUBSETS_PER_SOURCE * n, _FEWEST_SUBSETS))
+    subsets = (rng.random((count, n)) < rng.uniform(0.05, 0.8, (count, 1))) * problem.px
+    subsets = subsets[subsets.sum(axis=1) > 0.0]
+    rows = np.concatenate([softened, subsets / subsets.sum(axis=1, keepdims=True)])
+    means, face, _ = problem.centroids(rows)
+    parts = [for_each(problem, means, face, S)]
+    if problem.sharing is not None:
+        parts += [_on_every_face(problem, batch, sweep, s, effort) for s in range(S)]
+    return parts
+
+
+def _on_every_face(problem: Problem, batch: Batch, sweep: Sweep, s: int, effort: float) -> Points:
+    """Dual IB: the centroids of all sources that share a face, also leaning to each, for each face: those of largest c.
+
+    On a smaller face more sources are at a finite distance, so c may be larger there, and no ascent leads from a face to another.
+    """
+    assert problem.sharing is not None
+    log_a = problem.log_px - sweep.log_z[s]
+    rows = problem.sharing * np.exp(log_a - log_a.max())
+    rows = rows[rows.sum(axis=1) > 0.0]
+    rows /= rows.sum(axis=1, keepdims=True)
+    where, source = np.nonzero(rows)
+    most = min(_ON_FACES_LOOKED_AT, _NUMBERS_AT_ONCE // problem.n)
+    where, source = where[:most], source[:most]
+    parts = [rows]
+    for share in _OF_OTHERS:
+        parts.append(share * rows[where])
+        parts[-1][np.arange(len(where)), source] += 1.0 - share
+    means, face, _ = problem.centroids(np.concatenate(parts))
+    points = Points(means, face, np.full(len(means), s))
+    kept = int(min(4.0 * effort, 1.0) * max(_FACES_PER_SOURCE * problem.n, _FEWEST_FACES))
+    if len(means) <= kept:
+        return points
+    values = np.nan_to_num(log_c(problem, batch.beta, sweep.log_z, *points)[0], nan=-np.inf)
+    return points.pick(np.argpartition(-values, kept)[:kept])
+
+
+def off_their_faces(problem: Problem, batch: Batch, sweep: Sweep) -> Points | None:
+    """IB: beside each atom, the maximum of c just off its face towards each source that the face leaves out.
+
+    At ``(1 - h) M_t + h p_x``, a mass ``e = h pi`` off the face, c is about ``(1 - e)^beta + A e^(beta pi)``, pi being the mass
+    of p_x off the face. Where beta pi < 1 the second term rises with infinite slope, so the maximum is never on the face, but
+    it may be at an e of 1e-8, where ascent steps from afar take long to come.
+    """
+    if type(problem.distortion) is not IB or problem.faces is None:
+        return None
+    members, masks = members_of(problem, sweep), problem.faces.masks[batch.face]
+    parts = []
+    for s in range(len(batch.beta)):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        for nothing in _NOTHING:
+            face = masks[own] & (batch.means[own] > nothing)
+            log_a = problem.log_px - sweep.log_z[s]
+            rows = _off_faces(problem, batch.beta[s], log_a, batch.means[own], members[own], face)
+            means, number, _ = problem.centroids(rows)
+            parts.append(Points(means, number, np.full(len(means), s)))
+    return stacked(parts)
+
+
+def _off_faces(problem: Problem, beta: float, log_a: Array, means: Array, members: Array, face: Mask) -> Array:
+    """The members (p, n) of the same for one solution, its atoms being taken to lie on faces (n_t, n_y)."""
+    assert problem.faces is not None
+    t, x = np.nonzero(~problem.faces.reached(face, problem.faces.support))
+    off = np.where(face[t], 0.0, problem.py_x[x])
+    pi = off.sum(axis=1)
+    with np.errstate(all="ignore"):
+        on = np.where(face[t], problem.py_x[x] * np.log(means[t]), 0.0)
+        on = np.where(problem.py_x[x] > 0.0, on, 0.0).sum(axis=1)
+        inside = np.where(off > 0.0, off * np.log(off / pi[:, None]), 0.0).sum(axis=1)
+        log_height = log_a[x] + beta * (on + inside)
+        log_mass = (log_height + np.log(pi)) / (1.0 - beta * pi)
+        gain = np.exp(log_height + beta * pi * log_mass) * (1.0 - beta * pi)
+        keep = np.flatnonzero((beta * pi < 1.0) & (gain > _LEAST_GAIN) & (log_mass < np.log(0.5 * pi)))
+    keep = keep[np.argsort(-gain[keep], kind="stable")[:_MOST_OFF_FACES]]
+    share = np.exp(log_mass[keep]) / pi[keep]
+    rows = members[t[keep]] * (1.0 - share[:, None])
+    rows[np.arange(len(keep)), x[keep]] += share
+    return rows

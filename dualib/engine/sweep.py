@@ -1,0 +1,127 @@
+"""One sweep of all solutions of a batch: two matrix products and one pass of exp."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch
+from dualib.engine.loading import compiled
+from dualib.engine.problem import Ints, Jacobian, Problem, inner
+
+_FAINT = 1e-300  # weights and sums that are divided by are at least this
+_SAFE = 1e100  # Z relative to what it was, within which the exponentials neither overflow nor vanish
+
+
+class Sweep:
+    """One evaluation of all solutions of a batch, and where a Blahut-Arimoto step would lead.
+
+    Attributes
+    ----------
+    V : (m, k)
+        The links of the atoms.
+    posterior : (m, n)
+        p(t|x); exactly 0 at an infinite distance.
+    log_z : (S, n), objective : (S,)
+        log Z(x), offsets a(x) left out, and G in nats; inf where some source is infinitely far from every atom.
+    c : (m,)
+        The gradient function at the atoms, 1 at a stationary point: the new weight over the old.
+    new_weights : (m,), new_means : (m, k)
+        The atoms after the sweep.
+    force : (m, 1 + k)
+        Minus the gradient, in the relative weight and the mean of each atom: ``(c - 1, c (new_mean - mean))``.
+    jacobian : Jacobian
+    residual : (S,)
+        Max over the atoms of ``|c - 1|`` and of the natural length ``sqrt(beta <dM, J dM>)`` of the mean's move; inf where the
+        objective is.
+    """
+
+    posterior: Array
+    log_z: Array
+    _OF_SOLUTIONS = ("log_z", "objective", "residual")
+
+    def __init__(self, problem: Problem, batch: Batch, near: Sweep | None = None) -> None:
+        self.V, offset = problem.link(batch.means, batch.face)
+        with np.errstate(all="ignore"):
+            shift = np.log(batch.weights) - batch.b * offset
+            self._exponentials(problem, batch, shift, near)
+            self._sums(problem, batch)
+
+    def _exponentials(self, problem: Problem, batch: Batch, shift: Array, near: Sweep | None) -> None:
+        """Posterior and log Z; relative to the log Z of a sweep near by, where there is one, else to the largest term."""
+        terms = _products(problem, batch.b, self.V, batch.face)
+        reference = batch.highest(terms + shift[:, None]) if near is None else near.log_z
+        compiled().exponentials(batch.owner, terms, shift, reference)
+        z = batch.total(terms)
+        if near is not None and not ((z > 1.0 / _SAFE) & (z < _SAFE)).all():
+            self._exponentials(problem, batch, shift, None)
+            return
+        terms *= (1.0 / z)[batch.owner]
+        self.posterior, self.log_z = terms, np.log(z) + reference
+
+    def _sums(self, problem: Problem, batch: Batch) -> None:
+        self.objective: Array = batch.beta * problem.constant - self.log_z @ problem.px
+        self.objective[~np.isfinite(self.objective)] = np.inf
+        sums = self.posterior @ problem.pxU1
+        self.new_weights = sums[:, 0]
+        self.new_means = batch.means
+        if not problem.fixed:
+            gone = self.new_weights < _FAINT
+            self.new_means = sums[:, 1:] / np.maximum(sums[:, :1], _FAINT)
+            self.new_means[gone] = batch.means[gone]
+        self.c = self.new_weights / batch.weights
+        self.force = np.hstack([(self.c - 1.0)[:, None], self.c[:, None] * (self.new_means - batch.means)])
+        self.jacobian: Jacobian = problem.jacobian(batch.means, batch.face)
+        move = self.new_means - batch.means
+        length = batch.b * np.maximum(inner(move, self.jacobian.times(move)), 0.0)
+        self.residual: Array = batch.highest(np.maximum(np.abs(self.c - 1.0), np.sqrt(length)))
+        self.residual[~np.isfinite(self.objective) | np.isnan(self.residual)] = np.inf
+
+    def pick(self, which: Mask, rows: npt.NDArray) -> Sweep:
+        """Of the solutions of a mask (S,), whose atoms are `rows`."""
+        new = object.__new__(Sweep)
+        for name, value in vars(self).items():
+            part = which if name in self._OF_SOLUTIONS else rows
+            setattr(new, name, value.pick(part) if isinstance(value, Jacobian) else value[part])
+        return new
+
+    def replace(self, which: Mask, rows: npt.NDArray, other: Sweep) -> None:
+        """Put another sweep, of as many atoms, in the place of some solutions."""
+        for name, value in vars(self).items():
+            part, new = which if name in self._OF_SOLUTIONS else rows, getattr(other, name)
+            for whole, some in zip(value, new, strict=True) if isinstance(value, Jacobian) else ((value, new),):
+                if len(whole):
+                    whole[part] = some
+
+
+def dual(batch: Batch, jacobian: Jacobian, step: Array) -> Array:
+    """``(a, beta J m)`` of steps (a, m), a = dw / w and m = dM; the inner product of two steps is ``sum w <step, dual step'>``."""
+    return np.hstack([step[:, :1], batch.b[:, None] * jacobian.times(step[:, 1:])])
+
+
+def log_c(
+    problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints
+) -> tuple[Array, Array, Array, Array]:
+    """The gradient function at points: log c (p,), V, where an ascent step leads, and the terms ``exp(-beta d) / Z`` (p, n).
+
+    log c is NaN outside the domain of the link, and -inf where every source is infinitely far.
+    """
+    V, offset = problem.link(means, face)
+    b = beta[owner]
+    terms = _products(problem, b, V, face)
+    with np.errstate(all="ignore"):
+        compiled().exponentials(owner, terms, -b * offset, log_z)
+        sums = terms @ problem.pxU1
+        sums[problem.outside(means, V)] = np.nan
+        new = sums[:, 1:] / sums[:, :1]
+        return np.log(sums[:, 0]), V, new, terms
+
+
+def _products(problem: Problem, b: Array, V: Array, face: Ints) -> Array:
+    """``beta <U[x], V[t]>`` (m, n), -inf where the distortion is infinite."""
+    terms = (b[:, None] * V) @ problem.UT
+    lost = problem.lost(face)
+    if lost is not None:
+        terms[lost] = -np.inf
+    return terms
