@@ -9,33 +9,63 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.engine import Array, Batch, Problem, Sweep, conjugate, dual, first_alike, inner, newton
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, first_alike
+from dualib.engine.descent import newton_direction
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sweep import Sweep, dual
 
 REST, BROKEN = 1e-12, 1e-9  # residual of a branch that is corrected no further; above which it is none
-MOST_CORRECTIONS = 8
-TANGENT, MOST_PRODUCTS = 1e-3, 100  # relative residual of the tangents, and products spent on them
+MOST_CORRECTIONS, MOST_PRODUCTS = 10, 300
+TANGENT, MOST_FOR_TANGENT = 1e-3, 100  # relative residual of the tangents, and products spent on them
+LONGEST = 1.0  # of a Newton step, natural length of a mean's move
+LEAST_PART = 0.1  # of its weight that an atom keeps over a step
 MATCH, FARTHEST = 10.0, 1.0  # squared natural distance that an atom moves, by the difference of log beta, and at most
 TOGETHER = 1e-8  # ... that is always allowed: two solutions at one beta are the same within this
-DISTINCT = 1e-12  # squared natural distance below which two atoms have met
+DISTINCT, WEIGHTLESS = 1e-12, 1e-14  # squared natural distance at which two atoms have met; weight of one that is gone
 
 
 def settled(problem: Problem, batch: Batch) -> tuple[Batch, Sweep]:
     """Newton's method on fixed atoms, wherever it leads; the residual (S,) of the sweep tells whether that is a branch."""
-    batch = Batch(batch.beta, batch.w.copy(), batch.M.copy(), batch.owner)
-    sweep, going = Sweep(problem, batch), np.ones(len(batch.beta), bool)
+    batch = Batch(batch.beta, batch.weights.copy(), batch.means.copy(), batch.owner, batch.face)
+    sweep, going = Sweep(problem, batch), np.ones(len(batch.beta), dtype=bool)
     for _ in range(MOST_CORRECTIONS):
-        going &= sweep.residual > REST
+        going &= (sweep.residual > REST) & np.isfinite(sweep.residual)
         if not going.any():
             break
         part, rows = batch.pick(going)
-        w, M, _ = newton(problem, part, sweep.pick(going, rows), np.ones(len(part.beta)))
-        part = Batch(part.beta, w, M, part.owner)
-        part = part.keep(np.ones(len(w), bool))
-        new, before = Sweep(problem, part), sweep.residual[going]
-        batch.w[rows], batch.M[rows] = part.w, part.M
-        sweep.put(going, rows, new)
-        going[going] = (before > BROKEN) | (new.residual < 0.1 * before)
+        old = sweep.pick(going, rows)
+        step = newton_direction(problem, part, old, np.minimum(0.3, old.residual**0.75), MOST_PRODUCTS)
+        length = part.highest(inner(step[:, 1:], dual(part, old.jacobian, step)[:, 1:]))
+        shorter = np.minimum(1.0, LONGEST / np.sqrt(np.maximum(length, 1e-300)))
+        new = stepped(problem, part, step, shorter)
+        after = Sweep(problem, new)
+        batch.weights[rows], batch.means[rows] = new.weights, new.means
+        sweep.replace(going, rows, after)
+        going[going] = (old.residual > BROKEN) | (after.residual < 0.1 * old.residual)
     return batch, sweep
+
+
+def stepped(problem: Problem, batch: Batch, step: Array, by: Array) -> Batch:
+    """The atoms a part or multiple (S,) of a step (m, 1 + k) further; a mean that would leave its domain stays."""
+    by = by[batch.owner]
+    means = batch.means
+    if not problem.fixed:
+        means = means + by[:, None] * step[:, 1:]
+        outside = problem.outside(means, problem.link(means, batch.face)[0])
+        means[outside] = batch.means[outside]
+    weights = batch.weights * np.maximum(1.0 + by * step[:, 0], LEAST_PART)
+    return Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
+
+
+def distances(problem: Problem, means: Array, face: Ints) -> Array:
+    """d(x, t) - a(x) of points (p, n); 0 where it is infinite, as what it is multiplied with is 0 there."""
+    V, offset = problem.link(means, face)
+    d = offset[:, None] - V @ problem.UT
+    lost = problem.lost(face)
+    if lost is not None:
+        d[lost] = 0.0
+    return d
 
 
 def tangents(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Array]:
@@ -43,44 +73,32 @@ def tangents(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Array
 
     Stationarity, differentiated: the Hessian times the tangent is the derivative of a sweep by log beta with the atoms held.
     """
-    change = -batch.b[:, None] * distances(problem, batch.M, sweep.V)
-    log_z = batch.total(sweep.post * change)
-    sums = (sweep.post * (change - log_z[batch.owner])) @ problem.pxU1
-    force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.M]) / batch.w[:, None]
-    tangent = np.empty_like(force)
-    jacobian = problem.kind.jacobian(batch.M, sweep.V)
-    accuracy = np.full(len(batch.beta), TANGENT)
-    arrays = (batch.ends, batch.beta, batch.w, batch.M, sweep.c, jacobian, sweep.post, force, accuracy, problem.U1T, problem.pxU1)
-    conjugate(*arrays, MOST_PRODUCTS, tangent)
-    ahead = dual(problem, batch, sweep.V, tangent)
-    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.M))[:, None] + ahead[:, 1:] @ problem.UT
-    return tangent, log_z + batch.total(sweep.post * moving)
-
-
-def distances(problem: Problem, M: Array, V: Array | None = None) -> Array:
-    """d(x, t) - a(x) of points (p, k): (p, n)."""
-    link, offset = problem.kind.link(M)
-    return offset[:, None] - (link if V is None else V) @ problem.UT
+    change = -batch.b[:, None] * distances(problem, batch.means, batch.face)
+    log_z = batch.total(sweep.posterior * change)
+    sums = (sweep.posterior * (change - log_z[batch.owner])) @ problem.pxU1
+    force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
+    if problem.fixed:
+        force[:, 1:] = 0.0
+    tangent = newton_direction(problem, batch, sweep, np.full(len(batch.beta), TANGENT), MOST_FOR_TANGENT, force=force)
+    ahead = dual(batch, sweep.jacobian, tangent)
+    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + ahead[:, 1:] @ problem.UT
+    return tangent, log_z + batch.total(sweep.posterior * moving)
 
 
 def predicted(problem: Problem, batch: Batch, tangent: Array, by: Array) -> Batch:
-    """The branches a step in log beta (S,) further along their tangents; no weight falls below a tenth of what it was."""
-    step = by[batch.owner]
-    M = batch.M + step[:, None] * tangent[:, 1:]
-    outside = ~np.isfinite(problem.kind.link(M)[0]).all(axis=1)
-    M[outside] = batch.M[outside]
-    w = batch.w * np.maximum(1.0 + step * tangent[:, 0], 0.1)
-    return Batch(batch.beta * np.exp(by), w, M, batch.owner).keep(np.ones(len(w), bool))
+    """The branches a step in log beta (S,) further along their tangents."""
+    new = stepped(problem, batch, tangent, by)
+    return Batch(batch.beta * np.exp(by), new.weights, new.means, new.owner, new.face)
 
 
-def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep, Array]:
+def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep, Mask]:
     """The branches at other betas (S,), by one step; and which arrived with all their atoms, each near where it was."""
     tangent, _ = tangents(problem, batch, Sweep(problem, batch))
-    new, sweep = settled(problem, predicted(problem, batch, tangent, np.log(beta / batch.beta)))
-    new.beta[:] = beta
-    way = new.b * inner(new.M - batch.M, sweep.V - problem.kind.link(batch.M)[0])
+    start = predicted(problem, batch, tangent, np.log(beta / batch.beta))
+    new, sweep = settled(problem, Batch(beta.copy(), start.weights, start.means, start.owner, start.face))
+    way = new.b * inner(new.means - batch.means, sweep.V - problem.link(batch.means, batch.face)[0])
     far = way > radius(np.abs(np.log(beta / batch.beta)))[batch.owner]
-    return new, sweep, whole(problem, new, sweep) & ~(np.bincount(batch.owner[far], minlength=len(beta)) > 0)
+    return new, sweep, whole(problem, new, sweep) & (np.bincount(batch.owner[far], minlength=len(beta)) == 0)
 
 
 def radius(step: Array) -> Array:
@@ -88,24 +106,18 @@ def radius(step: Array) -> Array:
     return np.clip(MATCH * step, TOGETHER, FARTHEST)
 
 
-def whole(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+def whole(problem: Problem, batch: Batch, sweep: Sweep) -> Mask:
     """Which solutions are at rest, with atoms that have weight and are distinct."""
-    alike = first_alike(batch.beta, batch.owner, batch.M, sweep.V, DISTINCT) != np.arange(len(batch.w))
-    lost = np.bincount(batch.owner[alike | ~(batch.w > 1e-14)], minlength=len(batch.beta)) > 0
-    return (sweep.residual < BROKEN) & ~lost
+    alike = first_alike(problem, batch.beta, batch.owner, batch.means, batch.face, DISTINCT) != np.arange(len(batch.weights))
+    lost = np.bincount(batch.owner[alike | ~(batch.weights > WEIGHTLESS)], minlength=len(batch.beta)) > 0
+    return np.asarray((sweep.residual < BROKEN) & ~lost)
 
 
-def copied(batch: Batch, which: Array) -> tuple[Batch, Array]:
-    """Solutions of a batch by number (S',), repeatedly perhaps, and the rows of their atoms."""
-    counts = np.diff(batch.ends)[which]
-    rows = np.repeat(batch.start[which] - np.append(0, np.cumsum(counts)[:-1]), counts) + np.arange(counts.sum())
-    return Batch(batch.beta[which], batch.w[rows], batch.M[rows], np.repeat(np.arange(len(which)), counts)), rows
-
-
-def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
-    """One batch out of several, given the place (S,) of each solution in it."""
-    shift = np.cumsum([0] + [len(part.beta) for _, part in parts])
-    order = np.argsort(np.concatenate([places for places, _ in parts]), kind="stable")
-    beta, w, M = (np.concatenate([getattr(part, name) for _, part in parts]) for name in ("beta", "w", "M"))
-    owner = np.concatenate([part.owner + first for (_, part), first in zip(parts, shift, strict=False)])
-    return copied(Batch(beta, w, M, owner), order)[0]
+def polished(problem: Problem, batch: Batch) -> Batch:
+    """Solutions brought to rest on their atoms, where that makes them no worse."""
+    before = Sweep(problem, batch).objective
+    new, sweep = settled(problem, batch)
+    good = whole(problem, new, sweep) & (sweep.objective <= before + 1e-13 * (1.0 + np.abs(before)))
+    rows = good[batch.owner]
+    weights = np.where(rows, new.weights, batch.weights)
+    return Batch(batch.beta, weights, np.where(rows[:, None], new.means, batch.means), batch.owner, batch.face)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.engine import Array, Batch, Problem
-from dualib.path.branch import arranged, copied
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, in_order
+from dualib.engine.problem import Ints, Problem
 from dualib.path.matching import unmatched
 
 
@@ -32,6 +33,9 @@ class Bifurcation:
     multiplicity: int
     precision: float
     located: bool
+
+
+Piece = tuple[float, Batch, Bifurcation | None]  # of a chain: place (link i is from i to i + 1), one solution, what follows it
 
 
 class Chain:
@@ -61,7 +65,7 @@ class Chain:
         self.up, self.down = unmatched(self.problem, self.batch)
         self.died = np.add.reduceat(self.up, self.batch.start, dtype=int)[:-1]
         self.born = np.add.reduceat(self.down, self.batch.start, dtype=int)[1:]
-        self.counts = np.diff(self.batch.ends)
+        self.counts = self.batch.counts
         self.log_beta = np.log(self.batch.beta)
         self.width = np.diff(self.log_beta)
 
@@ -76,12 +80,20 @@ class Chain:
         first, last = self.batch.ends[end], self.batch.ends[end + 1]
         return first + np.flatnonzero((self.down if rising else self.up)[first:last])
 
-    def insert(self, places: Array, part: Batch, events: list[Bifurcation | None]) -> None:
-        """Put more solutions into links; the place i + 1/2 is the middle of link i."""
+    def sides(self) -> Mask:
+        """Which solutions are a side of an event."""
+        left = np.array([event is not None for event in self.events])
+        return np.asarray(left | np.append(False, left[:-1]))
+
+    def insert(self, pieces: list[Piece]) -> None:
+        """Put more solutions into links."""
+        if not pieces:
+            return
+        places, parts, events = zip(*pieces, strict=True)
         own = np.arange(len(self.batch.beta), dtype=float)
         order = np.argsort(np.append(own, places), kind="stable")
-        self.batch = arranged([(own, self.batch), (places, part)])
-        self.given = np.append(self.given, np.zeros(len(places), bool))[order]
+        self.batch = arranged([(own, self.batch), *((np.array([place]), part) for place, part in zip(places, parts, strict=True))])
+        self.given = np.append(self.given, np.zeros(len(places), dtype=bool))[order]
         every = [*self.events, *events]
         self.events = [every[i] for i in order]
         self._match()
@@ -90,12 +102,17 @@ class Chain:
         """Put other solutions in the places of some (by number)."""
         rest = np.setdiff1d(np.arange(len(self.batch.beta)), which)
         parts = [(np.asarray(which), part)]
-        self.batch = arranged([*parts, (rest, copied(self.batch, rest)[0])] if len(rest) else parts)
+        self.batch = arranged([*parts, (rest, self.batch.copied(rest)[0])] if len(rest) else parts)
         self._match()
 
-    def remove(self, which: Array) -> None:
-        """Forget some solutions (by number) that are no side of an event."""
-        keep = np.setdiff1d(np.arange(len(self.batch.beta)), which)
-        self.batch, self.given = copied(self.batch, keep)[0], self.given[keep]
-        self.events = [self.events[i] for i in keep]
-        self._match()
+
+def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
+    """One batch out of several, given the place (S,) of each solution in it, any numbers in ascending order."""
+    order = np.argsort(np.argsort(np.concatenate([places for places, _ in parts]), kind="stable"), kind="stable")
+    ends = np.cumsum([len(places) for places, _ in parts])[:-1]
+    return in_order([(numbers, part) for numbers, (_, part) in zip(np.split(order, ends), parts, strict=True)])
+
+
+def single(batch: Batch, i: int) -> Batch:
+    """One solution of a batch."""
+    return batch.copied([i])[0]

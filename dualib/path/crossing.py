@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.engine import Array, Batch, Problem, Sweep
-from dualib.path.branch import copied, distances, followed
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
+from dualib.path.branch import distances, followed
 
 ROOT = 1e-13  # accuracy of a root, in log beta
 CLEAR = 1e-10  # difference of objectives, nats, that is no rounding
@@ -34,7 +37,7 @@ class Reach:
 
     def pick(self, which: Array) -> Reach:
         """Some of the links, by number."""
-        return Reach(*(copied(v, which)[0] if isinstance(v, Batch) else v[which] for v in vars(self).values()))
+        return Reach(*(v.copied(which)[0] if isinstance(v, Batch) else v[which] for v in vars(self).values()))
 
     def same(self, accuracy: float) -> tuple[Array, Array]:
         """Whether the branch from below is as good at the upper end as the solution there, and the one from above at the lower end."""
@@ -50,7 +53,7 @@ def reach(problem: Problem, below: Batch, above: Batch) -> Reach:
     up, up_sweep, arrives = followed(problem, below, above.beta)
     down, down_sweep, returns = followed(problem, above, below.beta)
     first, second = Sweep(problem, below), Sweep(problem, above)
-    return Reach(below, above, up, down, arrives, returns, up_sweep.G - second.G, down_sweep.G - first.G)
+    return Reach(below, above, up, down, arrives, returns, up_sweep.objective - second.objective, down_sweep.objective - first.objective)
 
 
 @dataclass
@@ -72,12 +75,12 @@ def crossing(problem: Problem, ends: Reach) -> Crossing:
         one, one_sweep, there = followed(problem, one, np.exp(at))
         two, two_sweep, here = followed(problem, two, np.exp(at))
         fine &= there & here
-        difference = one_sweep.G - two_sweep.G
+        difference = one_sweep.objective - two_sweep.objective
         slope = np.exp(at) * (distortion(problem, one, one_sweep) - distortion(problem, two, two_sweep))
         lower, upper = np.where(difference < 0.0, at, lower), np.where(difference < 0.0, upper, at)
         to = at - difference / np.where(slope > 0.0, slope, np.nan)
         to = np.where((to > lower) & (to < upper), to, 0.5 * (lower + upper))
-        found = (np.abs(to - at) < ROOT) | (np.abs(difference) < ROUNDED * (1.0 + np.abs(one_sweep.G)))
+        found = (np.abs(to - at) < ROOT) | (np.abs(difference) < ROUNDED * (1.0 + np.abs(one_sweep.objective)))
         if (found | ~fine).all():
             break
         at = np.where(found, at, to)
@@ -86,4 +89,4 @@ def crossing(problem: Problem, ends: Reach) -> Crossing:
 
 def distortion(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     """E d (S,), less the part of a(x): the derivative of a branch's objective by beta."""
-    return batch.total((sweep.post * distances(problem, batch.M, sweep.V)) @ problem.px)
+    return batch.total((sweep.posterior * distances(problem, batch.means, batch.face)) @ problem.px)

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.engine import Array, Batch, Problem, Sweep, heights, inner, nearest
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, nearest
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sweep import Sweep, log_c
 
 APART = 1e-6  # squared natural distance of a maximum from the atoms; nearer than that the ridge is used
 BESIDE = 0.1  # squared natural distance below which a height is the integral of the gradient from the nearest atom
@@ -22,70 +25,75 @@ RIDGE = 5e-3  # natural distance at which the polynomial is fitted
 NODES, SHARES = (0.5 * (part + shift) for part, shift in zip(np.polynomial.legendre.leggauss(8), (1.0, 0.0), strict=True))
 
 
-def members(problem: Problem, sweep: Sweep, rows: Array) -> Array:
+def members(problem: Problem, sweep: Sweep, rows: Ints) -> Array:
     """p(x|t) of some atoms (p, n)."""
-    return sweep.post[rows] * problem.px / sweep.new_w[rows, None]
+    return sweep.posterior[rows] * problem.px / sweep.new_weights[rows, None]
 
 
-def linear_maps(problem: Problem, beta: Array, q: Array, M: Array, V: Array) -> tuple[Array, Array]:
-    """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and means M."""
-    centred = problem.U - M[:, None]
-    metric = beta[:, None, None] * problem.kind.jacobian(M, V)
+def linear_maps(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> tuple[Array, Array]:
+    """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and their means."""
+    centred = problem.U - means[:, None]
+    metric = beta[:, None, None] * problem.jacobian(means, face).matrices()
     return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
 
 
 @dataclass
 class Maxima:
-    """One maximum of log c for each of S solutions: its place, height, members q (S, n), whether there is one, its nearest atom."""
+    """One maximum of log c for each of S solutions: place, height, members q (S, n), whether there is one, nearest atom (row)."""
 
-    M: Array
+    means: Array
     height: Array
     q: Array
-    exists: Array
+    exists: Mask
     apart: Array
-    atom: Array
+    atom: Ints
 
 
-def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array) -> Maxima:
-    """Newton's method to the maxima of log c near points (S, k), one for each solution."""
+@np.errstate(all="ignore")
+def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints) -> Maxima:
+    """Newton's method to the maxima of log c near points (S, k), one for each solution, on their faces."""
     S = len(points)
-    M, which = points.copy(), np.arange(S)
+    means, which = points.copy(), np.arange(S)
     q, length, live = np.zeros((S, problem.n)), np.full(S, np.inf), which
     for _ in range(MOST_STEPS):
-        beta, here = batch.beta[live], M[live]
-        _, V, once, terms = heights(problem, sweep.log_z, batch.beta, here, live)
+        beta, here, on = batch.beta[live], means[live], face[live]
+        _, _, once, terms = log_c(problem, batch.beta, sweep.log_z, here, on, live)
         terms *= problem.px
         q[live] = terms / terms.sum(axis=1, keepdims=True)
-        image, metric = linear_maps(problem, beta, q[live], once, V)
-        bad = ~np.isfinite(image).all(axis=(1, 2))
+        if problem.fixed:
+            length[live] = 0.0
+            break
+        image, metric = linear_maps(problem, beta, q[live], once, on)
+        bad = ~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1)
         image[bad], once[bad] = 0.0, here[bad]
         step = np.linalg.solve(np.eye(problem.k) - image, (once - here)[:, :, None])[:, :, 0]
         length[live] = inner(step, (metric @ step[:, :, None])[:, :, 0])
         moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
-        outside = ~np.isfinite(problem.kind.link(moved)[0]).all(axis=1)
-        M[live] = np.where(outside[:, None], once, moved)
+        outside = problem.outside(moved, problem.link(moved, on)[0])
+        means[live] = np.where(outside[:, None], once, moved)
         length[live[bad]] = np.inf
         live = live[(length[live] > 1e-26) & ~bad]
         if not len(live):
             break
-    V = problem.kind.link(M)[0]
-    apart, atom = nearest(batch.beta, batch.ends, batch.M, sweep.V, which, M, V, False)
-    climbed = batch.beta * inner(M - points, V - problem.kind.link(points)[0])
+    V = problem.link(means, face)[0]
+    apart, atom = nearest(problem, batch, sweep.V, which, means, V, face)
+    atom = np.where(np.isfinite(apart), atom, batch.start)
+    climbed = batch.beta * inner(means - points, V - problem.link(points, face)[0])
     exists = (length < 1e-8 * apart) & (apart > APART) & (climbed < FARTHEST_CLIMB)
-    height = heights(problem, sweep.log_z, batch.beta, M, which)[0]
+    height = log_c(problem, batch.beta, sweep.log_z, means, face, which)[0]
     beside = np.flatnonzero(apart < BESIDE)
-    if len(beside):
-        height[beside] = rise(problem, batch, sweep, batch.M[atom[beside]], M[beside], beside)
-    return Maxima(M, height, q, exists, apart, atom)
+    if len(beside) and not problem.fixed:
+        height[beside] = rise(problem, batch, sweep, batch.means[atom[beside]], means[beside], face[beside], beside)
+    return Maxima(means, height, q, exists, apart, atom)
 
 
-def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array, owner: Array) -> Array:
+def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array, face: Ints, owner: Ints) -> Array:
     """log c at some points (p, k) less that at others, as the integral of its gradient along the line between them."""
     way = end - start
     line = (start[:, None] + NODES[:, None] * way[:, None]).reshape(-1, problem.k)
     along = np.repeat(np.arange(len(start)), len(NODES))
-    _, V, once, _ = heights(problem, sweep.log_z, batch.beta, line, owner[along])
-    gradient = inner(once - line, problem.kind.push(line, V, way[along]))
+    once = log_c(problem, batch.beta, sweep.log_z, line, face[along], owner[along])[2]
+    gradient = inner(once - line, problem.jacobian(line, face[along]).times(way[along]))
     return gradient.reshape(len(start), -1) @ SHARES * batch.beta[owner]
 
 
@@ -101,25 +109,26 @@ class Ridge:
     born_at: Array
     distance: Array
     maximum: Array  # (S, k): where the maximum is now, if there is one
-    atom: Array
 
 
-def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Array) -> Ridge:
+@np.errstate(all="ignore")
+def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     """The ridge of one atom (by its row) of each solution."""
-    S, which, M = len(atom), np.arange(len(atom)), batch.M[atom]
-    image, metric = linear_maps(problem, batch.beta, members(problem, sweep, atom), M, sweep.V[atom])
+    S, which, M, face = len(atom), np.arange(len(atom)), batch.means[atom], batch.face[atom]
+    if problem.fixed:  # no atom divides
+        return Ridge(np.zeros(S), np.ones(S), np.zeros(S), M)
+    image, metric = linear_maps(problem, batch.beta, members(problem, sweep, atom), M, face)
     values, vectors = np.linalg.eig(image)
     first = np.argmax(values.real, axis=1)
     number, u = values.real[which, first], vectors.real[which, :, first]
     u = u / np.sqrt(np.maximum(inner(u, (metric @ u[:, :, None])[:, :, 0]), 1e-300))[:, None]
     across = u[:, :, None] * (metric @ u[:, :, None]).transpose(0, 2, 1)  # the projection on u
 
-    def ascent(points: Array) -> tuple[Array, Array]:
-        _, V, once, _ = heights(problem, sweep.log_z, batch.beta, points, which)
-        return once, V
+    def ascent(points: Array) -> Array:
+        return log_c(problem, batch.beta, sweep.log_z, points, face, which)[2]
 
     # the ridge is M + t u + t^2 bend: across it, an ascent step leads nowhere
-    curved = (ascent(M + RIDGE * u)[0] + ascent(M - RIDGE * u)[0] - 2.0 * M) / (2.0 * RIDGE**2)
+    curved = (ascent(M + RIDGE * u) + ascent(M - RIDGE * u) - 2.0 * M) / (2.0 * RIDGE**2)
     curved -= (across @ curved[:, :, None])[:, :, 0]
     bent = np.isfinite(curved).all(axis=1)
     curved[~bent] = 0.0
@@ -128,8 +137,7 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Array) -> Ridge:
     slopes = np.empty((S, len(steps)))
     for j, t in enumerate(steps):
         point, way = M + t * u + t**2 * bend, u + 2.0 * t * bend
-        once, V = ascent(point)
-        slopes[:, j] = batch.beta * inner(once - point, problem.kind.push(point, V, way)) / t
+        slopes[:, j] = batch.beta * inner(ascent(point) - point, problem.jacobian(point, face).times(way)) / t
     known = bent & np.isfinite(slopes).all(axis=1)
     slopes[~known] = np.linspace(1.0, -1.0, 4)
     _, third, fourth, fifth = np.linalg.solve(steps[:, None] ** np.arange(4), slopes.T)  # 2 a2, 3 a3, 4 a4, 5 a5
@@ -145,6 +153,6 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Array) -> Ridge:
     top = -(3.0 * a3 + np.where(a3 < 0.0, -root, root)) / (8.0 * a4)
     top = np.clip(top, -LONGEST_STEP, LONGEST_STEP)
     maximum = M + top[:, None] * u + top[:, None] ** 2 * bend
-    outside = ~np.isfinite(problem.kind.link(maximum)[0]).all(axis=1)
+    outside = problem.outside(maximum, problem.link(maximum, face)[0])
     maximum[outside] = M[outside]
-    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), maximum, atom)
+    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), maximum)

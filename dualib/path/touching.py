@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.engine import Array, Batch, Problem, Sweep
-from dualib.path.branch import BROKEN, arranged, distances, predicted, settled, tangents
-from dualib.path.maxima import APART, Maxima, inner, maxima_near, members, ridges
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, in_order
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.path.branch import BROKEN, distances, predicted, settled, tangents
+from dualib.path.maxima import APART, Maxima, maxima_near, members, ridges
 
 ROOT = 1e-11  # accuracy of a root, in log beta
 ROUNDED = 3e-14  # height, by distance from the nearest atom, that is 0 within rounding
@@ -26,12 +28,13 @@ MOST_STEPS = 16
 
 @dataclass
 class Touching:
-    """Where branches lose optimality: log betas (E,), NaN where not found; the branches there; what touches (E, k); which divide."""
+    """Where branches lose optimality: log betas (E,), NaN where not found; the branches there; what touches (E, k) and its face; which divide."""
 
     log_beta: Array
     branch: Batch
-    M: Array
-    divides: Array
+    means: Array
+    face: Ints
+    divides: Mask
 
 
 @dataclass
@@ -50,46 +53,46 @@ class _Look:
     beside: Array
 
 
-def _look(problem: Problem, batch: Batch, points: Array, rising: Array) -> _Look:
+def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mask) -> _Look:
     batch, sweep = settled(problem, batch)
     tangent, log_z = tangents(problem, batch, sweep)
     rests = sweep.residual < BROKEN
-    maxima = maxima_near(problem, batch, sweep, points)
+    maxima = maxima_near(problem, batch, sweep, points, face)
     ridge = ridges(problem, batch, sweep, maxima.atom)
-    again = np.flatnonzero(~maxima.exists & (ridge.distance**2 > APART) & rests)
-    if len(again):  # the maximum that the ridge bears
-        _replace(maxima, again, maxima_near(problem, batch, sweep, np.where(maxima.exists[:, None], maxima.M, ridge.maximum)))
-    slope = _slope(problem, batch, log_z, maxima.M, maxima.q)
+    again = ~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face)
+    if again.any():  # the maximum that the ridge bears
+        _replace(maxima, again, maxima_near(problem, batch, sweep, np.where(maxima.exists[:, None], maxima.means, ridge.maximum), face))
+    slope = _slope(problem, batch, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
-    slope -= _slope(problem, batch, log_z, batch.M[maxima.atom], members(problem, sweep, maxima.atom))
+    slope -= _slope(problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom))
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
     return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, ridge.distance**2 <= APART, ridge.maximum)
 
 
-def _replace(maxima: Maxima, which: Array, other: Maxima) -> None:
-    which = which[other.exists[which] & (other.atom[which] == maxima.atom[which])]
+def _replace(maxima: Maxima, which: Mask, other: Maxima) -> None:
+    which = which & other.exists & (other.atom == maxima.atom)
     for name, values in vars(maxima).items():
         values[which] = getattr(other, name)[which]
 
 
-def _slope(problem: Problem, batch: Batch, log_z: Array, M: Array, q: Array) -> Array:
+def _slope(problem: Problem, batch: Batch, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
     """The derivative by log beta of log c at points (E, k) with members q, along the branches."""
-    return -inner(q, batch.beta[:, None] * distances(problem, M) + log_z)
+    return -inner(q, batch.beta[:, None] * distances(problem, means, face) + log_z)
 
 
-def touching(problem: Problem, batch: Batch, points: Array, low: Array, high: Array, rising: Array) -> Touching:
+def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Array, high: Array, rising: Mask) -> Touching:
     """Where log c at the maximum near each point (E, k) touches 0 along each branch, or its nearest atom divides.
 
     The branches are those that lack the cluster, at one end of the interval from `low` to `high` in log beta: the lower
     one where the cluster is born as beta rises (`rising`), else the upper one.
     """
     E = len(batch.beta)
-    found, M, divides = np.full(E, np.nan), points.copy(), np.zeros(E, bool)
-    numbers, finished, sign = np.arange(E), [], np.where(rising, 1.0, -1.0)
+    found, means, divides = np.full(E, np.nan), points.copy(), np.zeros(E, bool)
+    numbers, finished, sign, on = np.arange(E), [], np.where(rising, 1.0, -1.0), face
     before, after = np.where(rising, low, high), np.where(rising, high, low)
-    good, good_tangent, last = batch, np.zeros((len(batch.w), 1 + problem.k)), None
+    good, good_tangent, last = batch, np.zeros((len(batch.weights), 1 + problem.k)), None
     for _ in range(MOST_STEPS):
-        look = _look(problem, batch, points, sign > 0.0)
+        look = _look(problem, batch, points, on, sign > 0.0)
         at, height = np.log(look.batch.beta), look.maxima.height
         beyond = ~look.rests | (look.number >= look.born_at) & ~look.exists | look.exists & (height > 0.0)
         before, after = np.where(beyond, before, at), np.where(beyond, at, after)
@@ -104,13 +107,18 @@ def touching(problem: Problem, batch: Batch, points: Array, low: Array, high: Ar
         outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
         to[outside] = 0.5 * (before + after)[outside]
         found[numbers[root]] = to[root]
-        M[numbers[root]] = np.where(look.exists[:, None], look.maxima.M, look.beside)[root]
+        means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
         divides[numbers[divide & (1.0 - look.born_at < SPLIT)]] = True
         rows = look.rests[look.batch.owner]
-        w, means = np.where(rows, look.batch.w, good.w), np.where(rows[:, None], look.batch.M, good.M)
-        good = Batch(np.where(look.rests, look.batch.beta, good.beta), w, means, look.batch.owner)
+        good = Batch(
+            np.where(look.rests, look.batch.beta, good.beta),
+            np.where(rows, look.batch.weights, good.weights),
+            np.where(rows[:, None], look.batch.means, good.means),
+            good.owner,
+            good.face,
+        )
         good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
-        points = np.where(look.exists[:, None], look.maxima.M, points)
+        points = np.where(look.exists[:, None], look.maxima.means, points)
         done = root | ~look.exists & (np.abs(after - before) < NOWHERE)
         if done.any():
             finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
@@ -119,9 +127,10 @@ def touching(problem: Problem, batch: Batch, points: Array, low: Array, high: Ar
             break
         last = look.number[~done], at[~done]
         good, rows = good.pick(~done)
-        good_tangent, points, before, after, sign, to = good_tangent[rows], points[~done], before[~done], after[~done], sign[~done], to[~done]
+        good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
+        before, after, sign = before[~done], after[~done], sign[~done]
         batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
     if len(numbers):
         finished.append((numbers, good))
-    branch, sweep = settled(problem, arranged(finished))
-    return Touching(np.where(sweep.residual < BROKEN, found, np.nan), branch, M, divides)
+    branch, sweep = settled(problem, in_order(finished))
+    return Touching(np.where(sweep.residual < BROKEN, found, np.nan), branch, means, face, divides)
