@@ -10,17 +10,15 @@ from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import price
 from dualib.engine.sweep import Sweep, log_c
-from dualib.path.branch import followed, polished, predicted, tangents
+from dualib.path.branch import polished, predicted, settled, tangents, whole
 from dualib.path.chain import Bifurcation, Chain, Piece, arranged, single
+from dualib.path.maxima import ridges
 from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
-ALONE = 0.1  # squared natural distance from the other atoms at which a newborn cluster is safely followed by Newton's method
-BEYOND = 1e-5  # in log beta, from an event to the solution on its far side
-FARTHER = (1e-3, 1e-4, 1e-5, 1e-6)  # the same where atoms lie close, and are told apart only where they have parted
-STEPS_BACK = 4  # of the branch from there to BEYOND
+BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
 SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
 
@@ -47,19 +45,19 @@ def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
         return [], []
     sign = np.where(rise[first], 1.0, -1.0)
     room = np.where(rise[first], ends[1][first] - found.log_beta[first], found.log_beta[first] - ends[0][first])
-    far, smooth = _beyond(problem, found, first, tied, sign, room)
+    inside = room > 0.0
+    inside &= np.where(rise[first], found.log_beta[first] > ends[0][first], found.log_beta[first] < ends[1][first])
+    far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9))
+    smooth &= inside
     pieces: list[Piece] = []
     for j in np.flatnonzero(smooth):
         one, up = first[j], bool(rise[first[j]])
-        event = Bifurcation(
-            "split" if found.divides[one] else "appearance", float(np.exp(found.log_beta[one])), len(tied[j]), 2.0 * LOCATED, True
-        )
-        near = single(found.branch, one)
+        kind = "split" if found.divides[one] else "appearance"
+        event = Bifurcation(kind, float(np.exp(found.log_beta[one])), len(tied[j]), 2.0 * LOCATED, True)
+        near, other = single(found.branch, one), single(far, j)
         near.beta[:] = event.beta
-        solutions = [near, *far[j]] if up else [*far[j][::-1], near]
-        events = [event] + [None] * len(far[j]) if up else [None] * (len(far[j]) - 1) + [event, None]
-        places = link[one] + np.linspace(0.2, 0.8, len(solutions))
-        pieces += list(zip(places.tolist(), solutions, events, strict=True))
+        below, above = (near, other) if up else (other, near)
+        pieces += [(link[one] + 0.3, below, event), (link[one] + 0.6, above, None)]
     return pieces, [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
 
 
@@ -78,33 +76,28 @@ def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints
 
 def _beyond(
     problem: Problem, found: Touching, first: Ints, tied: list[Ints], sign: Array, room: Array
-) -> tuple[list[list[Batch]], Mask]:
-    """Solutions past each touching, nearest first, and whether they grow out of it: with the clusters born there and no other."""
-    base = found.branch.copied(first)[0]
-    by = sign * np.minimum(BEYOND, 0.5 * np.maximum(room, 2e-7))
-    start = _grown(problem, base, found, tied, by)
-    new, _, arrives = followed(problem, start, start.beta)
-    smooth = arrives & (np.array([len(some) for some in tied]) == 1) & _alone(problem, base, found, first)
-    smooth &= _continuous(problem, base, start, new, by)
-    far = [[single(new, j)] for j in range(len(first))]
-    for step in FARTHER:
-        left = np.flatnonzero(~smooth & (room > step))
-        if not len(left):
-            continue
-        base, by = found.branch.copied(first[left])[0], sign[left] * step
-        start = _grown(problem, base, found, [tied[j] for j in left], by)
-        new = polished(problem, certify(problem, start, coarse=False).batch)
-        ok = np.flatnonzero(_continuous(problem, base, start, new, by))
-        smooth[left[ok]] = True
-        for j, back in zip(ok, _back(problem, new.copied(ok)[0], base.beta[ok], by[ok]) if len(ok) else [], strict=True):
-            far[left[j]] = [*back, single(new, j)]
-    return far, smooth
-
-
-def _alone(problem: Problem, batch: Batch, found: Touching, first: Ints) -> Mask:
-    """Which newborn clusters lie far from all atoms of their solutions."""
-    V, means, face = problem.link(batch.means, batch.face)[0], found.means[first], found.face[first]
-    return nearest(problem, batch, V, np.arange(len(first)), means, problem.link(means, face)[0], face)[0] > ALONE
+) -> tuple[Batch, Mask]:
+    """A solution past each touching, and whether it grows out of it: with the clusters born there and no other."""
+    numbers, smooth, finished = np.arange(len(first)), np.zeros(len(first), dtype=bool), []
+    alone = np.array([len(some) for some in tied]) == 1
+    for step, start_of in ((BEYOND, _grown), (BEYOND, _divided), (FARTHER, _divided), (BEYOND, _grown)):
+        base, many = found.branch.copied(first[numbers])[0], [tied[j] for j in numbers]
+        by = sign[numbers] * np.minimum(step, 0.5 * room[numbers])
+        start = start_of(problem, base, found, many, by)
+        if len(finished) < 3:
+            new, sweep = settled(problem, start)
+            ok = alone[numbers] & whole(problem, new, sweep)
+        else:
+            new = polished(problem, certify(problem, start, coarse=False).batch)
+            ok = np.ones(len(numbers), dtype=bool)
+        ok &= _continuous(problem, base, start, new, by)
+        smooth[numbers[ok]] = True
+        ok |= len(finished) == 3
+        finished.append((numbers[ok], new.pick(ok)[0]) if ok.any() else (numbers[:0], None))
+        numbers = numbers[~ok]
+        if not len(numbers):
+            break
+    return arranged([(which, part) for which, part in finished if len(which)]), smooth
 
 
 def _continuous(problem: Problem, base: Batch, start: Batch, new: Batch, by: Array) -> Mask:
@@ -113,6 +106,20 @@ def _continuous(problem: Problem, base: Batch, start: Batch, new: Batch, by: Arr
     apart = nearest(problem, base, V, new.owner, new.means, link, new.face)[0]
     moved = new.total(new.weights * np.minimum(apart, 1.0))
     return (new.counts == start.counts) & (moved < np.minimum(SMOOTH * np.abs(by), JUMPED))
+
+
+def _divided(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
+    """The same starts with each atom that is nearest to what touches first as two halves."""
+    tangent, _ = tangents(problem, base, Sweep(problem, base))
+    batch, sweep = settled(problem, predicted(problem, base, tangent, by))
+    first = np.array([some[0] for some in tied])
+    V, means, face = sweep.V, found.means[first], found.face[first]
+    distance, atom = nearest(problem, batch, V, np.arange(len(first)), means, problem.link(means, face)[0], face)
+    atom = np.where(np.isfinite(distance), atom, batch.start)
+    halves = ridges(problem, batch, sweep, atom).halves
+    weights = 0.5 * batch.weights[atom]
+    batch.weights[atom], batch.means[atom] = weights, halves[:, 0]
+    return batch.joined(weights, halves[:, 1], np.arange(len(atom)), batch.face[atom])
 
 
 def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
@@ -125,14 +132,3 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
     excess = np.expm1(value)
     weights = np.clip(excess / np.maximum(terms**2 @ problem.px - 2.0 * excess - 1.0, 1e-12), 1e-12, 0.1)
     return start.joined(weights, means, owner, face).keep(np.ones(len(start.weights) + len(weights), dtype=bool))
-
-
-def _back(problem: Problem, batch: Batch, origin: Array, by: Array) -> list[list[Batch]]:
-    """The same branches nearer to their events, as near as BEYOND: one solution each, or none where it cannot be followed so far."""
-    near, good = batch, np.ones(len(batch.beta), dtype=bool)
-    for part in np.linspace(0.0, 1.0, STEPS_BACK + 1)[1:]:
-        step = np.abs(by) * (np.minimum(BEYOND / np.abs(by), 1.0)) ** part
-        near, _, arrives = followed(problem, near, origin * np.exp(np.sign(by) * step))
-        good &= arrives
-    good &= np.abs(by) > 2.0 * BEYOND
-    return [[single(near, j)] if good[j] else [] for j in range(len(good))]

@@ -109,6 +109,7 @@ class Ridge:
     born_at: Array
     distance: Array
     maximum: Array  # (S, k): where the maximum is now, if there is one
+    halves: Array  # (S, 2, k): where two clusters may be sought that the atom has divided into, not too near
 
 
 @np.errstate(all="ignore")
@@ -116,7 +117,7 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     """The ridge of one atom (by its row) of each solution."""
     S, which, M, face = len(atom), np.arange(len(atom)), batch.means[atom], batch.face[atom]
     if problem.fixed:  # no atom divides
-        return Ridge(np.zeros(S), np.ones(S), np.zeros(S), M)
+        return Ridge(np.zeros(S), np.ones(S), np.zeros(S), M, np.stack([M, M], axis=1))
     image, metric = linear_maps(problem, batch.beta, members(problem, sweep, atom), M, face)
     values, vectors = np.linalg.eig(image)
     first = np.argmax(values.real, axis=1)
@@ -151,8 +152,11 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     a2 = 0.5 * (number - 1.0)
     root = np.sqrt(np.maximum(9.0 * a3**2 - 32.0 * a2 * a4, 0.0))
     top = -(3.0 * a3 + np.where(a3 < 0.0, -root, root)) / (8.0 * a4)
-    top = np.clip(top, -LONGEST_STEP, LONGEST_STEP)
-    maximum = M + top[:, None] * u + top[:, None] ** 2 * bend
-    outside = problem.outside(maximum, problem.link(maximum, face)[0])
-    maximum[outside] = M[outside]
-    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), maximum)
+    aside = np.sqrt(np.maximum(-0.5 * a2 / a4, 0.0))
+    places = []
+    for t_ in (top, aside, -aside):
+        t_ = np.clip(t_, -LONGEST_STEP, LONGEST_STEP)[:, None]
+        place = M + t_ * u + t_**2 * bend
+        outside = problem.outside(place, problem.link(place, face)[0])
+        places.append(np.where(outside[:, None], M, place))
+    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), places[0], np.stack(places[1:], axis=1))

@@ -15,7 +15,7 @@ from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.path.branch import BROKEN, distances, predicted, settled, tangents
-from dualib.path.maxima import APART, Maxima, maxima_near, members, ridges
+from dualib.path.maxima import APART, BESIDE, Maxima, maxima_near, members, ridges
 
 ROOT = 1e-11  # accuracy of a root, in log beta
 ROUNDED = 3e-14  # height, by distance from the nearest atom, that is 0 within rounding
@@ -23,6 +23,7 @@ DIVIDES = 1e-11  # stability number's distance from the one at which the atom be
 SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
+SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
 MOST_STEPS = 16
 
 
@@ -49,7 +50,8 @@ class _Look:
     slope: Array
     number: Array
     born_at: Array
-    close: Array
+    close: Mask  # to the atom, so that only the ridge tells where the maximum touches
+    flat: Mask  # the height is, still: the maximum is far closer to the atom where it touches
     beside: Array
 
 
@@ -66,7 +68,9 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     # at the atom it is 0, but for an error of the tangents that is all but the same
     slope -= _slope(problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom))
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
-    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, ridge.distance**2 <= APART, ridge.maximum)
+    flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
+    close = ridge.distance**2 <= APART
+    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum)
 
 
 def _replace(maxima: Maxima, which: Mask, other: Maxima) -> None:
@@ -96,14 +100,15 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         at, height = np.log(look.batch.beta), look.maxima.height
         beyond = ~look.rests | (look.number >= look.born_at) & ~look.exists | look.exists & (height > 0.0)
         before, after = np.where(beyond, before, at), np.where(beyond, at, after)
-        rate = np.ones(len(at)) if last is None else (look.number - last[0]) / (at - last[1])
-        rate = np.where((sign * rate > 0.1) & (np.abs(rate) < 10.0), rate, sign)
+        rate = sign if last is None else (look.number - last[0]) / (at - last[1])
+        rate = np.where((sign * rate > SLOWEST) & (np.abs(rate) < FASTEST), rate, sign)
         divide = look.rests & ~look.exists & look.close & (np.abs(look.number - look.born_at) < DIVIDES)
         towards = np.where(np.abs(look.number - look.born_at) < 1e-3, 1.0, 0.9) * (look.born_at - look.number) / rate
-        by = np.where(look.exists, -height / np.where(look.exists, look.slope, 1.0), np.where(look.rests, towards, np.nan))
+        newton = look.exists & ~look.flat
+        by = np.where(newton, -height / np.where(newton, look.slope, 1.0), np.where(look.rests, towards, np.nan))
         to, leeway = at + by, -LEEWAY * look.exists
         small = np.abs(height) < ROUNDED * np.minimum(1.0, np.sqrt(look.maxima.apart))
-        root = look.exists & ((np.abs(by) < ROOT) | small) | divide
+        root = newton & ((np.abs(by) < ROOT) | small) | divide
         outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
         to[outside] = 0.5 * (before + after)[outside]
         found[numbers[root]] = to[root]
