@@ -20,6 +20,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dualib.engine.problem import Problem as EngineProblem
     from dualib.joint import JointDistribution
     from dualib.problem import Problem
 
@@ -45,7 +46,7 @@ def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
     return least_memory(n, k, n_y) + 8 * (search + 3 * n_t * n * (1 + min(n, k)))
 
 
-def check_solvable(problem: Problem) -> None:
+def check_solvable(problem: Problem | EngineProblem) -> None:
     """Refuse a problem that a certified solve cannot fit into memory.
 
     Raises

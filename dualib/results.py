@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from dualib.kernels import off_distributions
-
 if TYPE_CHECKING:
     import os
 
@@ -620,7 +618,7 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        if not off_distributions(np.require(np.atleast_2d(values), requirements=["C", "W"])) <= OFF:
+        if not ((values >= 0.0).all() and np.abs(np.atleast_2d(values).sum(axis=-1) - 1.0).max(initial=0.0) <= OFF):
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {values.sum(axis=-1)!r}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")

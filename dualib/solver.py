@@ -9,12 +9,21 @@ import numpy.typing as npt
 
 from dualib._validation import validate_beta
 from dualib.assemble import assemble
-from dualib.distortions import Distortion, as_distortion
+from dualib.distortions import Array, Distortion, Mask, as_distortion
+from dualib.engine.batch import COARSE, Batch, merged
+from dualib.engine.descent import descend
+from dualib.engine.initial import feasible as feasible_solutions
+from dualib.engine.initial import identity, of_encoder, one_cluster, random_clusters
+from dualib.engine.optimum import certify as certified_optimum
+from dualib.engine.optimum import goal_of
+from dualib.engine.problem import Problem as EngineProblem
+from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, merged_down, optimise, random_atoms
 from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status
-from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.solutions import Judged, judged, solutions_of
+from dualib.sparse_problem import SparseProblem, engine_problem, problem_of, solves_sparse
 from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
 from dualib.warnings import warn_of_convergence
@@ -89,8 +98,11 @@ def solve(
     """
     beta = validate_beta(beta)
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
-    problem = problem_of(joint, as_distortion(distortion))
+    kind = as_distortion(distortion)
     rng = np.random.default_rng(0 if random_state is None else random_state)
+    if n_clusters is None and not solves_sparse(joint, kind):
+        return _solved(joint, beta, kind, init, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
+    problem = problem_of(joint, kind)
     if isinstance(problem, SparseProblem):
         found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
         return _finish(problem, found, tol, certified=certify, capped=is_capped(found, n_clusters, tol))
@@ -106,6 +118,64 @@ def solve(
     if outcome is None:
         outcome = best_local(problem, beta, starts, tol, max_iter)
     return _finish(problem, outcome, tol, certified=certify)
+
+
+def _solved(
+    joint: JointDistribution,
+    beta: float,
+    distortion: Distortion,
+    init: Any,
+    n_restarts: int,
+    *,
+    tol: float,
+    max_iter: int,
+    certify: bool,
+    rng: np.random.Generator,
+) -> Solution:
+    """The solution without a cap on the clusters, by the engine."""
+    problem = engine_problem(joint, distortion, f"distortion {distortion!r}")
+    if certify:
+        check_solvable(problem)
+    start = _start(problem, beta, init, n_restarts, rng)
+    fine = feasible_solutions(problem, start)
+    if certify:
+        best = start.pick(_lowest(Sweep(problem, start).objective))[0] if fine.any() else _rough(problem, beta)
+        found = certified_optimum(problem, best, tol=tol, most=max_iter, rng=rng)
+        (solution,) = solutions_of(problem, found.batch, found.sweep, judged(found), tol)
+    else:
+        if not fine.any():
+            raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
+        ended = descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter, coarse=True)
+        which = _lowest(ended.sweep.objective)
+        batch, rows = ended.batch.pick(which)
+        known = Judged(np.array([np.inf]), [None], np.array([ended.taken.sum()]))
+        (solution,) = solutions_of(problem, batch, ended.sweep.pick(which, rows), known, tol, certified=False)
+    warn_unless_converged(solution, tol, stacklevel=5)
+    return solution
+
+
+def _start(problem: EngineProblem, beta: float, init: Any, n_restarts: int, rng: np.random.Generator) -> Batch:
+    """The identity with the one cluster, the encoder given, or random encoders, each a solution of the batch."""
+    if isinstance(init, str):
+        if init != "random":
+            raise ValueError(f"init must be an encoder (n_x, n_t), 'random' or None, got {init!r}")
+        return random_clusters(problem, beta, problem.n, n_restarts, rng)
+    return _rough(problem, beta) if init is None else of_encoder(problem, [beta], init, "init")
+
+
+def _rough(problem: EngineProblem, beta: float) -> Batch:
+    """The identity, near sources merged, and the one cluster where that is feasible."""
+    start, single = merged(problem, identity(problem, [beta]), COARSE), one_cluster(problem, [beta])
+    if problem.fixed or single is None:
+        return start
+    return start.joined(single.weights, single.means, single.owner, single.face).keep(
+        np.ones(len(start.weights) + 1, dtype=bool)
+    )
+
+
+def _lowest(objective: Array) -> Mask:
+    """The solution of least objective, as a mask."""
+    return np.asarray(np.arange(len(objective)) == np.argmin(objective))
 
 
 def check_options(tol: Any, **counts: Any) -> None:

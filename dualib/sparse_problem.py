@@ -18,6 +18,7 @@ import numpy as np
 
 from dualib import sparse_kernels as kernels
 from dualib.distortions import IB, Array, Distortion, Mask
+from dualib.engine.problem import Problem as EngineProblem
 from dualib.joint import JointDistribution
 from dualib.memory import check_sparse_fits
 from dualib.problem import NEGLIGIBLE, Atoms, Problem, Sweep, natural_distance
@@ -36,10 +37,21 @@ def problem_of(joint: JointDistribution, distortion: Distortion) -> Problem:
     MemoryError
         It cannot fit, with the size that it would need.
     """
-    large = isinstance(joint, JointDistribution) and joint.is_sparse and joint.n_x * joint.n_y > _DENSE_CELLS
-    if large and type(distortion) is IB:
+    if solves_sparse(joint, distortion):
         return SparseProblem(joint)
     return dense_problem(joint, distortion, f"distortion {distortion!r}")
+
+
+def solves_sparse(joint: JointDistribution, distortion: Distortion) -> bool:
+    """Whether `solve` keeps a joint distribution sparse."""
+    large = isinstance(joint, JointDistribution) and joint.is_sparse and joint.n_x * joint.n_y > _DENSE_CELLS
+    return bool(large and type(distortion) is IB)
+
+
+def engine_problem(joint: JointDistribution, distortion: Distortion, caller: str) -> EngineProblem:
+    """`dense_problem` for the engine."""
+    _refuse_to_densify(joint, caller)
+    return EngineProblem(joint, distortion)
 
 
 def stays_sparse(joint: JointDistribution, distortion: Distortion, n_clusters: int | None) -> bool:
@@ -69,13 +81,17 @@ def dense_problem(joint: JointDistribution, distortion: Distortion, caller: str)
     ValueError
         The table is sparse and larger: nothing has been made dense yet.
     """
+    _refuse_to_densify(joint, caller)
+    return Problem(joint, distortion)
+
+
+def _refuse_to_densify(joint: JointDistribution, caller: str) -> None:
     if isinstance(joint, JointDistribution) and joint.is_sparse and joint.n_x * joint.n_y > MOST_DENSE_CELLS:
         raise ValueError(
             f"joint: {caller} needs the dense form of p(x, y), and this sparse one has {joint.n_x} x {joint.n_y} cells, more than"
             f" {MOST_DENSE_CELLS}; solve, and anneal with betas and events=False, keep it sparse for the IB;"
             " joint.to_dense() has the dense form made all the same"
         )
-    return Problem(joint, distortion)
 
 
 class SparseProblem(Problem):

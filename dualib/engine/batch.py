@@ -105,29 +105,6 @@ def in_order(parts: Sequence[tuple[Ints, Batch]]) -> Batch:
     return by_owner(beta[np.argsort(rank)], weights, means, owner, face)
 
 
-def identity(problem: Problem, beta: Array) -> Batch:
-    """At each beta one atom per source, at its own conditional (or per column of a rate-distortion matrix): always feasible."""
-    S = len(beta)
-    if problem.fixed:
-        weights, means, face = np.full(problem.k, 1.0 / problem.k), np.eye(problem.k), np.zeros(problem.k, dtype=np.int64)
-    else:
-        weights, means, face = problem.px, problem.U, problem.source_face
-    owner = np.repeat(np.arange(S), len(weights))
-    return Batch(np.asarray(beta, dtype=np.float64), np.tile(weights, S), np.tile(means, (S, 1)), owner, np.tile(face, S))
-
-
-def one_cluster(problem: Problem, beta: Array) -> Batch | None:
-    """At each beta the one cluster of all sources; None where that is infeasible (dual IB, no common support)."""
-    S = len(beta)
-    if problem.fixed:
-        means, face = np.eye(problem.k)[[np.argmax(problem.px @ problem.U)]], np.zeros(1, dtype=np.int64)
-    else:
-        means, face, feasible = problem.centroids(problem.px[None, :])
-        if not feasible.all():
-            return None
-    return Batch(np.asarray(beta, dtype=np.float64), np.ones(S), np.tile(means, (S, 1)), np.arange(S), np.tile(face, S))
-
-
 def nearest(
     problem: Problem, batch: Batch, V: Array, owner: Ints, means: Array, point_V: Array, face: Ints
 ) -> tuple[Array, Ints]:

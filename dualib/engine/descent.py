@@ -69,6 +69,8 @@ def newton_direction(
     step, products = np.empty_like(force), np.zeros(len(batch.beta), dtype=np.int64) if taken is None else taken
     arrays = (batch.ends, batch.beta, batch.weights, batch.means, sweep.c, *sweep.jacobian, sweep.posterior, force, part)
     compiled().conjugate(*arrays, problem.U1T, problem.pxU1, most, step, products)
+    if problem.fixed:
+        step[:, 1:] = 0.0
     return step
 
 

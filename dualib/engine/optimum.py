@@ -9,16 +9,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
 
-from dualib.distortions import Array
-from dualib.engine.batch import COARSE, Batch, identity, in_order, merged
-from dualib.engine.descent import descend
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import COARSE, Batch, in_order, merged
+from dualib.engine.descent import ROUNDING, Descent, descend
+from dualib.engine.initial import identity
+from dualib.engine.judge import provable, prove
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import Found, price
-from dualib.engine.starts import Points
+from dualib.engine.starts import Points, stacked
 from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
+_WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
+_BORN = 1e-6  # weight of a point that a proof found
+_SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
 
 class Optimum(NamedTuple):
@@ -30,9 +37,11 @@ class Optimum(NamedTuple):
     sweep : Sweep
         Of this batch.
     gap : (S,)
-        The largest log c found at this state, nats.
+        The largest log c found at this state, or the proved bound of it, nats.
+    rigorous : (S,) bool
+        Whether it is proved.
     best : Points
-        Where it was found, one point for each solution.
+        Where the largest log c was found, one point for each solution.
     taken : (S,) int
         Sweeps, and products with the Hessian.
     """
@@ -40,8 +49,14 @@ class Optimum(NamedTuple):
     batch: Batch
     sweep: Sweep
     gap: Array
+    rigorous: Mask
     best: Points
     taken: Ints
+
+
+def goal_of(tol: float) -> float:
+    """The residual at which a solution is at rest, where its gap shall be `tol`."""
+    return max(1e-2 * tol, 1e-13)
 
 
 def certify(
@@ -49,41 +64,108 @@ def certify(
     batch: Batch,
     *,
     tol: float = 1e-9,
-    goal: float = 1e-11,
     most: int = 20_000,
     coarse: bool = True,
+    proofs: bool = True,
     rng: np.random.Generator | None = None,
     effort: float = 1.0,
 ) -> Optimum:
-    """Descend and price until no gap is above `tol`; each solution keeps its best state."""
+    """Descend and price until no gap is above `tol`, or `most` sweeps and products are made.
+
+    `coarse`: the batch is a rough start; `proofs`: prove the gaps where that can be done.
+    """
     rng = np.random.default_rng(0) if rng is None else rng
-    S = len(batch.beta)
-    finished: list[tuple[Ints, Batch, Found]] = []
-    numbers, taken = np.arange(S), np.zeros(S, dtype=np.int64)
+    parts: list[tuple[Ints, Optimum]] = []
+    numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     for round_ in range(MOST_ROUNDS):
-        ended = descend(problem, batch, goal=goal, most=most, coarse=coarse and round_ == 0)
-        batch = ended.batch
+        ended = _slim(problem, descend(problem, batch, goal=goal_of(tol), most=most, coarse=coarse and round_ == 0))
+        batch, sweep = ended.batch, ended.sweep
         taken[numbers] += ended.taken
-        found = price(problem, batch, ended.sweep, tol=tol, rng=rng, effort=effort)
+        found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
+        closed, rigorous = found.gap <= (_WANTED if round_ < _PATIENT else 1.0) * tol, np.full(len(numbers), problem.fixed)
+        if proofs and provable(problem) and closed.any():
+            found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        done = (found.gap <= tol) | (many == 0) | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        done = closed & (found.gap <= tol) | (many == 0) | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         if done.any():
-            own = found._replace(gap=found.gap[done], best=found.best.pick(done))
-            finished.append((numbers[done], batch.pick(done)[0], own))
+            own, rows = batch.pick(done)
+            ends = (own, sweep.pick(done, rows), found.gap[done], rigorous[done], found.best.pick(done), taken[numbers[done]])
+            parts.append((numbers[done], Optimum(*ends)))
         if done.all():
             break
-        weights = found.weights / many[found.points.owner]
-        left = 1.0 - np.bincount(found.points.owner, weights, minlength=len(numbers))
-        batch.weights = batch.weights * left[batch.owner]
-        batch = batch.joined(weights, found.points.means, found.points.owner, found.points.face).pick(~done)[0]
-        numbers = numbers[~done]
-    order = np.argsort(np.concatenate([which for which, _, _ in finished]))
-    gap = np.concatenate([found.gap for _, _, found in finished])[order]
-    best = Points(*(np.concatenate([getattr(found.best, name) for _, _, found in finished])[order] for name in Points._fields))
-    batch = in_order([(which, part) for which, part, _ in finished])
-    return Optimum(batch, Sweep(problem, batch), gap, best, taken)
+        batch, numbers = _grown(batch, found, many).pick(~done)[0], numbers[~done]
+    return _together(problem, parts)
 
 
-def optimum(problem: Problem, beta: Array, **options: object) -> Optimum:
+def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum:
     """`certify` from the identity, near sources merged."""
     return certify(problem, merged(problem, identity(problem, beta), COARSE), **options)  # type: ignore[arg-type]
+
+
+def _grown(batch: Batch, found: Found, many: Ints) -> Batch:
+    """The batch with the points found as new atoms, which share the weight of a step along the mixture."""
+    weights = found.weights / many[found.points.owner]
+    left = 1.0 - np.bincount(found.points.owner, weights, minlength=len(many))
+    old = Batch(batch.beta, batch.weights * left[batch.owner], batch.means, batch.owner, batch.face)
+    return old.joined(weights, found.points.means, found.points.owner, found.points.face)
+
+
+def _with_proofs(
+    problem: Problem, batch: Batch, sweep: Sweep, found: Found, closed: Mask, tol: float
+) -> tuple[Found, npt.NDArray[np.bool_]]:
+    """What was found, with proofs where the search found nothing: bounds of the gaps, or points that it has missed."""
+    proofs = prove(problem, batch, sweep, closed, found.gap, tol)
+    gap, rigorous = found.gap.copy(), np.zeros(len(found.gap), dtype=bool)
+    gap[closed], rigorous[closed] = proofs.upper, proofs.proved
+    missed, values = proofs.missed, proofs.log_c
+    if not len(values):
+        return found._replace(gap=gap), rigorous
+    np.maximum.at(gap, missed.owner, values)
+    means, face = found.best.means.copy(), found.best.face.copy()
+    means[missed.owner], face[missed.owner] = missed.means, missed.face
+    points = stacked([found.points, missed])
+    order = np.argsort(np.append(found.points.owner, missed.owner), kind="stable")
+    weights = np.append(found.weights, np.full(len(values), _BORN))[order]
+    return Found(weights, points, gap, Points(means, face, found.best.owner)), rigorous
+
+
+def _slim(problem: Problem, ended: Descent) -> Descent:
+    """The same optima on no more atoms than sources, by Caratheodory's theorem, where a solution has more.
+
+    All weights with the same ``L w = Z`` have the same objective; non-negative least squares finds a basic one among them.
+    """
+    batch, sweep = ended.batch, ended.sweep
+    weights, changed = batch.weights.copy(), False
+    for s in np.flatnonzero(batch.counts > problem.n):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        ratio = sweep.posterior[own] / batch.weights[own, None]
+        try:
+            fewer, misfit = nnls(ratio.T, np.ones(problem.n))
+        except RuntimeError:  # its iteration cap
+            continue
+        if misfit < _SAME_ENCODER and fewer.sum() > 0.0:
+            weights[own], changed = fewer / fewer.sum(), True
+    if not changed:
+        return ended
+    slim = Batch(batch.beta, weights, batch.means, batch.owner, batch.face).keep(weights > 0.0)
+    again = Sweep(problem, slim)
+    worse = ~(again.objective <= sweep.objective + ROUNDING * (1.0 + np.abs(sweep.objective)))
+    if worse.any():  # the cluster of some x too rare to be noticed was lost
+        if worse.all():
+            return ended
+        both = [(np.flatnonzero(worse), batch.pick(worse)[0]), (np.flatnonzero(~worse), slim.pick(~worse)[0])]
+        slim = in_order(both)
+        again = Sweep(problem, slim)
+    return Descent(slim, again, ended.taken)
+
+
+def _together(problem: Problem, parts: list[tuple[Ints, Optimum]]) -> Optimum:
+    """One optimum of parts, by their numbers."""
+    order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
+    found = [part for _, part in parts]
+    batch = in_order([(numbers, part.batch) for numbers, part in parts])
+    gap, rigorous, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "rigorous", "taken"))
+    means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
+    best = Points(means, face, np.arange(len(order)))
+    sweep = found[0].sweep if len(found) == 1 else Sweep(problem, batch)
+    return Optimum(batch, sweep, gap, rigorous, best, taken)

@@ -167,9 +167,9 @@ class Problem:
         """The decoder p(y|t), (m, n_y)."""
         return np.ascontiguousarray(self.distortion.decoder(*self._on_face(means, face)), dtype=np.float64)
 
-    def whitened(self, means: Array, face: Ints) -> Array:
-        """Rows ``(U[x] - M_t) R_t``, (m, n, k), with R R^T = J: their squared length is the local metric of d."""
-        return self.distortion.whiten(self.U[None] - means[:, None, :], *self._on_face(means, face))
+    def whitened(self, means: Array, face: Ints, which: npt.NDArray | slice = slice(None)) -> Array:
+        """Rows ``(U[x] - M_t) R_t``, (m, n, k), with R R^T = J, of some sources: their squared length is the local metric of d."""
+        return self.distortion.whiten(self.U[None, which] - means[:, None, :], *self._on_face(means, face))
 
     def outside(self, means: Array, V: Array) -> Mask:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
@@ -192,6 +192,13 @@ class Problem:
     def lost(self, face: Ints) -> Mask | None:
         """The others."""
         return None if self.faces is None else ~self.faces.allowed[face]
+
+    def minus_distances(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
+        """``-beta (d(x, t) - a(x))`` of original sources by number, live or not, (m, number); -inf where infinite."""
+        terms = (beta[:, None] * V) @ self.full_features[sources].T - (beta * b)[:, None]
+        if self.faces is not None:
+            terms[~self.faces.reached(self.faces.masks[face], self.full_py_x[sources] > 0.0)] = -np.inf
+        return terms
 
     # ---- points made of sources
 

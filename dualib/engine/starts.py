@@ -91,7 +91,7 @@ def _tempered(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> P
     """Where ascent steps at half the beta lead from the sources: to clusters of several sources, far from each of them."""
     for step in range(_TEMPERED):
         new = log_c(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
-        fine = np.isfinite(new).all(axis=1)
+        fine = np.asarray(np.isfinite(new).all(axis=1))
         points = Points(new, points.face, points.owner).pick(fine)
         if step in (2, _TEMPERED - 1):  # most have met by then
             points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
@@ -104,8 +104,8 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
     distance, mate = nearest_other(alone, sweep.V)
     face, empty = problem.joined_faces(batch.face, batch.face[mate])
     middles = Points(0.5 * (batch.means + batch.means[mate]), face, batch.owner)
-    between: Mask = np.isfinite(distance) & ~empty
-    return middles.pick(between)
+    between = np.isfinite(distance) & ~empty
+    return middles.pick(np.flatnonzero(between))
 
 
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:

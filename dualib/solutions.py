@@ -1,0 +1,202 @@
+"""From the engine's batches to public solutions: sources put back, quantities computed, for many solutions at once."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.distortions import Array
+from dualib.engine.batch import Batch
+from dualib.engine.optimum import Optimum
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.stability import linear_rate, stability
+from dualib.engine.sweep import Sweep
+from dualib.results import OFF, Solution, Status, fresh_solution
+from dualib.threads import one_blas_thread
+
+_AT_ONCE = 2_000_000  # numbers of the encoders put together at once
+
+
+class Judged(NamedTuple):
+    """What is known of the solutions of a batch: gaps (inf: none), kinds of certificates, sweeps and products taken, (S,) each."""
+
+    gap: Array
+    certificate: Sequence[Any]
+    taken: Ints
+
+
+def judged(found: Optimum) -> Judged:
+    """Of certified optima."""
+    return Judged(found.gap, ["rigorous" if proved else "multistart" for proved in found.rigorous], found.taken)
+
+
+def status_of(residual: float, gap: float, tol: float, *, certified: bool = True) -> Status:
+    """What the residual and the gap say of a solution."""
+    if residual > max(tol, 1e-11):
+        return Status.MAX_ITER
+    if not certified:
+        return Status.NOT_CERTIFIED
+    return Status.CONVERGED if gap <= tol else Status.GAP_OPEN
+
+
+def solutions_of(
+    problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol: float, *, certified: bool = True
+) -> list[Solution]:
+    """The public solutions of a batch: encoder of every x, its marginal and its centroids, clusters by falling weight."""
+    rows = max(1, _AT_ONCE // max(problem.joint.n_x, problem.joint.n_y))
+    found: list[Solution] = []
+    first = 0
+    while first < len(batch.beta):  # as many as make up that many numbers, and at least one
+        last = max(first + 1, int(np.searchsorted(batch.ends, batch.ends[first] + rows, side="right")) - 1)
+        which = np.zeros(len(batch.beta), dtype=bool)
+        which[first:last] = True
+        part, atoms = batch.pick(which)
+        some = Judged(known.gap[first:last], known.certificate[first:last], known.taken[first:last])
+        found += _assembled(problem, part, sweep.pick(which, atoms), some, tol, certified)
+        first = last
+    return found
+
+
+def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol: float, certified: bool) -> list[Solution]:
+    joint = problem.joint
+    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
+    encoders = _full_encoders(problem, batch, sweep)
+    encoders /= batch.total(encoders)[batch.owner]
+    weights = encoders @ joint.px
+    order = np.lexsort((-weights, batch.owner))
+    encoders, weights, means, face = encoders[order], weights[order], sweep.new_means[order], batch.face[order]
+    decoders = problem.decoder(means, face)
+    expected = expected_distortions(problem, batch, sweep)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(encoders > 0.0, np.log(encoders) - np.log(weights)[:, None], 0.0)
+    rates = batch.total((encoders * ratio) @ joint.px)
+    relevances = _informations(batch, encoders @ pxy)
+    claimed = _informations(batch, weights[:, None] * decoders)
+    sound = bool(
+        np.isfinite(means).all()
+        and (encoders >= 0.0).all()
+        and (decoders >= 0.0).all()
+        and np.abs(decoders.sum(axis=1) - 1.0).max() <= OFF
+        and np.abs(batch.total(weights) - 1.0).max() <= OFF
+    )
+    for array in (weights, means, decoders):
+        array.setflags(write=False)  # each solution has its part of them
+    found = []
+    for s, beta in enumerate(batch.beta.tolist()):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        encoder = encoders[own].T.copy()
+        encoder.setflags(write=False)
+        rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(sweep.residual[s])
+        objective = rate + beta * distortion
+        gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s]))
+        fields = {
+            "joint": joint,
+            "distortion": problem.distortion,
+            "beta": beta,
+            "encoder": encoder,
+            "weights": weights[own],
+            "means": means[own],
+            "decoder": decoders[own],
+            "objective": objective,
+            "rate": rate,
+            "relevance": float(relevances[s]),
+            "expected_distortion": distortion,
+            "decoder_information": float(claimed[s]),
+            "gap": gap,
+            "certificate": known.certificate[s],
+            "status": status_of(residual, float(known.gap[s]), tol, certified=certified),
+            "n_iter": int(known.taken[s]),
+            "residual": residual,
+        }
+        finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
+        which = np.arange(len(batch.beta)) == s
+        part, atoms = batch.pick(which)
+        later = _Later(problem, part, sweep.pick(which, atoms), order[own] - batch.ends[s])
+        found.append(fresh_solution(fields, later, sound=sound and finite))
+    return found
+
+
+def expected_distortions(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """E d (S,), of clusters at the weights and centroids of their sources: d is linear in the features, whose means tell all."""
+    features = (sweep.posterior @ problem.pxU1)[:, 1:] if problem.fixed else sweep.new_weights[:, None] * sweep.new_means
+    V, b = problem.link(sweep.new_means, batch.face)
+    return problem.constant + batch.total(sweep.new_weights * b - inner(features, V))
+
+
+def _informations(batch: Batch, tables: Array) -> Array:
+    """The mutual information (S,) of the tables p(t, y) of all solutions, rows one after the other."""
+    total = batch.total(tables.sum(axis=1))
+    rows, columns = tables.sum(axis=1, keepdims=True), batch.total(tables)[batch.owner]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(tables) - np.log(rows) - np.log(columns)
+    terms = np.where(tables > 0.0, tables * logs, 0.0).sum(axis=1)
+    return np.maximum(batch.total(terms) / total + np.log(total), 0.0)
+
+
+def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """p(t|x) (m, n_x), but for the normalisation, of every original source; one of probability 0 is encoded by its conditional.
+
+    Where no cluster is at a finite distance from such a source its column is p(t), the answer that claims nothing about it.
+    """
+    live = problem.row_of >= 0
+    if live.all() and len(live) == problem.n:
+        return sweep.posterior.copy()
+    encoders = np.tile(batch.weights[:, None], len(live))
+    encoders[:, live] = sweep.posterior[:, problem.row_of[live]]
+    dead = np.flatnonzero(~live)
+    if len(dead):
+        with np.errstate(all="ignore"):
+            b = problem.link(batch.means, batch.face)[1]
+            terms = problem.minus_distances(batch.b, sweep.V, b, batch.face, dead) + np.log(batch.weights)[:, None]
+            top = batch.highest(terms)
+            near = np.isfinite(top)[batch.owner]
+            encoders[:, dead] = np.where(near, np.exp(terms - top[batch.owner]), encoders[:, dead])
+    return encoders
+
+
+class _Later(Mapping[str, Callable[[], Any]]):
+    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state."""
+
+    __slots__ = ("_rate", "batch", "order", "problem", "sweep")
+
+    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep, order: npt.NDArray[np.intp]) -> None:
+        self.problem, self.batch, self.sweep, self.order = problem, batch, sweep, order
+        self._rate: float | None = None
+
+    def __getitem__(self, name: str) -> Callable[[], Any]:
+        if name not in _DEFERRED:
+            raise KeyError(name)
+        return functools.partial(_DEFERRED[name], self)
+
+    def __len__(self) -> int:
+        return len(_DEFERRED)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_DEFERRED)
+
+    @one_blas_thread
+    def rho(self) -> float:
+        """The linear rate of sweeps at the state."""
+        if self._rate is None:
+            self._rate = linear_rate(self.problem, self.batch, self.sweep)
+        return self._rate
+
+    def error_bound(self) -> float:
+        """How far the fixed point is, sweeps converging at that rate."""
+        residual, rho = float(self.sweep.residual[0]), self.rho()
+        if rho < 1.0:
+            return residual / (1.0 - rho)
+        return 0.0 if residual == 0.0 else math.inf
+
+    @one_blas_thread
+    def stability(self) -> Array:
+        """The stability number of each cluster, in their order."""
+        return stability(self.problem, self.batch, self.sweep)[self.order]
+
+
+_DEFERRED = {"error_bound": _Later.error_bound, "rho": _Later.rho, "stability": _Later.stability}
