@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
-    from dualib.annealing import anneal
+    from dualib.path.anneal import anneal
     from dualib.certificate import Certificate, certify
     from dualib.comparison import compare_predictions
-    from dualib.critical import onset
+    from dualib.path.onset import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
     from dualib.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.exponential import ExponentialFamily
@@ -45,8 +45,8 @@ _HOME = {
     "solve": "solver",
     "certify": "certificate",
     "Certificate": "certificate",
-    "anneal": "annealing",
-    "onset": "critical",
+    "anneal": "path.anneal",
+    "onset": "path.onset",
     "follow": "following",
     "CurvePoint": "interpolation",
     "solve_at": "targets",

@@ -233,7 +233,7 @@ def _run_solve(arguments: argparse.Namespace) -> None:
 
 
 def _run_anneal(arguments: argparse.Namespace) -> None:
-    from dualib.annealing import anneal
+    from dualib.path.anneal import anneal
     from dualib.demo import curve_table, write_curve, write_pictures
 
     table, joint = _read(arguments)

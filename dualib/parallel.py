@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib.annealing import anneal, check_path
+from dualib.path.anneal import anneal, check_path
 from dualib.distortions import Distortion
 from dualib.grid import Axis, Grid, beta_axis, distortion_axis, problem_axis, seed_axis
 from dualib.joint import JointDistribution

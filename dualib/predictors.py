@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dualib.anderson import Anderson
-from dualib.annealing import anneal
+from dualib.path.anneal import anneal
 from dualib.distortions import IB, Array, Distortion, DualIB
 from dualib.exponential import ExponentialFamily
 from dualib.information import mutual_information

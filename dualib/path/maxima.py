@@ -37,6 +37,14 @@ def linear_maps(problem: Problem, beta: Array, q: Array, means: Array, face: Int
     return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
 
 
+def _solved(matrices: Array, right: Array) -> Array:
+    """The solutions (p, k) of linear systems; those of least length where one of them is singular."""
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0])
+    except np.linalg.LinAlgError:
+        return np.asarray((np.linalg.pinv(matrices) @ right[:, :, None])[:, :, 0])
+
+
 @dataclass
 class Maxima:
     """One maximum of log c for each of S solutions: place, height, members q (S, n), whether there is one, nearest atom (row)."""
@@ -66,7 +74,7 @@ def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, fac
         image, metric = linear_maps(problem, beta, q[live], once, on)
         bad = ~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1)
         image[bad], once[bad] = 0.0, here[bad]
-        step = np.linalg.solve(np.eye(problem.k) - image, (once - here)[:, :, None])[:, :, 0]
+        step = _solved(np.eye(problem.k) - image, once - here)
         length[live] = inner(step, (metric @ step[:, :, None])[:, :, 0])
         moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
         outside = problem.outside(moved, problem.link(moved, on)[0])
@@ -133,7 +141,7 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     curved -= (across @ curved[:, :, None])[:, :, 0]
     bent = np.isfinite(curved).all(axis=1)
     curved[~bent] = 0.0
-    bend = np.linalg.solve(np.eye(problem.k) - image + across, curved[:, :, None])[:, :, 0]
+    bend = _solved(np.eye(problem.k) - image + across, curved)
     steps = RIDGE * np.array([-2.0, -1.0, 1.0, 2.0])
     slopes = np.empty((S, len(steps)))
     for j, t in enumerate(steps):

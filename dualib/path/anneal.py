@@ -1,7 +1,7 @@
 """The path over beta: `anneal`.
 
-Certified points first, each followed from its neighbour, downward by default; then between each two of them the events, located by
-`dualib.events`; then further points where the curve bends, or where the enclosure of the objective is wider than wanted.
+Certified points first, all betas of a chunk at once; then further points where the curve bends, or where the enclosure of the
+objective is wider than wanted; then the events between them, located by `dualib.path.events`.
 """
 
 from __future__ import annotations
@@ -16,33 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
-from dualib.checkpoint import recorded
-from dualib.critical import certified_onset, onset_of
-from dualib.distortions import Array, Distortion, as_distortion
-from dualib.enclosure import Enclosure
-from dualib.events import bracketed, events_between
-from dualib.gap import provable
+from dualib.distortions import Distortion, as_distortion
+from dualib.engine.problem import Problem
 from dualib.memory import check_solvable
-from dualib.old_path import Path, can_follow
-from dualib.problem import Problem
-from dualib.progress import Progress, Reporter, reporter
-from dualib.results import Curve, Event
-from dualib.solver import check_options
+from dualib.path.checkpoint import Checkpoint, identity_of
+from dualib.path.grid import all_around, refine_enclosure, refine_shape
+from dualib.path.onset import onset_of
+from dualib.path.points import Points
+from dualib.path.public import bracketed_events, located_events
+from dualib.progress import Progress, reporter
+from dualib.results import Curve
+from dualib.solver import check_options, warn_unless_converged
 from dualib.sparse_path import anneal_sparse
-from dualib.sparse_problem import SparseProblem, dense_problem, stays_sparse
+from dualib.sparse_problem import SparseProblem, engine_problem, stays_sparse
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
-
-_LARGEST_BETA = 1e4
-_SATURATED = 1e-3  # the grid ends where all but this part of I(X;Y) is kept
-_COARSE_POINTS = 16
-_LARGEST_STEP = 0.04  # in rate and relevance, relative to their ranges, between neighbours of the adaptive grid
-_MOST_POINTS = 120
-_MOST_FOR_ENCLOSURE = 4_000
-# betas walked in one kernel; the same with proofs for three y or more, which may take long; sources times sources times features
-_MOST_AT_ONCE, _MOST_PROVED, _WORK_AT_ONCE = 100, 10, 4_000_000
 
 
 @one_blas_thread
@@ -82,7 +72,7 @@ def anneal(
         Locate every bifurcation between the points by root finding. False saves the time; the curve then has the events
         that its own points bracket, and, of given betas, an onset that is computed when asked for.
     direction : "down" or "up"
-        From large beta to small (the default, the better one: clusters merge) or from small to large.
+        Whether the points are solved from large beta to small or the other way round: each is the optimum in either case.
     max_iter : int
         Cap on the sweeps at each beta.
     progress : bool or callable
@@ -90,7 +80,7 @@ def anneal(
     random_state : int, Generator or None
         Seed of the search; None is a fixed seed.
     checkpoint : path-like, optional
-        A file that holds the path so far, written after every point: after an interruption of any kind the same call goes on from
+        A file that holds the path so far, written after every few points: after an interruption of any kind the same call goes on from
         it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
     n_clusters : int, optional
         Cap on the clusters at each beta, for a large sparse p(x, y) of the IB only (see Notes).
@@ -140,34 +130,32 @@ def anneal(
         )
     grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
     width = None if tol_curve is None else float(tol_curve)
-    problem = dense_problem(joint, as_distortion(distortion), "anneal")
+    problem = engine_problem(joint, as_distortion(distortion), "anneal")
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    path = Path(problem, tol, max_iter, rng)
+    record = None
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
-        path = recorded(path, checkpoint, {**grid, **options})
+        record = Checkpoint(checkpoint, identity_of(joint, problem.distortion, rng, {**grid, **options}))
     report = reporter(progress, "anneal")
+    points = Points(problem, tol, max_iter, int(rng.integers(2**62)), report, record)
     first: float | Callable[[], float]
-    if grid["betas"] is not None and not events:  # it serves nothing here
-        first = functools.partial(_onset, problem)
-    else:
-        first, single = certified_onset(problem, rng)
-        if single is not None and single.gap <= tol and not provable(problem):  # else the gap below can be proved
-            path.single = path.sure = single
+    rising = direction == "up"
     if grid["betas"] is not None:
-        _solve_all(path, grid["betas"], direction, report, events=events)
+        first = functools.partial(_onset, problem) if not events else _onset(problem)
+        points.solve(grid["betas"], rising=rising)
     else:
-        assert isinstance(first, float)
-        low, high = _ends(path, first, grid["beta_min"], grid["beta_max"])
-        _solve_all(path, np.geomspace(low, high, _COARSE_POINTS).tolist(), direction, report, events=events)
-        _refine_shape(path, report, events=events)
+        first = _onset(problem)
+        points.solve(all_around(points, first, grid["beta_min"], grid["beta_max"]), rising=rising)
+        refine_shape(points)
     if width is not None:
-        _refine_enclosure(path, width, report, events=events)
-    found = _all_events(path, report) if events else functools.partial(one_blas_thread(_grid_events), path)
+        refine_enclosure(points, width)
+    found = located_events(points) if events else functools.partial(one_blas_thread(bracketed_events), points)
     report.close()
-    path.warn()
-    return Curve(path.solutions(path.points()), events=found, onset=first)
+    solutions = points.solutions()
+    for solution in solutions:
+        warn_unless_converged(solution, tol, stacklevel=4)
+    return Curve(solutions, events=found, onset=first)
 
 
 @one_blas_thread
@@ -175,119 +163,11 @@ def _onset(problem: Problem) -> float:
     return onset_of(problem, np.random.default_rng(0))
 
 
-def _solve_all(path: Path, betas: list[float], direction: str, report: Reporter, *, events: bool) -> None:
-    """Solve each beta not solved yet, in the given direction, each from the one before; along the path if events are wanted."""
-    wanted = sorted(set(betas) - path.outcomes.keys(), reverse=direction == "down")
-    report.expect(len(wanted))
-    done, start = 0, None
-    while done < len(wanted):
-        if events:
-            path.solve(wanted[done], start)
-            new = 1
-        else:
-            new = path.walk(wanted[done : done + _at_once(path.problem)], start)
-        for _ in range(new):
-            report.step()
-        done, start = done + new, wanted[done + new - 1]
-
-
-def _at_once(problem: Problem) -> int:
-    """How many betas of a problem are so soon done that nobody misses the progress in between."""
-    most = _MOST_PROVED if provable(problem) and problem.joint.n_y > 2 else _MOST_AT_ONCE
-    return max(1, min(most, _WORK_AT_ONCE // (problem.n * problem.UT.size)))
-
-
-def _insert(path: Path, wanted: list[tuple[float, float]], report: Reporter, *, events: bool) -> None:
-    """Solve the geometric middle of each interval, from its upper end."""
-    report.expect(len(wanted))
-    for low, high in sorted(wanted, reverse=True):
-        (path.solve if events else path.jump)(math.sqrt(low * high), high)
-        report.step()
-
-
-def _refine_shape(path: Path, report: Reporter, *, events: bool) -> None:
-    """Add the middle of intervals across which rate or relevance change too much, widest change first."""
-    while len(path.points()) < _MOST_POINTS:
-        betas = path.points()
-        solutions = path.solutions(betas)
-        rate, relevance = (np.array([getattr(solution, name) for solution in solutions]) for name in ("rate", "relevance"))
-        step = np.maximum(_relative_steps(rate), _relative_steps(relevance))
-        step[np.diff(np.log(betas)) < 1e-2] = 0.0  # a jump stays a jump however close the grid
-        wide = np.argsort(-step, kind="stable")[: _MOST_POINTS - len(betas)]
-        wide = wide[step[wide] > _LARGEST_STEP]
-        if not len(wide):
-            break
-        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report, events=events)
-
-
-def _refine_enclosure(path: Path, width: float, report: Reporter, *, events: bool) -> None:
-    """Add the middle of intervals inside which the enclosure of the objective is wider than `width`."""
-    while len(path.points()) < _MOST_FOR_ENCLOSURE:
-        betas = path.points()
-        gaps = Enclosure.of(path.solutions(betas)).widths()
-        gaps[np.diff(np.log(betas)) < 1e-9] = 0.0
-        wide = np.flatnonzero(gaps > width)
-        if not len(wide):
-            break
-        _insert(path, [(betas[i], betas[i + 1]) for i in wide], report, events=events)
-
-
-def _relative_steps(values: Array) -> Array:
-    span = np.ptp(values)
-    return np.abs(np.diff(values)) / span if span > 0.0 else np.zeros(len(values) - 1)
-
-
-def _all_events(path: Path, report: Reporter) -> list[Event]:
-    """The events between all neighbouring points, from large beta to small; on large problems only bracketed."""
-    if not can_follow(path):
-        return _grid_events(path)
-    betas, found = path.points(), []
-    report.expect(len(betas) - 1)
-    for i in range(len(betas) - 1, 0, -1):
-        found += events_between(path, betas[i - 1], betas[i])
-        report.step()
-    for beta in set(path.outcomes) - set(betas):
-        path.discard(beta)
-    return sorted(found, key=lambda event: event.beta)
-
-
-def _grid_events(path: Path) -> list[Event]:
-    """Changes of the number of clusters between neighbouring points: bracketed by the grid, not located."""
-    betas = path.points()
-    path.solutions(betas)  # at once
-    counts = [len(path.outcomes[beta].state.atoms) for beta in betas]
-    return [bracketed(path, betas[i], betas[i + 1]) for i in range(len(betas) - 1) if counts[i] != counts[i + 1]]
-
-
 def _check_width(tol_curve: float, tol: float) -> None:
     if isinstance(tol_curve, (bool, np.bool_)) or not isinstance(tol_curve, (int, float, np.integer, np.floating)):
         raise TypeError(f"tol_curve must be a number, got {tol_curve!r}")
     if not 10.0 * tol <= tol_curve < math.inf:
         raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {tol_curve!r}")
-
-
-def _ends(path: Path, first: float, beta_min: float | None, beta_max: float | None) -> tuple[float, float]:
-    """The ends of the adaptive grid, those not given below the onset and where the relevance saturates."""
-    low, high = beta_min, beta_max
-    scale = first if 0.0 < first < math.inf else 1.0
-    if low is None:
-        low = 0.8 * scale if high is None else min(0.8 * scale, 0.5 * high)
-    if high is None:
-        high = _saturation(path, 4.0 * max(scale, low)) if math.isfinite(first) else 4.0 * max(scale, low)
-    return low, max(high, 1.25 * low)
-
-
-def _saturation(path: Path, beta: float) -> float:
-    """The first beta, by doubling, at which all but a thousandth of I(X;Y) is kept."""
-    total = path.problem.joint.mutual_information
-    while beta < _LARGEST_BETA:
-        path.solve(beta)
-        relevance = path.solution(beta).relevance
-        path.discard(beta)
-        if relevance >= (1.0 - _SATURATED) * total:
-            break
-        beta *= 2.0
-    return min(beta, _LARGEST_BETA)
 
 
 def check_path(
