@@ -10,8 +10,8 @@ from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import price
 from dualib.engine.sweep import Sweep, log_c
-from dualib.path.branch import polished, predicted, settled, tangents, whole
-from dualib.path.chain import Bifurcation, Chain, Piece, arranged, single
+from dualib.path.branch import followed, polished, predicted, settled, tangents, whole
+from dualib.path.chain import Bifurcation, Chain, Piece, single
 from dualib.path.maxima import ridges
 from dualib.path.touching import Touching, touching
 
@@ -19,17 +19,18 @@ TOUCH = 1e-9  # gap allowed at an event, nats
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
+STEPS_BACK = 12  # of a branch from the far end of its link to BEYOND
 SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
 
 def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
-    """The first birth in links across which clusters are only born, the last death in those where they only die.
+    """The first birth in links at whose upper ends there are more clusters, the last death in the others.
 
     And the links in which what touches first is a jump: its clusters begin with weight.
     """
     if not len(links):
         return [], []
-    problem, rising = chain.problem, chain.born[links] > 0
+    problem, rising = chain.problem, chain.counts[links + 1] > chain.counts[links]
     atoms = [chain.odd(i, rise) for i, rise in zip(links, rising, strict=True)]
     link, rise = (np.repeat(values, [len(rows) for rows in atoms]) for values in (links, rising))
     rows = np.concatenate(atoms)
@@ -47,17 +48,22 @@ def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
     room = np.where(rise[first], ends[1][first] - found.log_beta[first], found.log_beta[first] - ends[0][first])
     inside = room > 0.0
     inside &= np.where(rise[first], found.log_beta[first] > ends[0][first], found.log_beta[first] < ends[1][first])
-    far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9))
+    other_ends = chain.batch.copied(link[first] + rise[first])[0]
+    far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9), other_ends)
     smooth &= inside
     pieces: list[Piece] = []
     for j in np.flatnonzero(smooth):
         one, up = first[j], bool(rise[first[j]])
         kind = "split" if found.divides[one] else "appearance"
-        event = Bifurcation(kind, float(np.exp(found.log_beta[one])), len(tied[j]), 2.0 * LOCATED, True)
-        near, other = single(found.branch, one), single(far, j)
+        near, others = single(found.branch, one), far[j]
+        many = max(len(tied[j]), len(others[0].weights) - len(near.weights))
+        event = Bifurcation(kind, float(np.exp(found.log_beta[one])), many, 2.0 * LOCATED, True)
         near.beta[:] = event.beta
-        below, above = (near, other) if up else (other, near)
-        pieces += [(link[one] + 0.3, below, event), (link[one] + 0.6, above, None)]
+        solutions, events = [near, *others], [event, *[None] * len(others)]
+        if not up:
+            solutions, events = solutions[::-1], [*events[1:-1], event, None]
+        places = link[one] + np.linspace(0.1, 0.9, len(solutions))
+        pieces += list(zip(places.tolist(), solutions, events, strict=True))
     return pieces, [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
 
 
@@ -75,37 +81,62 @@ def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints
 
 
 def _beyond(
-    problem: Problem, found: Touching, first: Ints, tied: list[Ints], sign: Array, room: Array
-) -> tuple[Batch, Mask]:
-    """A solution past each touching, and whether it grows out of it: with the clusters born there and no other."""
-    numbers, smooth, finished = np.arange(len(first)), np.zeros(len(first), dtype=bool), []
+    problem: Problem, found: Touching, first: Ints, tied: list[Ints], sign: Array, room: Array, other_ends: Batch
+) -> tuple[list[list[Batch]], Mask]:
+    """Solutions past each touching, nearest first, and whether they grow out of it, with the clusters born there and no other.
+
+    By Newton's method from one cluster with the weight that its height suggests, where one is born alone; else from the solution at
+    the other end of the link, followed back; from the halves of an atom; and, if all that fails, as a descent will have it.
+    """
+    numbers, smooth = np.arange(len(first)), np.zeros(len(first), dtype=bool)
+    far: list[list[Batch]] = [[] for _ in first]
     alone = np.array([len(some) for some in tied]) == 1
-    for step, start_of in ((BEYOND, _grown), (BEYOND, _divided), (FARTHER, _divided), (BEYOND, _grown)):
+    for attempt in ("born", "back", "halves", "halves farther", "descent"):
         base, many = found.branch.copied(first[numbers])[0], [tied[j] for j in numbers]
-        by = sign[numbers] * np.minimum(step, 0.5 * room[numbers])
-        start = start_of(problem, base, found, many, by)
-        if len(finished) < 3:
-            new, sweep = settled(problem, start)
-            ok = alone[numbers] & whole(problem, new, sweep)
+        by = sign[numbers] * np.minimum(FARTHER if attempt == "halves farther" else BEYOND, 0.5 * room[numbers])
+        way: list[Batch] = []
+        if attempt == "back":
+            way, ok = _back(problem, base, other_ends.copied(numbers)[0], by)
+            new = way[0]
         else:
-            new = polished(problem, certify(problem, start, coarse=False).batch)
-            ok = np.ones(len(numbers), dtype=bool)
-        ok &= _continuous(problem, base, start, new, by)
+            start = (_divided if attempt.startswith("halves") else _grown)(problem, base, found, many, by)
+            if attempt == "descent":
+                new, ok = polished(problem, certify(problem, start, coarse=False, proofs=False).batch), ~np.isnan(by)
+            else:
+                new, sweep = settled(problem, start)
+                ok = alone[numbers] & whole(problem, new, sweep)
+            ok &= new.counts == start.counts
+        ok &= _continuous(problem, base, new, by)
         smooth[numbers[ok]] = True
-        ok |= len(finished) == 3
-        finished.append((numbers[ok], new.pick(ok)[0]) if ok.any() else (numbers[:0], None))
+        for i in np.flatnonzero(ok):
+            far[numbers[i]] = [single(part, int(i)) for part in way or [new]]
         numbers = numbers[~ok]
         if not len(numbers):
             break
-    return arranged([(which, part) for which, part in finished if len(which)]), smooth
+    return far, smooth
 
 
-def _continuous(problem: Problem, base: Batch, start: Batch, new: Batch, by: Array) -> Mask:
-    """Which solutions have as many atoms as their starts, and no more weight off the atoms of the branch than grows so soon."""
+def _continuous(problem: Problem, base: Batch, new: Batch, by: Array) -> Mask:
+    """Which solutions have no more weight off the atoms of a branch than what grows over a step in log beta (S,)."""
     V, link = problem.link(base.means, base.face)[0], problem.link(new.means, new.face)[0]
     apart = nearest(problem, base, V, new.owner, new.means, link, new.face)[0]
     moved = new.total(new.weights * np.minimum(apart, 1.0))
-    return (new.counts == start.counts) & (moved < np.minimum(SMOOTH * np.abs(by), JUMPED))
+    return np.asarray(moved < np.minimum(SMOOTH * np.abs(by), JUMPED))
+
+
+def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> tuple[list[Batch], Mask]:
+    """The branches of the far ends of links, followed back to a step in log beta from the touchings, nearest first; and which arrive.
+
+    So clusters that are born several at once, out of one perhaps, need not be guessed.
+    """
+    arrives, room = np.ones(len(by), dtype=bool), np.abs(np.log(ends.beta / base.beta))
+    batch, way = ends, list[Batch]()
+    for part in np.linspace(0.0, 1.0, STEPS_BACK + 1)[1:]:
+        step = room ** (1.0 - part) * np.abs(by) ** part
+        batch, _, fine = followed(problem, batch, base.beta * np.exp(np.sign(by) * step))
+        way.insert(0, batch)
+        arrives &= fine
+    return way, arrives & (batch.counts > base.counts)
 
 
 def _divided(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:

@@ -23,8 +23,9 @@ from dualib.path.crossing import Reach, crossing, reach
 
 SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
 NARROW = 1e-7  # links are not divided further, in log beta
+CROWDED, PATIENCE = 1e-3, 8  # in log beta; divisions of links below that, between two points of the grid, that are worth it
 MOST_BIRTHS = 4  # clusters sought at once between two points
-MOST_ROUNDS = 60
+MOST_ROUNDS = 30
 
 
 @np.errstate(all="ignore")
@@ -43,10 +44,13 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
         With the same betas among its own; solutions of the grid that a neighbour's branch replaces are as good.
     """
     chain, cleared = Chain(problem, polished(problem, batch)), set[float]()
+    patience = np.full(len(batch.beta) + 1, PATIENCE)
     for round_ in range(MOST_ROUNDS + 1):
         _clear(chain, cleared)
         links = chain.open()
-        narrow = links[(chain.width[links] < NARROW) | (round_ == MOST_ROUNDS)]
+        interval = np.searchsorted(batch.beta, chain.batch.beta[links], side="right")
+        hopeless = (chain.width[links] < CROWDED) & (patience[interval] <= 0)
+        narrow = links[(chain.width[links] < NARROW) | hopeless | (round_ == MOST_ROUNDS)]
         for i in narrow:
             chain.events[i] = _bracketed(chain, i)
         links = np.setdiff1d(links, narrow)
@@ -57,10 +61,15 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
         pieces, leaping = births(chain, links[one_way & few])
         crossed, replaced = _jumps(chain, np.union1d(links[~one_way], leaping).astype(np.int64))
         pieces += crossed
+        mixed = np.setdiff1d(links[~one_way], [int(place) for place, _, _ in crossed] + replaced).astype(np.int64)
+        pieces += births(chain, mixed[chain.counts[mixed] != chain.counts[mixed + 1]])[0]
         done = np.unique([int(place) for place, _, _ in pieces] + replaced).astype(np.int64)
         if log is not None:
             log.append((round_, len(links), int((one_way & few).sum()), len(done), len(replaced)))
-        pieces += _middles(chain, np.setdiff1d(links, done))
+        links = np.setdiff1d(links, done)
+        crowded = chain.batch.beta[links[chain.width[links] < CROWDED]]
+        np.subtract.at(patience, np.searchsorted(batch.beta, crowded, side="right"), 1)
+        pieces += _middles(chain, links)
         chain.insert(pieces)
     return chain
 
@@ -120,7 +129,7 @@ def _middles(chain: Chain, links: Ints) -> list[Piece]:
     lasts = ~odd | ((ends - begin[part.owner]) / by[part.owner] > 1.0)
     lasts |= ~np.logical_or.reduceat(lasts, part.start)[part.owner]  # some atom must
     start = predicted(problem, part, tangent, by).keep(lasts)
-    solutions = polished(problem, certify(problem, start, coarse=False).batch)
+    solutions = polished(problem, certify(problem, start, coarse=False, proofs=False).batch)
     return [(float(i) + 0.5, single(solutions, j), None) for j, i in enumerate(links)]
 
 
@@ -134,7 +143,7 @@ def _clear(chain: Chain, cleared: set[float]) -> None:
         part, rows = chain.batch.copied(which)
         cleared.update(part.beta.tolist())
         kept = part.keep(~(chain.up[rows] & chain.down[rows]))
-        chain.replace(which, polished(chain.problem, certify(chain.problem, kept, coarse=False).batch))
+        chain.replace(which, polished(chain.problem, certify(chain.problem, kept, coarse=False, proofs=False).batch))
 
 
 def _bracketed(chain: Chain, link: int) -> Bifurcation:
