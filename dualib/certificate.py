@@ -19,13 +19,16 @@ import numpy.typing as npt
 
 from dualib._validation import validate_beta
 from dualib.distortions import Array, Distortion, as_distortion
-from dualib.gap import Kind, judge
+from dualib.engine.batch import Batch
+from dualib.engine.initial import of_encoder
+from dualib.engine.judge import Kind
+from dualib.engine.optimum import certify as optimum_from
+from dualib.engine.optimum import judged_state
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
-from dualib.optimise import atoms_of_encoder, optimise
-from dualib.problem import Atoms, Problem, expected_distortion, sweep
-from dualib.search import search
 from dualib.solver import check_options
-from dualib.sparse_problem import dense_problem
+from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -109,40 +112,41 @@ def certify(
     check_options(tol)
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {effort!r}")
-    problem = dense_problem(joint, as_distortion(distortion), "certify")
+    problem = engine_problem(joint, as_distortion(distortion), "certify")
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    atoms = atoms_of_encoder(problem, encoder)
-    state = sweep(problem, beta, atoms)
-    objective = encoder_objective(problem, encoder, atoms, beta)
+    batch = of_encoder(problem, [beta], encoder, "encoder")
+    sweep = Sweep(problem, batch)
+    objective = encoder_objective(problem, encoder, batch)
     if not np.isfinite(objective):
         raise ValueError("encoder has an infinite objective: some x is in a cluster at infinite distortion")
-    maxima = search(problem, beta, state.atoms, state.posterior, state.log_z, rng, effort=effort)
-    gap, kind, found = judge(problem, state, maxima, tol)
-    bound = state.objective - gap
+    own = judged_state(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
+    kind: Kind = "rigorous" if own.rigorous[0] else "multistart"
+    bound = float(sweep.objective[0] - own.gap[0])
     if objective - bound > tol:
-        outcome = optimise(problem, beta, state.atoms, tol=tol, max_iter=20_000, rng=rng, effort=effort)
-        better = outcome.state.objective - outcome.gap
+        found = optimum_from(problem, batch, tol=tol, rng=rng, effort=effort, coarse=False)
+        better = float(found.sweep.objective[0] - found.gap[0])
         if better > bound:
-            bound, kind = better, outcome.certificate or "multistart"
-    witness = problem.decoder(found.points.pick(np.array([0])))[0]
-    return Certificate(objective, bound, max(0.0, objective - bound), kind, witness, state.residual)
+            bound, kind = better, "rigorous" if found.rigorous[0] else "multistart"
+    witness = problem.decoder(own.best.means, own.best.face)[0]
+    return Certificate(objective, bound, max(0.0, objective - bound), kind, witness, float(sweep.residual[0]))
 
 
-def encoder_objective(problem: Problem, encoder: npt.ArrayLike, atoms: Atoms, beta: float) -> float:
-    """``I(X;T) + beta E d`` of an encoder on the original sources, with its own marginal and centroids `atoms`."""
+def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:
+    """``I(X;T) + beta E d`` of an encoder on the original sources, with its own marginal and centroids, one solution of a batch."""
     rows = np.asarray(encoder, dtype=np.float64)
+    rows = rows / rows.sum(axis=1, keepdims=True)
     live = problem.row_of >= 0
-    px, rows = problem.joint.px[live], rows[live] / rows[live].sum(axis=1, keepdims=True)
+    px, rows = problem.joint.px[live], rows[live]
     weights = px @ rows
-    rows = rows[:, weights > 0.0]
-    weights = weights[weights > 0.0]
+    rows, weights = rows[:, weights > 0.0], weights[weights > 0.0]
     pairs = np.zeros((len(weights), problem.n))
     np.add.at(pairs.T, problem.row_of[live], px[:, None] * rows)
-    posterior = pairs / problem.px
-    minus_d = problem.log_terms(atoms, 1.0)
-    if (np.isneginf(minus_d) & (posterior > 0.0)).any():
+    lost = problem.lost(batch.face)
+    if lost is not None and (pairs[lost] > 0.0).any():
         return np.inf
+    V, b = problem.link(batch.means, batch.face)
     ratio = np.divide(rows, weights, out=np.ones_like(rows), where=rows > 0.0)
     rate = float(np.sum(px[:, None] * rows * np.log(ratio)))
-    return rate + beta * expected_distortion(problem, atoms, posterior)
+    distortion = problem.constant + float(pairs.sum(axis=1) @ b - np.sum((pairs @ problem.U) * V))
+    return rate + float(batch.beta[0]) * distortion

@@ -9,13 +9,14 @@ import numpy as np
 
 from dualib.branch import ascend, distinct
 from dualib.distortions import Array, Distortion, as_distortion
+from dualib.engine.onset import onset as onset_of_problem
 from dualib.gap import judge
 from dualib.kernels import crossings
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome
 from dualib.problem import Atoms, Problem, identity_atoms, sweep, trivial_atoms
 from dualib.search import search
-from dualib.sparse_problem import dense_problem
+from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 _POSITIVE = 1e-15  # log c above this is a violation
@@ -48,9 +49,9 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
     a multistart certificate.
     """
-    problem = dense_problem(joint, as_distortion(distortion), "onset")
+    problem = engine_problem(joint, as_distortion(distortion), "onset")
     check_solvable(problem)
-    return onset_of(problem, np.random.default_rng(0))
+    return onset_of_problem(problem, np.random.default_rng(0))
 
 
 def onset_of(problem: Problem, rng: np.random.Generator) -> float:

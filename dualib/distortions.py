@@ -463,10 +463,10 @@ def local_critical_beta(joint: Any, distortion: str | Distortion = "ib") -> floa
     ValueError
         The one-cluster solution is infeasible (dual IB, conditionals with no common support).
     """
-    from dualib.critical import local_critical_beta_of
-    from dualib.problem import Problem
+    from dualib.engine.onset import local_critical_beta as of_problem
+    from dualib.engine.problem import Problem
 
-    return local_critical_beta_of(Problem(joint, as_distortion(distortion)))
+    return of_problem(Problem(joint, as_distortion(distortion)))
 
 
 def _xlogx(p: Array) -> Array:

@@ -23,7 +23,7 @@ _AT_ONCE = 2_000_000  # numbers of the encoders put together at once
 
 
 class Judged(NamedTuple):
-    """What is known of the solutions of a batch: gaps (inf: none), kinds of certificates, sweeps and products taken, (S,) each."""
+    """What is known of the solutions of a batch: gaps (inf: none), kinds of certificates, sweeps taken, (S,) each."""
 
     gap: Array
     certificate: Sequence[Any]
@@ -134,7 +134,7 @@ def _informations(batch: Batch, tables: Array) -> Array:
     rows, columns = tables.sum(axis=1, keepdims=True), batch.total(tables)[batch.owner]
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(tables) - np.log(rows) - np.log(columns)
-    terms = np.where(tables > 0.0, tables * logs, 0.0).sum(axis=1)
+        terms = np.where(tables > 0.0, tables * logs, 0.0).sum(axis=1)
     return np.maximum(batch.total(terms) / total + np.log(total), 0.0)
 
 
@@ -152,7 +152,7 @@ def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     if len(dead):
         with np.errstate(all="ignore"):
             b = problem.link(batch.means, batch.face)[1]
-            terms = problem.minus_distances(batch.b, sweep.V, b, batch.face, dead) + np.log(batch.weights)[:, None]
+            terms = problem.terms_of(batch.b, sweep.V, b, batch.face, dead) + np.log(batch.weights)[:, None]
             top = batch.highest(terms)
             near = np.isfinite(top)[batch.owner]
             encoders[:, dead] = np.where(near, np.exp(terms - top[batch.owner]), encoders[:, dead])

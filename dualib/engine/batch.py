@@ -10,14 +10,11 @@ from dualib.distortions import Array, Mask
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem
 
-SAME, COARSE = (
-    1e-5,
-    0.1,
-)  # squared natural distance within which atoms are merged: in the end, and on the way from a rough start
+# squared natural distance within which atoms are merged: always, where that is as low, and on the way from a rough start
+EQUAL, SAME, COARSE = 1e-12, 1e-5, 0.1
 
-# of a decoder, off the face of another of the same solution, that is next to nothing: beta times its logarithm must be, too, where
-# the face is lost, as for the dual IB
-_TWIN_COVER, _TWIN_INSIDE = 1e-6, 1e-13
+_LEVEL = 1e-12  # of c, that is rounding
+_TWIN = 1e-6  # of a decoder, off the face of another of the same solution, that is next to nothing
 
 
 class Batch:
@@ -147,28 +144,28 @@ def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
     return Batch(batch.beta, weights, means, batch.owner[first], batch.face[first])
 
 
-def without_twins(problem: Problem, batch: Batch) -> Batch:
-    """Atoms of one decoder, but for next to nothing, whose faces differ, become one.
+def without_twins(problem: Problem, batch: Batch, c: Array, radius: Array) -> Batch:
+    """Atoms of one decoder, but for next to nothing, within a squared natural distance (S,), whose faces differ, become one.
 
-    It lies on the face on which more is at a finite distance: for the IB the larger face, off which an atom on the smaller one wants
-    to go; for the dual IB the smaller, which an atom on the larger one has all but come to.
+    That of the larger c (m,) stays; of the same to rounding that on the face on which more is at a finite distance: the larger one
+    for the IB, the smaller one for the dual IB.
     """
     faces = problem.faces
     if faces is None or (batch.face == batch.face[batch.start][batch.owner]).all():
         return batch
-    weights, means, face = batch.weights.copy(), batch.means.copy(), batch.face.copy()
+    weights, means, face = batch.weights.copy(), batch.means, batch.face
     decoders, V, keep = problem.decoder(means, face), problem.link(means, face)[0], np.ones(len(face), dtype=bool)
     masks = faces.masks[face]
-    nothing = _TWIN_COVER if faces.cover else _TWIN_INSIDE
+    rank = masks.sum(axis=1) * (1.0 if faces.cover else -1.0)
     for s in range(len(batch.beta)):
         own = slice(batch.ends[s], batch.ends[s + 1])
-        lies = decoders[own] @ masks[own].T.astype(np.float64) > 1.0 - nothing
+        lies = decoders[own] @ masks[own].T.astype(np.float64) > 1.0 - _TWIN
         for pair in np.argwhere(np.triu(lies & lies.T & (face[own, None] != face[None, own]), 1)) + own.start:
             common = masks[pair[0]] & masks[pair[1]]
             distance = batch.beta[s] * ((means[pair[0]] - means[pair[1]]) * (V[pair[0]] - V[pair[1]]))[common].sum()
-            target = faces.numbers(masks[pair].any(axis=0)[None, :] if faces.cover else common[None, :])[0]
-            stays = pair[face[pair] == target]
-            if len(stays) and distance < SAME and keep[pair].all():
-                weights[stays[0]] = weights[pair].sum()
-                keep[pair[pair != stays[0]]] = False
+            if distance < radius[s] and keep[pair].all():
+                by = rank if abs(c[pair[0]] - c[pair[1]]) < _LEVEL else c
+                stays, goes = pair if by[pair[0]] > by[pair[1]] else pair[::-1]
+                weights[stays] += weights[goes]
+                keep[goes] = False
     return batch if keep.all() else Batch(batch.beta, weights[keep], means[keep], batch.owner[keep], face[keep])

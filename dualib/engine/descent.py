@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions import Array, Mask
-from dualib.engine.batch import COARSE, SAME, Batch, in_order, merged, without_twins
+from dualib.engine.batch import COARSE, EQUAL, SAME, Batch, in_order, merged, without_twins
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
@@ -26,7 +26,7 @@ _LEAST = 1e-300  # weight that stands for 0 until it is left out
 
 
 class Descent(NamedTuple):
-    """The end of a descent: the batch, the sweep there, and the sweeps and products with the Hessian that each took, (S,)."""
+    """The end of a descent: the batch, the sweep there, and the sweeps that each took, (S,)."""
 
     batch: Batch
     sweep: Sweep
@@ -34,14 +34,12 @@ class Descent(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def newton(
-    problem: Problem, batch: Batch, sweep: Sweep, radius: Array, taken: Ints | None = None
-) -> tuple[Array, Array, Array]:
+def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple[Array, Array, Array]:
     """Weights and means after Newton's step, or after a part in which neither a mean nor the weights move farther than a radius.
 
     The third result is the length of the longest of the whole step, (S,). An atom that would leave the domain makes a plain step.
     """
-    step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG, taken)
+    step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG)
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
     longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
     part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
@@ -56,6 +54,7 @@ def newton(
     weights = np.maximum(weights, _LEAST)
     rare = batch.weights < _RARE
     weights[rare], means[rare] = np.maximum(weights[rare], sweep.new_weights[rare]), sweep.new_means[rare]
+    means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
     return weights, means, longest
@@ -75,23 +74,27 @@ def newton_direction(
 
 
 @np.errstate(all="ignore")
-def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 20_000, coarse: bool = False) -> Descent:
+def descend(
+    problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int | Ints = 20_000, coarse: bool = False
+) -> Descent:
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
-    No step is taken that raises an objective beyond rounding, but merging, within SAME. `coarse`: from a rough start, whose atoms
-    are merged from farther away. A solution ends at the residual `goal`, where no step leads lower, or after `most` sweeps and
-    products.
+    No step is taken that raises an objective beyond rounding. `coarse`: from a rough start, whose atoms are merged from farther
+    away, whatever the first of these mergers do to the objective. A solution ends at the residual `goal`, where no step leads
+    lower, or after `most` sweeps.
     """
     finished, numbers = [], np.arange(len(batch.beta))
     taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
     radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
+    apart = np.zeros(len(batch.beta), dtype=bool)  # solutions with atoms that are near each other and would rise as one
+    limit = np.broadcast_to(most, batch.beta.shape)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
         batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
-        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= most) | (iteration == MOST_NEWTON)
+        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
             total[numbers[done]] = taken[done]
@@ -100,7 +103,8 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
             batch, rows = batch.pick(~done)
             sweep, numbers = sweep.pick(~done, rows), numbers[~done]
             radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
-        weights, means, longest = newton(problem, batch, sweep, radius, taken)
+            apart, limit = apart[~done], limit[~done]
+        weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
         far = (sweep.residual > _FAR)[batch.owner]
         weights[far], means[far] = np.maximum(sweep.new_weights[far], _LEAST), sweep.new_means[far]
@@ -114,12 +118,30 @@ def descend(problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int = 
             _sweep_instead(problem, batch, sweep, worse, trial, new)
         stalled = np.where((sweep.residual < RESTING) & (worse | (new.residual > _PROGRESS * sweep.residual)), stalled + 1, 0)
         batch = _needed(trial, new)
+        sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
         if iteration % 5 < 3:
             rough = coarse and (iteration < 3 or iteration % 5 == 0)
-            batch = without_twins(problem, merged(problem, batch, COARSE if rough else SAME))
-        sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
+            within = np.where(apart, EQUAL, COARSE if rough else SAME)
+            batch, sweep, higher = _met(problem, batch, sweep, within, anyhow=rough and iteration < 3)
+            apart |= higher
     batch = in_order(finished)
     return Descent(batch, Sweep(problem, batch), total)
+
+
+def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
+    """Atoms that have met become one, but in solutions that would rise by it, unless `anyhow`: the batch, its sweep, and these."""
+    fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
+    higher = np.zeros(len(batch.beta), dtype=bool)
+    if len(fewer.weights) == len(batch.weights):
+        return batch, sweep, higher
+    again = Sweep(problem, fewer)
+    higher = ~(again.objective <= sweep.objective + ROUNDING * (1.0 + np.abs(sweep.objective)))
+    if anyhow or not higher.any():
+        return fewer, again, higher & (not anyhow)
+    if higher.all():
+        return batch, sweep, higher
+    mixed = in_order([(np.flatnonzero(higher), batch.pick(higher)[0]), (np.flatnonzero(~higher), fewer.pick(~higher)[0])])
+    return mixed, Sweep(problem, mixed), higher
 
 
 def _swept(batch: Batch, sweep: Sweep) -> Batch:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from dualib.distortions import Array, Mask
-from dualib.engine.batch import COARSE, Batch, in_order, merged
+from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend
 from dualib.engine.initial import identity
 from dualib.engine.judge import provable, prove
@@ -24,6 +24,8 @@ from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
+_BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_AS_LOW = 1e-12  # difference of objectives that is none
 _BORN = 1e-6  # weight of a point that a proof found
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -43,7 +45,7 @@ class Optimum(NamedTuple):
     best : Points
         Where the largest log c was found, one point for each solution.
     taken : (S,) int
-        Sweeps, and products with the Hessian.
+        Sweeps.
     """
 
     batch: Batch
@@ -70,31 +72,55 @@ def certify(
     rng: np.random.Generator | None = None,
     effort: float = 1.0,
 ) -> Optimum:
-    """Descend and price until no gap is above `tol`, or `most` sweeps and products are made.
+    """Descend and price until no gap is above `tol`, or `most` sweeps are made.
 
     `coarse`: the batch is a rough start; `proofs`: prove the gaps where that can be done.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     parts: list[tuple[Ints, Optimum]] = []
+    earlier: dict[int, Optimum] = {}
     numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     for round_ in range(MOST_ROUNDS):
-        ended = _slim(problem, descend(problem, batch, goal=goal_of(tol), most=most, coarse=coarse and round_ == 0))
-        batch, sweep = ended.batch, ended.sweep
-        taken[numbers] += ended.taken
+        ended = descend(problem, batch, goal=goal_of(tol), most=most - taken[numbers], coarse=coarse and round_ == 0)
+        batch, sweep, more = _slim(problem, ended)
+        taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
-        closed, rigorous = found.gap <= (_WANTED if round_ < _PATIENT else 1.0) * tol, np.full(len(numbers), problem.fixed)
+        patient = round_ < _PATIENT
+        closed, rigorous = found.gap <= (_WANTED if patient else 1.0) * tol, np.full(len(numbers), problem.fixed)
         if proofs and provable(problem) and closed.any():
             found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        done = closed & (found.gap <= tol) | (many == 0) | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        resting = (sweep.residual <= tol) | (not patient)
+        done = (closed & (found.gap <= tol) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        state = Optimum(batch, sweep, found.gap, rigorous, found.best, taken[numbers])
+        for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
+            earlier.pop(int(numbers[i]), None)
+        for i in np.flatnonzero(~done):
+            _remember(earlier, int(numbers[i]), _part(state, np.arange(len(numbers)) == i))
         if done.any():
-            own, rows = batch.pick(done)
-            ends = (own, sweep.pick(done, rows), found.gap[done], rigorous[done], found.best.pick(done), taken[numbers[done]])
-            parts.append((numbers[done], Optimum(*ends)))
+            parts.append((numbers[done], _part(state, done)))
         if done.all():
             break
-        batch, numbers = _grown(batch, found, many).pick(~done)[0], numbers[~done]
-    return _together(problem, parts)
+        batch, numbers = _grown(problem, batch, sweep, found, many).pick(~done)[0], numbers[~done]
+    return _together(problem, parts, earlier)
+
+
+def _part(state: Optimum, which: Mask) -> Optimum:
+    """The solutions of a mask."""
+    batch, rows = state.batch.pick(which)
+    sweep, best = state.sweep.pick(which, rows), state.best.pick(which)
+    return Optimum(batch, sweep, state.gap[which], state.rigorous[which], best, state.taken[which])
+
+
+def _remember(earlier: dict[int, Optimum], number: int, one: Optimum) -> None:
+    """Keep the better state of one solution: the lower, or as low to rounding with a smaller gap."""
+    if number not in earlier or _better(one, earlier[number]):
+        earlier[number] = one
+
+
+def _better(one: Optimum, other: Optimum) -> bool:
+    difference = float(one.sweep.objective[0] - other.sweep.objective[0])
+    return difference < -_AS_LOW or (difference <= _AS_LOW and float(one.gap[0]) <= float(other.gap[0]))
 
 
 def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum:
@@ -102,12 +128,39 @@ def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum
     return certify(problem, merged(problem, identity(problem, beta), COARSE), **options)  # type: ignore[arg-type]
 
 
-def _grown(batch: Batch, found: Found, many: Ints) -> Batch:
-    """The batch with the points found as new atoms, which share the weight of a step along the mixture."""
-    weights = found.weights / many[found.points.owner]
-    left = 1.0 - np.bincount(found.points.owner, weights, minlength=len(many))
-    old = Batch(batch.beta, batch.weights * left[batch.owner], batch.means, batch.owner, batch.face)
-    return old.joined(weights, found.points.means, found.points.owner, found.points.face)
+def judged_state(
+    problem: Problem, batch: Batch, sweep: Sweep, *, tol: float, rng: np.random.Generator, effort: float = 1.0
+) -> Optimum:
+    """The gaps of a batch as it is: what `price` finds, exact or proved where that is to be had."""
+    found = price(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
+    rigorous, closed = np.full(len(batch.beta), problem.fixed), np.ones(len(batch.beta), dtype=bool)
+    if provable(problem):
+        found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
+    return Optimum(batch, sweep, found.gap, rigorous, found.best, np.ones(len(batch.beta), dtype=np.int64))
+
+
+def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints) -> Batch:
+    """The batch with the points found as new atoms, which share the weight of a step along the mixture.
+
+    One beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there Newton's method
+    has a way down, where a light newborn would have to grow out of a flat place.
+    """
+    points = found.points
+    weights = found.weights / many[points.owner]
+    left = 1.0 - np.bincount(points.owner, weights, minlength=len(many))
+    old, means = batch.weights * left[batch.owner], batch.means.copy()
+    if not problem.fixed:
+        V = problem.link(points.means, points.face)[0]
+        distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+        beside = np.flatnonzero((distance < _BESIDE) & (found.rate[atom] > _DIVIDES))
+        beside = beside[np.unique(atom[beside], return_index=True)[1]]
+        halved, mirrored = atom[beside], 2.0 * batch.means[atom[beside]] - points.means[beside]
+        inside = ~problem.outside(mirrored, problem.link(mirrored, batch.face[halved])[0])
+        beside, halved = beside[inside], halved[inside]
+        weights[beside] = old[halved] = 0.5 * old[halved]
+        means[halved] = mirrored[inside]
+    whole = Batch(batch.beta, old, means, batch.owner, batch.face).joined(weights, points.means, points.owner, points.face)
+    return whole.keep(np.ones(len(whole.weights), dtype=bool))
 
 
 def _with_proofs(
@@ -126,7 +179,7 @@ def _with_proofs(
     points = stacked([found.points, missed])
     order = np.argsort(np.append(found.points.owner, missed.owner), kind="stable")
     weights = np.append(found.weights, np.full(len(values), _BORN))[order]
-    return Found(weights, points, gap, Points(means, face, found.best.owner)), rigorous
+    return found._replace(weights=weights, points=points, gap=gap, best=Points(means, face, found.best.owner)), rigorous
 
 
 def _slim(problem: Problem, ended: Descent) -> Descent:
@@ -159,13 +212,20 @@ def _slim(problem: Problem, ended: Descent) -> Descent:
     return Descent(slim, again, ended.taken)
 
 
-def _together(problem: Problem, parts: list[tuple[Ints, Optimum]]) -> Optimum:
-    """One optimum of parts, by their numbers."""
+def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:
+    """One optimum of parts, by their numbers; where a solution has not come to rest, of its best earlier state."""
+    if earlier:
+        everything = _together(problem, parts, {})
+        parts = []
+        for i in range(len(everything.gap)):
+            one = _part(everything, np.arange(len(everything.gap)) == i)
+            before = earlier.get(i)
+            better = before if before is not None and not _better(one, before) else one
+            parts.append((np.array([i]), better._replace(taken=one.taken)))
     order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
     found = [part for _, part in parts]
     batch = in_order([(numbers, part.batch) for numbers, part in parts])
     gap, rigorous, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "rigorous", "taken"))
     means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
     best = Points(means, face, np.arange(len(order)))
-    sweep = found[0].sweep if len(found) == 1 else Sweep(problem, batch)
-    return Optimum(batch, sweep, gap, rigorous, best, taken)
+    return Optimum(batch, Sweep(problem, batch), gap, rigorous, best, taken)

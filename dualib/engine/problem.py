@@ -133,6 +133,9 @@ class Problem:
         self.fixed: bool = distortion.fixed_atoms
         low, high = self.U.min(axis=0), self.U.max(axis=0)
         self._low, self._high = low - _SLACK * np.abs(low), high + _SLACK * np.abs(high)
+        sums = self.U.sum(axis=1)
+        constant = low.min() >= 0.0 and np.ptp(sums) <= _SLACK * np.abs(sums).max()
+        self._sum: float | None = float(sums.mean()) if constant and not self.fixed else None
         self._has_parts = _same_class_defines(type(distortion), "jacobian_parts", "link_jacobian")
         self.faces: Faces | None = None
         self.source_face: Ints = np.zeros(self.n, dtype=np.int64)
@@ -178,6 +181,15 @@ class Problem:
         out = (means < self._low) | (means > self._high) | ~np.isfinite(V)
         return np.asarray(out.any(axis=1))
 
+    def corrected(self, means: Array) -> Array:
+        """Means whose sums are those of the features, where all of these have the same: long steps leave it by rounding.
+
+        An IB decoder that sums to more than 1 has too low an objective, which no true one could reach again.
+        """
+        if self._sum is None:
+            return means
+        return means * (self._sum / means.sum(axis=1, keepdims=True))
+
     def within(self, means: Array, way: Array) -> Array:
         """The part of each way, at most 1, that stays in the box, (m, 1): nine tenths of what leads out of it."""
         with np.errstate(all="ignore"):
@@ -193,7 +205,15 @@ class Problem:
         """The others."""
         return None if self.faces is None else ~self.faces.allowed[face]
 
-    def minus_distances(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
+    def terms(self, beta: Array, V: Array, b: Array, face: Ints) -> Array:
+        """``-beta (d(x, t) - a(x))`` of the sources, (m, n); -inf where infinite."""
+        terms = (beta[:, None] * V) @ self.UT - (beta * b)[:, None]
+        lost = self.lost(face)
+        if lost is not None:
+            terms[lost] = -np.inf
+        return terms
+
+    def terms_of(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
         """``-beta (d(x, t) - a(x))`` of original sources by number, live or not, (m, number); -inf where infinite."""
         terms = (beta[:, None] * V) @ self.full_features[sources].T - (beta * b)[:, None]
         if self.faces is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Problem, inner
-from dualib.engine.starts import Points, columns, stability_numbers, starting_points
+from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 
 _MOST_CLIMBS = 40  # of two ascent steps and an extrapolation
@@ -42,12 +42,15 @@ class Found(NamedTuple):
         The largest log c found, at the atoms or anywhere else, at least 0.
     best : Points
         Where it was found: one point for each solution, in order.
+    rate : (m,)
+        The stability numbers of the atoms, from below: where they come to 1 an atom divides.
     """
 
     weights: Array
     points: Points
     gap: Array
     best: Points
+    rate: Array
 
 
 class _Largest:
@@ -84,16 +87,18 @@ def price(
 ) -> Found:
     """Look for points of log c > `tol`, by ascent steps from many starts; and say how large c is at any point seen."""
     rng = np.random.default_rng(0) if rng is None else rng
-    largest = _Largest(batch, sweep)
+    largest, rate = _Largest(batch, sweep), np.zeros(len(batch.weights))
     if problem.fixed:
         found = _best_columns(problem, batch, sweep, largest, tol)
     else:
-        found = _climbed(problem, batch, sweep, largest, tol, rng, effort)
+        rate, beside = stability_numbers(problem, batch, sweep)
+        points, off = starting_points(problem, batch, sweep, beside, rng, effort)
+        found = _climbed(problem, batch, sweep, largest, points, _radius(problem, batch, sweep, rate, off), tol)
     best = Points(largest.means, largest.face, np.arange(len(batch.beta)))
     gap = np.maximum(largest.value, 0.0)
     if not found:
         nothing = Points(np.zeros((0, problem.k)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-        return Found(np.zeros(0), nothing, gap, best)
+        return Found(np.zeros(0), nothing, gap, best, rate)
     weights, values = (np.concatenate([part[i] for part in found]) for i in (0, 1))
     points = Points(*(np.concatenate([getattr(part[2], name) for part in found]) for name in Points._fields))
     order = np.lexsort((-values, points.owner))
@@ -101,7 +106,15 @@ def price(
     good = values > _WORTHWHILE * gap[points.owner]
     if not problem.fixed:
         good &= distinct(problem, batch.beta, points.owner, points.means, points.face, _MET)
-    return Found(weights[good], points.pick(good), gap, best)
+    return Found(weights[good], points.pick(good), gap, best, rate)
+
+
+@np.errstate(all="ignore")
+def climb(problem: Problem, batch: Batch, sweep: Sweep, points: Points, tol: float) -> Points:
+    """Where points, sorted by solution, come to rest above log c = `tol`; those that do not are left out."""
+    rate, _ = stability_numbers(problem, batch, sweep)
+    found = _climbed(problem, batch, sweep, _Largest(batch, sweep), points, _radius(problem, batch, sweep, rate, None), tol)
+    return stacked([part for _, _, part in found]) if found else points.pick(np.zeros(len(points.owner), dtype=bool))
 
 
 def _best_columns(
@@ -125,12 +138,9 @@ def _shares(problem: Problem, values: Array, terms: Array) -> Array:
 
 
 def _climbed(
-    problem: Problem, batch: Batch, sweep: Sweep, largest: _Largest, tol: float, rng: np.random.Generator, effort: float
+    problem: Problem, batch: Batch, sweep: Sweep, largest: _Largest, points: Points, radius: Array, tol: float
 ) -> list[tuple[Array, Array, Points]]:
     """Weights, log c and points that came to rest above `tol`; a point that will stay below, or meets an atom, is dropped."""
-    rate, beside = stability_numbers(problem, batch, sweep)
-    points, off = starting_points(problem, batch, sweep, beside, rng, effort)
-    radius = _radius(problem, batch, sweep, rate, off)
 
     def swallowed(points: Points, V: Array) -> Mask:
         distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)

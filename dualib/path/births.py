@@ -108,6 +108,9 @@ def _beyond(
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
         smooth[numbers[ok]] = True
+        if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
+            nearer, arrives = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))
+            way = [nearer[0], new] if (arrives | ~ok).all() else []
         for i in np.flatnonzero(ok):
             far[numbers[i]] = [single(part, int(i)) for part in way or [new]]
         numbers = numbers[~ok]

@@ -20,7 +20,9 @@ from dualib.progress import Reporter
 from dualib.results import Solution
 from dualib.solutions import Judged, solutions_of
 
-CHUNK = 16  # betas solved at once: so many and no more, whatever was solved before, so that a resumed run does the same
+# betas solved at once, so many and no more whatever was solved before, so that a resumed run does the same; and sources times
+# sources, or features, of all of them, so that their arrays stay in the cache, or near
+CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
 
 
 class Point(NamedTuple):
@@ -63,8 +65,9 @@ class Points:
         """Solve all betas that are not solved yet, from the largest to the smallest or the other way round."""
         wanted = sorted(set(np.asarray(betas, dtype=np.float64).tolist()) - self.found.keys(), reverse=not rising)
         self.report.expect(len(wanted))
-        for first in range(0, len(wanted), CHUNK):
-            some = sorted(wanted[first : first + CHUNK])
+        most = max(1, min(CHUNK, NUMBERS_AT_ONCE // (self.problem.n * max(self.problem.n, self.problem.k))))
+        for first in range(0, len(wanted), most):
+            some = sorted(wanted[first : first + most])
             self.found.update(zip(some, self._chunk(some), strict=True))
             for _ in some:
                 self.report.step()

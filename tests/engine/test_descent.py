@@ -115,11 +115,16 @@ def test_one_decoder_on_two_faces_is_one_cluster(kind, stays):
     means = np.array([larger, [0.6, 0.4, 0.0]])
     means = means if kind == "ib" else np.log(np.where(means > 0.0, means, 1.0))
     batch = Batch(np.array([3.0]), np.array([0.25, 0.75]), means, np.zeros(2, dtype=np.int64), faces)
-    one = without_twins(problem, batch)
+    near = np.array([SAME])
+    one = without_twins(problem, batch, np.ones(2), near)
+    assert without_twins(problem, batch, np.array([1.0, 2.0]), near).face[0] == faces[1]
+    assert without_twins(problem, batch, np.array([2.0, 1.0]), near).face[0] == faces[0]
     assert one.weights.tolist() == [1.0] and one.face[0] == faces[stays]
     apart = batch.means.copy()
     apart[0] = [0.5, 0.4, 0.1] if kind == "ib" else np.log([0.5, 0.4, 0.1])
-    assert len(without_twins(problem, Batch(batch.beta, batch.weights, apart, batch.owner, faces)).weights) == 2
+    assert (
+        len(without_twins(problem, Batch(batch.beta, batch.weights, apart, batch.owner, faces), np.ones(2), near).weights) == 2
+    )
 
 
 def test_the_cluster_of_a_rare_source_is_kept():
