@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution, archives, checkpoint, jit
+from dualib import JointDistribution, archives, jit
+from dualib.path import checkpoint
 from dualib.distortions import IB
 
 FIELDS = (

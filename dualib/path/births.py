@@ -30,17 +30,23 @@ def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
     """
     if not len(links):
         return [], []
-    problem, rising = chain.problem, chain.counts[links + 1] > chain.counts[links]
+    rising = chain.counts[links + 1] > chain.counts[links]
     atoms = [chain.odd(i, rise) for i, rise in zip(links, rising, strict=True)]
     link, rise = (np.repeat(values, [len(rows) for rows in atoms]) for values in (links, rising))
     rows = np.concatenate(atoms)
+    return births_near(chain, link, rise, chain.batch.means[rows], chain.batch.face[rows])
+
+
+def births_near(chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints) -> tuple[list[Piece], list[int]]:
+    """The same of clusters born near given points in links: on the way up (`rise`) along the branches of their lower ends, or down."""
+    problem = chain.problem
     branch = chain.batch.copied(np.where(rise, link, link + 1))[0]
     ends = chain.log_beta[link], chain.log_beta[link + 1]
-    found = touching(problem, branch, chain.batch.means[rows], chain.batch.face[rows], *ends, rise)
+    found = touching(problem, branch, means, face, *ends, rise)
     first, tied = _leading(found, link, rise)
     if len(first):
         at = found.branch.copied(first)[0]
-        certain = price(problem, at, Sweep(problem, at)).gap <= TOUCH
+        certain = _optimal(problem, at)
         first, tied = first[certain], [some for some, ok in zip(tied, certain, strict=True) if ok]
     if not len(first):
         return [], []
@@ -65,6 +71,11 @@ def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
         places = link[one] + np.linspace(0.1, 0.9, len(solutions))
         pieces += list(zip(places.tolist(), solutions, events, strict=True))
     return pieces, [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
+
+
+def _optimal(problem: Problem, batch: Batch) -> Mask:
+    """Which solutions are optimal within TOUCH."""
+    return np.asarray(price(problem, batch, Sweep(problem, batch)).gap <= TOUCH)
 
 
 def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints]]:
@@ -107,6 +118,9 @@ def _beyond(
                 ok = alone[numbers] & whole(problem, new, sweep)
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
+        if attempt != "born":  # farther from the touching than what was certified there tells
+            for part in way or [new]:
+                ok[ok] = _optimal(problem, part.pick(ok)[0]) if ok.any() else ok[ok]
         smooth[numbers[ok]] = True
         if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
             nearer, arrives = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))

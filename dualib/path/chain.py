@@ -105,6 +105,13 @@ class Chain:
         self.batch = arranged([*parts, (rest, self.batch.copied(rest)[0])] if len(rest) else parts)
         self._match()
 
+    def forget(self, which: Ints) -> None:
+        """Leave out some solutions (by number) that are neither given nor a side of an event that is kept; their links become one."""
+        keep = np.setdiff1d(np.arange(len(self.batch.beta)), which)
+        self.batch, self.given = self.batch.copied(keep)[0], self.given[keep]
+        self.events = [self.events[i] for i in keep]
+        self._match()
+
 
 def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
     """One batch out of several, given the place (S,) of each solution in it, any numbers in ascending order."""

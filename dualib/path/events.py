@@ -9,6 +9,8 @@ no link is open the changes of the number of clusters from one end of the grid t
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from dualib.engine.batch import Batch
@@ -16,10 +18,11 @@ from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import price
 from dualib.engine.sweep import Sweep
-from dualib.path.births import LOCATED, TOUCH, births
+from dualib.path.births import LOCATED, TOUCH, births, births_near
 from dualib.path.branch import polished, predicted, tangents
 from dualib.path.chain import Bifurcation, Chain, Piece, arranged, single
 from dualib.path.crossing import Reach, crossing, reach
+from dualib.path.hidden import suspects
 
 SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
 NARROW = 1e-7  # links are not divided further, in log beta
@@ -44,6 +47,7 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
         With the same betas among its own; solutions of the grid that a neighbour's branch replaces are as good.
     """
     chain, cleared = Chain(problem, polished(problem, batch)), set[float]()
+    looked_at = set[tuple[float, float]]()
     patience = np.full(len(batch.beta) + 1, PATIENCE)
     for round_ in range(MOST_ROUNDS + 1):
         _clear(chain, cleared)
@@ -55,7 +59,11 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
             chain.events[i] = _bracketed(chain, i)
         links = np.setdiff1d(links, narrow)
         if not len(links):
-            break
+            pieces = _hidden(chain, looked_at)
+            chain.insert(pieces)
+            if not pieces:
+                break
+            continue
         one_way = (np.minimum(chain.died, chain.born) == 0)[links]
         few = (chain.died + chain.born)[links] <= MOST_BIRTHS
         pieces, leaping = births(chain, links[one_way & few])
@@ -71,7 +79,19 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
         np.subtract.at(patience, np.searchsorted(batch.beta, crowded, side="right"), 1)
         pieces += _middles(chain, links)
         chain.insert(pieces)
+    _coarsen(chain)
     return chain
+
+
+def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
+    """Births in links whose atoms match, of clusters that die again; each link is looked at once."""
+    ends = list(itertools.pairwise(chain.batch.beta.tolist()))
+    quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > NARROW and pair not in looked_at]
+    looked_at.update(ends[i] for i in quiet)
+    link, points = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
+    if not len(link):
+        return []
+    return births_near(chain, link, np.ones(len(link), dtype=bool), points.means, points.face)[0]
 
 
 def _jumps(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
@@ -151,3 +171,19 @@ def _bracketed(chain: Chain, link: int) -> Bifurcation:
     beta, width = chain.batch.beta[link : link + 2], float(chain.width[link])
     number = max(int(chain.born[link]), int(chain.died[link]))
     return Bifurcation("appearance", float(np.sqrt(beta[0] * beta[1])), number, width, False)
+
+
+def _coarsen(chain: Chain) -> None:
+    """Brackets close to each other become one: where so many are, the optimum is flat, and what lies between them is chance."""
+    brackets = [i for i, event in enumerate(chain.events) if event is not None and not event.located]
+    drop: list[int] = []
+    for i, j in itertools.pairwise(brackets):
+        inside = np.arange(i + 1, j + 1)
+        between = [chain.events[k] for k in inside[:-1]]
+        if not chain.given[inside].any() and not any(between) and chain.log_beta[j] - chain.log_beta[i + 1] < CROWDED:
+            drop += inside.tolist()
+    if drop:
+        chain.forget(np.array(drop))
+        for i, event in enumerate(chain.events[:-1]):
+            if event is not None and not event.located:
+                chain.events[i] = _bracketed(chain, i) if chain.died[i] + chain.born[i] else None

@@ -64,9 +64,9 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     again = ~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face)
     if again.any():  # the maximum that the ridge bears
         _replace(maxima, again, maxima_near(problem, batch, sweep, np.where(maxima.exists[:, None], maxima.means, ridge.maximum), face))
-    slope = _slope(problem, batch, log_z, maxima.means, face, maxima.q)
+    slope = slope_of(problem, batch, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
-    slope -= _slope(problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom))
+    slope -= slope_of(problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom))
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
     flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
     close = ridge.distance**2 <= APART
@@ -79,7 +79,7 @@ def _replace(maxima: Maxima, which: Mask, other: Maxima) -> None:
         values[which] = getattr(other, name)[which]
 
 
-def _slope(problem: Problem, batch: Batch, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
+def slope_of(problem: Problem, batch: Batch, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
     """The derivative by log beta of log c at points (E, k) with members q, along the branches."""
     return -inner(q, batch.beta[:, None] * distances(problem, means, face) + log_z)
 
