@@ -80,8 +80,8 @@ def anneal(
     random_state : int, Generator or None
         Seed of the search; None is a fixed seed.
     checkpoint : path-like, optional
-        A file that holds the path so far, written after every few points: after an interruption of any kind the same call goes on from
-        it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
+        A file that holds the path so far, written after every few points: after an interruption of any kind the same call goes
+        on from it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
     n_clusters : int, optional
         Cap on the clusters at each beta, for a large sparse p(x, y) of the IB only (see Notes).
 

@@ -32,13 +32,14 @@ def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
         return [], []
     rising = chain.counts[links + 1] > chain.counts[links]
     atoms = [chain.odd(i, rise) for i, rise in zip(links, rising, strict=True)]
-    link, rise = (np.repeat(values, [len(rows) for rows in atoms]) for values in (links, rising))
+    many = [len(rows) for rows in atoms]
+    link, rise = np.repeat(links, many), np.repeat(rising, many)
     rows = np.concatenate(atoms)
     return births_near(chain, link, rise, chain.batch.means[rows], chain.batch.face[rows])
 
 
 def births_near(chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints) -> tuple[list[Piece], list[int]]:
-    """The same of clusters born near given points in links: on the way up (`rise`) along the branches of their lower ends, or down."""
+    """The same of clusters born near given points in links: on the way up (`rise`) from their lower ends, or down."""
     problem = chain.problem
     branch = chain.batch.copied(np.where(rise, link, link + 1))[0]
     ends = chain.log_beta[link], chain.log_beta[link + 1]
@@ -142,9 +143,9 @@ def _continuous(problem: Problem, base: Batch, new: Batch, by: Array) -> Mask:
 
 
 def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> tuple[list[Batch], Mask]:
-    """The branches of the far ends of links, followed back to a step in log beta from the touchings, nearest first; and which arrive.
+    """The branches of the far ends of links, followed back to a step in log beta from the touchings; and which arrive.
 
-    So clusters that are born several at once, out of one perhaps, need not be guessed.
+    The nearest solutions come first. So clusters that are born several at once, out of one perhaps, need not be guessed.
     """
     arrives, room = np.ones(len(by), dtype=bool), np.abs(np.log(ends.beta / base.beta))
     batch, way = ends, list[Batch]()

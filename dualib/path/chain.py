@@ -69,12 +69,12 @@ class Chain:
         self.log_beta = np.log(self.batch.beta)
         self.width = np.diff(self.log_beta)
 
-    def open(self) -> Array:
+    def open(self) -> Ints:
         """The links (by their lower ends) whose atoms do not match and that no event explains."""
         unexplained = np.array([event is None for event in self.events[:-1]], bool)
         return np.flatnonzero(unexplained & (self.died + self.born > 0))
 
-    def odd(self, link: int, rising: bool) -> Array:
+    def odd(self, link: int, rising: bool) -> Ints:
         """The rows of the atoms without a partner at the upper end of a link (`rising`), or at its lower end."""
         end = link + rising
         first, last = self.batch.ends[end], self.batch.ends[end + 1]
@@ -92,21 +92,25 @@ class Chain:
         places, parts, events = zip(*pieces, strict=True)
         own = np.arange(len(self.batch.beta), dtype=float)
         order = np.argsort(np.append(own, places), kind="stable")
-        self.batch = arranged([(own, self.batch), *((np.array([place]), part) for place, part in zip(places, parts, strict=True))])
+        self.batch = arranged(
+            [(own, self.batch), *((np.array([place]), part) for place, part in zip(places, parts, strict=True))]
+        )
         self.given = np.append(self.given, np.zeros(len(places), dtype=bool))[order]
         every = [*self.events, *events]
         self.events = [every[i] for i in order]
         self._match()
 
-    def replace(self, which: Array, part: Batch) -> None:
+    def replace(self, which: Ints, part: Batch) -> None:
         """Put other solutions in the places of some (by number)."""
         rest = np.setdiff1d(np.arange(len(self.batch.beta)), which)
-        parts = [(np.asarray(which), part)]
-        self.batch = arranged([*parts, (rest, self.batch.copied(rest)[0])] if len(rest) else parts)
+        parts = [(which.astype(np.float64), part)]
+        if len(rest):
+            parts.append((rest.astype(np.float64), self.batch.copied(rest)[0]))
+        self.batch = arranged(parts)
         self._match()
 
     def forget(self, which: Ints) -> None:
-        """Leave out some solutions (by number) that are neither given nor a side of an event that is kept; their links become one."""
+        """Leave out some solutions (by number) that are no side of an event that is kept; their links become one."""
         keep = np.setdiff1d(np.arange(len(self.batch.beta)), which)
         self.batch, self.given = self.batch.copied(keep)[0], self.given[keep]
         self.events = [self.events[i] for i in keep]
@@ -120,6 +124,6 @@ def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
     return in_order([(numbers, part) for numbers, (_, part) in zip(np.split(order, ends), parts, strict=True)])
 
 
-def single(batch: Batch, i: int) -> Batch:
+def single(batch: Batch, i: int | np.integer) -> Batch:
     """One solution of a batch."""
-    return batch.copied([i])[0]
+    return batch.copied([int(i)])[0]

@@ -7,12 +7,13 @@ its root is simple. Neither branch has a singularity at it, and the whole segmen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Problem
+from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 from dualib.path.branch import distances, followed
 
@@ -30,20 +31,21 @@ class Reach:
     above: Batch
     up: Batch
     down: Batch
-    arrives: Array
-    returns: Array
+    arrives: Mask
+    returns: Mask
     rise: Array  # how much higher the objective of `up` is than that of `above`; of `down` than that of `below`: nats
     fall: Array
 
-    def pick(self, which: Array) -> Reach:
+    def pick(self, which: Ints) -> Reach:
         """Some of the links, by number."""
-        return Reach(*(v.copied(which)[0] if isinstance(v, Batch) else v[which] for v in vars(self).values()))
+        parts: list[Any] = [v.copied(which)[0] if isinstance(v, Batch) else v[which] for v in vars(self).values()]
+        return Reach(*parts)
 
-    def same(self, accuracy: float) -> tuple[Array, Array]:
-        """Whether the branch from below is as good at the upper end as the solution there, and the one from above at the lower end."""
+    def same(self, accuracy: float) -> tuple[Mask, Mask]:
+        """Whether the branch from below is as good as the solution at the upper end, and the other way round."""
         return self.arrives & (self.rise <= accuracy), self.returns & (self.fall <= accuracy)
 
-    def crosses(self) -> Array:
+    def crosses(self) -> Mask:
         """Whether each end is the better one at its own beta, by more than rounding."""
         return self.arrives & self.returns & (self.rise > CLEAR) & (self.fall > CLEAR)
 
@@ -53,7 +55,9 @@ def reach(problem: Problem, below: Batch, above: Batch) -> Reach:
     up, up_sweep, arrives = followed(problem, below, above.beta)
     down, down_sweep, returns = followed(problem, above, below.beta)
     first, second = Sweep(problem, below), Sweep(problem, above)
-    return Reach(below, above, up, down, arrives, returns, up_sweep.objective - second.objective, down_sweep.objective - first.objective)
+    return Reach(
+        below, above, up, down, arrives, returns, up_sweep.objective - second.objective, down_sweep.objective - first.objective
+    )
 
 
 @dataclass

@@ -20,7 +20,7 @@ from dualib.engine.search import price
 from dualib.engine.sweep import Sweep
 from dualib.path.births import LOCATED, TOUCH, births, births_near
 from dualib.path.branch import polished, predicted, tangents
-from dualib.path.chain import Bifurcation, Chain, Piece, arranged, single
+from dualib.path.chain import Bifurcation, Chain, Piece, single
 from dualib.path.crossing import Reach, crossing, reach
 from dualib.path.hidden import suspects
 
@@ -74,7 +74,7 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
         done = np.unique([int(place) for place, _, _ in pieces] + replaced).astype(np.int64)
         if log is not None:
             log.append((round_, len(links), int((one_way & few).sum()), len(done), len(replaced)))
-        links = np.setdiff1d(links, done)
+        links = np.setdiff1d(links, done).astype(np.int64)
         crowded = chain.batch.beta[links[chain.width[links] < CROWDED]]
         np.subtract.at(patience, np.searchsorted(batch.beta, crowded, side="right"), 1)
         pieces += _middles(chain, links)

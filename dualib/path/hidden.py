@@ -34,7 +34,7 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     points = _maxima(problem, batch, sweep)
     if not len(points.means):
         return nothing
-    part, rows = batch.copied(points.owner)
+    part, _ = batch.copied(points.owner)
     own = Sweep(problem, part)
     found = maxima_near(problem, part, own, points.means, points.face)
     _, log_z = tangents(problem, batch, sweep)
@@ -64,13 +64,13 @@ def _maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
     return points
 
 
-def _paired(
-    problem: Problem, batch: Batch, links: Ints, points: Points, height: Array, slope: Array
-) -> tuple[Ints, Points]:
+def _paired(problem: Problem, batch: Batch, links: Ints, points: Points, height: Array, slope: Array) -> tuple[Ints, Points]:
     """The pairs of maxima at both ends of links between which the cubic of their heights comes near 0."""
     log_beta, V = np.log(batch.beta), problem.link(points.means, points.face)[0]
     whose = Batch(batch.beta, np.ones(len(height)), points.means, points.owner, points.face)
-    lower = np.flatnonzero(np.isin(points.owner, links) & (whose.counts[np.minimum(points.owner + 1, len(batch.beta) - 1)] > 0))
+    lower = np.flatnonzero(
+        np.isin(points.owner, links) & (whose.counts[np.minimum(points.owner + 1, len(batch.beta) - 1)] > 0)
+    )
     above = points.owner[lower] + 1
     distance, mate = nearest(problem, whose, V, above, points.means[lower], V[lower], points.face[lower])
     step = log_beta[above] - log_beta[above - 1]

@@ -96,7 +96,7 @@ def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, fac
 
 
 def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array, face: Ints, owner: Ints) -> Array:
-    """log c at some points (p, k) less that at others, as the integral of its gradient along the line between them."""
+    """How much higher log c is at some points (p, k) than at others: the integral of its gradient along the line between them."""
     way = end - start
     line = (start[:, None] + NODES[:, None] * way[:, None]).reshape(-1, problem.k)
     along = np.repeat(np.arange(len(start)), len(NODES))
@@ -107,7 +107,7 @@ def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array,
 
 @dataclass
 class Ridge:
-    """log c = t^2 (a2 + a3 t + a4 t^2 + a5 t^3) at natural distance t from an atom, along its least stable direction, one for each solution.
+    """Log c near one atom of each solution, at natural distance t in its least stable direction: ``t^2 (a2 + a3 t + a4 t^2 + a5 t^3)``.
 
     `number` is the atom's stability number, 1 + 2 a2. As it rises, a maximum beside the atom touches 0 at the distance `distance`
     when the number is `born_at`, before 1 if a3 is not 0; where a3 is 0 the atom divides, at 1.
@@ -155,7 +155,9 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     a3, a4, a5 = np.where(known, a3, 0.0), np.where(known, a4, -1.0), np.where(known, a5, 0.0)
     t = -a3 / (2.0 * a4)
     for _ in range(3):
-        t = np.where(np.abs(a5 * t) < 0.1 * np.abs(a4), t - (a3 + 2.0 * a4 * t + 3.0 * a5 * t**2) / (2.0 * a4 + 6.0 * a5 * t), t)
+        t = np.where(
+            np.abs(a5 * t) < 0.1 * np.abs(a4), t - (a3 + 2.0 * a4 * t + 3.0 * a5 * t**2) / (2.0 * a4 + 6.0 * a5 * t), t
+        )
     born_at = 1.0 - 2.0 * (a3 * t + a4 * t**2 + a5 * t**3)
     a2 = 0.5 * (number - 1.0)
     root = np.sqrt(np.maximum(9.0 * a3**2 - 32.0 * a2 * a4, 0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from dualib.engine.sweep import Sweep
 from dualib.path.chain import Bifurcation, single
 from dualib.path.events import locate
 from dualib.path.points import Points, Sides
-from dualib.results import Event, EventKind
+from dualib.results import Event, EventKind, Solution
 from dualib.threads import one_blas_thread
 
 FOLLOWED = 6_000  # unknowns of a solution, up to which branches are followed
@@ -32,8 +33,8 @@ def located_events(points: Points) -> list[Event]:
         points.replace(float(chain.batch.beta[i]), single(chain.batch, i))
     events = [(i, event) for i, event in enumerate(chain.events) if event is not None]
     parts = [single(chain.batch, i + side) for i, _ in events for side in (0, 1)]
-    sides = one_blas_thread(Sides(problem, parts, points.tol).__call__)
-    return [_public(problem, event, *parts[2 * j : 2 * j + 2], sides, 2 * j) for j, (_, event) in enumerate(events)]
+    sides: Callable[[int], Solution] = one_blas_thread(Sides(problem, parts, points.tol).__call__)
+    return [_public(problem, event, parts[2 * j], parts[2 * j + 1], sides, 2 * j) for j, (_, event) in enumerate(events)]
 
 
 def bracketed_events(points: Points) -> list[Event]:
@@ -46,7 +47,9 @@ def bracketed_events(points: Points) -> list[Event]:
     return found
 
 
-def _public(problem: Problem, event: Bifurcation, below: Batch, above: Batch, sides: object, number: int) -> Event:
+def _public(
+    problem: Problem, event: Bifurcation, below: Batch, above: Batch, sides: Callable[[int], Solution], number: int
+) -> Event:
     if event.located:
         interval = (event.beta * (1.0 - 0.5 * event.precision), event.beta * (1.0 + 0.5 * event.precision))
     else:

@@ -29,7 +29,7 @@ MOST_STEPS = 16
 
 @dataclass
 class Touching:
-    """Where branches lose optimality: log betas (E,), NaN where not found; the branches there; what touches (E, k) and its face; which divide."""
+    """Where branches lose optimality: log betas (E,), NaN where not found; the branches there; what touches; which atoms divide."""
 
     log_beta: Array
     branch: Batch
@@ -44,9 +44,9 @@ class _Look:
 
     batch: Batch
     tangent: Array
-    rests: Array
+    rests: Mask
     maxima: Maxima
-    exists: Array
+    exists: Mask
     slope: Array
     number: Array
     born_at: Array
@@ -63,10 +63,13 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     ridge = ridges(problem, batch, sweep, maxima.atom)
     again = ~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face)
     if again.any():  # the maximum that the ridge bears
-        _replace(maxima, again, maxima_near(problem, batch, sweep, np.where(maxima.exists[:, None], maxima.means, ridge.maximum), face))
+        places = np.where(maxima.exists[:, None], maxima.means, ridge.maximum)
+        _replace(maxima, again, maxima_near(problem, batch, sweep, places, face))
     slope = slope_of(problem, batch, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
-    slope -= slope_of(problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom))
+    slope -= slope_of(
+        problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
+    )
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
     flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
     close = ridge.distance**2 <= APART
