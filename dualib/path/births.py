@@ -97,13 +97,14 @@ def _beyond(
 ) -> tuple[list[list[Batch]], Mask]:
     """Solutions past each touching, nearest first, and whether they grow out of it, with the clusters born there and no other.
 
-    By Newton's method from one cluster with the weight that its height suggests, where one is born alone; else from the solution at
-    the other end of the link, followed back; from the halves of an atom; and, if all that fails, as a descent will have it.
+    By Newton's method from one cluster with the weight that its height suggests, where one is born alone; from the halves of an atom;
+    else from the solution at the other end of the link, followed back; and, if all that fails, as a descent will have it.
     """
     numbers, smooth = np.arange(len(first)), np.zeros(len(first), dtype=bool)
     far: list[list[Batch]] = [[] for _ in first]
     alone = np.array([len(some) for some in tied]) == 1
-    for attempt in ("born", "back", "halves", "halves farther", "descent"):
+    one_more = other_ends.counts == found.branch.counts[first] + 1
+    for attempt in ("born", "halves", "halves farther", "back", "descent"):
         base, many = found.branch.copied(first[numbers])[0], [tied[j] for j in numbers]
         by = sign[numbers] * np.minimum(FARTHER if attempt == "halves farther" else BEYOND, 0.5 * room[numbers])
         way: list[Batch] = []
@@ -117,6 +118,7 @@ def _beyond(
             else:
                 new, sweep = settled(problem, start)
                 ok = alone[numbers] & whole(problem, new, sweep)
+                ok &= one_more[numbers] | (attempt == "born")  # else more may have come out of the atom than two halves
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
         if attempt != "born":  # farther from the touching than what was certified there tells

@@ -27,7 +27,7 @@ from dualib.path.hidden import suspects
 SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
 NARROW = 1e-7  # links are not divided further, in log beta
 CROWDED, PATIENCE = 1e-3, 8  # in log beta; divisions of links below that, between two points of the grid, that are worth it
-MOST_BIRTHS = 4  # clusters sought at once between two points
+MOST_BIRTHS = 8  # clusters sought at once in a narrow link, where they may be born together; one in others
 MOST_ROUNDS = 30
 
 
@@ -65,7 +65,7 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
                 break
             continue
         one_way = (np.minimum(chain.died, chain.born) == 0)[links]
-        few = (chain.died + chain.born)[links] <= MOST_BIRTHS
+        few = (chain.died + chain.born)[links] <= np.where(chain.width[links] < CROWDED, MOST_BIRTHS, 1)
         pieces, leaping = births(chain, links[one_way & few])
         crossed, replaced = _jumps(chain, np.union1d(links[~one_way], leaping).astype(np.int64))
         pieces += crossed

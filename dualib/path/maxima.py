@@ -107,7 +107,7 @@ def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array,
 
 @dataclass
 class Ridge:
-    """Log c near one atom of each solution, at natural distance t in its least stable direction: ``t^2 (a2 + a3 t + a4 t^2 + a5 t^3)``.
+    """Log c beside one atom of each solution: ``t^2 (a2 + a3 t + a4 t^2 + a5 t^3)``, t from it in its least stable direction.
 
     `number` is the atom's stability number, 1 + 2 a2. As it rises, a maximum beside the atom touches 0 at the distance `distance`
     when the number is `born_at`, before 1 if a3 is not 0; where a3 is 0 the atom divides, at 1.
