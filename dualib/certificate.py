@@ -6,8 +6,8 @@ For any weights and decoders (w, r) with normaliser Z, and ``c(s) = sum_x p(x) e
 
 because for any other mixing measure w' the objective is at least ``G - log sum_s w'(s) c(s)`` (Jensen). The maximum is proved
 by branch and bound for the IB and the dual IB with at most four y (the IB: or four x), exact for a rate-distortion matrix, and
-otherwise the largest value of a multistart search: strong evidence, and called so. Where zeros of p(y|x) leave the dual IB more faces
-than can be looked at (`dualib.faces`) it is heuristic.
+otherwise the largest value of a multistart search: strong evidence, and called so. Where zeros of p(y|x) leave the dual IB more
+faces than can be looked at it is heuristic.
 """
 
 from __future__ import annotations
