@@ -278,26 +278,27 @@ class BatchCheckpoint(Checkpoint):
         found: Optimum = entry.optimum
         batch, faces = found.batch, self._problem.faces
         masks = None if faces is None else faces.masks[batch.face]
-        arrays = [batch.beta, batch.weights, batch.means, masks, found.gap, found.rigorous]
+        arrays = [batch.beta, batch.weights, batch.means, masks, found.gap]
         shapes, parts = _as_bytes(arrays)
         described = {
             "key": entry.key,
             "random": json.loads(_dumps(entry.random)),
             "owner": batch.owner.tolist(),
             "taken": found.taken.tolist(),
+            "kind": found.kind.tolist(),
             "shapes": shapes,
             "sizes": [len(part) for part in parts],
         }
         return described, b"".join(parts)
 
     def _unpack(self, described: dict[str, Any], data: bytes) -> Any:
-        beta, weights, means, masks, gap, rigorous = _unpacked(described, data)
+        beta, weights, means, masks, gap = _unpacked(described, data)
         owner, taken = (np.array(described[name], dtype=np.int64) for name in ("owner", "taken"))
         faces = self._problem.faces
         face = np.zeros_like(owner) if faces is None else faces.numbers(masks)
         batch = Batch(beta, weights, means, owner, face)
         best = Points(batch.means[batch.start], face[batch.start], np.arange(len(beta)))
-        found = Optimum(batch, Sweep(self._problem, batch), gap, rigorous, best, taken)
+        found = Optimum(batch, Sweep(self._problem, batch), gap, np.array(described["kind"]), best, taken)
         return _BatchEntry(list(described["key"]), found, _revived(described["random"]))
 
 

@@ -98,7 +98,7 @@ class GridPath:
         which = np.arange(len(found.gap)) == i
         batch, rows = found.batch.pick(which)
         sweep, best = found.sweep.pick(which, rows), found.best.pick(which)
-        return Optimum(batch, sweep, found.gap[which], found.rigorous[which], best, found.taken[which])
+        return Optimum(batch, sweep, found.gap[which], found.kind[which], best, found.taken[which])
 
     def _bracketed(self, low: float, high: float) -> Event:
         """A change of the support of which only the two points around it are known."""
