@@ -76,8 +76,8 @@ def search_hard(
 ) -> list[Labels]:
     """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
 
-    From the clusterings `known`, from `n_restarts` rounds of seeds (the best at infinity first, at `beta` first, and of more seeds than
-    clusters, merged), and from the best of these with some clusters more and as many mergers, again and again.
+    From the clusterings `known`, from `n_restarts` rounds of seeds (the best at infinity first, at `beta` first, and of more seeds
+    than clusters, merged), and from the best of these with some clusters more and as many mergers, again and again.
     """
     size = min(n_clusters, problem.n)
     best: dict[float, HardClusters] = {}  # by price

@@ -7,13 +7,13 @@ For any weights and decoders (w, r) with normaliser Z, and ``c(s) = sum_x p(x) e
 because for any other mixing measure w' the objective is at least ``G - log sum_s w'(s) c(s)`` (Jensen). The maximum is proved
 by branch and bound for the IB and the dual IB with at most four y (the IB: or four x), exact for a rate-distortion matrix, and
 otherwise the largest value of a multistart search: strong evidence, and called so. Where zeros of p(y|x) leave the dual IB more
-faces than can be looked at it is heuristic.
+faces than can be looked at (`dualib.engine.faces`) it is heuristic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -124,15 +124,14 @@ def certify(
     if not np.isfinite(objective):
         raise ValueError("encoder has an infinite objective: some x is in a cluster at infinite distortion")
     own = judged_state(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
-    kind: Kind = "rigorous" if own.rigorous[0] else "multistart"
-    bound = float(sweep.objective[0] - own.gap[0])
+    kind, bound = str(own.kind[0]), float(sweep.objective[0] - own.gap[0])
     if objective - bound > tol:
         found = optimum_from(problem, batch, tol=tol, rng=rng, effort=effort, coarse=False)
         better = float(found.sweep.objective[0] - found.gap[0])
         if better > bound:
-            bound, kind = better, "rigorous" if found.rigorous[0] else "multistart"
+            bound, kind = better, str(found.kind[0])
     witness = problem.decoder(own.best.means, own.best.face)[0]
-    return Certificate(objective, bound, max(0.0, objective - bound), kind, witness, float(sweep.residual[0]))
+    return Certificate(objective, bound, max(0.0, objective - bound), cast(Kind, kind), witness, float(sweep.residual[0]))
 
 
 def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:

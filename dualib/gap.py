@@ -15,7 +15,7 @@ from dualib.search import Maxima
 from dualib.walk_kernels import MISSED, PROOF
 
 if TYPE_CHECKING:
-    from dualib.engine.faces import Table
+    from dualib.engine.root_cells import Table
 
 _MAX_CELLS = 400_000
 Kind = Literal["rigorous", "multistart", "heuristic"]
@@ -36,8 +36,8 @@ def provable_in_walk(problem: Problem) -> bool:
 
 def _table(problem: Problem) -> Table | None:
     """The conditionals as branch and bound takes them; None where it does not apply."""
-    from dualib.engine.faces import Table
-    from dualib.engine.faces import provable as is_provable
+    from dualib.engine.root_cells import Table
+    from dualib.engine.root_cells import provable as is_provable
 
     if problem not in _TABLES:
         kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"

@@ -32,7 +32,7 @@ class Judged(NamedTuple):
 
 def judged(found: Optimum) -> Judged:
     """Of certified optima."""
-    return Judged(found.gap, ["rigorous" if proved else "multistart" for proved in found.rigorous], found.taken)
+    return Judged(found.gap, found.kind.tolist(), found.taken)
 
 
 def status_of(residual: float, gap: float, tol: float, *, certified: bool = True) -> Status:

@@ -12,10 +12,11 @@ from scipy.special import logsumexp
 from test_certify import random_problem
 
 import dualib
-import dualib.faces
+import dualib.engine.faces
 from dualib.cli import main
 from dualib.distortions import IB, DualIB
-from dualib.faces import FEW_FACES, _starts, closed_faces, has_faces, look_at_faces
+from dualib.engine.faces import FEW_FACES
+from dualib.faces import _starts, closed_faces, has_faces, look_at_faces
 from dualib.problem import Problem, identity_atoms, sweep
 
 REFUTED = [37, 55, 197, 267, 273, 359, 367]
@@ -193,7 +194,7 @@ def test_too_little_room_or_work_makes_any_certificate_heuristic(limits, monkeyp
     usual = dualib.solve(joint, 1.0, "dualib")
     assert usual.certificate == "multistart"
     for name, value in limits.items():
-        monkeypatch.setattr(dualib.faces, name, value)
+        monkeypatch.setattr(dualib.engine.faces, name, value)
     fewer = dualib.solve(joint, 1.0, "dualib")
     assert fewer.certificate == "heuristic"
     assert fewer.objective == pytest.approx(usual.objective, abs=1e-9)

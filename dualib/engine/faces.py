@@ -1,194 +1,226 @@
-"""Where c is to be searched: the faces of the simplex over Y, and a root cell for each, for the IB and the dual IB.
+"""The faces on which decoders of the dual IB may lie where p(y|x) has zeros, and the maxima of c on each of them.
 
-``log c(s) = log sum_x a_x exp(-beta d(x, s))``, with ``d = KL(p_x || s)`` (IB) or ``KL(s || p_x)`` (dual IB).
+A point s of the simplex is at a finite distance from the sources whose support holds that of s. So c is, on the points of support F,
+the sum c_F of the sources whose support holds F, and ``max c = max_F max c_F``. Only closed faces matter, those that are the
+intersection of the supports of their sources: c on any other F is c on a part of such a face. Ascent steps never lead from one face
+to another, and on a smaller face more sources are at a finite distance. So each closed face is looked at: either no point on it can
+have a c above 1, by one of the bounds below, or it is searched from starts of its own.
 
-Root cells, dual IB
-    The simplex over Y, of at most 4 corners. On the relative interior of a face F (a set of y) exactly the states whose support
-    contains F have a term. Let c_F be the sum of these; it is continuous on the closed face, where c_F <= c. So
-    ``max c = max over F of max c_F``; a face with the same states as a larger one is covered by it, and on every face searched
-    all log p are finite.
+With a_x = p(x) / Z(x), A the sources at a finite distance and F any set that holds the support of s:
 
-Root cells, IB
-    c is continuous and its maximum is a fixed point of the ascent, hence in the convex hull of the p_x. As
-    ``exp(-beta d) = const prod_y s_y^(beta p(y|x))`` rises with every s_y, points that lie above those of the hull will do: a
-    simplex with vertices F_v such that ``p_x <= sum_v m_xv F_v`` with barycentric m. It is one of three: the p_x themselves, if
-    they are at most 4 and no more than the y; one around the p_x in their flat, if at most 4 of them span that; the smallest
-    simplex ``{s_y >= min_x p(y|x)}``, if there are at most 4 y. What rounding or a deviation from the flat takes away is
-    measured, and added to the vertices. Some of these may lie outside the simplex over Y; c is bounded on the part inside.
+    d(x, s) >= -log p_x(F)                       so c <= sum_A a_x p_x(F)^beta                                        (1)
+    -sum_y s log s <= -sum_y s log m, any m      so c <= ( sum_F ( sum_A a_x p_x(y)^beta )^(1/beta) )^beta            (2)
 
-Zeros, IB
-    log c falls linearly from an atom on a face into the inside, where log s is not finite, so that no quadratic form holds: such
-    faces are searched by themselves. Let e be the mass of s outside a face F, and o_x that of p_x. Merging outcomes lowers KL, so
-    states not on F have terms below ``R_x = a_x exp(-beta kl(o_x || e))`` (kl binary), and the others sum to
-    ``(1 - e)^beta c_F`` at the normalised part of s on F. If ``sum_x R_x <= exp(T) (1 - (1 - e)^beta)`` then
-    ``c(s) <= max(max c_F, exp(T))``. The quotient of the two sides increases with e while ``beta (o_x - e) >= 1 - e`` for all x
-    (and beta >= 1), so checking one e proves the slab of all smaller ones. T is what the maximum is known to reach.
+(2) is with the m that makes it least; it is the better one for beta < 1 (Minkowski). Where x has the largest term of c at s, each
+other term is at most its geometric mean with that of x, and d(x, s) + d(x', s) >= -2 log sum_F sqrt(p_x p_x') (Bhattacharyya):
+
+    c <= max_x sum_x' sqrt(a_x a_x') ( sum_F sqrt(p_x p_x') )^beta                                                   (3)
+
+Where the sum of x in (3) is at most 1, x has the largest term at no s with c > 1. A distortion of one's own has none of the bounds.
 """
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
-from typing import Literal
+import copy
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib.engine.cells import EPS, Array
+from dualib.distortions import Array, DualIB, Mask
+from dualib.engine.batch import Batch
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.search import Found, climbed_from
+from dualib.engine.starts import Points, stacked
+from dualib.engine.sweep import Sweep, log_c
 
-MOST_VERTICES = 4  # of a root cell; from 5 on the cells are too many
-_MOST_FACES = 64  # unions of supports that are looked at for slabs
-_FLAT = 1e-13  # largest deviation from a flat
-Kind = Literal["ib", "dualib"]
-Mask = npt.NDArray[np.bool_]
-Indices = npt.NDArray[np.intp]
+FEW_FACES = 1023  # as many as ten y have: so many are always looked at
+_MOST_FACES, _MOST_NUMBERS = 50_000, 10_000_000  # kept on the way to those that are looked at; the same times the sources
+_HEURISTIC = 5_000  # kept from then on where there are more
+_MOST_WORK = 20_000_000_000  # products of numbers, which take some seconds; with ten y there are fewer
+_MOST_STARTS = 150_000_000  # on all faces, times the size of p(y|x) ...
+_FEWEST_STARTS = 4  # ... but so many on each
+_MOST_COMPARED = 200  # sources of one face for which (3) is computed
+_AT_ONCE = 1_000_000  # numbers
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 256, 4096  # points of a climb, in which those on one face that meet become one
+_ROUNDING = 1e-13  # of log c
+_LEAST = -700.0  # of a logarithm: it bounds what is less
 
 
-def provable(py_x: npt.ArrayLike, kind: Kind) -> bool:
-    """Whether `prove` applies.
+class ClosedFaces(NamedTuple):
+    """Closed faces (m, n_y), the sources that share each (m, n), and whether bounds alone have ruled out all others."""
 
-    At most four y; for the IB also any number of y with at most four x, or with all p(y|x) in a flat of dimension three.
+    face: Mask
+    sharing: Mask
+    complete: bool
 
-    Parameters
-    ----------
-    py_x : array_like, shape (n_x, n_y)
-        Conditionals p(y|x).
-    kind : {"ib", "dualib"}
+
+def has_faces(problem: Problem) -> bool:
+    """Whether decoders may lie on faces that no ascent leads to: the dual IB where p(y|x) has zeros."""
+    return problem.faces is not None and not problem.faces.cover
+
+
+def look_at_faces(problem: Problem, batch: Batch, sweep: Sweep, found: Found, which: Mask, tol: float) -> tuple[Found, Mask]:
+    """What was found, with what lies above `tol` on any face, of the solutions of a mask; and of which all faces were looked at."""
+    assert problem.faces is not None
+    apart = copy.copy(problem)  # most of the faces are not those of atoms, and need not stay
+    apart.faces = problem.faces.copied()
+    complete = np.ones(len(batch.beta), dtype=bool)
+    starts = _all_starts(apart, batch, sweep, found.gap, which, complete)
+    found = climbed_from(apart, batch, sweep, found, _in_batches(starts, problem.n), tol)
+    new, best = (
+        points._replace(face=problem.faces.numbers(apart.faces.masks[points.face])) for points in (found.points, found.best)
+    )
+    return found._replace(points=new, best=best), complete
+
+
+def _all_starts(problem: Problem, batch: Batch, sweep: Sweep, gap: Array, which: Mask, complete: Mask) -> Iterator[Points]:
+    """The starts on all faces of each solution of a mask; `complete` becomes whether all faces were looked at."""
+    assert problem.faces is not None
+    bounded = type(problem.distortion) is DualIB
+    for s in np.flatnonzero(which):
+        beta, log_a = float(batch.beta[s]), problem.log_px - sweep.log_z[s]
+        level = gap[s] - _ROUNDING * (1.0 + beta)
+        faces = closed_faces(problem.py_x, beta, log_a, level, bounded=bounded)
+        complete[s], most = faces.complete, most_starts(problem.py_x, len(faces.face), bounded=bounded)
+        for some in in_parts(faces.sharing.sum(axis=1), _AT_ONCE // problem.py_x.shape[1]):
+            part = ClosedFaces(faces.face[some], faces.sharing[some], faces.complete)
+            on, means, last = starts_on(part, problem.py_x, problem.U, beta, log_a, level, bounded=bounded)
+            points = Points(means, problem.faces.numbers(part.face)[on], np.full(len(on), s))
+            many = len(on) > 0 and np.bincount(on).max() > most
+            yield points.pick(ranked(on, last, log_c(problem, batch.beta, sweep.log_z, *points)[0] if many else None, most))
+
+
+def _in_batches(parts: Iterator[Points], n: int) -> Iterator[Points]:
+    """The same points, as many together as are one climb."""
+    size = min(max(_FEWEST_AT_ONCE, _AT_ONCE // n), _MOST_AT_ONCE)
+    waiting: list[Points] = []
+    for points in parts:
+        waiting.append(points)
+        if sum(len(some.owner) for some in waiting) >= size:
+            whole = stacked(waiting)
+            for begin in range(0, len(whole.owner), size):
+                yield whole.pick(np.arange(begin, min(begin + size, len(whole.owner))))
+            waiting = []
+    if waiting:
+        yield stacked(waiting)
+
+
+def closed_faces(p: Array, beta: float, log_a: Array, level: float, *, bounded: bool = True) -> ClosedFaces:
+    """The closed faces of p(y|x) on which log c may exceed `level`, each once; of too many those of the largest bounds.
+
+    One y after the other, either it is left out, or it is taken into the face with all y that its sources then share (Kuznetsov's
+    close-by-one), or bound (1) or (2) tells that whatever is done with the y that follow, log c stays below.
     """
-    p = np.asarray(py_x, dtype=np.float64)
-    return p.shape[1] <= MOST_VERTICES or (kind == "ib" and _hull(p[:, (p > 0.0).any(axis=0)]) is not None)
+    order = np.argsort((p > 0.0).sum(axis=0), kind="stable")  # few sources share a face that begins with a rare y
+    p = p[:, order]
+    support, (n, n_y) = p > 0.0, p.shape
+    lacking = (~support).astype(np.float32)
+    most = max(FEW_FACES, min(_MOST_FACES, _MOST_NUMBERS // n)) if bounded else FEW_FACES
+    face: Mask = np.asarray(support.all(axis=0, keepdims=True))
+    sharing: Mask = np.ones((1, n), dtype=bool)
+    work, complete = 0, True
+    for y in range(n_y):
+        without = np.flatnonzero(~face[:, y] & sharing[:, support[:, y]].any(axis=1))
+        work += (len(face) + len(without)) * n * n_y
+        if work > _MOST_WORK:
+            complete = False
+            break
+        shared = sharing[without] & support[:, y]
+        closed = shared.astype(np.float32) @ lacking == 0.0
+        new = ~(closed != face[without])[:, :y].any(axis=1)  # others come in another way
+        face, sharing = np.concatenate([face, closed[new]]), np.concatenate([sharing, shared[new]])
+        within = face.copy()
+        within[:, y + 1 :] = True
+        parts = np.array_split(np.arange(len(face)), max(1, len(face) * n // _AT_ONCE))
+        height = np.concatenate([_bound(p, beta, log_a, within[part], sharing[part], bounded) for part in parts])
+        keep = np.flatnonzero(height > level)
+        if len(keep) > most:
+            most, complete = max(FEW_FACES, min(_HEURISTIC, most)), False
+            keep = np.sort(keep[np.argsort(-height[keep], kind="stable")[:most]])
+        face, sharing = face[keep], sharing[keep]
+    some = face.any(axis=1)  # not the empty set, where all was left off early
+    return ClosedFaces(face[some][:, np.argsort(order, kind="stable")], sharing[some], complete)
 
 
-class Table:
-    """Conditionals p(y|x) and one of the two problems, with what proofs need whatever log a and beta are.
+def _bound(p: Array, beta: float, log_a: Array, within: Mask, sharing: Mask, bounded: bool) -> Array:
+    """Bound (1) or (2) on log c at points within sets of y (m, n_y), by sources (m, n): (m,), -inf where a set is empty."""
+    some = within.any(axis=1)
+    if not bounded:
+        return np.where(some, np.inf, -np.inf)
+    top = log_a.max()
+    a = sharing * np.exp(np.maximum(log_a - top, _LEAST))
+    with np.errstate(divide="ignore"):
+        if beta >= 1.0:
+            return np.asarray(top + np.log((a * (within.astype(np.float64) @ p.T) ** beta).sum(axis=1)))
+        terms = np.where(within, np.log(a @ p**beta) / beta, -np.inf)
+        largest = np.where(some, terms.max(axis=1), 0.0)
+        return np.asarray(top + beta * (largest + np.log(np.exp(terms - largest[:, None]).sum(axis=1))))
 
-    Parameters
-    ----------
-    py_x : ndarray, shape (n_x, n_y)
-        Rows that sum to 1.
-    kind : {"ib", "dualib"}
 
-    Raises
-    ------
-    ValueError
-        The table is not `provable`.
+def most_starts(p: Array, n_faces: int, *, bounded: bool = True) -> int:
+    """How many points of one face are climbed from, at most."""
+    return max(_FEWEST_STARTS, _MOST_STARTS // (p.size * max(n_faces, 1))) if bounded else _FEWEST_STARTS
+
+
+def starts_on(
+    faces: ClosedFaces, p: Array, U: Array, beta: float, log_a: Array, level: float, *, bounded: bool = True
+) -> tuple[Ints, Array, Mask]:
+    """Points to climb from: the faces they lie on, their mean features, and which of them are the least hopeful.
+
+    These are the sources, their centroid, and around each source that is left by (3) the centroid under its terms; none where (3)
+    leaves no source. The sources that are not left are the least hopeful.
     """
-
-    def __init__(self, py_x: Array, kind: Kind) -> None:
-        if not provable(py_x, kind):
-            raise ValueError(
-                f"py_x must have at most {MOST_VERTICES} columns, or for the IB rows that {MOST_VERTICES} of them span, to be"
-                f" proved, not shape {py_x.shape} for {kind!r}"
-            )
-        self.py_x, self.kind, self.support = py_x, kind, py_x > 0.0
-        self._faces: dict[bytes, Face] = {}
-
-    def face(self, columns: Mask) -> Face:
-        """What can be searched on a face, given as a mask of y."""
-        key = columns.tobytes()
-        if key not in self._faces:
-            self._faces[key] = Face.of(self, columns)
-        return self._faces[key]
-
-    @functools.cached_property
-    def closed(self) -> list[Mask]:
-        """Dual IB: of the faces with the same states the largest, each once. IB: the unions of supports, the whole one first."""
-        n_y = self.support.shape[1]
-        if self.kind == "ib":
-            unions: dict[bytes, Mask] = {row.tobytes(): row for row in np.unique(self.support, axis=0)}
-            new = list(unions.values())
-            while new and len(unions) < _MOST_FACES:
-                joined = {row.tobytes(): row for face in new for row in self.support | face}
-                new = [row for key, row in joined.items() if key not in unions]
-                unions.update((row.tobytes(), row) for row in new)
-            return [np.asarray(self.support.any(axis=0)), *unions.values()]
-        closed: dict[bytes, Mask] = {}
-        for bits in range(1, 1 << n_y):
-            members = self.support[:, (bits >> np.arange(n_y)) & 1 == 1].all(axis=1)
-            if members.any():
-                largest = np.asarray(self.support[members].all(axis=0))
-                closed[largest.tobytes()] = largest
-        return list(closed.values())
+    rows, sources = np.nonzero(faces.sharing)
+    sums, around = (
+        _compared(p, U, beta, log_a, faces.face, rows, sources) if bounded else (np.full(len(rows), np.inf), U[sources])
+    )
+    left = sums > level
+    searched = np.bincount(rows[left], minlength=len(faces.face)) > 0
+    own = searched[rows]
+    weights = faces.sharing[searched] * np.exp(np.maximum(log_a - log_a.max(), _LEAST))
+    middles = weights @ U / weights.sum(axis=1, keepdims=True)
+    on = np.concatenate([rows[own], np.flatnonzero(searched), rows[left]])
+    last = np.concatenate([~left[own], np.zeros(len(on) - int(own.sum()), dtype=bool)])
+    return on, np.concatenate([U[sources[own]], middles, around[left]]), last
 
 
-@dataclass(frozen=True)
-class Face:
-    """States (a mask) and columns of a face, their features (n_y, n), the offsets a(x) of d, and the vertices of the root cell."""
-
-    columns: Indices
-    members: Mask
-    features: Array
-    offset: Array
-    vertices: Array
-
-    @classmethod
-    def of(cls, table: Table, face: Mask) -> Face:
-        """The face given as a mask of y."""
-        columns = np.flatnonzero(face)
-        if table.kind == "dualib":
-            members = np.asarray(table.support[:, columns].all(axis=1))
-            logs = np.log(table.py_x[np.ix_(members, columns)])
-            return cls(columns, members, np.ascontiguousarray(logs.T), np.zeros(len(logs)), np.eye(len(columns)))
-        members = np.asarray(~table.support[:, ~face].any(axis=1))
-        p = table.py_x[np.ix_(members, columns)]
-        offset = np.sum(p * np.log(np.where(p > 0.0, p, 1.0)), axis=1)
-        vertices = _hull(p)
-        assert vertices is not None  # a part of a provable table is provable
-        return cls(columns, members, np.ascontiguousarray(p.T), offset, vertices)
+def ranked(on: Ints, last: Mask, value: Array | None, most: int) -> Ints:
+    """Points by number, sorted by face, at most so many on one: of largest log c, the least hopeful last; all where that is None."""
+    if value is None:
+        return np.argsort(on, kind="stable")
+    order = np.lexsort((-value, last, on))
+    place = np.arange(len(on)) - np.searchsorted(on[order], on[order])
+    return order[place < most]
 
 
-def _hull(p: Array) -> Array | None:
-    """At most 4 points (k, n_y) such that each row of p is at most a barycentric combination of them; None where there are none."""
-    n, n_y = p.shape
-    if n <= min(n_y, MOST_VERTICES):
-        return p
-    base = _spanning(p)
-    if base is None and n_y > MOST_VERTICES:
-        return p if n <= MOST_VERTICES else None
-    if base is None or len(base) >= n_y:
-        base = np.eye(n_y)
-    weights = np.linalg.lstsq(np.vstack([base.T, np.ones(len(base))]), np.column_stack([p, np.ones(n)]).T, rcond=None)[0].T
-    weights = p if len(base) == n_y and (base == np.eye(n_y)).all() else weights
-    least = weights.min(axis=0)
-    room = 1.0 - least.sum()
-    if len(base) == 1 or not room > _FLAT:  # the rows are all one point
-        return p.max(axis=0, keepdims=True)
-    vertices = (least + room * np.eye(len(base))) @ base
-    shares = np.maximum(weights - least, 0.0)
-    shares /= shares.sum(axis=1, keepdims=True)
-    lost = (p - shares @ vertices + EPS * (2 * len(base) + 6) * (shares @ np.abs(vertices) + p)).max(axis=0)
-    return np.asarray(vertices + np.where(p.any(axis=0), np.maximum(lost, 0.0), 0.0))
+def _compared(p: Array, U: Array, beta: float, log_a: Array, face: Mask, rows: Ints, sources: Ints) -> tuple[Array, Array]:
+    """For each source of each face (rows of these ascending) log of its sum in (3), and the mean features under its terms.
 
-
-def _spanning(p: Array) -> Array | None:
-    """At most 4 rows whose flat contains all others: each the farthest from the flat of those before."""
-    chosen = [int(np.argmax(np.square(p - p.mean(axis=0)).sum(axis=1)))]
-    rest = p - p[chosen[0]]
-    while np.abs(rest).max() > _FLAT:
-        if len(chosen) == min(MOST_VERTICES, len(p)):
-            return None
-        far = int(np.argmax(np.square(rest).sum(axis=1)))
-        direction = rest[far] / np.linalg.norm(rest[far])
-        chosen.append(far)
-        rest = rest - np.outer(rest @ direction, direction)
-    return p[chosen]
-
-
-def slab(log_a: Array, outside: Array, beta: float, lower: float) -> float:
-    """The mass of the widest slab {mass outside the face <= e} that the face bounds; 0 where there is none.
-
-    `log_a` and `outside` (the mass of p_x outside the face) are of the states that are not on the face.
+    Infinite, and the source's own, where there are too many to compare.
     """
-    room = beta * outside.min() - 1.0
-    if beta <= 1.0 or room <= 1e-3:
-        return 0.0
-    e = min(0.5, 0.999 * room / (beta - 1.0))
-    while e > 1e-12:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rest = np.where(outside < 1.0, (1.0 - outside) * (np.log1p(-outside) - np.log1p(-e)), 0.0)
-        divergence = outside * np.log(outside / e) + rest
-        rest_of_c = np.logaddexp.reduce(log_a - beta * divergence)
-        if rest_of_c <= lower + np.log(-np.expm1(beta * np.log1p(-e))) - 1e-6:
-            return float(e * (1.0 - 1e-9))
-        e *= 0.7
-    return 0.0
+    sums, around = np.full(len(rows), np.inf), U[sources]
+    begin, count = np.searchsorted(rows, rows), np.bincount(rows, minlength=1)[rows]
+    own = log_a[sources] + beta * np.log((p[sources] * face[rows]).sum(axis=1))
+    root = np.sqrt(p)
+    few = np.flatnonzero(count <= _MOST_COMPARED)
+    for part in in_parts(count[few], _AT_ONCE // p.shape[1]):
+        one = few[part]
+        starts = np.cumsum(count[one]) - count[one]
+        first = np.repeat(one, count[one])
+        second = np.arange(len(first)) + np.repeat(begin[one] - starts, count[one])
+        shared = np.einsum("py,py,py->p", root[sources[first]], root[sources[second]], face[rows[first]])
+        terms = 0.5 * (log_a[sources[first]] + log_a[sources[second]]) + beta * np.log(shared)
+        terms = np.minimum(terms, np.minimum(own[first], own[second]))  # by (1), and as the term of the first is the largest
+        largest = np.maximum.reduceat(terms, starts)
+        weights = np.exp(terms - np.repeat(largest, count[one]))
+        total = np.add.reduceat(weights, starts)
+        sums[one] = largest + np.log(total)
+        around[one] = np.add.reduceat(weights[:, None] * U[sources[second]], starts) / total[:, None]
+    return sums, around
+
+
+def in_parts(sizes: Ints, most: int) -> list[Ints]:
+    """Indices in consecutive parts whose sizes sum to at most `most`, but for the last of each."""
+    part = (np.cumsum(sizes) - 1) // max(most, 1)
+    return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(part)) + 1) if len(sizes) else []

@@ -11,9 +11,8 @@ from types import ModuleType
 
 from dualib.warnings import CacheWarning
 
-_NAME = "dualib.engine.compiled"
 _lock = threading.RLock()
-use_cache = True  # read by `dualib.engine.compiled` when it is imported
+use_cache = True  # read by these modules when they are imported
 
 
 def compiled() -> ModuleType:
@@ -25,18 +24,24 @@ def compiled() -> ModuleType:
         Once, if the cache cannot be used (read-only, full, truncated): then all is compiled anew in this process.
     """
     with _lock:
-        return _loaded()
+        return _loaded("dualib.engine.compiled")
+
+
+def compiled_cells() -> ModuleType:
+    """The module `dualib.engine.compiled_cells`, likewise."""
+    with _lock:
+        return _loaded("dualib.engine.compiled_cells")
 
 
 @functools.cache
-def _loaded() -> ModuleType:
+def _loaded(name: str) -> ModuleType:
     import numba
 
     global use_cache
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", numba.NumbaWarning)
-            return importlib.import_module(_NAME)
+            return importlib.import_module(name)
     except numba.core.errors.NumbaError as error:
         if not isinstance(error, Warning):
             raise  # a function itself is at fault
@@ -47,8 +52,8 @@ def _loaded() -> ModuleType:
         f"the cache of compiled functions cannot be used ({type(reason).__name__}: {reason}); they are compiled anew in this"
         " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folder in dualib/engine, to mend this.",
         CacheWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     use_cache = False
-    sys.modules.pop(_NAME, None)
-    return importlib.import_module(_NAME)
+    sys.modules.pop(name, None)
+    return importlib.import_module(name)

@@ -8,6 +8,7 @@ import numpy as np
 
 from dualib.distortions import Array
 from dualib.engine.batch import Batch
+from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem
 from dualib.engine.search import climb, price
@@ -36,7 +37,10 @@ def onset(problem: Problem, rng: np.random.Generator) -> float:
     beta = _descended(problem, trivial, beta, sources)
     while True:
         batch, sweep = _at(problem, trivial, beta)
-        found = price(problem, batch, sweep, tol=_POSITIVE * (1.0 + beta), rng=rng)
+        least = _POSITIVE * (1.0 + beta)
+        found = price(problem, batch, sweep, tol=least, rng=rng)
+        if has_faces(problem) and not len(found.weights):
+            found, _ = look_at_faces(problem, batch, sweep, found, np.array([True]), least)
         lower = _descended(problem, trivial, beta, found.points)
         if lower == beta:
             return beta

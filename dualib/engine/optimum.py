@@ -16,17 +16,16 @@ from dualib.distortions import Array, Mask
 from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend
 from dualib.engine.initial import identity
-from dualib.engine.judge import provable, prove
+from dualib.engine.judge import Kinds, judge
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import Found, price
-from dualib.engine.starts import Points, stacked
+from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
 _AS_LOW = 1e-12  # difference of objectives that is none
-_BORN = 1e-6  # weight of a point that a proof found
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
 
@@ -40,8 +39,8 @@ class Optimum(NamedTuple):
         Of this batch.
     gap : (S,)
         The largest log c found at this state, or the proved bound of it, nats.
-    rigorous : (S,) bool
-        Whether it is proved.
+    kind : (S,) str
+        That of the certificate: of the gap.
     best : Points
         Where the largest log c was found, one point for each solution.
     taken : (S,) int
@@ -51,7 +50,7 @@ class Optimum(NamedTuple):
     batch: Batch
     sweep: Sweep
     gap: Array
-    rigorous: Mask
+    kind: Kinds
     best: Points
     taken: Ints
 
@@ -86,13 +85,14 @@ def certify(
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
-        closed, rigorous = found.gap <= (_WANTED if patient else 1.0) * tol, np.full(len(numbers), problem.fixed)
-        if proofs and provable(problem) and closed.any():
-            found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
+        closed = found.gap <= (_WANTED if patient else 1.0) * tol
+        last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        prove = closed if proofs else np.zeros_like(closed)
+        found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = (sweep.residual <= tol) | (not patient)
-        done = (closed & (found.gap <= tol) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
-        state = Optimum(batch, sweep, found.gap, rigorous, found.best, taken[numbers])
+        done = (closed & (found.gap <= tol) | (many == 0)) & resting | last
+        state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
         for i in np.flatnonzero(~done):
@@ -109,7 +109,7 @@ def _part(state: Optimum, which: Mask) -> Optimum:
     """The solutions of a mask."""
     batch, rows = state.batch.pick(which)
     sweep, best = state.sweep.pick(which, rows), state.best.pick(which)
-    return Optimum(batch, sweep, state.gap[which], state.rigorous[which], best, state.taken[which])
+    return Optimum(batch, sweep, state.gap[which], state.kind[which], best, state.taken[which])
 
 
 def _remember(earlier: dict[int, Optimum], number: int, one: Optimum) -> None:
@@ -133,10 +133,9 @@ def judged_state(
 ) -> Optimum:
     """The gaps of a batch as it is: what `price` finds, exact or proved where that is to be had."""
     found = price(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
-    rigorous, closed = np.full(len(batch.beta), problem.fixed), np.ones(len(batch.beta), dtype=bool)
-    if provable(problem):
-        found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
-    return Optimum(batch, sweep, found.gap, rigorous, found.best, np.ones(len(batch.beta), dtype=np.int64))
+    whole = np.ones(len(batch.beta), dtype=bool)
+    found, kinds = judge(problem, batch, sweep, found, tol, prove=whole, search=whole)
+    return Optimum(batch, sweep, found.gap, kinds, found.best, np.ones(len(batch.beta), dtype=np.int64))
 
 
 def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints) -> Batch:
@@ -161,25 +160,6 @@ def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Int
         means[halved] = mirrored[inside]
     whole = Batch(batch.beta, old, means, batch.owner, batch.face).joined(weights, points.means, points.owner, points.face)
     return whole.keep(np.ones(len(whole.weights), dtype=bool))
-
-
-def _with_proofs(
-    problem: Problem, batch: Batch, sweep: Sweep, found: Found, closed: Mask, tol: float
-) -> tuple[Found, npt.NDArray[np.bool_]]:
-    """What was found, with proofs where the search found nothing: bounds of the gaps, or points that it has missed."""
-    proofs = prove(problem, batch, sweep, closed, found.gap, tol)
-    gap, rigorous = found.gap.copy(), np.zeros(len(found.gap), dtype=bool)
-    gap[closed], rigorous[closed] = proofs.upper, proofs.proved
-    missed, values = proofs.missed, proofs.log_c
-    if not len(values):
-        return found._replace(gap=gap), rigorous
-    np.maximum.at(gap, missed.owner, values)
-    means, face = found.best.means.copy(), found.best.face.copy()
-    means[missed.owner], face[missed.owner] = missed.means, missed.face
-    points = stacked([found.points, missed])
-    order = np.argsort(np.append(found.points.owner, missed.owner), kind="stable")
-    weights = np.append(found.weights, np.full(len(values), _BORN))[order]
-    return found._replace(weights=weights, points=points, gap=gap, best=Points(means, face, found.best.owner)), rigorous
 
 
 def _slim(problem: Problem, ended: Descent) -> Descent:
@@ -225,7 +205,7 @@ def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict
     order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
     found = [part for _, part in parts]
     batch = in_order([(numbers, part.batch) for numbers, part in parts])
-    gap, rigorous, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "rigorous", "taken"))
+    gap, kinds, taken = (np.concatenate([getattr(p, name) for p in found])[order] for name in ("gap", "kind", "taken"))
     means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
     best = Points(means, face, np.arange(len(order)))
-    return Optimum(batch, Sweep(problem, batch), gap, rigorous, best, taken)
+    return Optimum(batch, Sweep(problem, batch), gap, kinds, best, taken)

@@ -6,9 +6,7 @@ Sources of probability 0 are left out and sources with equal features are merged
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
-import math
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +20,6 @@ Ints = npt.NDArray[np.int64]
 
 NEGLIGIBLE = 1e-200  # p(x) up to which a source is as one of probability 0: squares and quotients of less are no numbers
 _SLACK = 1e-9  # relative, of the box in which means can be: for rounding
-MOST_FACES = 1500  # of each kind, looked at by the search
 
 
 class Jacobian(NamedTuple):
@@ -63,6 +60,12 @@ class Faces:
         self.masks: Mask = np.zeros((0, support.shape[1]), dtype=bool)  # (number of faces, n_y)
         self.allowed: Mask = np.zeros((0, len(support)), dtype=bool)  # (number of faces, n)
         self._number: dict[bytes, int] = {}
+
+    def copied(self) -> Faces:
+        """The same, for more faces that this one need not know."""
+        new = copy.copy(self)
+        new._number = dict(self._number)
+        return new
 
     def numbers(self, masks: Mask) -> Ints:
         """The numbers of faces (m, n_y), new ones being added."""
@@ -243,29 +246,6 @@ class Problem:
         masks[empty] = one[empty]
         return self.faces.numbers(masks), np.asarray(empty)
 
-    @functools.cached_property
-    def sharing(self) -> Mask | None:
-        """For each face of the dual IB that is an intersection of supports, the sources that share it (m, n); None without zeros.
-
-        At most MOST_FACES that are shared by all sources whose support holds some y, few of them (many sources share such a face);
-        then at most as many others, those of the fewest intersections first.
-        """
-        if self.faces is None or self.faces.cover:
-            return None
-        supports = np.unique(self.faces.support, axis=0)
-        faces = _shared_faces(supports)
-        most = len(faces) + MOST_FACES
-        new = list(supports)
-        faces.update((row.tobytes(), row) for row in supports)
-        while new and len(faces) < most:
-            last, new = new, []
-            for face in last:
-                for row in supports & face:
-                    if row.any() and row.tobytes() not in faces and len(faces) < most:
-                        faces[row.tobytes()] = row
-                        new.append(row)
-        return self.faces.reached(np.array(list(faces.values())), self.faces.support)
-
 
 def inner(a: Array, b: Array) -> Array:
     """The inner product of each two rows."""
@@ -303,19 +283,3 @@ def _same_class_defines(kind: type, first: str, second: str) -> bool:
     """Whether the most derived definitions of two methods are in one class: a subclass with one of its own has both, or neither."""
     owners = [next((cls for cls in kind.__mro__ if name in vars(cls)), None) for name in (first, second)]
     return owners[0] is not None and owners[0] is owners[1]
-
-
-def _shared_faces(supports: Mask) -> dict[bytes, Mask]:
-    """The intersections of all supports (r, n_y) that hold one y, or any two, and so on, up to MOST_FACES sets of y."""
-    n_y = supports.shape[1]
-    faces: dict[bytes, Mask] = {}
-    sets = 0
-    for size in range(1, n_y + 1):
-        sets += math.comb(n_y, size)
-        if sets > MOST_FACES:
-            break
-        chosen = np.array(list(itertools.combinations(range(n_y), size)))
-        holding = supports[:, chosen].all(axis=2).T
-        closed = holding.astype(np.float64) @ (~supports).astype(np.float64) == 0.0
-        faces.update((row.tobytes(), row) for row in closed[holding.any(axis=1)])
-    return faces

@@ -1,8 +1,8 @@
 """The proof: a rigorous upper bound on the maximum of log c over the simplex, by branch and bound in batches of cells.
 
 ``log c(s) = log sum_x a_x exp(-beta d(x, s))`` with ``a_x = p(x) / Z(x)``; its maximum is the duality gap. Where to look, and what
-zeros of p(y|x) ask for, is in `dualib.engine.faces`; the bounds on a cell, and how their rounding is counted, are in
-`dualib.engine.cells`.
+zeros of p(y|x) ask for, is in `dualib.engine.root_cells`; the bounds on a cell, and how their rounding is counted, are in
+`dualib.engine.compiled_cells`.
 
 A round takes a batch of cells, of many betas at once; discards those whose bound is at most the largest log c known plus the
 tolerance; and halves the others. The error of a bound is added to what is reported as `upper`. Cells are kept in barycentric
@@ -14,18 +14,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dualib.engine.cells import Array, Terms, bound_cells, climbed, log_c
-from dualib.engine.faces import Face, Indices, Kind, Mask, Table, slab
+from dualib.engine.loading import compiled_cells
+from dualib.engine.root_cells import Array, Face, Indices, Kind, Mask, Table, slab
 
 _BATCH = 1024  # cells
 _SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
 _NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
 _CLIMB = 50  # steps of the ascent from a point better than all known
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
+
+
+class Terms(NamedTuple):
+    """``c`` of many owners (betas) on one face.
+
+    Attributes
+    ----------
+    alpha : (m, n_x), beta : (m,)
+        For each owner ``log c(s) = log sum_x exp(alpha_x + beta U_x . h(s)) - beta psi(s)``, h and psi as in
+        `dualib.engine.compiled_cells`.
+    size : (m,)
+        Largest magnitude of what an alpha was summed from.
+    features : (n_y, n_x)
+        U, transposed.
+    is_ib : bool
+    """
+
+    alpha: Array
+    beta: Array
+    size: Array
+    features: Array
+    is_ib: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,7 @@ def prove(
     log_a : array_like, shape (n_x,)
         ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
     py_x : array_like, shape (n_x, n_y)
-        Conditionals p(y|x) for which `dualib.engine.faces.provable` holds; zeros are exact.
+        Conditionals p(y|x) for which `dualib.engine.root_cells.provable` holds; zeros are exact.
     beta : float
         Trade-off, > 0.
     kind : {"ib", "dualib"}
@@ -235,6 +258,7 @@ class _Search:
         near, atom = _near(atoms, corners, centre, owner, terms.beta)
         limit = self._limit(owners[owner])
         found = (upper[near], error[near], value[near], edge[near])
+        bound_cells = compiled_cells().bound_cells
         bound_cells(*terms, corners[near], extent[near], atom, owner[near], limit[near], *found)
         upper[near], error[near] = found[:2]
         open_ = np.flatnonzero(upper > limit)
@@ -320,3 +344,23 @@ def _halved(cells: Array, edge: Indices) -> tuple[tuple[Array, Array], Mask]:
     first[rows, v[exact]] = middle
     second[rows, w[exact]] = middle
     return (first, second), exact
+
+
+def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+    """Log c (b,) at points (b, n_y) > 0, and the shares of its terms (b, n_x)."""
+    beta, logs = terms.beta[owner], np.log(points)
+    shares = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
+    top = shares.max(axis=1, keepdims=True)
+    shares = np.exp(shares - top)
+    total = shares.sum(axis=1, keepdims=True)
+    value = (top + np.log(total))[:, 0]
+    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1), shares / total
+
+
+def climbed(terms: Terms, points: Array, owner: npt.NDArray[np.intp], steps: int) -> Array:
+    """Points (b, n_y) > 0 moved to the centroid of p(y|x) under the shares of their terms, so many times: log c never falls."""
+    for _ in range(steps):
+        mean = log_c(terms, points, owner)[1] @ terms.features.T
+        new = mean if terms.is_ib else np.exp(mean - mean.max(axis=1, keepdims=True))
+        points = np.maximum(new, 1e-300) / new.sum(axis=1, keepdims=True)
+    return points

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +95,30 @@ def price(
         rate, beside = stability_numbers(problem, batch, sweep)
         points, off = starting_points(problem, batch, sweep, beside, rng, effort)
         found = _climbed(problem, batch, sweep, largest, points, _radius(problem, batch, sweep, rate, off), tol)
+    return _gathered(problem, batch, largest, rate, found)
+
+
+@np.errstate(all="ignore")
+def climbed_from(problem: Problem, batch: Batch, sweep: Sweep, found: Found, parts: Iterable[Points], tol: float) -> Found:
+    """What was found, and what lies above `tol` where more points lead to, given in parts sorted by solution each."""
+    largest, radius, more = _Largest(batch, sweep), _radius(problem, batch, sweep, found.rate, None), []
+    largest.include(found.gap, found.best)
+    for points in parts:
+        more += _climbed(problem, batch, sweep, largest, points, radius, tol)
+    new = _gathered(problem, batch, largest, found.rate, more)
+    return joined(found, new.weights, new.points)._replace(gap=new.gap, best=new.best)
+
+
+def joined(found: Found, weights: Array, points: Points) -> Found:
+    """With more atoms, the best last."""
+    order = np.argsort(np.append(found.points.owner, points.owner), kind="stable")
+    return found._replace(weights=np.append(found.weights, weights)[order], points=stacked([found.points, points]))
+
+
+def _gathered(
+    problem: Problem, batch: Batch, largest: _Largest, rate: Array, found: list[tuple[Array, Array, Points]]
+) -> Found:
+    """The new atoms of weights, log c and points that came to rest, those that are worth it, each once."""
     best = Points(largest.means, largest.face, np.arange(len(batch.beta)))
     gap = np.maximum(largest.value, 0.0)
     if not found:

@@ -18,9 +18,6 @@ _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from whic
 _ASIDE = 0.1  # natural distance of these starts
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
-_FACES_PER_SOURCE, _FEWEST_FACES = 12, 32
-_OF_OTHERS = (0.2, 1e-3)  # part of all sources that share a face, beside one of them
-_ON_FACES_LOOKED_AT, _NUMBERS_AT_ONCE = 40_000, 4_000_000
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
     1e-30,
@@ -80,7 +77,7 @@ def starting_points(
     parts.append(for_each(problem, means, face, S))
     off = None
     if problem.faces is not None:
-        parts += _on_other_faces(problem, batch, sweep, rng, effort)
+        parts.append(_on_other_faces(problem, S, rng, effort))
         off = off_their_faces(problem, batch, sweep)
         if off is not None:
             parts.append(off)
@@ -128,45 +125,16 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
     return rate, Points(np.concatenate(sides), np.tile(face, 2), np.tile(owner, 2))
 
 
-def _on_other_faces(problem: Problem, batch: Batch, sweep: Sweep, rng: np.random.Generator, effort: float) -> list[Points]:
-    """Sources softened by everything, random subsets, and centroids on every face that sources share."""
-    n, S = problem.n, len(batch.beta)
+def _on_other_faces(problem: Problem, S: int, rng: np.random.Generator, effort: float) -> Points:
+    """Sources softened by everything, and random subsets."""
+    n = problem.n
     softened = (1.0 - _SOFTENED) * np.eye(n) + _SOFTENED * problem.px
     count = int(effort * max(_SUBSETS_PER_SOURCE * n, _FEWEST_SUBSETS))
     subsets = (rng.random((count, n)) < rng.uniform(0.05, 0.8, (count, 1))) * problem.px
     subsets = subsets[subsets.sum(axis=1) > 0.0]
     rows = np.concatenate([softened, subsets / subsets.sum(axis=1, keepdims=True)])
     means, face, _ = problem.centroids(rows)
-    parts = [for_each(problem, means, face, S)]
-    if problem.sharing is not None:
-        parts += [_on_every_face(problem, batch, sweep, s, effort) for s in range(S)]
-    return parts
-
-
-def _on_every_face(problem: Problem, batch: Batch, sweep: Sweep, s: int, effort: float) -> Points:
-    """Dual IB: the centroids of all sources that share a face, also leaning to each, for each face: those of largest c.
-
-    On a smaller face more sources are at a finite distance, so c may be larger there, and no ascent leads from a face to another.
-    """
-    assert problem.sharing is not None
-    log_a = problem.log_px - sweep.log_z[s]
-    rows = problem.sharing * np.exp(log_a - log_a.max())
-    rows = rows[rows.sum(axis=1) > 0.0]
-    rows /= rows.sum(axis=1, keepdims=True)
-    where, source = np.nonzero(rows)
-    most = min(_ON_FACES_LOOKED_AT, _NUMBERS_AT_ONCE // problem.n)
-    where, source = where[:most], source[:most]
-    parts = [rows]
-    for share in _OF_OTHERS:
-        parts.append(share * rows[where])
-        parts[-1][np.arange(len(where)), source] += 1.0 - share
-    means, face, _ = problem.centroids(np.concatenate(parts))
-    points = Points(means, face, np.full(len(means), s))
-    kept = int(min(4.0 * effort, 1.0) * max(_FACES_PER_SOURCE * problem.n, _FEWEST_FACES))
-    if len(means) <= kept:
-        return points
-    values = np.nan_to_num(log_c(problem, batch.beta, sweep.log_z, *points)[0], nan=-np.inf)
-    return points.pick(np.argpartition(-values, kept)[:kept])
+    return for_each(problem, means, face, S)
 
 
 def off_their_faces(problem: Problem, batch: Batch, sweep: Sweep) -> Points | None:

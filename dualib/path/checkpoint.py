@@ -14,13 +14,14 @@ import hashlib
 import json
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 import dualib
 from dualib.archives import UNREADABLE, read_npz, remove_stale, write_npz
 from dualib.engine.batch import Batch
+from dualib.engine.judge import Kind
 from dualib.engine.problem import Problem
 from dualib.warnings import DualibWarning
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
 FORMAT, VERSION = "dualib-checkpoint", 2
-_KINDS = ("<f8", "|b1", "<i8", ">f8", ">i8")
+_TYPES = ("<f8", "|b1", "<i8", ">f8", ">i8")
 
-Solved = tuple[Batch, float, bool, int]  # a batch of one, its gap, whether that is proved, sweeps and products
+Solved = tuple[Batch, float, str, int]  # a batch of one, its gap and the kind of that, sweeps and products
 
 
 class Checkpoint:
@@ -206,33 +207,34 @@ def _pack(problem: Problem, betas: list[float], solved: list[Solved]) -> tuple[d
         np.concatenate([batch.means for batch in batches]),
         masks,
         np.array([gap for _, gap, _, _ in solved]),
-        np.array([rigorous for _, _, rigorous, _ in solved]),
         np.array([taken for _, _, _, taken in solved]),
     ]
     parts = [array.tobytes() for array in arrays]
     shapes = [[array.dtype.str, list(array.shape)] for array in arrays]
-    return {"betas": betas, "shapes": shapes, "sizes": [len(part) for part in parts]}, b"".join(parts)
+    kinds = [kind for _, _, kind, _ in solved]
+    return {"betas": betas, "kinds": kinds, "shapes": shapes, "sizes": [len(part) for part in parts]}, b"".join(parts)
 
 
 def _unpack(problem: Problem, described: dict[str, Any], data: bytes) -> list[Solved]:
-    counts, weights, means, masks, gap, rigorous, taken = _arrays(described, data)
+    counts, weights, means, masks, gap, taken = _arrays(described, data)
     face = np.zeros(len(weights), dtype=np.int64) if problem.faces is None else problem.faces.numbers(masks)
     ends, found = np.append(0, np.cumsum(counts)), []
-    for i, beta in enumerate(described["betas"]):
+    for i, (beta, kind) in enumerate(zip(described["betas"], described["kinds"], strict=True)):
         own = slice(ends[i], ends[i + 1])
         owner = np.zeros(counts[i], dtype=np.int64)
         batch = Batch(np.array([beta]), weights[own].copy(), means[own].copy(), owner, face[own].copy())
-        found.append((batch, float(gap[i]), bool(rigorous[i]), int(taken[i])))
+        found.append((batch, float(gap[i]), kind, int(taken[i])))
     return found
 
 
 def _arrays(described: dict[str, Any], data: bytes) -> list[np.ndarray]:
     arrays, start = [], 0
     for (kind, dimensions), size in zip(described["shapes"], described["sizes"], strict=True):
-        if kind not in _KINDS:
+        if kind not in _TYPES:
             raise ValueError(f"an array has type {kind!r}")
         arrays.append(np.frombuffer(bytearray(data[start : start + size]), dtype=kind).reshape(dimensions))
         start += size
-    if not all(isinstance(beta, float) for beta in described["betas"]) or len(arrays) != 7:
+    known = set(described["kinds"]) <= set(get_args(Kind))
+    if not all(isinstance(beta, float) for beta in described["betas"]) or len(arrays) != 6 or not known:
         raise ValueError("an entry is not what it should be")
     return arrays

@@ -7,18 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib.distortions import Array
 from dualib.engine.batch import Batch
-from dualib.engine.judge import provable, prove
-from dualib.engine.optimum import optimum
+from dualib.engine.optimum import judged_state, optimum
 from dualib.engine.problem import Problem
-from dualib.engine.search import price
 from dualib.engine.sweep import Sweep
 from dualib.path.chain import arranged, single
 from dualib.path.checkpoint import Checkpoint
 from dualib.progress import Reporter
 from dualib.results import Solution
-from dualib.solutions import Judged, solutions_of
+from dualib.solutions import Judged, judged, solutions_of
 
 # betas solved at once, so many and no more whatever was solved before, so that a resumed run does the same; and sources times
 # sources, or features, of all of them, so that their arrays stay in the cache, or near
@@ -26,11 +23,11 @@ CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
 
 
 class Point(NamedTuple):
-    """A certified solution: a batch of one, its gap, whether that is proved, the sweeps and products that it took."""
+    """A certified solution: a batch of one, its gap, the kind of its certificate, the sweeps and products that it took."""
 
     batch: Batch
     gap: float
-    rigorous: bool
+    kind: str
     taken: int
 
 
@@ -84,7 +81,7 @@ class Points:
             return [Point(*point) for point in known]
         rng = np.random.default_rng([self._seed, self._chunks])
         found = optimum(self.problem, np.array(betas), tol=self.tol, most=self.max_iter, rng=rng)
-        ends = zip(found.gap.tolist(), found.rigorous.tolist(), found.taken.tolist(), strict=True)
+        ends = zip(found.gap.tolist(), found.kind.tolist(), found.taken.tolist(), strict=True)
         points = [Point(single(found.batch, i), *end) for i, end in enumerate(ends)]
         if self._record is not None:
             self._record.append(self.problem, betas, [tuple(point) for point in points])
@@ -107,8 +104,8 @@ class Points:
         if missing:
             points = [self.found[beta] for beta in missing]
             batch = arranged([(np.array([i]), point.batch) for i, point in enumerate(points)])
-            kinds = ["rigorous" if point.rigorous else "multistart" for point in points]
-            known = Judged(np.array([point.gap for point in points]), kinds, np.array([point.taken for point in points]))
+            gap, kinds, taken = zip(*((point.gap, point.kind, point.taken) for point in points), strict=True)
+            known = Judged(np.array(gap), kinds, np.array(taken))
             made = solutions_of(self.problem, batch, Sweep(self.problem, batch), known, self.tol)
             self._solutions.update(zip(missing, made, strict=True))
         return [self._solutions[beta] for beta in self.betas]
@@ -126,19 +123,6 @@ class Sides:
         if self._solutions is None:
             batch = arranged([(np.array([j]), part) for j, part in enumerate(self.parts)])
             sweep = Sweep(self.problem, batch)
-            gap, rigorous = judged_as_they_are(self.problem, batch, sweep, self.tol)
-            kinds = ["rigorous" if proved else "multistart" for proved in rigorous]
-            known = Judged(gap, kinds, np.ones(len(gap), dtype=np.int64))
-            self._solutions = solutions_of(self.problem, batch, sweep, known, self.tol)
+            state = judged_state(self.problem, batch, sweep, tol=self.tol, rng=np.random.default_rng(0))
+            self._solutions = solutions_of(self.problem, batch, sweep, judged(state), self.tol)
         return self._solutions[i]
-
-
-def judged_as_they_are(problem: Problem, batch: Batch, sweep: Sweep, tol: float) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The gaps of solutions (S,), none of which is changed, and whether they are proved."""
-    gap, rigorous = price(problem, batch, sweep, tol=tol).gap, np.full(len(batch.beta), problem.fixed)
-    if provable(problem):
-        every = np.ones(len(gap), dtype=bool)
-        proofs = prove(problem, batch, sweep, every, gap, tol)
-        gap, rigorous = np.maximum(gap, proofs.upper), proofs.proved
-        np.maximum.at(gap, proofs.missed.owner, proofs.log_c)
-    return gap, rigorous

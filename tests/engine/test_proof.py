@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
 import dualib
-from dualib.engine import cells, faces, proof
-from dualib.engine.faces import Table, provable
+from dualib.engine import proof, root_cells
+from dualib.engine.loading import compiled_cells
 from dualib.engine.proof import Proof, prove, prove_many
+from dualib.engine.root_cells import Table, provable
 
 KINDS = ["ib", "dualib"]
 
@@ -287,16 +288,16 @@ def test_an_interrupted_proof_is_a_bound_and_says_so(kind):
 
 
 def bounds_of(log_a, py_x, beta, kind, vertices, centre, limit=-np.inf):
-    """Bound and allowance of `cells.bound_cells` for cells (b, k, n_y) around centres (b, n_y)."""
+    """Bound and allowance of `compiled_cells().bound_cells` for cells (b, k, n_y) around centres (b, n_y)."""
     n = len(vertices)
     negentropy = np.sum(py_x * np.log(py_x), axis=1) if kind == "ib" else np.zeros(len(py_x))
     features = np.ascontiguousarray((py_x if kind == "ib" else np.log(py_x)).T)
     alpha = log_a - beta * negentropy
-    terms = cells.Terms(alpha[None], np.array([beta]), np.array([np.abs(alpha).max() + beta]), features, kind == "ib")
+    terms = proof.Terms(alpha[None], np.array([beta]), np.array([np.abs(alpha).max() + beta]), features, kind == "ib")
     upper, error, value, edge = np.empty(n), np.empty(n), np.empty(n), np.zeros(n, dtype=np.intp)
     owner = np.zeros(n, dtype=np.intp)
     limits = np.full(n, limit)
-    cells.bound_cells(*terms, vertices, np.abs(vertices), centre, owner, limits, upper, error, value, edge)
+    compiled_cells().bound_cells(*terms, vertices, np.abs(vertices), centre, owner, limits, upper, error, value, edge)
     return upper, error, value, edge
 
 
@@ -358,11 +359,11 @@ def test_the_remainder_of_the_concave_part_is_below_that_by_mpmath(is_ib):
         with mpmath.workdps(60):
             x = mpmath.mpf(float(t))
             exact = mpmath.mpf(0.5) if x == 0 else ((x - mpmath.log1p(x)) if is_ib else (1 + x) * mpmath.log1p(x) - x) / x**2
-        found = cells._remainder(float(t), is_ib)
+        found = compiled_cells()._remainder(float(t), is_ib)
         assert found <= float(exact) * (1.0 + 1e-14)
         if abs(t) <= 0.3:
             assert found >= 0.98 * float(exact)
-    assert cells._remainder(-1.0, False) <= 1.0
+    assert compiled_cells()._remainder(-1.0, False) <= 1.0
 
 
 def test_halves_are_exact_or_refused():
@@ -406,7 +407,7 @@ def test_slabs_hold_nothing_above_their_face(beta):
         if not inner.any() or inner.all():
             continue
         level = float(log_a.max())
-        mass = faces.slab(log_a[~inner], py_x[~inner][:, ~face].sum(axis=1), beta, level)
+        mass = root_cells.slab(log_a[~inner], py_x[~inner][:, ~face].sum(axis=1), beta, level)
         if mass == 0.0:
             continue
         found += 1
@@ -450,7 +451,7 @@ def test_root_cells_lie_above_all_conditionals(n_x, n_y, rank):
     rng = np.random.default_rng(n_x)
     for concentration in (0.1, 1.0):
         py_x = flat_table(rng, n_x, n_y, rank, concentration)
-        vertices = faces._hull(py_x)
+        vertices = root_cells._hull(py_x)
         assert len(vertices) <= 4
         assert vertices.sum(axis=1) == pytest.approx(1.0, abs=1e-10)
         for p in py_x:

@@ -37,70 +37,103 @@ Rounding
     Errors of the exponents, whose relative share is what the errors of q are, move log c by no more than the largest among the
     terms that count (within exp(-46) of all): ``eps`` times the operations and magnitudes of one exponent. That of the sums is
     eps times their number and size. `bound_cells` gives the sum of these beside each bound, to be added to what is reported.
+
+Compiled when it is first used, as `dualib.engine.compiled` is, and apart from it: many problems are not proved.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[np.float64]
+from dualib.engine import loading
 
-EPS = 2.220446049250313e-16
+_EPS = 2.220446049250313e-16
 _NEGLIGIBLE = 46.0  # exp(-46) = 1e-20: what is so much smaller does not count
 _NARROW = 1.0  # largest exponent of a cell up to which only the form is tried
 _WIDEST = 30.0  # ... from which on only the vertices are
-_SWEEPS = 30  # of the mirror ascent
+_SWE_EPS = 30  # of the mirror ascent
 _LENGTH = 0.3  # weight of an edge's natural length against the bend of A along it, when an edge is chosen
+_OPTIONS: Any = {"cache": loading.use_cache, "nogil": True, "error_model": "numpy"}
+_F1, _F2, _F3, _I1 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]", "int64[::1]"
 
 
-class Terms(NamedTuple):
-    """``c`` of many owners (betas) on one face.
-
-    Attributes
-    ----------
-    alpha : (m, n_x), beta : (m,)
-        As above, for each owner.
-    size : (m,)
-        Largest magnitude of what an alpha was summed from.
-    features : (n_y, n_x)
-        U, transposed.
-    is_ib : bool
-    """
-
-    alpha: Array
-    beta: Array
-    size: Array
-    features: Array
-    is_ib: bool
+@njit("float64(float64, boolean)", **_OPTIONS)
+def _remainder(t, is_ib):  # type: ignore[no-untyped-def]
+    """The function g of the concave part, from below: its Bernstein bound where t is small and the difference would cancel."""
+    if t < 0.5:
+        return 0.5 / (1.0 + t * (2.0 / 3.0 if is_ib else 1.0 / 3.0))
+    log = math.log1p(t)
+    return (t - log if is_ib else (1.0 + t) * log - t) / t**2
 
 
-def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> tuple[Array, Array]:
-    """Log c (b,) at points (b, n_y) > 0, and the shares of its terms (b, n_x)."""
-    beta, logs = terms.beta[owner], np.log(points)
-    shares = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
-    top = shares.max(axis=1, keepdims=True)
-    shares = np.exp(shares - top)
-    total = shares.sum(axis=1, keepdims=True)
-    value = (top + np.log(total))[:, 0]
-    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1), shares / total
-
-
-def climbed(terms: Terms, points: Array, owner: npt.NDArray[np.intp], steps: int) -> Array:
-    """Points (b, n_y) > 0 moved to the centroid of p(y|x) under the shares of their terms, so many times: log c never falls."""
-    for _ in range(steps):
-        mean = log_c(terms, points, owner)[1] @ terms.features.T
-        new = mean if terms.is_ib else np.exp(mean - mean.max(axis=1, keepdims=True))
-        points = np.maximum(new, 1e-300) / new.sum(axis=1, keepdims=True)
-    return points
+@njit(f"float64({_F2}, {_F2}, {_F2}, {_F2}, float64, float64)", **_OPTIONS)
+def _greatest(slope, spread, tension, factor, slack, limit):  # type: ignore[no-untyped-def]
+    """The maximum of ``slope[0] . l + l'(A - N) l`` over the simplex, or something above it; `limit` is low enough."""
+    k = len(tension)
+    linear, tilted, weights = slope[0], slope[1], slope[2]
+    share, tried, step = 1.0, 1.0, 1.0
+    for trial in range(6):  # the largest share for which the form is concave: 1, else by halving
+        concave = True
+        for v in range(k):
+            for w in range(v + 1):
+                total = tension[v, w] - tried * spread[v, w] + (slack if v == w else 0.0)
+                for u in range(w):
+                    total -= factor[v, u] * factor[w, u]
+                if v == w:
+                    concave = concave and total > 0.0
+                    factor[v, v] = math.sqrt(max(total, 1e-300))
+                else:
+                    factor[v, w] = total / factor[w, w]
+        if trial == 0:
+            if concave:
+                break
+            share = 0.0
+        elif concave:
+            share = tried
+        step *= 0.5
+        tried = share + step
+    best = -np.inf
+    for v in range(k):
+        linear[v] += (1.0 - share) * spread[v, v]
+        weights[v] = 1.0 / k
+        best = max(best, linear[v])
+        for w in range(k):
+            factor[v, w] = share * spread[v, w] - tension[v, w]
+    before, step = -np.inf, 0.0
+    for sweep in range(_SWE_EPS):
+        square, value, high, low = 0.0, 0.0, -np.inf, np.inf
+        for v in range(k):
+            product = 0.0
+            for w in range(k):
+                product += factor[v, w] * weights[w]
+            tilted[v] = linear[v] + 2.0 * product
+            square += weights[v] * product
+            value += weights[v] * linear[v]
+            high, low = max(high, tilted[v]), min(low, tilted[v])
+        value += square
+        best = min(best, high - square)
+        if best <= limit or value > limit or not high > low:
+            break
+        step = 2.0 / (high - low) if sweep == 0 else step * (0.3 if value < before else 1.3)
+        before, total = value, 0.0
+        for v in range(k):
+            weights[v] = max(weights[v], 1e-9) * math.exp(max(step * (tilted[v] - high), -6.0))
+            total += weights[v]
+        for v in range(k):
+            weights[v] /= total
+    return best
 
 
 # sums over x may be taken in any order, which lets them vectorise
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@njit(
+    f"void({_F2}, {_F1}, {_F1}, {_F2}, boolean, {_F3}, {_F3}, {_F2}, {_I1}, {_F1}, {_F1}, {_F1}, {_F1}, {_I1})",
+    fastmath={"reassoc", "contract"},
+    **_OPTIONS,
+)
 def bound_cells(  # type: ignore[no-untyped-def]
     alpha, beta_of, size, features, is_ib, cells, extent, centre, owner, limit, upper, error, value, edge
 ):
@@ -182,7 +215,7 @@ def bound_cells(  # type: ignore[no-untyped-def]
             if log_q[x] + high[x] > -_NEGLIGIBLE:
                 most = max(most, high[x])
         magnitude += 2.0 * size[owner[i]] + abs(start) + 2.0 * beta + _NEGLIGIBLE + most + steepest
-        error[i] = EPS * (n_y + k + 8) * magnitude + EPS * (n_x + n_y + 60) * (1.0 + abs(value[i]) + 2.0 * steepest + most)
+        error[i] = _EPS * (n_y + k + 8) * magnitude + _EPS * (n_x + n_y + 60) * (1.0 + abs(value[i]) + 2.0 * steepest + most)
         bound = upper[i] = np.inf
         if most > _NARROW:  # log c with the convex part exact at the vertices, and nothing of the concave one
             bound = -np.inf
@@ -242,7 +275,7 @@ def bound_cells(  # type: ignore[no-untyped-def]
                     high[x] = max(high[x], work[x])
             for x in range(n_x):  # 1 - exp(-R) >= R (1 + R / 2) / (1 + R + R^2 / 2)
                 q[x] *= (1.0 + 0.5 * high[x]) / (1.0 + high[x] * (1.0 + 0.5 * high[x]))
-            rounding = 1.0 - EPS * (n_x + 8) * (1.0 + largest_z)
+            rounding = 1.0 - _EPS * (n_x + 8) * (1.0 + largest_z)
             for y in range(n_y):
                 whole, least = 0.0, np.inf
                 for x in range(n_x):
@@ -262,75 +295,8 @@ def bound_cells(  # type: ignore[no-untyped-def]
                     total += weight[y] * ratio[v, y] * ratio[w, y]
                 tension[v, w] = tension[w, v] = total
             scale += spread[v, v] + tension[v, v]
-        slack = EPS * (4 * n_x + 200) * scale
+        slack = _EPS * (4 * n_x + 200) * scale
         form = _greatest(slope, spread, tension, factor, slack, limit[i] - value[i])
         if form + 4.0 * slack < bound:
             upper[i] = value[i] + form
             error[i] += 4.0 * slack
-
-
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _remainder(t, is_ib):  # type: ignore[no-untyped-def]
-    """The function g of the concave part, from below: its Bernstein bound where t is small and the difference would cancel."""
-    if t < 0.5:
-        return 0.5 / (1.0 + t * (2.0 / 3.0 if is_ib else 1.0 / 3.0))
-    log = math.log1p(t)
-    return (t - log if is_ib else (1.0 + t) * log - t) / t**2
-
-
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _greatest(slope, spread, tension, factor, slack, limit):  # type: ignore[no-untyped-def]
-    """The maximum of ``slope[0] . l + l'(A - N) l`` over the simplex, or something above it; `limit` is low enough."""
-    k = len(tension)
-    linear, tilted, weights = slope[0], slope[1], slope[2]
-    share, tried, step = 1.0, 1.0, 1.0
-    for trial in range(6):  # the largest share for which the form is concave: 1, else by halving
-        concave = True
-        for v in range(k):
-            for w in range(v + 1):
-                total = tension[v, w] - tried * spread[v, w] + (slack if v == w else 0.0)
-                for u in range(w):
-                    total -= factor[v, u] * factor[w, u]
-                if v == w:
-                    concave = concave and total > 0.0
-                    factor[v, v] = math.sqrt(max(total, 1e-300))
-                else:
-                    factor[v, w] = total / factor[w, w]
-        if trial == 0:
-            if concave:
-                break
-            share = 0.0
-        elif concave:
-            share = tried
-        step *= 0.5
-        tried = share + step
-    best = -np.inf
-    for v in range(k):
-        linear[v] += (1.0 - share) * spread[v, v]
-        weights[v] = 1.0 / k
-        best = max(best, linear[v])
-        for w in range(k):
-            factor[v, w] = share * spread[v, w] - tension[v, w]
-    before, step = -np.inf, 0.0
-    for sweep in range(_SWEEPS):
-        square, value, high, low = 0.0, 0.0, -np.inf, np.inf
-        for v in range(k):
-            product = 0.0
-            for w in range(k):
-                product += factor[v, w] * weights[w]
-            tilted[v] = linear[v] + 2.0 * product
-            square += weights[v] * product
-            value += weights[v] * linear[v]
-            high, low = max(high, tilted[v]), min(low, tilted[v])
-        value += square
-        best = min(best, high - square)
-        if best <= limit or value > limit or not high > low:
-            break
-        step = 2.0 / (high - low) if sweep == 0 else step * (0.3 if value < before else 1.3)
-        before, total = value, 0.0
-        for v in range(k):
-            weights[v] = max(weights[v], 1e-9) * math.exp(max(step * (tilted[v] - high), -6.0))
-            total += weights[v]
-        for v in range(k):
-            weights[v] /= total
-    return best
