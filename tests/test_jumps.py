@@ -9,8 +9,8 @@ import dualib
 from dualib import JointDistribution, ascent, jit
 from dualib.distortions import as_distortion
 from dualib.jumps import _HASTY, Walk, jump, missing, walk
-from dualib.optimise import Outcome, initial_atoms, optimise
 from dualib.old_path import Path
+from dualib.optimise import Outcome, initial_atoms, optimise
 from dualib.problem import Problem, first_of_alike, sweep
 from dualib.search import Maxima
 from dualib.settle_kernels import settled_known
