@@ -20,6 +20,7 @@ LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
 STEPS_BACK = 12  # of a branch from the far end of its link to BEYOND
+CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
 SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
 
@@ -97,8 +98,8 @@ def _beyond(
 ) -> tuple[list[list[Batch]], Mask]:
     """Solutions past each touching, nearest first, and whether they grow out of it, with the clusters born there and no other.
 
-    By Newton's method from one cluster with the weight that its height suggests, where one is born alone; from the halves of an
-    atom; else from the solution at the other end of the link, followed back; and, if all that fails, as a descent will have it.
+    By Newton's method from a cluster with the weight that its height suggests, where one is born alone; from an atom's halves;
+    else from the solution at the other end of the link, followed back; and, if all that fails, as a descent will have it.
     """
     numbers, smooth = np.arange(len(first)), np.zeros(len(first), dtype=bool)
     far: list[list[Batch]] = [[] for _ in first]
@@ -106,7 +107,12 @@ def _beyond(
     one_more = other_ends.counts == found.branch.counts[first] + 1
     for attempt in ("born", "halves", "halves farther", "back", "descent"):
         base, many = found.branch.copied(first[numbers])[0], [tied[j] for j in numbers]
-        by = sign[numbers] * np.minimum(FARTHER if attempt == "halves farther" else BEYOND, 0.5 * room[numbers])
+        if attempt == "born":  # a cluster born close to another grows the faster
+            V, means, face = problem.link(base.means, base.face)[0], found.means[first], found.face[first]
+            apart = nearest(problem, base, V, numbers, means, problem.link(means, face)[0], face)[0]
+            near = np.minimum(room, np.maximum(CLOSE * apart, 4e-8))
+        step = FARTHER if attempt == "halves farther" else BEYOND
+        by = sign[numbers] * np.minimum(step, 0.5 * (near if attempt == "born" else room)[numbers])
         way: list[Batch] = []
         if attempt == "back":
             way, ok = _back(problem, base, other_ends.copied(numbers)[0], by)
