@@ -2,7 +2,7 @@
 
 With a cap the problem is no longer convex, and sweeps, which are hard at once where beta is high, stay where they start. So hard
 clusters are sought first (`dualib.hard`): from seeds as of k-means++ by the distortion, by moves of all x and of single ones that
-the exact objective judges, and by one cluster more and two merged into one. This is done at the beta wanted and at larger ones up to
+the exact objective judges, and by some clusters more and as many mergers. This is done at the beta wanted and at larger ones up to
 infinity, each from the clusters of the next larger, for what is good at a neighbouring beta is a good start. The best of these, of
 the optimum without a cap merged down, and of the encoder given are then softened to the beta wanted.
 """
@@ -76,8 +76,8 @@ def search_hard(
 ) -> list[Labels]:
     """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
 
-    From the clusterings `known`, from `n_restarts` rounds of seeds (the best at infinity first, at `beta` first, and of more seeds
-    than clusters, merged), and from the best of these with some clusters more and as many mergers, again and again.
+    From the clusterings `known`, from `n_restarts` rounds of seeds (infinity first; `beta` first; more seeds than clusters, merged),
+    and from the best of these with some clusters more and as many mergers, again and again.
     """
     size = min(n_clusters, problem.n)
     best: dict[float, HardClusters] = {}  # by price
