@@ -25,7 +25,7 @@ from dualib.engine.judge import Kind
 from dualib.engine.optimum import certify as optimum_from
 from dualib.engine.optimum import judged_state
 from dualib.engine.problem import Problem
-from dualib.engine.sweep import Sweep
+from dualib.engine.sweep import Sweep, residuals
 from dualib.memory import check_solvable
 from dualib.solver import check_options
 from dualib.sparse_problem import engine_problem
@@ -129,7 +129,9 @@ def certify(
         if better > bound:
             bound, kind = better, "rigorous" if found.rigorous[0] else "multistart"
     witness = problem.decoder(own.best.means, own.best.face)[0]
-    return Certificate(objective, bound, max(0.0, objective - bound), kind, witness, float(sweep.residual[0]))
+    return Certificate(
+        objective, bound, max(0.0, objective - bound), kind, witness, float(residuals(problem, batch, sweep)[0])
+    )
 
 
 def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:
