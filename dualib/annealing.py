@@ -83,7 +83,8 @@ def anneal(
         Locate every bifurcation between the points by root finding. False saves the time; the curve then has the events
         that its own points bracket, and, of given betas, an onset that is computed when asked for.
     direction : "down" or "up"
-        From large beta to small (the default, the better one: clusters merge) or from small to large.
+        From large beta to small (the default, the better one: clusters merge) or from small to large. Without events each point is
+        solved for itself, and it makes no difference.
     max_iter : int
         Cap on the sweeps at each beta.
     progress : bool or callable
@@ -91,8 +92,9 @@ def anneal(
     random_state : int, Generator or None
         Seed of the search; None is a fixed seed.
     checkpoint : path-like, optional
-        A file that holds the path so far, written after every point: after an interruption of any kind the same call goes on from
-        it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
+        A file that holds the path so far, written after every point, and without events after every batch of points: after an
+        interruption of any kind the same call goes on from it, to a result that is the same bit for bit. It stays when the path is
+        done; delete it when it is of no more use.
     n_clusters : int, optional
         Cap on the clusters at each beta, for a large sparse p(x, y) of the IB only (see Notes).
 
