@@ -24,7 +24,7 @@ from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
-_BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_BESIDE, _DIVIDES = 0.1, 0.9999  # squared natural distance of a point beside an atom; stability number of one that divides
 _AS_LOW = 1e-12  # difference of objectives that is none
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -101,7 +101,7 @@ def certify(
             parts.append((numbers[done], _part(state, done)))
         if done.all():
             break
-        batch, numbers = _grown(problem, batch, sweep, found, many).pick(~done)[0], numbers[~done]
+        batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
     return _together(problem, parts, earlier)
 
 
@@ -138,17 +138,17 @@ def judged_state(
     return Optimum(batch, sweep, found.gap, kinds, found.best, np.ones(len(batch.beta), dtype=np.int64))
 
 
-def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints) -> Batch:
+def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints, *, halve: bool) -> Batch:
     """The batch with the points found as new atoms, which share the weight of a step along the mixture.
 
-    One beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there Newton's method
-    has a way down, where a light newborn would have to grow out of a flat place.
+    With `halve`, one beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there
+    Newton's method has a way down, where a light newborn would have to grow out of a flat place.
     """
     points = found.points
     weights = found.weights / many[points.owner]
     left = 1.0 - np.bincount(points.owner, weights, minlength=len(many))
     old, means = batch.weights * left[batch.owner], batch.means.copy()
-    if not problem.fixed:
+    if halve and not problem.fixed:
         V = problem.link(points.means, points.face)[0]
         distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
         beside = np.flatnonzero((distance < _BESIDE) & (found.rate[atom] > _DIVIDES))

@@ -14,7 +14,7 @@ import numpy as np
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Problem, inner
-from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
+from dualib.engine.starts import Points, columns, stability_numbers, starting_points
 from dualib.engine.sweep import Sweep, log_c
 
 _MOST_CLIMBS = 40  # of two ascent steps and an extrapolation
@@ -132,14 +132,6 @@ def _gathered(
     if not problem.fixed:
         good &= distinct(problem, batch.beta, points.owner, points.means, points.face, _MET)
     return Found(weights[good], points.pick(good), gap, best, rate)
-
-
-@np.errstate(all="ignore")
-def climb(problem: Problem, batch: Batch, sweep: Sweep, points: Points, tol: float) -> Points:
-    """Where points, sorted by solution, come to rest above log c = `tol`; those that do not are left out."""
-    rate, _ = stability_numbers(problem, batch, sweep)
-    found = _climbed(problem, batch, sweep, _Largest(batch, sweep), points, _radius(problem, batch, sweep, rate, None), tol)
-    return stacked([part for _, _, part in found]) if found else points.pick(np.zeros(len(points.owner), dtype=bool))
 
 
 def _best_columns(
