@@ -14,7 +14,7 @@ import numpy as np
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Problem, inner
-from dualib.engine.starts import Points, columns, stability_numbers, starting_points
+from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 
 _MOST_CLIMBS = 40  # of two ascent steps and an extrapolation
