@@ -168,7 +168,9 @@ def anneal(
     found = _all_events(path, report)
     report.close()
     path.warn()
-    return Curve(path.solutions(path.points()), events=found, onset=first)
+    return Curve(
+        path.solutions(path.points()), events=found, onset=_onset(engine_problem(joint, problem.distortion, "anneal"))
+    )
 
 
 def _without_events(

@@ -45,7 +45,12 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
         new = joined.pick(order)
         decoders = np.require(problem.decoder(new), np.float64, ["C", "W"])
         encoders = np.concatenate([_full_encoder(problem, outcome.state) for outcome in some])[order]
-        weights, informed, off = informations(np.require(joint.px, np.float64, ["C", "W"]), pxy, encoders, decoders, begins)
+        tables = (
+            _as_wide(pxy, decoders),
+            _as_wide(decoders, pxy),
+        )  # as many columns: those of a matrix may be more, or fewer, than y
+        px = np.require(joint.px, np.float64, ["C", "W"])
+        weights, informed, off = informations(px, tables[0], encoders, tables[1], begins)
         sound, means = off <= OFF and bool(np.isfinite(new.means).all()), new.means
         distortions = expected_distortions(problem, joined, [outcome.state.posterior for outcome in some], begins)
         for array in (weights, means, decoders):
@@ -59,6 +64,12 @@ def assemble_all(problem: Problem, outcomes: Sequence[Outcome], statuses: Sequen
             later, values = _Later(problem, outcome.state, order, part), (*numbers[i], expected[i])
             found.append(_solution(problem, outcome, statuses[first + i], arrays, values, later, sound=sound))
     return found
+
+
+def _as_wide(table: Array, other: Array) -> Array:
+    """A table with columns of zeros up to the width of another one."""
+    missing = other.shape[1] - table.shape[1]
+    return table if missing <= 0 else np.pad(table, ((0, 0), (0, missing)))
 
 
 def _solution(

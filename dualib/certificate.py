@@ -26,7 +26,7 @@ from dualib.engine.judge import Kind
 from dualib.engine.optimum import certify as optimum_from
 from dualib.engine.optimum import judged_state
 from dualib.engine.problem import Problem
-from dualib.engine.sweep import Sweep
+from dualib.engine.sweep import Sweep, residuals
 from dualib.labels import encoder_rows
 from dualib.memory import check_solvable
 from dualib.solver import check_options
@@ -131,7 +131,9 @@ def certify(
         if better > bound:
             bound, kind = better, str(found.kind[0])
     witness = problem.decoder(own.best.means, own.best.face)[0]
-    return Certificate(objective, bound, max(0.0, objective - bound), cast(Kind, kind), witness, float(sweep.residual[0]))
+    return Certificate(
+        objective, bound, max(0.0, objective - bound), cast(Kind, kind), witness, float(residuals(problem, batch, sweep)[0])
+    )
 
 
 def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:

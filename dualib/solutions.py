@@ -15,7 +15,7 @@ from dualib.engine.batch import Batch
 from dualib.engine.optimum import Optimum
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.stability import linear_rate, stability
-from dualib.engine.sweep import Sweep
+from dualib.engine.sweep import Sweep, residuals
 from dualib.results import OFF, Solution, Status, fresh_solution
 from dualib.threads import one_blas_thread
 
@@ -71,7 +71,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
     order = np.lexsort((-weights, batch.owner))
     encoders, weights, means, face = encoders[order], weights[order], sweep.new_means[order], batch.face[order]
     decoders = problem.decoder(means, face)
-    expected = expected_distortions(problem, batch, sweep)
+    expected, moved = expected_distortions(problem, batch, sweep), residuals(problem, batch, sweep)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(encoders > 0.0, np.log(encoders) - np.log(weights)[:, None], 0.0)
     rates = batch.total((encoders * ratio) @ joint.px)
@@ -91,7 +91,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
         own = slice(batch.ends[s], batch.ends[s + 1])
         encoder = encoders[own].T.copy()
         encoder.setflags(write=False)
-        rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(sweep.residual[s])
+        rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(moved[s])
         objective = rate + beta * distortion
         gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s]))
         fields = {

@@ -154,7 +154,7 @@ def _solved(
     else:
         if not fine.any():
             raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
-        ended = descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter, coarse=True)
+        ended = descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter)
         which = _lowest(ended.sweep.objective)
         batch, rows = ended.batch.pick(which)
         known = Judged(np.array([np.inf]), [None], np.array([ended.taken.sum()]))

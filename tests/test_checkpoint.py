@@ -88,7 +88,7 @@ def interpreted(kernel, *arguments):
 @pytest.mark.parametrize("case", CASES)
 def test_recording_and_replaying_change_no_bit(case, tmp_path):
     n_writes, recorded = writes(case, tmp_path)
-    assert n_writes > 3
+    assert n_writes > (1 if CASES[case][1].get("events") is False else 3)  # without events all betas are one batch
     assert recorded == bits(traced(case))
     before = (tmp_path / "whole.npz").read_bytes()
     assert bits(traced(case, tmp_path / "whole.npz")) == recorded

@@ -129,15 +129,16 @@ def descend(
 
 
 def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
-    """Atoms that have met become one, but in solutions that would rise by it, unless `anyhow`: the batch, its sweep, and these."""
+    """Atoms that have met become one, but in solutions that would rise by it, to infinity if `anyhow`: batch, sweep, and these."""
     fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
     higher = np.zeros(len(batch.beta), dtype=bool)
     if len(fewer.weights) == len(batch.weights):
         return batch, sweep, higher
     again = Sweep(problem, fewer)
-    higher = ~(again.objective <= sweep.objective + ROUNDING * (1.0 + np.abs(sweep.objective)))
-    if anyhow or not higher.any():
-        return fewer, again, higher & (not anyhow)
+    allowed = np.inf if anyhow else ROUNDING * (1.0 + np.abs(sweep.objective))
+    higher = ~(again.objective <= sweep.objective + allowed) | np.isinf(again.objective)
+    if not higher.any():
+        return fewer, again, higher
     if higher.all():
         return batch, sweep, higher
     mixed = in_order([(np.flatnonzero(higher), batch.pick(higher)[0]), (np.flatnonzero(~higher), fewer.pick(~higher)[0])])

@@ -7,20 +7,29 @@ import math
 import numpy as np
 
 from dualib.distortions import Array
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.initial import feasible, one_cluster
-from dualib.engine.problem import Problem
-from dualib.engine.search import climb, price
+from dualib.engine.problem import Problem, inner
+from dualib.engine.search import price
 from dualib.engine.stability import stability
-from dualib.engine.starts import Points, columns, for_each
+from dualib.engine.starts import Points, columns, for_each, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 
-_POSITIVE = 1e-14  # log c above this is a violation: rounding in d counts beta-fold
+_POSITIVE, _ROUNDING = 1e-14, 1e-15  # log c above the first is looked for, and above the second is no rounding
+_FEW = 8  # points of lowest root that climb again
+_APART = 1e-6  # squared natural distance from the one cluster below which log c is rounding
+_FIRST_STEPS, _ALIKE, _MOST_RISEN = (
+    4,
+    1e-6,
+    64,
+)  # ascent steps; squared natural distance of points that are one; the best of those
+_MOST_CLIMBS, _AT_REST = 60, 1e-26  # Newton's steps, and their squared natural length at a maximum
 _FIRST, _LARGEST = 1e-3, 1e12  # betas between which a violation is looked for where the local test tells none
-_NEWTON, _CLOSE = 100, 1e-13  # steps to a root, and its relative precision
+_NEWTON, _CLOSE = 100, 1e-15  # steps to a root, and its relative precision
 
 
+@np.errstate(all="ignore")
 def onset(problem: Problem, rng: np.random.Generator) -> float:
     """``sup { beta : c(s) <= 1 for all s }`` at the one cluster; 0 where that is infeasible, inf where nothing can be learned.
 
@@ -34,14 +43,9 @@ def onset(problem: Problem, rng: np.random.Generator) -> float:
     if not math.isfinite(beta):
         return math.inf
     sources = columns(problem, 1) if problem.fixed else for_each(problem, problem.U, problem.source_face, 1)
-    beta = _descended(problem, trivial, beta, sources)
+    beta = _descended(problem, trivial, beta, _positive(problem, *_at(problem, trivial, beta), sources))
     while True:
-        batch, sweep = _at(problem, trivial, beta)
-        least = _POSITIVE * (1.0 + beta)
-        found = price(problem, batch, sweep, tol=least, rng=rng)
-        if has_faces(problem) and not len(found.weights):
-            found, _ = look_at_faces(problem, batch, sweep, found, np.array([True]), least)
-        lower = _descended(problem, trivial, beta, found.points)
+        lower = _descended(problem, trivial, beta, _violating(problem, trivial, beta, rng))
         if lower == beta:
             return beta
         beta = lower
@@ -56,6 +60,36 @@ def local_critical_beta(problem: Problem) -> float:
         raise ValueError("joint has no feasible one-cluster solution: its conditionals share no support")
     rate = float(stability(problem, trivial, Sweep(problem, trivial))[0])
     return 1.0 / rate if rate > 0.0 else math.inf
+
+
+def _violating(problem: Problem, trivial: Batch, beta: float, rng: np.random.Generator) -> Points:
+    """Maxima of log c above 0 at the one cluster, from all starts."""
+    batch, sweep = _at(problem, trivial, beta)
+    points = columns(problem, 1)
+    if not problem.fixed:
+        _, beside = stability_numbers(problem, batch, sweep)
+        points, _ = starting_points(problem, batch, sweep, beside, rng, 1.0)
+        for _ in range(_FIRST_STEPS):
+            value, _, new, _ = log_c(problem, batch.beta, sweep.log_z, *points)
+            fine = np.isfinite(new).all(axis=1) & np.isfinite(value)
+            points = Points(new, points.face, points.owner).pick(fine)
+        points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
+        value = log_c(problem, batch.beta, sweep.log_z, *points)[0]
+        points = points.pick(np.sort(np.argsort(-value, kind="stable")[:_MOST_RISEN]))
+        least = _POSITIVE * (1.0 + beta)
+        found = price(problem, batch, sweep, tol=least, rng=rng)
+        if has_faces(problem):
+            found, _ = look_at_faces(problem, batch, sweep, found, np.ones(1, dtype=bool), least)
+        points = stacked([points, found.points])
+    return _positive(problem, batch, sweep, risen(problem, batch, sweep, points))
+
+
+def _positive(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """The points of log c above 0, but for those that have run into the one cluster: there it is rounding."""
+    V = problem.link(points.means, points.face)[0]
+    distance = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0]
+    value = _height(problem, _excess(problem, batch, points), batch.beta[points.owner])[0]
+    return points.pick((value > _ROUNDING) & (distance > _APART))
 
 
 def _at(problem: Problem, trivial: Batch, beta: float) -> tuple[Batch, Sweep]:
@@ -79,18 +113,56 @@ def _first_violation(problem: Problem, trivial: Batch, rng: np.random.Generator)
 
 def _descended(problem: Problem, trivial: Batch, beta: float, points: Points) -> float:
     """The least beta that these points lead to: from each root of log c at fixed points they climb again, until none violates."""
-    while len(points.means):
-        lowest = float(_roots(problem, trivial, points, beta).min())
-        if not lowest < beta * (1.0 - 10.0 * _CLOSE):
+    for _ in range(_NEWTON):
+        if not len(points.means):
             break
-        beta = lowest
+        roots = _roots(problem, trivial, points, beta)
+        lowest = np.argsort(roots, kind="stable")[:_FEW]  # if another leads further down, the next search finds it
+        if not roots[lowest[0]] < beta * (1.0 - 10.0 * _CLOSE):
+            break
+        beta = float(roots[lowest[0]])
         batch, sweep = _at(problem, trivial, beta)
-        if problem.fixed:
-            values = log_c(problem, batch.beta, sweep.log_z, *points)[0]
-            points = points.pick(values > _POSITIVE * (1.0 + beta))
-        else:
-            points = climb(problem, batch, sweep, points, _POSITIVE * (1.0 + beta))
+        points = _positive(problem, batch, sweep, risen(problem, batch, sweep, points.pick(np.sort(lowest))))
     return beta
+
+
+def risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """The maxima of log c that points climb to.
+
+    Newton's steps ``(I - beta Cov_q(U) J)^-1 (mean under q - M)`` where these climb, else ascent steps; columns stay where they are.
+    """
+    if problem.fixed:
+        return points
+    _, _, new, terms = log_c(problem, batch.beta, sweep.log_z, *points)
+    for _ in range(_MOST_CLIMBS):
+        b = batch.beta[points.owner]
+        q = terms * problem.px
+        q /= q.sum(axis=1, keepdims=True)
+        centred = problem.U[None] - points.means[:, None]
+        covariance = np.matmul((q[:, :, None] * centred).transpose(0, 2, 1), centred)
+        system = np.eye(problem.k) - b[:, None, None] * np.matmul(
+            covariance, problem.jacobian(points.means, points.face).matrices()
+        )
+        try:
+            ahead = points.means + np.linalg.solve(system, (new - points.means)[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError:  # a singular one among them: this time all make the ascent step
+            ahead = new
+        # one ascent step brings them back to true means
+        ahead = log_c(problem, batch.beta, sweep.log_z, ahead, points.face, points.owner)[2]
+        fine = np.isfinite(ahead).all(axis=1)
+        ahead[~fine] = new[~fine]
+        tried = log_c(problem, batch.beta, sweep.log_z, ahead, points.face, points.owner)
+        plain = log_c(problem, batch.beta, sweep.log_z, new, points.face, points.owner)
+        better = tried[0] >= plain[0]
+        means = np.where(better[:, None], ahead, new)
+        moved = b * inner(
+            means - points.means, problem.link(means, points.face)[0] - problem.link(points.means, points.face)[0]
+        )
+        points = Points(means, points.face, points.owner)
+        _, _, new, terms = (np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, p) for a, p in zip(tried, plain, strict=True))
+        if not (moved > _AT_REST).any():
+            break
+    return points
 
 
 def _roots(problem: Problem, trivial: Batch, points: Points, beta: float) -> Array:
@@ -99,23 +171,32 @@ def _roots(problem: Problem, trivial: Batch, points: Points, beta: float) -> Arr
     ``g(b) = log sum_x p(x) exp(b e(x))`` is convex, e being what the distortion of x is less than at the one cluster, so Newton's
     method from the right never passes the root.
     """
-    one = np.ones(1)
-    V, b = problem.link(trivial.means, trivial.face)
-    own = -problem.terms(one, V, b, trivial.face)
-    V, b = problem.link(points.means, points.face)
-    excess = problem.terms(np.ones(len(b)), V, b, points.face) + own
-    at, live = np.full(len(b), beta), np.ones(len(b), dtype=bool)
-    with np.errstate(all="ignore"):
-        for _ in range(_NEWTON):
-            terms = at[:, None] * excess
-            top = terms.max(axis=1, keepdims=True)
-            weights = np.exp(terms - top) * problem.px
-            total = weights.sum(axis=1)
-            value = np.log(total) + top[:, 0]
-            slope = np.where(weights > 0.0, weights * excess, 0.0).sum(axis=1) / total
-            step = np.where(live & (value > 0.0) & (slope > 0.0), value / slope, 0.0)
-            at = at - step
-            live = step > _CLOSE * at
-            if not live.any():
-                break
+    excess = _excess(problem, trivial, points)
+    at, live = np.full(len(excess), beta), np.ones(len(excess), dtype=bool)
+    for _ in range(_NEWTON):
+        value, slope = _height(problem, excess, at)
+        step = np.where(live & (value > 0.0) & (slope > 0.0), value / slope, 0.0)
+        at = at - step
+        live = step > _CLOSE * at
+        if not live.any():
+            break
     return np.where(at > 1e-12 * beta, at, beta)
+
+
+def _excess(problem: Problem, trivial: Batch, points: Points) -> Array:
+    """How much nearer each source is to points than to the one cluster, (p, n); -inf where infinitely farther."""
+    V, b = problem.link(trivial.means, trivial.face)
+    own = problem.terms(np.ones(1), V, b, trivial.face)
+    V, b = problem.link(points.means, points.face)
+    return problem.terms(np.ones(len(b)), V, b, points.face) - own
+
+
+def _height(problem: Problem, excess: Array, beta: Array) -> tuple[Array, Array]:
+    """Log c at the one cluster, of points at betas (p,), and its slope in beta; exact where the points are near it, too."""
+    terms = beta[:, None] * excess
+    top = np.maximum(terms.max(axis=1, keepdims=True), 1.0) - 1.0
+    weights = np.exp(terms - top) * problem.px
+    total = weights.sum(axis=1)
+    near = np.log1p((np.expm1(np.minimum(terms, 1.0)) * problem.px).sum(axis=1))
+    value = np.where(top[:, 0] > 0.0, np.log(total) + top[:, 0], near)
+    return value, np.where(weights > 0.0, weights * excess, 0.0).sum(axis=1) / total

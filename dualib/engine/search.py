@@ -134,14 +134,6 @@ def _gathered(
     return Found(weights[good], points.pick(good), gap, best, rate)
 
 
-@np.errstate(all="ignore")
-def climb(problem: Problem, batch: Batch, sweep: Sweep, points: Points, tol: float) -> Points:
-    """Where points, sorted by solution, come to rest above log c = `tol`; those that do not are left out."""
-    rate, _ = stability_numbers(problem, batch, sweep)
-    found = _climbed(problem, batch, sweep, _Largest(batch, sweep), points, _radius(problem, batch, sweep, rate, None), tol)
-    return stacked([part for _, _, part in found]) if found else points.pick(np.zeros(len(points.owner), dtype=bool))
-
-
 def _best_columns(
     problem: Problem, batch: Batch, sweep: Sweep, largest: _Largest, tol: float
 ) -> list[tuple[Array, Array, Points]]:

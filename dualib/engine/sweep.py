@@ -95,6 +95,14 @@ class Sweep:
                     whole[part] = some
 
 
+def residuals(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """The residual by what a sweep truly moves, ``sqrt(beta <dM, dV>)``, (S,): the same at rest, and what is told of any state."""
+    V = problem.link(sweep.new_means, batch.face)[0]
+    length = batch.b * np.maximum(inner(sweep.new_means - batch.means, V - sweep.V), 0.0)
+    found = batch.highest(np.maximum(np.abs(sweep.c - 1.0), np.sqrt(length)))
+    return np.where(np.isfinite(sweep.objective) & ~np.isnan(found), found, np.inf)
+
+
 def dual(batch: Batch, jacobian: Jacobian, step: Array) -> Array:
     """``(a, beta J m)`` of steps (a, m), a = dw / w and m = dM; the inner product of two steps is ``sum w <step, dual step'>``."""
     return np.hstack([step[:, :1], batch.b[:, None] * jacobian.times(step[:, 1:])])
