@@ -21,7 +21,9 @@ _FAR = 0.5  # residual above which a plain sweep is made instead of Newton's ste
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
-_DYING = 1e-9  # c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
+_DYING = (
+    1e-9  # c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
+)
 _SHRINK = 0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is mostly its own
 _LEAST = 1e-300  # weight that stands for 0 until it is left out
 
