@@ -75,8 +75,8 @@ def _violating(problem: Problem, trivial: Batch, beta: float, rng: np.random.Gen
         points = points.pick(np.sort(np.argsort(-value, kind="stable")[:_MOST_RISEN]))
         least = _POSITIVE * (1.0 + beta)
         found = price(problem, batch, sweep, tol=least, rng=rng)
-        if has_faces(problem) and not len(found.weights):
-            found, _ = look_at_faces(problem, batch, sweep, found, np.array([True]), least)
+        if has_faces(problem):
+            found, _ = look_at_faces(problem, batch, sweep, found, np.ones(1, dtype=bool), least)
         points = stacked([points, found.points])
     return _positive(problem, batch, sweep, risen(problem, batch, sweep, points))
 
