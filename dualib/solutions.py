@@ -14,7 +14,7 @@ from dualib.distortions import Array
 from dualib.engine.batch import Batch
 from dualib.engine.optimum import Optimum
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.engine.stability import linear_rate, stability
+from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep
 from dualib.results import OFF, Solution, Status, fresh_solution
 from dualib.threads import one_blas_thread
@@ -188,10 +188,7 @@ class _Later(Mapping[str, Callable[[], Any]]):
 
     def error_bound(self) -> float:
         """How far the fixed point is, sweeps converging at that rate."""
-        residual, rho = float(self.sweep.residual[0]), self.rho()
-        if rho < 1.0:
-            return residual / (1.0 - rho)
-        return 0.0 if residual == 0.0 else math.inf
+        return error_bound(float(self.sweep.residual[0]), self.rho())
 
     @one_blas_thread
     def stability(self) -> Array:
