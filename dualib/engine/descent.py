@@ -21,6 +21,7 @@ _FAR = 0.5  # residual above which a plain sweep is made instead of Newton's ste
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
+_DYING = 1e-9  # c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
 _SHRINK = 0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is mostly its own
 _LEAST = 1e-300  # weight that stands for 0 until it is left out
 
@@ -52,8 +53,10 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     )
     weights = batch.weights * factor
     weights = np.maximum(weights, _LEAST)
-    rare = batch.weights < _RARE
-    weights[rare], means[rare] = np.maximum(weights[rare], sweep.new_weights[rare]), sweep.new_means[rare]
+    rare = np.flatnonzero(batch.weights < _RARE)
+    dying = (sweep.c[rare] < 1.0 - _DYING) & ~(sweep.posterior[rare].max(axis=1, initial=0.0) > _MAIN)
+    weights[rare] = np.where(dying, _LEAST, np.maximum(weights[rare], sweep.new_weights[rare]))
+    means[rare] = sweep.new_means[rare]
     means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
