@@ -22,6 +22,7 @@ from dualib.distortions import Array, Distortion, as_distortion
 from dualib.enclosure import Enclosure
 from dualib.engine.onset import onset as onset_of_problem
 from dualib.engine.problem import Problem as EngineProblem
+from dualib.engine.rounding import check_beta
 from dualib.events import bracketed, events_between
 from dualib.gap import provable
 from dualib.grid_path import GridPath
@@ -183,6 +184,8 @@ def _without_events(
     """The curve of points alone, by the engine; `grid` and `fixed` are all arguments that its course depends on."""
     problem = engine_problem(joint, distortion, "anneal")
     check_solvable(problem)
+    for name in ("betas", "beta_min", "beta_max"):
+        check_beta(problem, max(np.atleast_1d(grid[name] or 0.0)), name)
     record = None if checkpoint is None else recorded_batches(problem, checkpoint, rng, {**grid, **fixed})
     width = fixed["tol_curve"]
     report = reporter(progress, "anneal")

@@ -25,7 +25,8 @@ from dualib.engine.initial import of_encoder
 from dualib.engine.judge import Kind
 from dualib.engine.optimum import certify as optimum_from
 from dualib.engine.optimum import judged_state
-from dualib.engine.problem import Problem
+from dualib.engine.problem import Problem, inner
+from dualib.engine.rounding import check_beta, rounding
 from dualib.engine.sweep import Sweep
 from dualib.labels import encoder_rows
 from dualib.memory import check_solvable
@@ -115,9 +116,10 @@ def certify(
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {shown(effort)}")
     problem = engine_problem(joint, as_distortion(distortion), "certify")
+    check_beta(problem, beta)
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    encoder = encoder_rows(problem, encoder)
+    encoder = encoder_rows(encoder, joint.n_x, problem.k if problem.fixed else None)
     batch = of_encoder(problem, [beta], encoder, "encoder")
     sweep = Sweep(problem, batch)
     objective = encoder_objective(problem, encoder, batch)
@@ -131,8 +133,19 @@ def certify(
         better = float(found.sweep.objective[0] - found.gap[0])
         if better > bound:
             bound, kind = better, "rigorous" if found.rigorous[0] else "multistart"
+    bound = min(bound, objective) - float(rounding(problem, batch, sweep)[0])
     witness = problem.decoder(own.best.means, own.best.face)[0]
-    return Certificate(objective, bound, max(0.0, objective - bound), kind, witness, float(sweep.residual[0]))
+    return Certificate(objective, bound, objective - bound, kind, witness, natural_residual(problem, batch, sweep))
+
+
+def natural_residual(problem: Problem, batch: Batch, sweep: Sweep) -> float:
+    """The residual of one solution that may be far from stationary: ``sqrt(beta <dM, dV>)`` for the length of a mean's move."""
+    moves = np.sqrt(np.maximum(batch.b * inner(sweep.new_means - batch.means, _new_links(problem, batch, sweep) - sweep.V), 0.0))
+    return float(np.maximum(np.abs(sweep.c - 1.0), moves).max())
+
+
+def _new_links(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    return problem.link(sweep.new_means, batch.face)[0]
 
 
 def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:

@@ -14,6 +14,7 @@ from dualib.distortions import Array
 from dualib.engine.batch import Batch
 from dualib.engine.optimum import Optimum
 from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.rounding import rounding
 from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep
 from dualib.results import OFF, Solution, Status, fresh_solution
@@ -36,7 +37,7 @@ def judged(found: Optimum) -> Judged:
 
 
 def status_of(residual: float, gap: float, tol: float, *, certified: bool = True) -> Status:
-    """What the residual and the gap say of a solution."""
+    """What the residual and the gap that it states say of a solution."""
     if residual > max(tol, 1e-11):
         return Status.MAX_ITER
     if not certified:
@@ -77,6 +78,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
     rates = batch.total((encoders * ratio) @ joint.px)
     relevances = _informations(batch, encoders @ pxy)
     claimed = _informations(batch, weights[:, None] * decoders)
+    rounded = rounding(problem, batch, sweep)
     sound = bool(
         np.isfinite(means).all()
         and (encoders >= 0.0).all()
@@ -93,7 +95,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
         encoder.setflags(write=False)
         rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(sweep.residual[s])
         objective = rate + beta * distortion
-        gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s]))
+        gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s])) + float(rounded[s])
         fields = {
             "joint": joint,
             "distortion": problem.distortion,
@@ -109,7 +111,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
             "decoder_information": float(claimed[s]),
             "gap": gap,
             "certificate": known.certificate[s],
-            "status": status_of(residual, float(known.gap[s]), tol, certified=certified),
+            "status": status_of(residual, gap, tol, certified=certified),
             "n_iter": int(known.taken[s]),
             "residual": residual,
         }

@@ -18,6 +18,7 @@ from dualib.engine.initial import identity, of_encoder, one_cluster, random_clus
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.optimum import goal_of
 from dualib.engine.problem import Problem as EngineProblem
+from dualib.engine.rounding import check_beta
 from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, optimise, random_atoms
@@ -143,6 +144,7 @@ def _solved(
 ) -> Solution:
     """The solution without a cap on the clusters, by the engine."""
     problem = engine_problem(joint, distortion, f"distortion {distortion!r}")
+    check_beta(problem, beta)
     if certify:
         check_solvable(problem)
     start = _start(problem, beta, init, n_restarts, rng)

@@ -18,6 +18,7 @@ from dualib.engine.descent import ROUNDING, Descent, descend
 from dualib.engine.initial import identity
 from dualib.engine.judge import provable, prove
 from dualib.engine.problem import Ints, Problem
+from dualib.engine.rounding import rounding
 from dualib.engine.search import Found, price
 from dualib.engine.starts import Points, stacked
 from dualib.engine.sweep import Sweep
@@ -25,6 +26,7 @@ from dualib.engine.sweep import Sweep
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_OF_PROOFS = 200.0  # what the rounding of a proof may be beside that of an objective
 _AS_LOW = 1e-12  # difference of objectives that is none
 _BORN = 1e-6  # weight of a point that a proof found
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
@@ -86,12 +88,14 @@ def certify(
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
-        closed, rigorous = found.gap <= (_WANTED if patient else 1.0) * tol, np.full(len(numbers), problem.fixed)
+        rounded = rounding(problem, batch, sweep)
+        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rounded)
+        rigorous = np.full(len(numbers), problem.fixed)
         if proofs and provable(problem) and closed.any():
             found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = (sweep.residual <= tol) | (not patient)
-        done = (closed & (found.gap <= tol) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        done = (closed & (found.gap <= np.maximum(tol, _OF_PROOFS * rounded)) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         state = Optimum(batch, sweep, found.gap, rigorous, found.best, taken[numbers])
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
