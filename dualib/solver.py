@@ -105,7 +105,8 @@ def solve(
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     kind = as_distortion(distortion)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    if n_clusters is None and not solves_sparse(joint, kind):
+    unbound = n_clusters is None or (certify and n_clusters >= joint.n_x)  # no optimum has more clusters than there are x
+    if unbound and not solves_sparse(joint, kind):
         return _solved(joint, beta, kind, init, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
     problem = problem_of(joint, kind)
     if isinstance(problem, SparseProblem):

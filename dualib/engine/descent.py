@@ -13,6 +13,7 @@ from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
 
 ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is known of it
+_EXACT = 1e-14  # residual that no step need lower
 RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
@@ -83,21 +84,21 @@ def descend(
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
     No step is taken that raises an objective beyond rounding. `coarse`: from a rough start, whose atoms are merged from farther
-    away, whatever the first of these mergers do to the objective. A solution ends at the residual `goal`, where no step leads
-    lower, or after `most` sweeps.
+    away, whatever the first of these mergers do to the objective. A solution ends one step after the residual `goal`, which brings the
+    error far below it where sweeps would take many; where no step leads lower; or after `most` sweeps.
     """
     finished, numbers = [], np.arange(len(batch.beta))
     taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
     radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     apart = np.zeros(len(batch.beta), dtype=bool)  # solutions with atoms that are near each other and would rise as one
-    limit = np.broadcast_to(most, batch.beta.shape)
+    limit, rested = np.broadcast_to(most, batch.beta.shape), np.zeros(len(batch.beta), dtype=bool)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
         batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
-        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
+        done = (sweep.residual <= _EXACT) | (rested & (sweep.residual <= goal)) | (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
             total[numbers[done]] = taken[done]
@@ -107,6 +108,7 @@ def descend(
             sweep, numbers = sweep.pick(~done, rows), numbers[~done]
             radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
             apart, limit = apart[~done], limit[~done]
+        rested = sweep.residual <= goal
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
         far = (sweep.residual > _FAR)[batch.owner]

@@ -52,6 +52,6 @@ def check_beta(problem: Problem, beta: float, name: str = "beta") -> None:
     most = largest_beta(problem)
     if not beta <= most:
         raise ValueError(
-            f"{name} must be at most about {most:.1e} for this problem, got {shown(beta)}: beyond that beta d is nothing but"
-            " rounding. Take a smaller one: long before, the clusters are those of any larger beta"
+            f"{name} must be at most about {most:.1e} for this problem, got {shown(beta)}: beyond that beta d overflows, or is"
+            " nothing but rounding. Take a smaller one: long before, the clusters are those of any larger beta"
         )

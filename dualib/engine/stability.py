@@ -18,7 +18,7 @@ from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
 UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
-_NO_MEMBER = 1e-14  # p(x|t) beside the largest, of no account
+_NO_MEMBER = UNSEEN**2  # p(x|t) beside the largest, of no account even where p(y|t) is hardly seen
 _MOST_UNKNOWNS, _DENSE = (
     20_000,
     400,
