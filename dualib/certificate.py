@@ -140,7 +140,9 @@ def certify(
 
 def natural_residual(problem: Problem, batch: Batch, sweep: Sweep) -> float:
     """The residual of one solution that may be far from stationary: ``sqrt(beta <dM, dV>)`` for the length of a mean's move."""
-    moves = np.sqrt(np.maximum(batch.b * inner(sweep.new_means - batch.means, _new_links(problem, batch, sweep) - sweep.V), 0.0))
+    moves = np.sqrt(
+        np.maximum(batch.b * inner(sweep.new_means - batch.means, _new_links(problem, batch, sweep) - sweep.V), 0.0)
+    )
     return float(np.maximum(np.abs(sweep.c - 1.0), moves).max())
 
 

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
-from dualib.engine.descent import ROUNDING, Descent, descend
+from dualib.engine.descent import ROUNDING, Descent, descend, without_idle
 from dualib.engine.initial import identity
 from dualib.engine.judge import provable, prove
 from dualib.engine.problem import Ints, Problem
@@ -95,7 +95,8 @@ def certify(
             found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = (sweep.residual <= tol) | (not patient)
-        done = (closed & (found.gap <= np.maximum(tol, _OF_PROOFS * rounded)) | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
+        closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
+        done = (closed | (many == 0)) & resting | (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         state = Optimum(batch, sweep, found.gap, rigorous, found.best, taken[numbers])
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
@@ -213,7 +214,7 @@ def _slim(problem: Problem, ended: Descent) -> Descent:
         both = [(np.flatnonzero(worse), batch.pick(worse)[0]), (np.flatnonzero(~worse), slim.pick(~worse)[0])]
         slim = in_order(both)
         again = Sweep(problem, slim)
-    return Descent(slim, again, ended.taken)
+    return Descent(*without_idle(problem, slim, again), ended.taken)
 
 
 def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:
