@@ -42,7 +42,7 @@ def test_the_gap_stated_holds_the_known_optimum_or_the_beta_is_refused(name, kin
             warnings.simplefilter("ignore", dualib.ConvergenceWarning)
             if beta > most:
                 with pytest.raises(
-                    ValueError, match="beta must be at most about .*beta d overflows, or is nothing but rounding"
+                    ValueError, match=r"beta must be at most about .*beta d overflows, or is nothing but rounding"
                 ):
                     dualib.solve(joint, beta, distortion)
                 continue
@@ -70,5 +70,5 @@ def test_every_way_in_refuses_it(call):
         "anneal": lambda: dualib.anneal(joint, "ib", [4.0, 1e300], events=False),
         "beta_max": lambda: dualib.anneal(joint, "ib", beta_max=1e300, events=False),
     }
-    with pytest.raises(ValueError, match="beta.* must be at most about 4.*e.15.*got 1e.300"):
+    with pytest.raises(ValueError, match=r"beta.* must be at most about 4.*e.15.*got 1e.300"):
         calls[call]()
