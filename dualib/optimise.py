@@ -101,7 +101,7 @@ def atoms_of_encoder(problem: Problem, encoder: npt.ArrayLike, name: str = "enco
     ValueError
         A wrong shape, rows that are no distributions, or a cluster whose members share no support (dual IB).
     """
-    rows = encoder_rows(problem, encoder, name)
+    rows = encoder_rows(encoder, problem.joint.n_x, problem.U.shape[1] if problem.distortion.fixed_atoms else None, name)
     live = problem.row_of >= 0
     pairs = np.zeros((problem.n, rows.shape[1]))
     np.add.at(pairs, problem.row_of[live], problem.joint.px[live, None] * rows[live])

@@ -14,10 +14,11 @@ from scipy.optimize import nnls
 
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
-from dualib.engine.descent import ROUNDING, Descent, descend
+from dualib.engine.descent import ROUNDING, Descent, descend, without_idle
 from dualib.engine.initial import identity
 from dualib.engine.judge import Kinds, judge
 from dualib.engine.problem import Ints, Problem
+from dualib.engine.rounding import rounding
 from dualib.engine.search import Found, price
 from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
@@ -25,6 +26,7 @@ from dualib.engine.sweep import Sweep
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BESIDE, _DIVIDES = 0.1, 0.9999  # squared natural distance of a point beside an atom; stability number of one that divides
+_OF_PROOFS = 200.0  # what the rounding of a proof may be beside that of an objective
 _AS_LOW = 1e-12  # difference of objectives that is none
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -85,13 +87,15 @@ def certify(
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
-        closed = found.gap <= (_WANTED if patient else 1.0) * tol
+        rounded = rounding(problem, batch, sweep)
+        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rounded)
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         prove = closed if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = (sweep.residual <= tol) | (not patient)
-        done = (closed & (found.gap <= tol) | (many == 0)) & resting | last
+        closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
+        done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
@@ -189,7 +193,7 @@ def _slim(problem: Problem, ended: Descent) -> Descent:
         both = [(np.flatnonzero(worse), batch.pick(worse)[0]), (np.flatnonzero(~worse), slim.pick(~worse)[0])]
         slim = in_order(both)
         again = Sweep(problem, slim)
-    return Descent(slim, again, ended.taken)
+    return Descent(*without_idle(problem, slim, again), ended.taken)
 
 
 def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:

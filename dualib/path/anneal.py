@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dualib._validation import as_float_array, shown, validate_beta
 from dualib.distortions import Distortion, as_distortion
 from dualib.engine.problem import Problem
+from dualib.engine.rounding import check_beta
 from dualib.memory import check_solvable
 from dualib.path.checkpoint import Checkpoint, identity_of
 from dualib.path.grid import all_around, refine_enclosure, refine_shape
@@ -132,6 +133,8 @@ def anneal(
     width = None if tol_curve is None else float(tol_curve)
     problem = engine_problem(joint, as_distortion(distortion), "anneal")
     check_solvable(problem)
+    for name in ("betas", "beta_min", "beta_max"):
+        check_beta(problem, max(np.atleast_1d(grid[name] or 0.0)), name)
     rng = np.random.default_rng(0 if random_state is None else random_state)
     record = None
     if checkpoint is not None:
