@@ -89,7 +89,8 @@ def certify(
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
         rounded = rounding(problem, batch, sweep)
-        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rounded)
+        rest = np.where(rounded > tol, 2.0 * rounded, rounded)  # what log c may be by rounding alone
+        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rest)
         rigorous = np.full(len(numbers), problem.fixed)
         if proofs and provable(problem) and closed.any():
             found, rigorous = _with_proofs(problem, batch, sweep, found, closed, tol)
