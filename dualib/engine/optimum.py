@@ -26,6 +26,7 @@ from dualib.engine.sweep import Sweep
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_OF_C = 4.0  # what the rounding of the largest of many log c may be beside that of an objective
 _OF_PROOFS = 200.0  # what the rounding of a proof may be beside that of an objective
 _AS_LOW = 1e-12  # difference of objectives that is none
 _BORN = 1e-6  # weight of a point that a proof found
@@ -89,7 +90,9 @@ def certify(
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
         rounded = rounding(problem, batch, sweep)
-        rest = np.where(rounded > tol, 2.0 * rounded, rounded)  # what log c may be by rounding alone
+        rest = np.where(
+            rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol)
+        )  # what log c may be by rounding alone
         closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rest)
         rigorous = np.full(len(numbers), problem.fixed)
         if proofs and provable(problem) and closed.any():
