@@ -145,7 +145,7 @@ def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, S
 
 
 def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
-    """Atoms that have met become one, but where a solution would rise by it (`anyhow`: to infinity): batch, sweep, and these (S,)."""
+    """Atoms that met become one, but where a solution would rise by it (`anyhow`: to infinity): batch, sweep, and these (S,)."""
     fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
     if len(fewer.weights) == len(batch.weights):
         return batch, sweep, np.zeros(len(batch.beta), dtype=bool)
