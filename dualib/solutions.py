@@ -95,7 +95,8 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
         encoder.setflags(write=False)
         rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(moved[s])
         objective = rate + beta * distortion
-        gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s])) + float(rounded[s])
+        apart = float(objective - sweep.objective[s])  # two roundings of the same number, but for an encoder put back together
+        gap = max(float(known.gap[s]) + max(0.0, apart - 2.0 * float(rounded[s])), float(rounded[s]))
         fields = {
             "joint": joint,
             "distortion": problem.distortion,

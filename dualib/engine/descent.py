@@ -145,7 +145,7 @@ def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, S
 
 
 def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
-    """Atoms that have met become one, but in solutions that would rise by it, to infinity if `anyhow`: batch, sweep, and these."""
+    """Atoms that met become one, but where a solution would rise by it (`anyhow`: to infinity): batch, sweep, and these (S,)."""
     fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
     if len(fewer.weights) == len(batch.weights):
         return batch, sweep, np.zeros(len(batch.beta), dtype=bool)
@@ -155,10 +155,11 @@ def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow:
 def _unless_higher(
     problem: Problem, batch: Batch, sweep: Sweep, fewer: Batch, *, anyhow: bool = False
 ) -> tuple[Batch, Sweep, Mask]:
-    """A batch of fewer atoms but for the solutions that rise by it, unless `anyhow`: that batch, its sweep, and these (S,)."""
+    """A batch of fewer atoms but for the solutions that rise by it, with `anyhow` to infinity: that batch, its sweep, and these."""
     again = Sweep(problem, fewer)
-    allowed = np.inf if anyhow else ROUNDING * (1.0 + np.abs(sweep.objective))
-    higher = ~(again.objective <= sweep.objective + allowed) | np.isinf(again.objective)
+    higher = ~(again.objective <= sweep.objective + ROUNDING * (1.0 + np.abs(sweep.objective)))
+    if anyhow:  # but no source may be left without an atom at a finite distance
+        higher = np.isinf(again.objective) & np.isfinite(sweep.objective)
     if not higher.any():
         return fewer, again, higher
     if higher.all():

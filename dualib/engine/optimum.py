@@ -26,6 +26,7 @@ from dualib.engine.sweep import Sweep
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 _BESIDE, _DIVIDES = 0.1, 0.9999  # squared natural distance of a point beside an atom; stability number of one that divides
+_OF_C = 4.0  # what the rounding of the largest of many log c may be beside that of an objective
 _OF_PROOFS = 200.0  # what the rounding of a proof may be beside that of an objective
 _AS_LOW = 1e-12  # difference of objectives that is none
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
@@ -88,7 +89,9 @@ def certify(
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
         rounded = rounding(problem, batch, sweep)
-        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rounded)
+        # what log c may be by rounding alone
+        rest = np.where(rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol))
+        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rest)
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         prove = closed if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)

@@ -11,20 +11,20 @@ from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 
 _EPS = float(np.finfo(np.float64).eps)
+_TO_NEAREST = 0.5  # part of eps that rounding to the nearest number can take
 _LARGEST = 1e300  # beta times a feature or a link must not overflow
 
 
 def rounding(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """How far the rounding of the terms of E d may bring the objectives off, nats (S,): eps beta times the sum of their sizes."""
-    sizes = np.abs(problem.px * problem.a).sum() + batch.total(_sizes(problem, batch, sweep))
-    return np.asarray(_EPS * batch.beta * sizes)
+    """How far the rounding of the terms of E d brings the objectives off, nats (S,): beta times the sum of their sizes, rounded."""
+    sizes = np.abs(problem.px * problem.a).sum() + batch.total(_sizes(problem, sweep))
+    return np.asarray(_TO_NEAREST * _EPS * batch.beta * sizes)
 
 
-def _sizes(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """Of each atom ``sum_x p(x, t) (|b(t)| + sum_k |U[x, k] V[t, k]|)``, (m,)."""
+def _sizes(problem: Problem, sweep: Sweep) -> Array:
+    """Of each atom ``sum_x p(x, t) sum_k |U[x, k] V[t, k]|``, (m,); b(t), as large where there is one, cancels it: counted once."""
     pairs = sweep.posterior * problem.px
-    b = problem.link(batch.means, batch.face)[1]
-    return np.asarray(pairs.sum(axis=1) * np.abs(b) + ((pairs @ np.abs(problem.U)) * np.abs(sweep.V)).sum(axis=1))
+    return np.asarray(((pairs @ np.abs(problem.U)) * np.abs(sweep.V)).sum(axis=1))
 
 
 def largest_beta(problem: Problem) -> float:
