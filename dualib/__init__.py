@@ -24,10 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
-    from dualib.annealing import anneal
     from dualib.certificate import Certificate, certify
     from dualib.comparison import compare_predictions
-    from dualib.critical import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
     from dualib.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.exponential import ExponentialFamily
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
     from dualib.jit import compile_kernels
     from dualib.joint import JointDistribution
     from dualib.parallel import TaskError, anneal_many, solve_many
+    from dualib.path.anneal import anneal
+    from dualib.path.onset import onset
     from dualib.results import Curve, Event, Solution, Status
     from dualib.scores import Comparison
     from dualib.solver import solve
@@ -59,8 +59,8 @@ _HOME = {
     "solve": "solver",
     "certify": "certificate",
     "Certificate": "certificate",
-    "anneal": "annealing",
-    "onset": "critical",
+    "anneal": "path.anneal",
+    "onset": "path.onset",
     "follow": "following",
     "CurvePoint": "interpolation",
     "solve_at": "targets",

@@ -26,6 +26,7 @@ from dualib.engine.judge import Kind
 from dualib.engine.optimum import certify as optimum_from
 from dualib.engine.optimum import judged_state
 from dualib.engine.problem import Problem
+from dualib.engine.rounding import check_beta, rounding
 from dualib.engine.sweep import Sweep, residuals
 from dualib.labels import encoder_rows
 from dualib.memory import check_solvable
@@ -115,9 +116,10 @@ def certify(
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {shown(effort)}")
     problem = engine_problem(joint, as_distortion(distortion), "certify")
+    check_beta(problem, beta)
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    encoder = encoder_rows(problem, encoder)
+    encoder = encoder_rows(encoder, joint.n_x, problem.k if problem.fixed else None)
     batch = of_encoder(problem, [beta], encoder, "encoder")
     sweep = Sweep(problem, batch)
     objective = encoder_objective(problem, encoder, batch)
@@ -130,10 +132,10 @@ def certify(
         better = float(found.sweep.objective[0] - found.gap[0])
         if better > bound or found.gap[0] <= tol:  # a large gap is searched for no further than it takes to see that it is
             bound, kind = better, str(found.kind[0])
+    bound = min(bound, objective) - float(rounding(problem, batch, sweep)[0])
     witness = problem.decoder(own.best.means, own.best.face)[0]
-    return Certificate(
-        objective, bound, max(0.0, objective - bound), cast(Kind, kind), witness, float(residuals(problem, batch, sweep)[0])
-    )
+    residual = float(residuals(problem, batch, sweep)[0])
+    return Certificate(objective, bound, objective - bound, cast(Kind, kind), witness, residual)
 
 
 def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:

@@ -269,8 +269,8 @@ def _run_solve(arguments: argparse.Namespace) -> None:
 
 
 def _run_anneal(arguments: argparse.Namespace) -> None:
-    from dualib.annealing import anneal
     from dualib.demo import curve_table, write_curve, write_pictures
+    from dualib.path.anneal import anneal
 
     table, joint = _read(arguments)
     print(_describe(arguments, table, joint))

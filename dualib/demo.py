@@ -86,7 +86,7 @@ def run_demo(
 
 
 def _solve(name: str, joint: JointDistribution, betas: npt.ArrayLike, progress: bool) -> Curve:
-    from dualib.annealing import anneal
+    from dualib.path.anneal import anneal
     from dualib.progress import ProgressBar
 
     if not progress:

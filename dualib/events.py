@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dualib.branch import Branch, BrokenBranch, Loss, find_loss
+from dualib.old_path import TOUCHES, Path
 from dualib.optimise import Outcome
-from dualib.path import TOUCHES, Path
 from dualib.problem import Atoms, Problem, Sweep, distance_matrix, join
 from dualib.results import Event, EventKind
 from dualib.vanishing import Vanishing

@@ -10,10 +10,11 @@ from dualib._validation import as_probability_rows, shown
 from dualib.distortions import Array
 
 
-def encoder_rows(problem: Any, encoder: Any, name: str = "encoder") -> Array:
+def encoder_rows(encoder: Any, n_x: int, n_columns: int | None = None, name: str = "encoder") -> Array:
     """p(t|x) (n_x, n_t), rows summing to 1, of an encoder or of labels.
 
-    Labels are numbered anew in their order, 0 for the least; those of a rate-distortion matrix are its columns.
+    Labels are numbered anew in their order, 0 for the least; with `n_columns` they are the columns, that many, of a rate-distortion
+    matrix.
 
     Raises
     ------
@@ -21,7 +22,6 @@ def encoder_rows(problem: Any, encoder: Any, name: str = "encoder") -> Array:
         Not one row, or one label, for each x; rows that are no distributions; labels that are negative or no whole numbers, or of
         no column of the matrix.
     """
-    n_x = problem.joint.n_x
     labels = _as_labels(encoder)
     if labels is None:
         rows = as_probability_rows(name, encoder)
@@ -38,10 +38,9 @@ def encoder_rows(problem: Any, encoder: Any, name: str = "encoder") -> Array:
     if labels.min() < 0:
         x = int(np.argmin(labels))
         raise ValueError(f"{name} must have labels >= 0, got {shown(labels[x])} at index {x}: give every x a cluster")
-    if not problem.distortion.fixed_atoms:
+    if n_columns is None:
         numbers, labels = np.unique(labels, return_inverse=True)
         return _indicators(labels.ravel(), len(numbers))
-    n_columns = problem.U.shape[1]
     if labels.max() >= n_columns:
         raise ValueError(f"{name} must have labels below {n_columns}, the columns of the matrix, got {shown(labels.max())}")
     return _indicators(labels.astype(np.int64), n_columns)

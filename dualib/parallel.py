@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import shown
-from dualib.annealing import anneal, check_path
 from dualib.distortions import Distortion
 from dualib.grid import Axis, Grid, beta_axis, distortion_axis, problem_axis, seed_axis
 from dualib.joint import JointDistribution
+from dualib.path.anneal import anneal, check_path
 from dualib.progress import Progress, reporter
 from dualib.results import Curve, Solution
 from dualib.solver import check_options, solve

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from dualib.anderson import Anderson
-from dualib.annealing import anneal
 from dualib.distortions import IB, Array, Distortion, DualIB
 from dualib.exponential import ExponentialFamily
 from dualib.information import mutual_information
@@ -21,6 +20,7 @@ from dualib.joint import JointDistribution
 from dualib.local import merge_atoms, tidy
 from dualib.maximum_entropy import fit_parameters
 from dualib.optimise import random_atoms
+from dualib.path.anneal import anneal
 from dualib.prediction import as_map, bayes_decoder, encode_rows
 from dualib.problem import Atoms, Problem, Sweep, identity_atoms, sweep
 from dualib.scores import WITHOUT_CLUSTERS

@@ -14,7 +14,8 @@ from dualib.distortions import Array
 from dualib.engine.batch import Batch
 from dualib.engine.optimum import Optimum
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.engine.stability import linear_rate, stability
+from dualib.engine.rounding import rounding
+from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep, residuals
 from dualib.results import OFF, Solution, Status, fresh_solution
 from dualib.threads import one_blas_thread
@@ -36,7 +37,7 @@ def judged(found: Optimum) -> Judged:
 
 
 def status_of(residual: float, gap: float, tol: float, *, certified: bool = True) -> Status:
-    """What the residual and the gap say of a solution."""
+    """What the residual and the gap that it states say of a solution."""
     if residual > max(tol, 1e-11):
         return Status.MAX_ITER
     if not certified:
@@ -77,6 +78,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
     rates = batch.total((encoders * ratio) @ joint.px)
     relevances = _informations(batch, encoders @ pxy)
     claimed = _informations(batch, weights[:, None] * decoders)
+    rounded = rounding(problem, batch, sweep)
     sound = bool(
         np.isfinite(means).all()
         and (encoders >= 0.0).all()
@@ -93,7 +95,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
         encoder.setflags(write=False)
         rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(moved[s])
         objective = rate + beta * distortion
-        gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s]))
+        gap = max(0.0, float(known.gap[s] + objective - sweep.objective[s])) + float(rounded[s])
         fields = {
             "joint": joint,
             "distortion": problem.distortion,
@@ -109,7 +111,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
             "decoder_information": float(claimed[s]),
             "gap": gap,
             "certificate": known.certificate[s],
-            "status": status_of(residual, float(known.gap[s]), tol, certified=certified),
+            "status": status_of(residual, gap, tol, certified=certified),
             "n_iter": int(known.taken[s]),
             "residual": residual,
         }
@@ -188,10 +190,7 @@ class _Later(Mapping[str, Callable[[], Any]]):
 
     def error_bound(self) -> float:
         """How far the fixed point is, sweeps converging at that rate."""
-        residual, rho = float(self.sweep.residual[0]), self.rho()
-        if rho < 1.0:
-            return residual / (1.0 - rho)
-        return 0.0 if residual == 0.0 else math.inf
+        return error_bound(float(self.sweep.residual[0]), self.rho())
 
     @one_blas_thread
     def stability(self) -> Array:

@@ -18,6 +18,7 @@ from dualib.engine.initial import identity, of_encoder, one_cluster, random_clus
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.optimum import goal_of
 from dualib.engine.problem import Problem as EngineProblem
+from dualib.engine.rounding import check_beta
 from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
 from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, optimise, random_atoms
@@ -104,7 +105,8 @@ def solve(
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     kind = as_distortion(distortion)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    if n_clusters is None and not solves_sparse(joint, kind):
+    unbound = n_clusters is None or (certify and n_clusters >= joint.n_x)  # no optimum has more clusters than there are x
+    if unbound and not solves_sparse(joint, kind):
         return _solved(joint, beta, kind, init, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
     problem = problem_of(joint, kind)
     if isinstance(problem, SparseProblem):
@@ -143,6 +145,7 @@ def _solved(
 ) -> Solution:
     """The solution without a cap on the clusters, by the engine."""
     problem = engine_problem(joint, distortion, f"distortion {distortion!r}")
+    check_beta(problem, beta)
     if certify:
         check_solvable(problem)
     start = _start(problem, beta, init, n_restarts, rng)

@@ -70,7 +70,7 @@ def softened(problem: SparseProblem, sources: np.ndarray, share: float) -> Atoms
 
 def atoms_of_encoder(problem: SparseProblem, encoder: npt.ArrayLike, name: str) -> Atoms:
     """Weights and centroids of an encoder (n_x, n_t), or of labels (n_x,)."""
-    rows = encoder_rows(problem, encoder, name)
+    rows = encoder_rows(encoder, problem.joint.n_x, name=name)
     live = problem.row_of >= 0
     pairs = np.zeros((problem.n, rows.shape[1]))
     np.add.at(pairs, problem.row_of[live], problem.joint.px[live, None] * rows[live])

@@ -16,8 +16,8 @@ from dualib.distortions import Distortion, as_distortion
 from dualib.gap import judge
 from dualib.local import tidy
 from dualib.memory import check_solvable
+from dualib.old_path import Path
 from dualib.optimise import Outcome, sort_atoms
-from dualib.path import Path
 from dualib.problem import Atoms, Sweep, join, sweep
 from dualib.search import search
 from dualib.solver import check_options, status_of, warn_unless_converged

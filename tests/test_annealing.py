@@ -54,11 +54,11 @@ def test_the_adaptive_grid_has_an_end(monkeypatch):
     """However fine a grid is asked for, its points are no more than the cap, and those it has are as good."""
     toy = datasets.toy()
     whole = dualib.anneal(toy, events=False)
-    monkeypatch.setattr("dualib.annealing._MOST_POINTS", 20)
+    monkeypatch.setattr("dualib.path.grid.MOST_POINTS", 20)
     few = dualib.anneal(toy, events=False)
     assert len(few) == 20 < len(whole)
     assert set(few.beta) <= set(whole.beta) and (few.beta[0], few.beta[-1]) == (whole.beta[0], whole.beta[-1])
-    monkeypatch.setattr("dualib.annealing._MOST_FOR_ENCLOSURE", 30)
+    monkeypatch.setattr("dualib.path.grid.MOST_FOR_ENCLOSURE", 30)
     narrow = dualib.anneal(toy, events=False, tol_curve=1e-8)
     assert 30 <= len(narrow) < 60  # one more round of halving at most
     assert narrow.gap.max() <= 1e-9
@@ -69,7 +69,7 @@ def test_the_adaptive_grid_has_an_end(monkeypatch):
 def test_the_adaptive_grid_does_not_look_for_saturation_for_ever(monkeypatch):
     """Two x that are all but alike part at a beta of 4e6 only: the grid ends at the largest beta instead."""
     joint = JointDistribution.from_conditionals([[0.5, 0.5], [0.499, 0.501]])
-    monkeypatch.setattr("dualib.annealing._LARGEST_BETA", 40.0)
+    monkeypatch.setattr("dualib.path.grid.LARGEST_BETA", 40.0)
     curve = dualib.anneal(datasets.toy(), events=False)
     assert curve.beta[-1] == 40.0 and curve.relevance[-1] < 0.999 * curve.joint.mutual_information
     assert dualib.anneal(joint, events=False, beta_min=1.0).beta[-1] == 40.0
@@ -126,10 +126,15 @@ def test_paths_repeat():
 
 
 def test_the_onset_of_a_curve_of_given_betas_without_events_is_found_when_asked_for(monkeypatch):
-    monkeypatch.setattr("dualib.annealing.certified_onset", None)
+    from dualib.path import anneal
+
+    real, calls = anneal.onset_of, []
+    monkeypatch.setattr(anneal, "onset_of", lambda problem, rng: (calls.append(1), real(problem, rng))[1])
     joint = dualib.datasets.toy()
     curve = dualib.anneal(joint, "ib", [3.0, 9.0], events=False)
+    assert not calls
     assert curve.onset == dualib.onset(joint, "ib")
+    assert curve.onset and len(calls) == 1
 
 
 def test_progress_is_reported_to_a_callable():

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution, archives, checkpoint, jit
+from dualib import JointDistribution, archives
 from dualib.distortions import IB
+from dualib.path import checkpoint
 
 FIELDS = (
     "beta",
@@ -37,6 +38,12 @@ CASES = {
     "ib, zeros": (WITH_ZEROS, {"betas": [0.5, 2.0, 3.0, 6.0], "events": False}),
     "ib, in one walk": (MANY, {"betas": np.geomspace(3.0, 12.0, 6), "events": False}),
 }
+
+
+@pytest.fixture(autouse=True)
+def a_point_at_a_time(monkeypatch):
+    """Chunks of one beta, so that there is something between two writes."""
+    monkeypatch.setattr("dualib.path.points.CHUNK", 1)
 
 
 def bits(curve):
@@ -68,27 +75,10 @@ def writes(case, folder):
     return len(count), bits(curve)
 
 
-@pytest.mark.skipif(jit.python_only(), reason="nothing is compiled")
-@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][0] is not MANY])
-def test_interpreted_and_compiled_kernels_give_the_same_curve(case, monkeypatch):
-    """Every bit, and plain numbers."""
-    monkeypatch.setattr(jit, "_spent", jit.BUDGET)  # a kernel that is not compiled yet will be
-    compiled = traced(case)
-    monkeypatch.setattr(jit.Kernel, "interprets", lambda kernel, *arguments: True)
-    monkeypatch.setattr(jit.Kernel, "__call__", interpreted)
-    assert bits(traced(case)) == bits(compiled)
-    assert b"np.float64" not in bits(compiled)
-
-
-def interpreted(kernel, *arguments):
-    with np.errstate(all="ignore"):
-        return kernel.python(*arguments)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_recording_and_replaying_change_no_bit(case, tmp_path):
     n_writes, recorded = writes(case, tmp_path)
-    assert n_writes > (1 if CASES[case][1].get("events") is False else 3)  # without events all betas are one batch
+    assert n_writes > 2
     assert recorded == bits(traced(case))
     before = (tmp_path / "whole.npz").read_bytes()
     assert bits(traced(case, tmp_path / "whole.npz")) == recorded
@@ -171,8 +161,9 @@ def test_ctrl_c_during_a_write_loses_nothing(tmp_path, monkeypatch):
     assert bits(traced("ib", path)) == bits(traced("ib"))
 
 
-def test_ctrl_c_from_the_keyboard_returns_control(tmp_path):
+def test_ctrl_c_from_the_keyboard_returns_control(tmp_path, monkeypatch):
     """A real signal to a real process, sent when the third point is done."""
+    monkeypatch.setattr("dualib.path.points.CHUNK", 64)  # as in that process
     code = (
         "import os, signal, sys, dualib\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent in the background ignores it
@@ -187,7 +178,7 @@ def test_ctrl_c_from_the_keyboard_returns_control(tmp_path):
     assert done.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
     assert done.stderr.endswith("KeyboardInterrupt\n")
     entries = json.loads(np.load(tmp_path / "c.npz")["header"].tobytes())["entries"]
-    assert {2.0, 5.0, 9.0} <= {entry["key"][1] for entry in entries}
+    assert {2.0, 5.0, 9.0} <= {beta for entry in entries for beta in entry["betas"]}
     assert bits(traced("ib", tmp_path / "c.npz")) == bits(traced("ib"))
 
 
@@ -239,8 +230,8 @@ def test_another_version_is_refused(written, monkeypatch):
         patch.setattr(dualib, "__version__", "99.0")
         with pytest.raises(ValueError, match=r"another version of dualib: .*not '99.0'"):
             traced("ib", written)
-    monkeypatch.setattr(checkpoint, "VERSION", 2)
-    with pytest.raises(ValueError, match="has format version 1, and this dualib reads version 2"):
+    monkeypatch.setattr(checkpoint, "VERSION", 3)
+    with pytest.raises(ValueError, match="has format version 2, and this dualib reads version 3"):
         traced("ib", written)
 
 
@@ -286,7 +277,7 @@ def changed(path, **changes):
         lambda entries: [{**entries[0], "sizes": [8] * 12}, *entries[1:]],
         lambda entries: [{**entries[0], "sizes": [-8, *entries[0]["sizes"][1:]]}, *entries[1:]],
         lambda entries: [{**entries[0], "shapes": [["|O", [1], "C"], *entries[0]["shapes"][1:]]}, *entries[1:]],
-        lambda entries: [{**entries[0], "scalars": ["one"]}, *entries[1:]],
+        lambda entries: [{**entries[0], "betas": ["one"]}, *entries[1:]],
         lambda entries: [1],
         lambda entries: {},
     ],
@@ -317,8 +308,8 @@ def test_one_changed_bit_is_noticed(written):
 
 def test_a_record_that_took_another_course_is_dropped_with_a_warning(written):
     """As of another machine, whose rounding led elsewhere: here the third request is another one."""
-    changed(written, entries=lambda entries: [*entries[:2], {**entries[2], "key": ["solve", 3.0, 2.0]}, *entries[3:]])
-    with pytest.warns(dualib.DualibWarning, match="from point 3 of .* computed again"):
+    changed(written, entries=lambda entries: [*entries[:2], {**entries[2], "betas": [3.0]}, *entries[3:]])
+    with pytest.warns(dualib.DualibWarning, match="from part 3 of .* computed again"):
         assert bits(traced("ib", written)) == bits(traced("ib"))
     assert bits(traced("ib", written)) == bits(traced("ib"))
 
@@ -366,8 +357,8 @@ def test_the_command_line_goes_on_from_a_checkpoint(tmp_path, monkeypatch, capsy
         calls = []
         real = checkpoint.Checkpoint.append
 
-        def interrupted(self, entry):
-            real(self, entry)
+        def interrupted(self, *chunk):
+            real(self, *chunk)
             calls.append(1)
             if len(calls) == 2:
                 raise KeyboardInterrupt

@@ -166,7 +166,7 @@ def test_without_events_they_are_bracketed():
 
 
 def test_a_path_too_large_to_follow_says_so(monkeypatch):
-    monkeypatch.setattr("dualib.path._FOLLOWED", 5)
+    monkeypatch.setattr("dualib.path.public.FOLLOWED", 5)
     curve = dualib.anneal(datasets.toy(), "ib", np.geomspace(2.0, 64.0, 12))
     assert curve.gap.max() <= 1e-9
     assert curve.events

@@ -9,8 +9,8 @@ import dualib
 from dualib import JointDistribution, ascent, jit
 from dualib.distortions import as_distortion
 from dualib.jumps import _HASTY, Walk, jump, missing, walk
+from dualib.old_path import Path
 from dualib.optimise import Outcome, initial_atoms, optimise
-from dualib.path import Path
 from dualib.problem import Problem, first_of_alike, sweep
 from dualib.search import Maxima
 from dualib.settle_kernels import settled_known
@@ -113,7 +113,7 @@ def test_a_jump_that_fails_says_so_and_the_point_is_solved_anew(monkeypatch):
     path.solve_anew(60.0)
     near = path.outcomes[60.0]
     monkeypatch.setattr("dualib.jumps.settled_known", lambda *_: (False, np.arange(0), 1))
-    monkeypatch.setattr("dualib.path.walk", lambda *_, **__: Walk([], None, True))
+    monkeypatch.setattr("dualib.old_path.walk", lambda *_, **__: Walk([], None, True))
     assert jumped(path, 9.0, near, certify=lambda *_: pytest.fail("nothing to certify")) is None
     assert path.jump(9.0, 60.0).state.objective == pytest.approx(dualib.solve(joint, 9.0, "ib").objective, abs=1e-10)
 

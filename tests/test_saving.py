@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import dualib
 from dualib import Alpha, Bregman, Curve, DualIB, Event, ExponentialFamily, JointDistribution, RateDistortion, Solution, Status
-from dualib.checkpoint import Checkpoint, identity_of
+from dualib.path.checkpoint import Checkpoint, identity_of
 from dualib.storage import load
 
 OLD = Path(__file__).parent / "reference" / "saved"  # written by 0.1.0, before this file was

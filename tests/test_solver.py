@@ -542,13 +542,26 @@ def test_a_start_that_leaves_an_x_without_a_cluster_is_mended_or_refused():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_the_linear_rate_is_too_much_to_compute_it_is_unknown(kind, monkeypatch):
-    newton = dualib.solve(huang(), 4.0, kind)
-    assert newton.rho < 1.0 and newton.error_bound < 1e-8
+def test_without_newton_the_optimum_is_the_same(kind, monkeypatch):
+    """Above the limit of Newton's method sweeps are accelerated by Anderson's, and nothing is known of their rate."""
+    options = {"n_clusters": 2, "certify": False}
+    newton = dualib.solve(huang(), 4.0, kind, **options)
+    assert newton.rho < 1.0  # computed now, with Newton's matrix
+    for module in ("local", "curvature"):
+        monkeypatch.setattr(f"dualib.{module}.NEWTON_LIMIT", 0)
+    sweeps = dualib.solve(huang(), 4.0, kind, **options)
+    assert sweeps.objective == pytest.approx(newton.objective, abs=1e-10)
+    assert sweeps.residual <= 1e-9
+    np.testing.assert_allclose(sweeps.weights, newton.weights, atol=1e-7)
+    assert sweeps.rho == np.inf
+    assert sweeps.error_bound == (np.inf if sweeps.residual > 0.0 else 0.0)
+
+
+def test_of_too_many_unknowns_the_rate_is_not_computed(monkeypatch):
+    solution = dualib.solve(huang(), 4.0)
     monkeypatch.setattr("dualib.engine.stability._MOST_UNKNOWNS", 0)
-    unknown = dualib.solve(huang(), 4.0, kind)
-    assert unknown.rho == np.inf
-    assert unknown.error_bound == (np.inf if unknown.residual > 0.0 else 0.0)
+    assert solution.rho == np.inf
+    assert solution.error_bound == (np.inf if solution.residual > 0.0 else 0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

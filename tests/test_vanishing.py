@@ -6,8 +6,8 @@ import pytest
 import dualib
 from dualib import JointDistribution
 from dualib.distortions import as_distortion
+from dualib.old_path import Path
 from dualib.optimise import initial_atoms, optimise
-from dualib.path import Path
 from dualib.problem import Problem, natural_distance
 from dualib.vanishing import Descent
 

@@ -13,6 +13,7 @@ from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
 
 ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is known of it
+_EXACT = 1e-14  # residual that no step need lower
 RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
@@ -25,6 +26,7 @@ _DYING = (
     1e-9  # c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
 )
 _SHRINK = 0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is mostly its own
+_ONE = 1e-9  # squared natural distance of two decoders that are one
 _LEAST = 1e-300  # weight that stands for 0 until it is left out
 
 
@@ -85,21 +87,22 @@ def descend(
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
     No step is taken that raises an objective beyond rounding. `coarse`: from a rough start, whose atoms are merged from farther
-    away, whatever the first of these mergers do to the objective. A solution ends at the residual `goal`, where no step leads
-    lower, or after `most` sweeps.
+    away, whatever the first of these mergers do to the objective. A solution ends one step after the residual `goal`, which brings
+    the error far below it where sweeps would take many; where no step leads lower; or after `most` sweeps.
     """
     finished, numbers = [], np.arange(len(batch.beta))
     taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
     radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     apart = np.zeros(len(batch.beta), dtype=bool)  # solutions with atoms that are near each other and would rise as one
-    limit = np.broadcast_to(most, batch.beta.shape)
+    limit, rested = np.broadcast_to(most, batch.beta.shape), np.zeros(len(batch.beta), dtype=bool)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
         batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
-        done = (sweep.residual <= goal) | (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
+        done = (sweep.residual <= _EXACT) | (rested & (sweep.residual <= goal))
+        done |= (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
             total[numbers[done]] = taken[done]
@@ -109,6 +112,7 @@ def descend(
             sweep, numbers = sweep.pick(~done, rows), numbers[~done]
             radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
             apart, limit = apart[~done], limit[~done]
+        rested = sweep.residual <= goal
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
         far = (sweep.residual > _FAR)[batch.owner]
@@ -130,15 +134,28 @@ def descend(
             batch, sweep, higher = _met(problem, batch, sweep, within, anyhow=rough and iteration < 3)
             apart |= higher
     batch = in_order(finished)
-    return Descent(batch, Sweep(problem, batch), total)
+    return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
+
+
+def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, Sweep]:
+    """The same states, atoms of one decoder as one and without those that have no weight: what every result is to hold."""
+    batch, sweep, _ = _met(problem, batch, sweep, np.full(len(batch.beta), _ONE), anyhow=False)
+    heavy = _needed(batch, sweep)
+    return (batch, sweep) if len(heavy.weights) == len(batch.weights) else _unless_higher(problem, batch, sweep, heavy)[:2]
 
 
 def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
     """Atoms that have met become one, but in solutions that would rise by it, to infinity if `anyhow`: batch, sweep, and these."""
     fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
-    higher = np.zeros(len(batch.beta), dtype=bool)
     if len(fewer.weights) == len(batch.weights):
-        return batch, sweep, higher
+        return batch, sweep, np.zeros(len(batch.beta), dtype=bool)
+    return _unless_higher(problem, batch, sweep, fewer, anyhow=anyhow)
+
+
+def _unless_higher(
+    problem: Problem, batch: Batch, sweep: Sweep, fewer: Batch, *, anyhow: bool = False
+) -> tuple[Batch, Sweep, Mask]:
+    """A batch of fewer atoms but for the solutions that rise by it, unless `anyhow`: that batch, its sweep, and these (S,)."""
     again = Sweep(problem, fewer)
     allowed = np.inf if anyhow else ROUNDING * (1.0 + np.abs(sweep.objective))
     higher = ~(again.objective <= sweep.objective + allowed) | np.isinf(again.objective)

@@ -37,7 +37,7 @@ def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, na
     ValueError
         A wrong shape, rows that are no distributions, or a cluster whose members share no support (dual IB).
     """
-    rows = encoder_rows(problem, encoder, name)
+    rows = encoder_rows(encoder, problem.joint.n_x, problem.k if problem.fixed else None, name)
     pairs = reduced_pairs(problem, rows)
     weights = pairs.sum(axis=0)
     live = weights > 0.0

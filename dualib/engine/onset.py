@@ -19,11 +19,8 @@ from dualib.engine.sweep import Sweep, log_c
 _POSITIVE, _ROUNDING = 1e-14, 1e-15  # log c above the first is looked for, and above the second is no rounding
 _FEW = 8  # points of lowest root that climb again
 _APART = 1e-6  # squared natural distance from the one cluster below which log c is rounding
-_FIRST_STEPS, _ALIKE, _MOST_RISEN = (
-    4,
-    1e-6,
-    64,
-)  # ascent steps; squared natural distance of points that are one; the best of those
+_FIRST_STEPS, _MOST_RISEN = 4, 64  # ascent steps from all starts, and how many of the best go on
+_ALIKE = 1e-6  # squared natural distance of points that are one
 _MOST_CLIMBS, _AT_REST = 60, 1e-26  # Newton's steps, and their squared natural length at a maximum
 _FIRST, _LARGEST = 1e-3, 1e12  # betas between which a violation is looked for where the local test tells none
 _NEWTON, _CLOSE = 100, 1e-15  # steps to a root, and its relative precision

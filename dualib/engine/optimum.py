@@ -14,17 +14,19 @@ from scipy.optimize import nnls
 
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
-from dualib.engine.descent import ROUNDING, Descent, descend
+from dualib.engine.descent import ROUNDING, Descent, descend, without_idle
 from dualib.engine.initial import identity
 from dualib.engine.judge import Kinds, judge
 from dualib.engine.problem import Ints, Problem
+from dualib.engine.rounding import rounding
 from dualib.engine.search import Found, price
 from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
-_BESIDE, _DIVIDES = 0.1, 0.98  # squared natural distance of a point beside an atom; stability number of one that divides
+_BESIDE, _DIVIDES = 0.1, 0.9999  # squared natural distance of a point beside an atom; stability number of one that divides
+_OF_PROOFS = 200.0  # what the rounding of a proof may be beside that of an objective
 _AS_LOW = 1e-12  # difference of objectives that is none
 _SAME_ENCODER = 1e-9  # misfit of ``L w = Z`` within which other weights give the same Z
 
@@ -85,13 +87,15 @@ def certify(
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = round_ < _PATIENT
-        closed = found.gap <= (_WANTED if patient else 1.0) * tol
+        rounded = rounding(problem, batch, sweep)
+        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rounded)
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         prove = closed if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = (sweep.residual <= tol) | (not patient)
-        done = (closed & (found.gap <= tol) | (many == 0)) & resting | last
+        closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
+        done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
@@ -101,7 +105,7 @@ def certify(
             parts.append((numbers[done], _part(state, done)))
         if done.all():
             break
-        batch, numbers = _grown(problem, batch, sweep, found, many).pick(~done)[0], numbers[~done]
+        batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
     return _together(problem, parts, earlier)
 
 
@@ -138,17 +142,17 @@ def judged_state(
     return Optimum(batch, sweep, found.gap, kinds, found.best, np.ones(len(batch.beta), dtype=np.int64))
 
 
-def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints) -> Batch:
+def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Ints, *, halve: bool) -> Batch:
     """The batch with the points found as new atoms, which share the weight of a step along the mixture.
 
-    One beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there Newton's method
-    has a way down, where a light newborn would have to grow out of a flat place.
+    With `halve`, one beside an atom that divides takes half of its weight, and the atom goes as far to the other side: from there
+    Newton's method has a way down, where a light newborn would have to grow out of a flat place.
     """
     points = found.points
     weights = found.weights / many[points.owner]
     left = 1.0 - np.bincount(points.owner, weights, minlength=len(many))
     old, means = batch.weights * left[batch.owner], batch.means.copy()
-    if not problem.fixed:
+    if halve and not problem.fixed:
         V = problem.link(points.means, points.face)[0]
         distance, atom = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
         beside = np.flatnonzero((distance < _BESIDE) & (found.rate[atom] > _DIVIDES))
@@ -189,7 +193,7 @@ def _slim(problem: Problem, ended: Descent) -> Descent:
         both = [(np.flatnonzero(worse), batch.pick(worse)[0]), (np.flatnonzero(~worse), slim.pick(~worse)[0])]
         slim = in_order(both)
         again = Sweep(problem, slim)
-    return Descent(slim, again, ended.taken)
+    return Descent(*without_idle(problem, slim, again), ended.taken)
 
 
 def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:

@@ -1,36 +1,78 @@
-"""How firm a solution stands: when its clusters divide, and how fast plain sweeps would come to it."""
+"""How firm a solution stands: when its clusters divide, how fast plain sweeps would come to it, and how far from it they may be.
+
+Moves of a mean are measured by J at the means after the sweep, along what is `seen` of an atom alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from dualib.distortions import Array
+from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Problem
-from dualib.engine.starts import members_of
+from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
-_NO_MEMBER = 1e-14  # p(x|t) beside the largest, of no account
+UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
+_NO_MEMBER = UNSEEN**2  # p(x|t) beside the largest, of no account even where p(y|t) is hardly seen
 _MOST_UNKNOWNS, _DENSE = (
     20_000,
     400,
 )  # of the linear rate: above the first it is not computed, up to the second by a dense matrix
+_RESOLVED = 1e-13  # 1 - rho, the least eigenvalue of a matrix of norm 1, is rounding below this
+
+
+def seen(problem: Problem, means: Array, face: Ints) -> Mask | None:
+    """The faces (m, n_y) of atoms without the y of which they have no more than UNSEEN, where a mean must cover its members (IB).
+
+    None where nothing is left out. The metric there is 1 / p(y|t), and the entry a power of itself from sweep to sweep,
+    ``p(y|t)' = sum_x A_x p(y|t)^(beta p(y|x))`` over the x that have y, all of them far from t. On its way to a limit of, say, 1e-44
+    it passes 1e-123, and neither shows in anything else.
+    """
+    if problem.distortion.support != "cover":
+        return None
+    more = problem.decoder(means, face) > UNSEEN
+    if problem.faces is None:
+        return None if more.all() else more
+    masks = problem.faces.masks[face]
+    return None if more[masks].all() else masks & more
+
+
+def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | slice = slice(None)) -> Array:
+    """`Problem.whitened` along what is seen: rows ``(U[x] - M_t) R_t``, (m, n, k)."""
+    masks = seen(problem, means, face)
+    if masks is None:
+        return problem.whitened(means, face, which)
+    return problem.distortion.whiten(problem.U[None, which] - means[:, None, :], means, masks)
 
 
 def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """Of each atom beta lambda_max( Cov_t(U) J ), (m,): it divides where this reaches 1. 0 for fixed columns."""
+    """Of each atom beta lambda_max( Cov_t(U) J ), (m,): it divides where this reaches 1.
+
+    Its members are taken about their own mean. 0 for fixed columns, and for an atom that no source goes to.
+    """
     result = np.zeros(len(batch.weights))
     if problem.fixed:
         return result
-    for t, members in enumerate(members_of(problem, sweep)):
+    for t in np.flatnonzero(sweep.new_weights > 0.0):
+        members = sweep.posterior[t] * problem.px
         live = np.flatnonzero(members > _NO_MEMBER * members.max())
-        rows = problem.whitened(batch.means[[t]], batch.face[[t]], live)[0] * np.sqrt(members[live])[:, None]
+        members = members[live] / members.sum()
+        rows = _whitened(problem, sweep.new_means[[t]], batch.face[[t]], live)[0] * np.sqrt(members)[:, None]
         small = rows.T @ rows if rows.shape[1] <= len(live) else rows @ rows.T
         result[t] = batch.b[t] * max(np.linalg.eigvalsh(small)[-1], 0.0)
     return result
+
+
+def error_bound(residual: float, rho: float) -> float:
+    """How far the fixed point is where sweeps converge at the rate rho; inf where that is 1 or above, to rounding."""
+    if rho < 1.0 - _RESOLVED:
+        return residual / (1.0 - rho)
+    return 0.0 if residual == 0.0 else math.inf
 
 
 def linear_rate(problem: Problem, batch: Batch, sweep: Sweep) -> float:
@@ -39,16 +81,20 @@ def linear_rate(problem: Problem, batch: Batch, sweep: Sweep) -> float:
     H is the Hessian in the variables in which a sweep is a gradient step: ``sqrt(w) a`` and ``sqrt(beta w) R^T m`` of each atom,
     a = dw / w and m = dM, R R^T = J. With ``A_t = [ sqrt(q), sqrt(beta q) (U - M_t) R ]`` and q = p(x|t) it is
     ``c - A_t^T A_t`` on the diagonal (no such part for the weights), plus ``B^T B``, B being all A_t sqrt(p(t|x)) side by side.
+    At the weights and means after the sweep: then no entry of an IB decoder has a rate above ``beta max p(y|x)``, however far it is
+    from where it belongs.
     """
-    members = sweep.posterior * problem.px / batch.weights[:, None]
+    kept = sweep.new_weights > 0.0
+    posterior, c = sweep.posterior[kept], sweep.c[kept]
+    members = posterior * problem.px / sweep.new_weights[kept, None]
     rows = np.sqrt(members)[:, :, None]
     unknowns = len(rows) * (1 if problem.fixed else 1 + problem.k)
     if unknowns > _MOST_UNKNOWNS:
         return np.inf
     if not problem.fixed:
-        lifted = problem.whitened(batch.means, batch.face) * (np.sqrt(batch.beta[0]) * rows)
+        lifted = _whitened(problem, sweep.new_means[kept], batch.face[kept]) * (np.sqrt(batch.beta[0]) * rows)
         rows = np.concatenate([rows, lifted], axis=2)
-    root = np.sqrt(sweep.posterior)[:, :, None]
+    root = np.sqrt(posterior)[:, :, None]
 
     def one_minus_hessian(step: Array) -> Array:
         step = step.reshape(len(rows), -1)
@@ -57,7 +103,7 @@ def linear_rate(problem: Problem, batch: Batch, sweep: Sweep) -> float:
         inside -= rows[:, :, :1] * step[:, :1, None]  # no such part for the weights
         image = np.matmul(rows.transpose(0, 2, 1), root * total - inside)[:, :, 0]
         image[:, 0] += (rows[:, :, 0] * inside[:, :, 0]).sum(axis=1)
-        image[:, 1:] += sweep.c[:, None] * step[:, 1:]
+        image[:, 1:] += c[:, None] * step[:, 1:]
         return np.asarray((step - image).ravel())
 
     if unknowns > _DENSE:

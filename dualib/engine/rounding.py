@@ -1,0 +1,57 @@
+"""What double precision leaves of beta d: how far an objective may be off, and the beta from which on nothing is left."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib._validation import shown
+from dualib.distortions import Array
+from dualib.engine.batch import Batch
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
+
+_EPS = float(np.finfo(np.float64).eps)
+_LARGEST = 1e300  # beta times a feature or a link must not overflow
+
+
+def rounding(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """How far the rounding of the terms of E d may bring the objectives off, nats (S,): eps beta times the sum of their sizes."""
+    sizes = np.abs(problem.px * problem.a).sum() + batch.total(_sizes(problem, batch, sweep))
+    return np.asarray(_EPS * batch.beta * sizes)
+
+
+def _sizes(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """Of each atom ``sum_x p(x, t) (|b(t)| + sum_k |U[x, k] V[t, k]|)``, (m,)."""
+    pairs = sweep.posterior * problem.px
+    b = problem.link(batch.means, batch.face)[1]
+    return np.asarray(pairs.sum(axis=1) * np.abs(b) + ((pairs @ np.abs(problem.U)) * np.abs(sweep.V)).sum(axis=1))
+
+
+def largest_beta(problem: Problem) -> float:
+    """The beta at which the rounding of beta E d is a nat where every source is a cluster, or goes to its nearest column."""
+    sizes = np.abs(problem.a)
+    if problem.fixed:
+        sizes = sizes + np.abs(problem.U).min(axis=1)
+        largest = np.abs(problem.U).max()
+    else:
+        V, b = problem.link(problem.U, problem.source_face)
+        sizes = sizes + np.abs(b) + np.abs(problem.U * V).sum(axis=1)
+        largest = max(np.abs(problem.U).max(), np.abs(V).max())
+    size = float(problem.px @ sizes)
+    return min(1.0 / (_EPS * size) if size > 0.0 else np.inf, _LARGEST / max(1.0, float(largest)))
+
+
+def check_beta(problem: Problem, beta: float, name: str = "beta") -> None:
+    """Refuse a beta beyond which no digit of beta d is left.
+
+    Raises
+    ------
+    ValueError
+        Naming the beta, and the largest that this problem takes.
+    """
+    most = largest_beta(problem)
+    if not beta <= most:
+        raise ValueError(
+            f"{name} must be at most about {most:.1e} for this problem, got {shown(beta)}: beyond that beta d overflows, or is"
+            " nothing but rounding. Take a smaller one: long before, the clusters are those of any larger beta"
+        )

@@ -1,0 +1,220 @@
+"""The path over beta: `anneal`.
+
+Certified points first, all betas of a chunk at once; then further points where the curve bends, or where the enclosure of the
+objective is wider than wanted; then the events between them, located by `dualib.path.events`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import as_float_array, shown, validate_beta
+from dualib.distortions import Distortion, as_distortion
+from dualib.engine.problem import Problem
+from dualib.engine.rounding import check_beta
+from dualib.memory import check_solvable
+from dualib.path.checkpoint import Checkpoint, identity_of
+from dualib.path.grid import all_around, refine_enclosure, refine_shape
+from dualib.path.onset import onset_of
+from dualib.path.points import Points
+from dualib.path.public import bracketed_events, located_events
+from dualib.progress import Progress, reporter
+from dualib.results import Curve
+from dualib.solver import check_options, warn_unless_converged
+from dualib.sparse_path import anneal_sparse
+from dualib.sparse_problem import SparseProblem, engine_problem, stays_sparse
+from dualib.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+
+
+@one_blas_thread
+def anneal(
+    joint: JointDistribution,
+    distortion: str | Distortion = "ib",
+    betas: npt.ArrayLike | None = None,
+    *,
+    beta_min: float | None = None,
+    beta_max: float | None = None,
+    tol: float = 1e-9,
+    tol_curve: float | None = None,
+    events: bool = True,
+    direction: Literal["down", "up"] = "down",
+    max_iter: int = 20_000,
+    progress: Progress = False,
+    random_state: int | np.random.Generator | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    n_clusters: int | None = None,
+) -> Curve:
+    """Solve the whole path over beta, every point certified.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    distortion : "ib", "dualib" or Distortion
+    betas : array_like, shape (m,), optional
+        The trade-offs to solve, in any order; the curve holds each of them once. None: an adaptive grid, logarithmic and refined
+        where rate or relevance change most, from below the onset to where the curve saturates.
+    beta_min, beta_max : float, optional
+        Ends of the adaptive grid, in place of the automatic ones.
+    tol : float
+        Wanted gap at every point, nats.
+    tol_curve : float, optional
+        Add points until the enclosure of the optimal objective (`Curve.objective_bounds`) is nowhere wider than this, nats.
+    events : bool
+        Locate every bifurcation between the points by root finding. False saves the time; the curve then has the events
+        that its own points bracket, and, of given betas, an onset that is computed when asked for.
+    direction : "down" or "up"
+        Whether the points are solved from large beta to small or the other way round: each is the optimum in either case.
+    max_iter : int
+        Cap on the sweeps at each beta.
+    progress : bool or callable
+        True: a progress line on stderr. A callable is called as ``progress(done, total)``.
+    random_state : int, Generator or None
+        Seed of the search; None is a fixed seed.
+    checkpoint : path-like, optional
+        A file that holds the path so far, written after every few points: after an interruption of any kind the same call goes
+        on from it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
+    n_clusters : int, optional
+        Cap on the clusters at each beta, for a large sparse p(x, y) of the IB only (see Notes).
+
+    Returns
+    -------
+    Curve
+        Ascending in beta.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad argument, named with its value; a checkpoint of another problem, distortion, version or other arguments.
+    OSError
+        The checkpoint cannot be read or written; the last one that was written is intact.
+
+    Warns
+    -----
+    ConvergenceWarning
+        At some beta `tol` was not reached; each solution states its true gap.
+
+    Notes
+    -----
+    A sparse p(x, y) of the IB stays sparse where it has more than 10 million cells, or more than 100,000 and `n_clusters` is given.
+    It takes `betas` and ``events=False``, no `tol_curve` and no `checkpoint`; the curve has no onset. Each point is solved from its
+    neighbour and fresh starts, and its gap is of the kind "multistart", to the optimum without a cap, as of `solve`.
+    """
+    rules: dict[str, Any] = {
+        "tol": tol,
+        "events": events,
+        "direction": direction,
+        "max_iter": max_iter,
+        "n_clusters": n_clusters,
+    }
+    if stays_sparse(joint, as_distortion(distortion), n_clusters):
+        check_path(None, None, None, tol_curve=None, **rules)
+        ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
+        return anneal_sparse(
+            SparseProblem(joint),
+            _sparse_grid(betas, events, ends),
+            n_clusters,
+            tol=tol,
+            max_iter=max_iter,
+            direction=direction,
+            rng=np.random.default_rng(0 if random_state is None else random_state),
+            report=reporter(progress, "anneal"),
+        )
+    grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
+    width = None if tol_curve is None else float(tol_curve)
+    problem = engine_problem(joint, as_distortion(distortion), "anneal")
+    check_solvable(problem)
+    for name in ("betas", "beta_min", "beta_max"):
+        check_beta(problem, max(np.atleast_1d(grid[name] or 0.0)), name)
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    record = None
+    if checkpoint is not None:
+        options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
+        record = Checkpoint(checkpoint, identity_of(joint, problem.distortion, rng, {**grid, **options}))
+    report = reporter(progress, "anneal")
+    points = Points(problem, tol, max_iter, int(rng.integers(2**62)), report, record)
+    first: float | Callable[[], float]
+    rising = direction == "up"
+    if grid["betas"] is not None:
+        first = functools.partial(_onset, problem) if not events else _onset(problem)
+        points.solve(grid["betas"], rising=rising)
+    else:
+        first = _onset(problem)
+        points.solve(all_around(points, first, grid["beta_min"], grid["beta_max"]), rising=rising)
+        refine_shape(points)
+    if width is not None:
+        refine_enclosure(points, width)
+    found = located_events(points) if events else functools.partial(one_blas_thread(bracketed_events), points)
+    report.close()
+    solutions = points.solutions()
+    for solution in solutions:
+        warn_unless_converged(solution, tol, stacklevel=4)
+    return Curve(solutions, events=found, onset=first)
+
+
+@one_blas_thread
+def _onset(problem: Problem) -> float:
+    return onset_of(problem, np.random.default_rng(0))
+
+
+def _check_width(tol_curve: float, tol: float) -> None:
+    if isinstance(tol_curve, (bool, np.bool_)) or not isinstance(tol_curve, (int, float, np.integer, np.floating)):
+        raise TypeError(f"tol_curve must be a number, got {shown(tol_curve)}")
+    if not 10.0 * tol <= tol_curve < math.inf:
+        raise ValueError(f"tol_curve must be finite and at least 10 tol = {10.0 * tol:g}, got {shown(tol_curve)}")
+
+
+def check_path(
+    betas: npt.ArrayLike | None,
+    beta_min: float | None,
+    beta_max: float | None,
+    *,
+    tol: float,
+    tol_curve: float | None,
+    events: bool,
+    direction: str,
+    max_iter: int,
+    n_clusters: int | None = None,
+) -> dict[str, Any]:
+    """Check the arguments of `anneal` that no problem is needed for; returns those that fix the grid, by name."""
+    if direction not in ("down", "up"):
+        raise ValueError(f"direction must be 'down' or 'up', got {shown(direction)}")
+    if not isinstance(events, (bool, np.bool_)):
+        raise TypeError(f"events must be a bool, got {shown(events)}")
+    check_options(tol, max_iter=max_iter, n_clusters=n_clusters)
+    if tol_curve is not None:
+        _check_width(tol_curve, tol)
+    low = None if beta_min is None else validate_beta(beta_min, "beta_min")
+    high = None if beta_max is None else validate_beta(beta_max, "beta_max")
+    if betas is not None and not (low is None and high is None):
+        raise ValueError("betas fixes the grid: give either betas or beta_min and beta_max, not both")
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"beta_min must be below beta_max, got {shown(low)} and {shown(high)}")
+    return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), "beta_min": low, "beta_max": high}
+
+
+def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, Any]) -> list[float]:
+    """The betas of a path on a sparse problem; what it cannot do is refused."""
+    what = "for a sparse p(x, y) that is kept sparse"
+    if betas is None:
+        raise ValueError(f"betas must be given {what}: its onset is not computed, got None")
+    if events:
+        raise ValueError(f"events must be False {what}: events are not located on it, got {shown(events)}")
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} must be None {what}, got {shown(value)}")
+    return sorted(set(_checked_betas(betas)))
+
+
+def _checked_betas(betas: npt.ArrayLike) -> list[float]:
+    values: list[float] = as_float_array("betas", betas, 1).tolist()
+    return [value if 0.0 < value < math.inf else validate_beta(value, "betas") for value in values]

@@ -1,0 +1,191 @@
+"""Births, deaths and splits in the links of a chain: the first touching of each, certified, and a solution on its far side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, nearest
+from dualib.engine.optimum import certify
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.search import price
+from dualib.engine.sweep import Sweep, log_c
+from dualib.path.branch import followed, polished, predicted, settled, tangents, whole
+from dualib.path.chain import Bifurcation, Chain, Piece, single
+from dualib.path.maxima import ridges
+from dualib.path.touching import Touching, touching
+
+TOUCH = 1e-9  # gap allowed at an event, nats
+LOCATED = 1e-10  # relative accuracy stated of a root
+TIED = 1e-9  # difference in log beta below which clusters are born at once
+BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
+STEPS_BACK = 12  # of a branch from the far end of its link to BEYOND
+CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
+SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
+
+
+def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
+    """The first birth in links at whose upper ends there are more clusters, the last death in the others.
+
+    And the links in which what touches first is a jump: its clusters begin with weight.
+    """
+    if not len(links):
+        return [], []
+    rising = chain.counts[links + 1] > chain.counts[links]
+    atoms = [chain.odd(i, rise) for i, rise in zip(links, rising, strict=True)]
+    many = [len(rows) for rows in atoms]
+    link, rise = np.repeat(links, many), np.repeat(rising, many)
+    rows = np.concatenate(atoms)
+    return births_near(chain, link, rise, chain.batch.means[rows], chain.batch.face[rows])
+
+
+def births_near(chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints) -> tuple[list[Piece], list[int]]:
+    """The same of clusters born near given points in links: on the way up (`rise`) from their lower ends, or down."""
+    problem = chain.problem
+    branch = chain.batch.copied(np.where(rise, link, link + 1))[0]
+    ends = chain.log_beta[link], chain.log_beta[link + 1]
+    found = touching(problem, branch, means, face, *ends, rise)
+    first, tied = _leading(found, link, rise)
+    if len(first):
+        at = found.branch.copied(first)[0]
+        certain = _optimal(problem, at)
+        first, tied = first[certain], [some for some, ok in zip(tied, certain, strict=True) if ok]
+    if not len(first):
+        return [], []
+    sign = np.where(rise[first], 1.0, -1.0)
+    room = np.where(rise[first], ends[1][first] - found.log_beta[first], found.log_beta[first] - ends[0][first])
+    inside = room > 0.0
+    inside &= np.where(rise[first], found.log_beta[first] > ends[0][first], found.log_beta[first] < ends[1][first])
+    other_ends = chain.batch.copied(link[first] + rise[first])[0]
+    far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9), other_ends)
+    smooth &= inside
+    pieces: list[Piece] = []
+    for j in np.flatnonzero(smooth):
+        one, up = first[j], bool(rise[first[j]])
+        kind = "split" if found.divides[one] else "appearance"
+        near, others = single(found.branch, one), far[j]
+        many = max(len(tied[j]), len(others[0].weights) - len(near.weights))
+        event = Bifurcation(kind, float(np.exp(found.log_beta[one])), many, 2.0 * LOCATED, True)
+        near.beta[:] = event.beta
+        solutions, events = [near, *others], [event, *[None] * len(others)]
+        if not up:
+            solutions, events = solutions[::-1], [*events[1:-1], event, None]
+        places = link[one] + np.linspace(0.1, 0.9, len(solutions))
+        pieces += list(zip(places.tolist(), solutions, events, strict=True))
+    return pieces, [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
+
+
+def _optimal(problem: Problem, batch: Batch) -> Mask:
+    """Which solutions are optimal within TOUCH."""
+    return np.asarray(price(problem, batch, Sweep(problem, batch)).gap <= TOUCH)
+
+
+def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints]]:
+    """Of each link the touching that comes first along its branch (by number), and those tied with it."""
+    first, tied = [], []
+    along = np.where(rising, found.log_beta, -found.log_beta)
+    for i in np.unique(link):
+        mine = np.flatnonzero((link == i) & np.isfinite(along))
+        if len(mine):
+            one = mine[np.argmin(along[mine])]
+            first.append(one)
+            tied.append(mine[along[mine] < along[one] + TIED])
+    return np.array(first, dtype=np.int64), tied
+
+
+def _beyond(
+    problem: Problem, found: Touching, first: Ints, tied: list[Ints], sign: Array, room: Array, other_ends: Batch
+) -> tuple[list[list[Batch]], Mask]:
+    """Solutions past each touching, nearest first, and whether they grow out of it, with the clusters born there and no other.
+
+    By Newton's method from a cluster with the weight that its height suggests, where one is born alone; from an atom's halves;
+    else from the solution at the other end of the link, followed back; and, if all that fails, as a descent will have it.
+    """
+    numbers, smooth = np.arange(len(first)), np.zeros(len(first), dtype=bool)
+    far: list[list[Batch]] = [[] for _ in first]
+    alone = np.array([len(some) for some in tied]) == 1
+    one_more = other_ends.counts == found.branch.counts[first] + 1
+    for attempt in ("born", "halves", "halves farther", "back", "descent"):
+        base, many = found.branch.copied(first[numbers])[0], [tied[j] for j in numbers]
+        if attempt == "born":  # a cluster born close to another grows the faster
+            V, means, face = problem.link(base.means, base.face)[0], found.means[first], found.face[first]
+            apart = nearest(problem, base, V, numbers, means, problem.link(means, face)[0], face)[0]
+            near = np.minimum(room, np.maximum(CLOSE * apart, 4e-8))
+        step = FARTHER if attempt == "halves farther" else BEYOND
+        by = sign[numbers] * np.minimum(step, 0.5 * (near if attempt == "born" else room)[numbers])
+        way: list[Batch] = []
+        if attempt == "back":
+            way, ok = _back(problem, base, other_ends.copied(numbers)[0], by)
+            new = way[0]
+        else:
+            start = (_divided if attempt.startswith("halves") else _grown)(problem, base, found, many, by)
+            if attempt == "descent":
+                new, ok = polished(problem, certify(problem, start, coarse=False, proofs=False).batch), ~np.isnan(by)
+            else:
+                new, sweep = settled(problem, start)
+                ok = alone[numbers] & whole(problem, new, sweep)
+                ok &= one_more[numbers] | (attempt == "born")  # else more may have come out of the atom than two halves
+            ok &= new.counts == start.counts
+        ok &= _continuous(problem, base, new, by)
+        if attempt != "born":  # farther from the touching than what was certified there tells
+            for part in way or [new]:
+                ok[ok] = _optimal(problem, part.pick(ok)[0]) if ok.any() else ok[ok]
+        smooth[numbers[ok]] = True
+        if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
+            nearer, arrives = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))
+            way = [nearer[0], new] if (arrives | ~ok).all() else []
+        for i in np.flatnonzero(ok):
+            far[numbers[i]] = [single(part, int(i)) for part in way or [new]]
+        numbers = numbers[~ok]
+        if not len(numbers):
+            break
+    return far, smooth
+
+
+def _continuous(problem: Problem, base: Batch, new: Batch, by: Array) -> Mask:
+    """Which solutions have no more weight off the atoms of a branch than what grows over a step in log beta (S,)."""
+    V, link = problem.link(base.means, base.face)[0], problem.link(new.means, new.face)[0]
+    apart = nearest(problem, base, V, new.owner, new.means, link, new.face)[0]
+    moved = new.total(new.weights * np.minimum(apart, 1.0))
+    return np.asarray(moved < np.minimum(SMOOTH * np.abs(by), JUMPED))
+
+
+def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> tuple[list[Batch], Mask]:
+    """The branches of the far ends of links, followed back to a step in log beta from the touchings; and which arrive.
+
+    The nearest solutions come first. So clusters that are born several at once, out of one perhaps, need not be guessed.
+    """
+    arrives, room = np.ones(len(by), dtype=bool), np.abs(np.log(ends.beta / base.beta))
+    batch, way = ends, list[Batch]()
+    for part in np.linspace(0.0, 1.0, STEPS_BACK + 1)[1:]:
+        step = room ** (1.0 - part) * np.abs(by) ** part
+        batch, _, fine = followed(problem, batch, base.beta * np.exp(np.sign(by) * step))
+        way.insert(0, batch)
+        arrives &= fine
+    return way, arrives & (batch.counts > base.counts)
+
+
+def _divided(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
+    """The same starts with each atom that is nearest to what touches first as two halves."""
+    tangent, _ = tangents(problem, base, Sweep(problem, base))
+    batch, sweep = settled(problem, predicted(problem, base, tangent, by))
+    first = np.array([some[0] for some in tied])
+    V, means, face = sweep.V, found.means[first], found.face[first]
+    distance, atom = nearest(problem, batch, V, np.arange(len(first)), means, problem.link(means, face)[0], face)
+    atom = np.where(np.isfinite(distance), atom, batch.start)
+    halves = ridges(problem, batch, sweep, atom).halves
+    weights = 0.5 * batch.weights[atom]
+    batch.weights[atom], batch.means[atom] = weights, halves[:, 0]
+    return batch.joined(weights, halves[:, 1], np.arange(len(atom)), batch.face[atom])
+
+
+def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
+    """Starts for solutions past touchings (S,), a step in log beta away: the branches with the clusters that are born there."""
+    tangent, _ = tangents(problem, base, Sweep(problem, base))
+    start = predicted(problem, base, tangent, by)
+    owner, which = np.repeat(np.arange(len(tied)), [len(some) for some in tied]), np.concatenate(tied)
+    means, face = found.means[which], found.face[which]
+    value, _, _, terms = log_c(problem, start.beta, Sweep(problem, start).log_z, means, face, owner)
+    excess = np.expm1(value)
+    weights = np.clip(excess / np.maximum(terms**2 @ problem.px - 2.0 * excess - 1.0, 1e-12), 1e-12, 0.1)
+    return start.joined(weights, means, owner, face).keep(np.ones(len(start.weights) + len(weights), dtype=bool))

@@ -1,0 +1,123 @@
+"""Branches: stationary solutions with a fixed number of atoms, followed along beta.
+
+A branch is smooth in log beta wherever Newton's matrix is regular, whether or not it is optimal there. So it passes through the
+births of clusters that it lacks without noticing; that is what makes every event a simple root of a smooth function.
+All functions take batches: S solutions of one problem, each with a beta of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, first_alike
+from dualib.engine.descent import newton_direction
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sweep import Sweep, dual
+
+REST, BROKEN = 1e-12, 1e-9  # residual of a branch that is corrected no further; above which it is none
+MOST_CORRECTIONS, MOST_PRODUCTS = 10, 300
+TANGENT, MOST_FOR_TANGENT = 1e-3, 100  # relative residual of the tangents, and products spent on them
+LONGEST = 1.0  # of a Newton step, natural length of a mean's move
+LEAST_PART = 0.1  # of its weight that an atom keeps over a step
+MATCH, FARTHEST = 10.0, 1.0  # squared natural distance that an atom moves, by the difference of log beta, and at most
+TOGETHER = 1e-8  # ... that is always allowed: two solutions at one beta are the same within this
+DISTINCT, WEIGHTLESS = 1e-12, 1e-14  # squared natural distance at which two atoms have met; weight of one that is gone
+
+
+def settled(problem: Problem, batch: Batch) -> tuple[Batch, Sweep]:
+    """Newton's method on fixed atoms, wherever it leads; the residual (S,) of the sweep tells whether that is a branch."""
+    batch = Batch(batch.beta, batch.weights.copy(), batch.means.copy(), batch.owner, batch.face)
+    sweep, going = Sweep(problem, batch), np.ones(len(batch.beta), dtype=bool)
+    for _ in range(MOST_CORRECTIONS):
+        going &= (sweep.residual > REST) & np.isfinite(sweep.residual)
+        if not going.any():
+            break
+        part, rows = batch.pick(going)
+        old = sweep.pick(going, rows)
+        step = newton_direction(problem, part, old, np.minimum(0.3, old.residual**0.75), MOST_PRODUCTS)
+        length = part.highest(inner(step[:, 1:], dual(part, old.jacobian, step)[:, 1:]))
+        shorter = np.minimum(1.0, LONGEST / np.sqrt(np.maximum(length, 1e-300)))
+        new = stepped(problem, part, step, shorter)
+        after = Sweep(problem, new)
+        batch.weights[rows], batch.means[rows] = new.weights, new.means
+        sweep.replace(going, rows, after)
+        going[going] = (old.residual > BROKEN) | (after.residual < 0.1 * old.residual)
+    return batch, sweep
+
+
+def stepped(problem: Problem, batch: Batch, step: Array, by: Array) -> Batch:
+    """The atoms a part or multiple (S,) of a step (m, 1 + k) further; a mean that would leave its domain stays."""
+    by = by[batch.owner]
+    means = batch.means
+    if not problem.fixed:
+        means = means + by[:, None] * step[:, 1:]
+        outside = problem.outside(means, problem.link(means, batch.face)[0])
+        means[outside] = batch.means[outside]
+    weights = batch.weights * np.maximum(1.0 + by * step[:, 0], LEAST_PART)
+    return Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
+
+
+def distances(problem: Problem, means: Array, face: Ints) -> Array:
+    """d(x, t) - a(x) of points (p, n); 0 where it is infinite, as what it is multiplied with is 0 there."""
+    V, offset = problem.link(means, face)
+    d = offset[:, None] - V @ problem.UT
+    lost = problem.lost(face)
+    if lost is not None:
+        d[lost] = 0.0
+    return d
+
+
+def tangents(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Array]:
+    """Derivatives by log beta along the branches: d log w and dM (m, 1 + k), and d log Z (S, n), less a(x).
+
+    Stationarity, differentiated: the Hessian times the tangent is the derivative of a sweep by log beta with the atoms held.
+    """
+    change = -batch.b[:, None] * distances(problem, batch.means, batch.face)
+    log_z = batch.total(sweep.posterior * change)
+    sums = (sweep.posterior * (change - log_z[batch.owner])) @ problem.pxU1
+    force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
+    if problem.fixed:
+        force[:, 1:] = 0.0
+    tangent = newton_direction(problem, batch, sweep, np.full(len(batch.beta), TANGENT), MOST_FOR_TANGENT, force=force)
+    ahead = dual(batch, sweep.jacobian, tangent)
+    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + ahead[:, 1:] @ problem.UT
+    return tangent, log_z + batch.total(sweep.posterior * moving)
+
+
+def predicted(problem: Problem, batch: Batch, tangent: Array, by: Array) -> Batch:
+    """The branches a step in log beta (S,) further along their tangents."""
+    new = stepped(problem, batch, tangent, by)
+    return Batch(batch.beta * np.exp(by), new.weights, new.means, new.owner, new.face)
+
+
+def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep, Mask]:
+    """The branches at other betas (S,), by one step; and which arrived with all their atoms, each near where it was."""
+    tangent, _ = tangents(problem, batch, Sweep(problem, batch))
+    start = predicted(problem, batch, tangent, np.log(beta / batch.beta))
+    new, sweep = settled(problem, Batch(beta.copy(), start.weights, start.means, start.owner, start.face))
+    way = new.b * inner(new.means - batch.means, sweep.V - problem.link(batch.means, batch.face)[0])
+    far = way > radius(np.abs(np.log(beta / batch.beta)))[batch.owner]
+    return new, sweep, whole(problem, new, sweep) & (np.bincount(batch.owner[far], minlength=len(beta)) == 0)
+
+
+def radius(step: Array) -> Array:
+    """The squared natural distance that an atom may move over a step in log beta."""
+    return np.clip(MATCH * step, TOGETHER, FARTHEST)
+
+
+def whole(problem: Problem, batch: Batch, sweep: Sweep) -> Mask:
+    """Which solutions are at rest, with atoms that have weight and are distinct."""
+    alike = first_alike(problem, batch.beta, batch.owner, batch.means, batch.face, DISTINCT) != np.arange(len(batch.weights))
+    lost = np.bincount(batch.owner[alike | ~(batch.weights > WEIGHTLESS)], minlength=len(batch.beta)) > 0
+    return np.asarray((sweep.residual < BROKEN) & ~lost)
+
+
+def polished(problem: Problem, batch: Batch) -> Batch:
+    """Solutions brought to rest on their atoms, where that makes them no worse."""
+    before = Sweep(problem, batch).objective
+    new, sweep = settled(problem, batch)
+    good = whole(problem, new, sweep) & (sweep.objective <= before + 1e-13 * (1.0 + np.abs(before)))
+    rows = good[batch.owner]
+    weights = np.where(rows, new.weights, batch.weights)
+    return Batch(batch.beta, weights, np.where(rows[:, None], new.means, batch.means), batch.owner, batch.face)

@@ -1,0 +1,129 @@
+"""A chain of certified solutions along beta, each link between neighbours explained: by atoms that match, or by one event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, in_order
+from dualib.engine.problem import Ints, Problem
+from dualib.path.matching import unmatched
+
+
+@dataclass
+class Bifurcation:
+    """An event of a chain, named for rising beta; its two solutions are those on either side of its link.
+
+    Attributes
+    ----------
+    kind : "appearance", "split" or "jump"
+    beta : float
+    multiplicity : int
+        Clusters that begin, end or divide at once.
+    precision : float
+        Width of its interval, relative to beta.
+    located : bool
+        Whether it is a root that was found; else it is only bracketed.
+    """
+
+    kind: str
+    beta: float
+    multiplicity: int
+    precision: float
+    located: bool
+
+
+Piece = tuple[float, Batch, Bifurcation | None]  # of a chain: place (link i is from i to i + 1), one solution, what follows it
+
+
+class Chain:
+    """Solutions in ascending order of beta, with what is known of the links between them.
+
+    Attributes
+    ----------
+    batch : Batch
+        The S solutions.
+    given : ndarray of bool, (S,)
+        Those that were asked for; the others were solved on the way.
+    events : list of Bifurcation or None, (S,)
+        What lies between a solution and the next one.
+    up, down : ndarray of bool, (m,)
+        The atoms without a partner in the next solution, and in the one before.
+    died, born : ndarray, (S - 1,)
+        How many there are on either side of each link.
+    """
+
+    def __init__(self, problem: Problem, batch: Batch) -> None:
+        self.problem, self.batch = problem, batch
+        self.given = np.ones(len(batch.beta), bool)
+        self.events: list[Bifurcation | None] = [None] * len(batch.beta)
+        self._match()
+
+    def _match(self) -> None:
+        self.up, self.down = unmatched(self.problem, self.batch)
+        self.died = np.add.reduceat(self.up, self.batch.start, dtype=int)[:-1]
+        self.born = np.add.reduceat(self.down, self.batch.start, dtype=int)[1:]
+        self.counts = self.batch.counts
+        self.log_beta = np.log(self.batch.beta)
+        self.width = np.diff(self.log_beta)
+
+    def open(self) -> Ints:
+        """The links (by their lower ends) whose atoms do not match and that no event explains."""
+        unexplained = np.array([event is None for event in self.events[:-1]], bool)
+        return np.flatnonzero(unexplained & (self.died + self.born > 0))
+
+    def odd(self, link: int, rising: bool) -> Ints:
+        """The rows of the atoms without a partner at the upper end of a link (`rising`), or at its lower end."""
+        end = link + rising
+        first, last = self.batch.ends[end], self.batch.ends[end + 1]
+        return first + np.flatnonzero((self.down if rising else self.up)[first:last])
+
+    def sides(self) -> Mask:
+        """Which solutions are a side of an event."""
+        left = np.array([event is not None for event in self.events])
+        return np.asarray(left | np.append(False, left[:-1]))
+
+    def insert(self, pieces: list[Piece]) -> None:
+        """Put more solutions into links."""
+        if not pieces:
+            return
+        places, parts, events = zip(*pieces, strict=True)
+        own = np.arange(len(self.batch.beta), dtype=float)
+        order = np.argsort(np.append(own, places), kind="stable")
+        self.batch = arranged(
+            [(own, self.batch), *((np.array([place]), part) for place, part in zip(places, parts, strict=True))]
+        )
+        self.given = np.append(self.given, np.zeros(len(places), dtype=bool))[order]
+        every = [*self.events, *events]
+        self.events = [every[i] for i in order]
+        self._match()
+
+    def replace(self, which: Ints, part: Batch) -> None:
+        """Put other solutions in the places of some (by number)."""
+        rest = np.setdiff1d(np.arange(len(self.batch.beta)), which)
+        parts = [(which.astype(np.float64), part)]
+        if len(rest):
+            parts.append((rest.astype(np.float64), self.batch.copied(rest)[0]))
+        self.batch = arranged(parts)
+        self._match()
+
+    def forget(self, which: Ints) -> None:
+        """Leave out some solutions (by number) that are no side of an event that is kept; their links become one."""
+        keep = np.setdiff1d(np.arange(len(self.batch.beta)), which)
+        self.batch, self.given = self.batch.copied(keep)[0], self.given[keep]
+        self.events = [self.events[i] for i in keep]
+        self._match()
+
+
+def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
+    """One batch out of several, given the place (S,) of each solution in it, any numbers in ascending order."""
+    order = np.argsort(np.argsort(np.concatenate([places for places, _ in parts]), kind="stable"), kind="stable")
+    ends = np.cumsum([len(places) for places, _ in parts])[:-1]
+    return in_order([(numbers, part) for numbers, (_, part) in zip(np.split(order, ends), parts, strict=True)])
+
+
+def single(batch: Batch, i: int | np.integer) -> Batch:
+    """One solution of a batch."""
+    return batch.copied([int(i)])[0]

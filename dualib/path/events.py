@@ -1,0 +1,189 @@
+"""Every event between certified solutions of a grid of betas, as batches of root findings.
+
+A `Chain` starts with the solutions of the grid. In each round all of its open links (whose atoms do not match one to one) are worked
+on at once. Where clusters are only born, or only die, the first touching along the branch without them is sought; where the atoms on
+either side differ otherwise, the crossing of the two branches. What is found and certified goes into the chain with a solution on
+either side, so that the rest of the interval is judged like any other. What fails is divided by a certified solution. When
+no link is open the changes of the number of clusters from one end of the grid to the other are explained, one by one.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from dualib.engine.batch import Batch
+from dualib.engine.optimum import certify
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.search import price
+from dualib.engine.sweep import Sweep
+from dualib.path.births import LOCATED, TOUCH, births, births_near
+from dualib.path.branch import polished, predicted, tangents
+from dualib.path.chain import Bifurcation, Chain, Piece, single
+from dualib.path.crossing import Reach, crossing, reach
+from dualib.path.hidden import suspects
+
+SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
+NARROW = 1e-7  # links are not divided further, in log beta
+CROWDED, PATIENCE = 1e-3, 8  # in log beta; divisions of links below that, between two points of the grid, that are worth it
+MOST_BIRTHS = 8  # clusters sought at once in a narrow link, where they may be born together; one in others
+MOST_ROUNDS = 30
+
+
+@np.errstate(all="ignore")
+def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
+    """The chain between certified solutions in ascending order of beta, every link explained.
+
+    Parameters
+    ----------
+    problem : Problem
+    batch : Batch
+        Solutions at S betas, ascending, each certified to be optimal.
+
+    Returns
+    -------
+    Chain
+        With the same betas among its own; solutions of the grid that a neighbour's branch replaces are as good.
+    """
+    chain, cleared = Chain(problem, polished(problem, batch)), set[float]()
+    looked_at = set[tuple[float, float]]()
+    patience = np.full(len(batch.beta) + 1, PATIENCE)
+    for round_ in range(MOST_ROUNDS + 1):
+        _clear(chain, cleared)
+        links = chain.open()
+        interval = np.searchsorted(batch.beta, chain.batch.beta[links], side="right")
+        hopeless = (chain.width[links] < CROWDED) & (patience[interval] <= 0)
+        narrow = links[(chain.width[links] < NARROW) | hopeless | (round_ == MOST_ROUNDS)]
+        for i in narrow:
+            chain.events[i] = _bracketed(chain, i)
+        links = np.setdiff1d(links, narrow)
+        if not len(links):
+            pieces = _hidden(chain, looked_at)
+            chain.insert(pieces)
+            if not pieces:
+                break
+            continue
+        one_way = (np.minimum(chain.died, chain.born) == 0)[links]
+        few = (chain.died + chain.born)[links] <= np.where(chain.width[links] < CROWDED, MOST_BIRTHS, 1)
+        pieces, leaping = births(chain, links[one_way & few])
+        crossed, replaced = _jumps(chain, np.union1d(links[~one_way], leaping).astype(np.int64))
+        pieces += crossed
+        mixed = np.setdiff1d(links[~one_way], [int(place) for place, _, _ in crossed] + replaced).astype(np.int64)
+        pieces += births(chain, mixed[chain.counts[mixed] != chain.counts[mixed + 1]])[0]
+        done = np.unique([int(place) for place, _, _ in pieces] + replaced).astype(np.int64)
+        if log is not None:
+            log.append((round_, len(links), int((one_way & few).sum()), len(done), len(replaced)))
+        links = np.setdiff1d(links, done).astype(np.int64)
+        crowded = chain.batch.beta[links[chain.width[links] < CROWDED]]
+        np.subtract.at(patience, np.searchsorted(batch.beta, crowded, side="right"), 1)
+        pieces += _middles(chain, links)
+        chain.insert(pieces)
+    _coarsen(chain)
+    return chain
+
+
+def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
+    """Births in links whose atoms match, of clusters that die again; each link is looked at once."""
+    ends = list(itertools.pairwise(chain.batch.beta.tolist()))
+    quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > NARROW and pair not in looked_at]
+    looked_at.update(ends[i] for i in quiet)
+    link, points = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
+    if not len(link):
+        return []
+    return births_near(chain, link, np.ones(len(link), dtype=bool), points.means, points.face)[0]
+
+
+def _jumps(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
+    """The jumps in links whose two branches cross where both are optimal.
+
+    And the links where one branch is as good as the other's end: there the optimum is flat, or the solution at that end had
+    not settled on its atoms. It gives way in the chain to that branch; if both might, the one of more atoms does.
+    """
+    if not len(links):
+        return [], []
+    ends = reach(chain.problem, chain.batch.copied(links)[0], chain.batch.copied(links + 1)[0])
+    above_gives, below_gives = ends.same(SAME)
+    fewer, free = chain.counts[links] <= chain.counts[links + 1], ~chain.sides()
+    above_gives &= free[links + 1] & (fewer | ~below_gives)
+    below_gives &= free[links] & ~above_gives & ~np.isin(links, links[above_gives] + 1)
+    given = above_gives | below_gives
+    cross = np.flatnonzero(ends.crosses() & ~given)
+    pieces = _leaps(chain, links[cross], ends.pick(cross)) if len(cross) else []
+    for which, part, shift in ((above_gives, ends.up, 1), (below_gives, ends.down, 0)):
+        if which.any():
+            chain.replace(links[which] + shift, part.pick(which)[0])
+    return pieces, links[given].tolist()
+
+
+def _leaps(chain: Chain, links: Ints, ends: Reach) -> list[Piece]:
+    """The jumps between branches that cross."""
+    found, pieces = crossing(chain.problem, ends), list[Piece]()
+    for j in np.flatnonzero(np.isfinite(found.log_beta)):
+        first, second = single(found.below, j), single(found.above, j)
+        if price(chain.problem, first, Sweep(chain.problem, first)).gap[0] > TOUCH:
+            continue
+        i, beta = int(links[j]), float(np.exp(found.log_beta[j]))
+        event = Bifurcation("jump", beta, max(int(chain.born[i]), int(chain.died[i]), 1), 2.0 * LOCATED, True)
+        pieces += [(i + 0.3, first, event), (i + 0.6, second, None)]
+    return pieces
+
+
+def _middles(chain: Chain, links: Ints) -> list[Piece]:
+    """Certified solutions inside links: between the betas at which their odd atoms lose their weight, by the tangents."""
+    if not len(links):
+        return []
+    problem, rising = chain.problem, chain.born[links] > chain.died[links]
+    part, rows = chain.batch.copied(links + rising)
+    odd = np.where(rising[part.owner], chain.down[rows], chain.up[rows])
+    tangent, _ = tangents(problem, part, Sweep(problem, part))
+    low, high, begin = chain.log_beta[links], chain.log_beta[links + 1], np.log(part.beta)
+    middle = 0.5 * (low + high)
+    ends = begin[part.owner] - 1.0 / tangent[:, 0]
+    for j in range(len(links)):
+        at = np.sort(ends[odd & (part.owner == j) & (ends > low[j]) & (ends < high[j])])
+        widest = np.argmax(np.diff(at)) if len(at) > 1 else 0
+        if len(at) > 1 and at[widest + 1] - at[widest] > 0.1 * (high[j] - low[j]):
+            middle[j] = 0.5 * (at[widest] + at[widest + 1])
+    by = middle - begin
+    lasts = ~odd | ((ends - begin[part.owner]) / by[part.owner] > 1.0)
+    lasts |= ~np.logical_or.reduceat(lasts, part.start)[part.owner]  # some atom must
+    start = predicted(problem, part, tangent, by).keep(lasts)
+    solutions = polished(problem, certify(problem, start, coarse=False, proofs=False).batch)
+    return [(float(i) + 0.5, single(solutions, j), None) for j, i in enumerate(links)]
+
+
+def _clear(chain: Chain, cleared: set[float]) -> None:
+    """Solutions with more atoms than both neighbours lose the odd ones once: they come back if they belong there."""
+    lonely = np.add.reduceat(chain.up & chain.down, chain.batch.start, dtype=int)
+    more = (lonely > 0) & (lonely < chain.counts)
+    more[1:-1] &= (chain.counts[1:-1] > chain.counts[:-2]) & (chain.counts[1:-1] > chain.counts[2:])
+    which = np.flatnonzero(more & ~chain.sides() & ~np.isin(chain.batch.beta, list(cleared)))
+    if len(which):
+        part, rows = chain.batch.copied(which)
+        cleared.update(part.beta.tolist())
+        kept = part.keep(~(chain.up[rows] & chain.down[rows]))
+        chain.replace(which, polished(chain.problem, certify(chain.problem, kept, coarse=False, proofs=False).batch))
+
+
+def _bracketed(chain: Chain, link: int) -> Bifurcation:
+    """A change of which only the two solutions around it are known."""
+    beta, width = chain.batch.beta[link : link + 2], float(chain.width[link])
+    number = max(int(chain.born[link]), int(chain.died[link]))
+    return Bifurcation("appearance", float(np.sqrt(beta[0] * beta[1])), number, width, False)
+
+
+def _coarsen(chain: Chain) -> None:
+    """Brackets close to each other become one: where so many are, the optimum is flat, and what lies between them is chance."""
+    brackets = [i for i, event in enumerate(chain.events) if event is not None and not event.located]
+    drop: list[int] = []
+    for i, j in itertools.pairwise(brackets):
+        inside = np.arange(i + 1, j + 1)
+        between = [chain.events[k] for k in inside[:-1]]
+        if not chain.given[inside].any() and not any(between) and chain.log_beta[j] - chain.log_beta[i + 1] < CROWDED:
+            drop += inside.tolist()
+    if drop:
+        chain.forget(np.array(drop))
+        for i, event in enumerate(chain.events[:-1]):
+            if event is not None and not event.located:
+                chain.events[i] = _bracketed(chain, i) if chain.died[i] + chain.born[i] else None

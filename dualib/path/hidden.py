@@ -1,0 +1,90 @@
+"""Clusters that are born and die again between two solutions of a chain whose atoms match, so that nothing tells of them.
+
+At both ends the maximum that becomes such a cluster is there, a little below 0. So at every solution the maxima of log c near 0 are
+looked for; two of neighbours that belong together have heights and slopes, and where the cubic through these comes above 0 in
+between, or near it, a birth is sought.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualib.distortions import Array
+from dualib.engine.batch import Batch, distinct, nearest
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.starts import Points, for_each
+from dualib.engine.sweep import Sweep, log_c
+from dualib.path.branch import radius, tangents
+from dualib.path.maxima import maxima_near
+from dualib.path.touching import slope_of
+
+CLIMBS = 8  # ascent steps from every source
+NEAR = 0.05  # log c below 0 of a maximum that is looked at
+MET, SWALLOWED = 0.1, 0.05  # squared natural distance at which points are one, and at which one is an atom's
+MARGIN = 0.3  # part of the lower end's depth by which the cubic may miss 0
+
+
+@np.errstate(all="ignore")
+def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]:
+    """Links (by their lower ends) and points near which a cluster may be born in them; owners count these pairs."""
+    nothing = np.zeros(0, dtype=np.int64), Points(np.zeros((0, problem.k)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    if problem.fixed or not len(links):
+        return nothing
+    sweep = Sweep(problem, batch)
+    points = _maxima(problem, batch, sweep)
+    if not len(points.means):
+        return nothing
+    part, _ = batch.copied(points.owner)
+    own = Sweep(problem, part)
+    found = maxima_near(problem, part, own, points.means, points.face)
+    _, log_z = tangents(problem, batch, sweep)
+    log_z = log_z[points.owner]
+    slope = slope_of(problem, part, log_z, found.means, points.face, found.q)
+    good = found.exists & (found.height > -NEAR) & (found.apart > SWALLOWED)
+    points = Points(found.means, points.face, points.owner).pick(good)
+    height, slope = found.height[good], slope[good]
+    order = np.lexsort((-height, points.owner))
+    points, height, slope = points.pick(order), height[order], slope[order]
+    alone = distinct(problem, batch.beta, points.owner, points.means, points.face, MET)
+    return _paired(problem, batch, links, points.pick(alone), height[alone], slope[alone])
+
+
+def _maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
+    """Where ascent steps lead from the sources, but for what comes to atoms or stays low."""
+    points = for_each(problem, problem.U, problem.source_face, len(batch.beta))
+    for climb in range(CLIMBS):
+        value, _, means, _ = log_c(problem, batch.beta, sweep.log_z, *points)
+        fine = np.isfinite(means).all(axis=1)
+        if climb >= CLIMBS // 2:
+            fine &= value > -4.0 * NEAR
+        points = Points(means[fine], points.face[fine], points.owner[fine])
+        V = problem.link(points.means, points.face)[0]
+        points = points.pick(nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0] > SWALLOWED)
+        points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, 1e-3))
+    return points
+
+
+def _paired(problem: Problem, batch: Batch, links: Ints, points: Points, height: Array, slope: Array) -> tuple[Ints, Points]:
+    """The pairs of maxima at both ends of links between which the cubic of their heights comes near 0."""
+    log_beta, V = np.log(batch.beta), problem.link(points.means, points.face)[0]
+    whose = Batch(batch.beta, np.ones(len(height)), points.means, points.owner, points.face)
+    lower = np.flatnonzero(
+        np.isin(points.owner, links) & (whose.counts[np.minimum(points.owner + 1, len(batch.beta) - 1)] > 0)
+    )
+    above = points.owner[lower] + 1
+    distance, mate = nearest(problem, whose, V, above, points.means[lower], V[lower], points.face[lower])
+    step = log_beta[above] - log_beta[above - 1]
+    near = distance < np.maximum(radius(step), MET)
+    lower, mate, step = lower[near], mate[near], step[near]
+    share = np.linspace(0.0, 1.0, 33)[1:-1, None]
+    one, two = height[lower], height[mate]
+    cubic = (
+        (1 + 2 * share) * (1 - share) ** 2 * one
+        + share * (1 - share) ** 2 * step * slope[lower]
+        + share**2 * (3 - 2 * share) * two
+        - share**2 * (1 - share) * step * slope[mate]
+    )
+    rises = cubic.max(axis=0, initial=-np.inf) > MARGIN * np.maximum(one, two)
+    rises &= (slope[lower] > 0.0) & (slope[mate] < 0.0)
+    lower = lower[rises]
+    return points.owner[lower], Points(points.means[lower], points.face[lower], np.arange(len(lower)))

@@ -1,0 +1,172 @@
+"""Maxima of log c beside the atoms of a branch: where the next cluster will be born, how high c is there, and where an atom divides.
+
+At a stationary solution c is 1 on every atom. A cluster is born where c at another maximum touches 1. Near an atom that height falls
+with the fourth power of the distance, below the rounding of c itself; so it is computed there as the integral of the gradient of
+log c from the atom. Closer still, log c is its Taylor polynomial along the `Ridge` on which the atom is least stable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, nearest
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sweep import Sweep, log_c
+
+APART = 1e-6  # squared natural distance of a maximum from the atoms; nearer than that the ridge is used
+BESIDE = 0.1  # squared natural distance below which a height is the integral of the gradient from the nearest atom
+FARTHEST_CLIMB = 4.0  # squared natural distance that a maximum may lie from where it is looked for
+LONGEST_STEP = 0.3  # of Newton's method, natural distance
+MOST_STEPS = 14
+RIDGE = 5e-3  # natural distance at which the polynomial is fitted
+NODES, SHARES = (0.5 * (part + shift) for part, shift in zip(np.polynomial.legendre.leggauss(8), (1.0, 0.0), strict=True))
+
+
+def members(problem: Problem, sweep: Sweep, rows: Ints) -> Array:
+    """p(x|t) of some atoms (p, n)."""
+    return sweep.posterior[rows] * problem.px / sweep.new_weights[rows, None]
+
+
+def linear_maps(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> tuple[Array, Array]:
+    """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and their means."""
+    centred = problem.U - means[:, None]
+    metric = beta[:, None, None] * problem.jacobian(means, face).matrices()
+    return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
+
+
+def _solved(matrices: Array, right: Array) -> Array:
+    """The solutions (p, k) of linear systems; those of least length where one of them is singular."""
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0])
+    except np.linalg.LinAlgError:
+        return np.asarray((np.linalg.pinv(matrices) @ right[:, :, None])[:, :, 0])
+
+
+@dataclass
+class Maxima:
+    """One maximum of log c for each of S solutions: place, height, members q (S, n), whether there is one, nearest atom (row)."""
+
+    means: Array
+    height: Array
+    q: Array
+    exists: Mask
+    apart: Array
+    atom: Ints
+
+
+@np.errstate(all="ignore")
+def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints) -> Maxima:
+    """Newton's method to the maxima of log c near points (S, k), one for each solution, on their faces."""
+    S = len(points)
+    means, which = points.copy(), np.arange(S)
+    q, length, live = np.zeros((S, problem.n)), np.full(S, np.inf), which
+    for _ in range(MOST_STEPS):
+        beta, here, on = batch.beta[live], means[live], face[live]
+        _, _, once, terms = log_c(problem, batch.beta, sweep.log_z, here, on, live)
+        terms *= problem.px
+        q[live] = terms / terms.sum(axis=1, keepdims=True)
+        if problem.fixed:
+            length[live] = 0.0
+            break
+        image, metric = linear_maps(problem, beta, q[live], once, on)
+        bad = ~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1)
+        image[bad], once[bad] = 0.0, here[bad]
+        step = _solved(np.eye(problem.k) - image, once - here)
+        length[live] = inner(step, (metric @ step[:, :, None])[:, :, 0])
+        moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
+        outside = problem.outside(moved, problem.link(moved, on)[0])
+        means[live] = np.where(outside[:, None], once, moved)
+        length[live[bad]] = np.inf
+        live = live[(length[live] > 1e-26) & ~bad]
+        if not len(live):
+            break
+    V = problem.link(means, face)[0]
+    apart, atom = nearest(problem, batch, sweep.V, which, means, V, face)
+    atom = np.where(np.isfinite(apart), atom, batch.start)
+    climbed = batch.beta * inner(means - points, V - problem.link(points, face)[0])
+    exists = (length < 1e-8 * apart) & (apart > APART) & (climbed < FARTHEST_CLIMB)
+    height = log_c(problem, batch.beta, sweep.log_z, means, face, which)[0]
+    beside = np.flatnonzero(apart < BESIDE)
+    if len(beside) and not problem.fixed:
+        height[beside] = rise(problem, batch, sweep, batch.means[atom[beside]], means[beside], face[beside], beside)
+    return Maxima(means, height, q, exists, apart, atom)
+
+
+def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array, face: Ints, owner: Ints) -> Array:
+    """How much higher log c is at some points (p, k) than at others: the integral of its gradient along the line between them."""
+    way = end - start
+    line = (start[:, None] + NODES[:, None] * way[:, None]).reshape(-1, problem.k)
+    along = np.repeat(np.arange(len(start)), len(NODES))
+    once = log_c(problem, batch.beta, sweep.log_z, line, face[along], owner[along])[2]
+    gradient = inner(once - line, problem.jacobian(line, face[along]).times(way[along]))
+    return gradient.reshape(len(start), -1) @ SHARES * batch.beta[owner]
+
+
+@dataclass
+class Ridge:
+    """Log c beside one atom of each solution: ``t^2 (a2 + a3 t + a4 t^2 + a5 t^3)``, t from it in its least stable direction.
+
+    `number` is the atom's stability number, 1 + 2 a2. As it rises, a maximum beside the atom touches 0 at the distance `distance`
+    when the number is `born_at`, before 1 if a3 is not 0; where a3 is 0 the atom divides, at 1.
+    """
+
+    number: Array
+    born_at: Array
+    distance: Array
+    maximum: Array  # (S, k): where the maximum is now, if there is one
+    halves: Array  # (S, 2, k): where two clusters may be sought that the atom has divided into, not too near
+
+
+@np.errstate(all="ignore")
+def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
+    """The ridge of one atom (by its row) of each solution."""
+    S, which, M, face = len(atom), np.arange(len(atom)), batch.means[atom], batch.face[atom]
+    if problem.fixed:  # no atom divides
+        return Ridge(np.zeros(S), np.ones(S), np.zeros(S), M, np.stack([M, M], axis=1))
+    image, metric = linear_maps(problem, batch.beta, members(problem, sweep, atom), M, face)
+    values, vectors = np.linalg.eig(image)
+    first = np.argmax(values.real, axis=1)
+    number, u = values.real[which, first], vectors.real[which, :, first]
+    u = u / np.sqrt(np.maximum(inner(u, (metric @ u[:, :, None])[:, :, 0]), 1e-300))[:, None]
+    across = u[:, :, None] * (metric @ u[:, :, None]).transpose(0, 2, 1)  # the projection on u
+
+    def ascent(points: Array) -> Array:
+        return log_c(problem, batch.beta, sweep.log_z, points, face, which)[2]
+
+    # the ridge is M + t u + t^2 bend: across it, an ascent step leads nowhere
+    curved = (ascent(M + RIDGE * u) + ascent(M - RIDGE * u) - 2.0 * M) / (2.0 * RIDGE**2)
+    curved -= (across @ curved[:, :, None])[:, :, 0]
+    bent = np.isfinite(curved).all(axis=1)
+    curved[~bent] = 0.0
+    bend = _solved(np.eye(problem.k) - image + across, curved)
+    steps = RIDGE * np.array([-2.0, -1.0, 1.0, 2.0])
+    slopes = np.empty((S, len(steps)))
+    for j, t in enumerate(steps):
+        point, way = M + t * u + t**2 * bend, u + 2.0 * t * bend
+        slopes[:, j] = batch.beta * inner(ascent(point) - point, problem.jacobian(point, face).times(way)) / t
+    known = bent & np.isfinite(slopes).all(axis=1)
+    slopes[~known] = np.linspace(1.0, -1.0, 4)
+    _, third, fourth, fifth = np.linalg.solve(steps[:, None] ** np.arange(4), slopes.T)  # 2 a2, 3 a3, 4 a4, 5 a5
+    a3, a4, a5 = third / 3.0, fourth / 4.0, fifth / 5.0
+    known &= a4 < 0.0
+    a3, a4, a5 = np.where(known, a3, 0.0), np.where(known, a4, -1.0), np.where(known, a5, 0.0)
+    t = -a3 / (2.0 * a4)
+    for _ in range(3):
+        t = np.where(
+            np.abs(a5 * t) < 0.1 * np.abs(a4), t - (a3 + 2.0 * a4 * t + 3.0 * a5 * t**2) / (2.0 * a4 + 6.0 * a5 * t), t
+        )
+    born_at = 1.0 - 2.0 * (a3 * t + a4 * t**2 + a5 * t**3)
+    a2 = 0.5 * (number - 1.0)
+    root = np.sqrt(np.maximum(9.0 * a3**2 - 32.0 * a2 * a4, 0.0))
+    top = -(3.0 * a3 + np.where(a3 < 0.0, -root, root)) / (8.0 * a4)
+    aside = np.sqrt(np.maximum(-0.5 * a2 / a4, 0.0))
+    places = []
+    for t_ in (top, aside, -aside):
+        t_ = np.clip(t_, -LONGEST_STEP, LONGEST_STEP)[:, None]
+        place = M + t_ * u + t_**2 * bend
+        outside = problem.outside(place, problem.link(place, face)[0])
+        places.append(np.where(outside[:, None], M, place))
+    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), places[0], np.stack(places[1:], axis=1))

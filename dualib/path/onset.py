@@ -1,0 +1,68 @@
+"""The true onset of learning: a global test, where the textbook's critical beta is a local one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dualib.distortions import Distortion, as_distortion
+from dualib.engine import onset as engine_onset
+from dualib.engine.batch import Batch
+from dualib.engine.initial import one_cluster
+from dualib.engine.problem import Problem
+from dualib.memory import check_solvable
+from dualib.path.touching import touching
+from dualib.sparse_problem import engine_problem
+from dualib.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+
+_NEAR = 2e-3  # in log beta, that a birth right beside the one cluster may lie lower than the search says, and higher
+
+
+@one_blas_thread
+def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> float:
+    """The true onset of learning: the largest beta at which the one-cluster solution is globally optimal.
+
+    ``sup { beta : c(s) <= 1 for all s }`` at the one-cluster solution, a global test; `local_critical_beta` is an upper bound.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    distortion : "ib", "dualib" or Distortion
+
+    Returns
+    -------
+    float
+        0 where one cluster is infeasible (dual IB, no common support); inf where nothing can be learned (Y independent of X).
+
+    Notes
+    -----
+    For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
+    beta(s), and the onset is its minimum over s: from any beta with a violation at s, go to beta(s), let s climb there, and
+    so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
+    a multistart certificate. Right beside the one cluster, where c differs from 1 by less than its rounding, the root is sought
+    along the ridge of log c there (`dualib.path.maxima.Ridge`).
+    """
+    problem = engine_problem(joint, as_distortion(distortion), "onset")
+    check_solvable(problem)
+    return onset_of(problem, np.random.default_rng(0))
+
+
+def onset_of(problem: Problem, rng: np.random.Generator) -> float:
+    """`onset` on the reduced problem."""
+    beta = engine_onset.onset(problem, rng)
+    if problem.fixed or not 0.0 < beta < np.inf:
+        return beta
+    start = one_cluster(problem, [beta * (1.0 - 0.5 * _NEAR)])
+    assert start is not None  # else the onset is 0
+    found = _beside(problem, start, beta)
+    return found if (1.0 - _NEAR) * beta < found < beta else beta
+
+
+def _beside(problem: Problem, start: Batch, beta: float) -> float:
+    """Where a cluster is born right beside the one there is, or that divides; NaN if not near a beta."""
+    ends = (np.array([np.log(beta) - _NEAR]), np.array([np.log(beta) + _NEAR]))
+    return float(np.exp(touching(problem, start, start.means, start.face, *ends, np.array([True])).log_beta[0]))

@@ -1,0 +1,128 @@
+"""The certified points of a curve: solved in fixed chunks of betas, recorded as they are done, made public when asked for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.engine.batch import Batch
+from dualib.engine.optimum import judged_state, optimum
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
+from dualib.path.chain import arranged, single
+from dualib.path.checkpoint import Checkpoint
+from dualib.progress import Reporter
+from dualib.results import Solution
+from dualib.solutions import Judged, judged, solutions_of
+
+# betas solved at once, so many and no more whatever was solved before, so that a resumed run does the same; and sources times
+# sources, or features, of all of them, so that their arrays stay in the cache, or near
+CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
+
+
+class Point(NamedTuple):
+    """A certified solution: a batch of one, its gap, the kind of its certificate, the sweeps and products that it took."""
+
+    batch: Batch
+    gap: float
+    kind: str
+    taken: int
+
+
+class Points:
+    """Certified solutions by beta.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol, max_iter : float, int
+        As of `dualib.solve`.
+    seed : int
+        Of the searches' random starts.
+    record : Checkpoint, optional
+        Where each chunk is looked for, and written to.
+    """
+
+    def __init__(
+        self, problem: Problem, tol: float, max_iter: int, seed: int, report: Reporter, record: Checkpoint | None = None
+    ) -> None:
+        self.problem, self.tol, self.max_iter, self.report, self._record = problem, tol, max_iter, report, record
+        self.found: dict[float, Point] = {}
+        self._seed, self._chunks = seed, 0
+        self._solutions: dict[float, Solution] = {}
+
+    @property
+    def betas(self) -> list[float]:
+        """Those solved, ascending."""
+        return sorted(self.found)
+
+    def solve(self, betas: npt.ArrayLike, *, rising: bool = False) -> None:
+        """Solve all betas that are not solved yet, from the largest to the smallest or the other way round."""
+        wanted = sorted(set(np.asarray(betas, dtype=np.float64).tolist()) - self.found.keys(), reverse=not rising)
+        self.report.expect(len(wanted))
+        most = max(1, min(CHUNK, NUMBERS_AT_ONCE // (self.problem.n * max(self.problem.n, self.problem.k))))
+        for first in range(0, len(wanted), most):
+            some = sorted(wanted[first : first + most])
+            self.found.update(zip(some, self._chunk(some), strict=True))
+            for _ in some:
+                self.report.step()
+
+    def forget(self, beta: float) -> None:
+        """Leave out a point that was solved on the way only."""
+        self.found.pop(beta)
+        self._solutions.pop(beta, None)
+
+    def _chunk(self, betas: list[float]) -> list[Point]:
+        self._chunks += 1
+        known = None if self._record is None else self._record.replay(self.problem, betas)
+        if known is not None:
+            return [Point(*point) for point in known]
+        rng = np.random.default_rng([self._seed, self._chunks])
+        found = optimum(self.problem, np.array(betas), tol=self.tol, most=self.max_iter, rng=rng)
+        ends = zip(found.gap.tolist(), found.kind.tolist(), found.taken.tolist(), strict=True)
+        points = [Point(single(found.batch, i), *end) for i, end in enumerate(ends)]
+        if self._record is not None:
+            self._record.append(self.problem, betas, [tuple(point) for point in points])
+        return points
+
+    def batch(self) -> Batch:
+        """All solutions, ascending in beta."""
+        return arranged([(np.array([beta]), self.found[beta].batch) for beta in self.betas])
+
+    def replace(self, beta: float, batch: Batch) -> None:
+        """Another solution in the place of one; how far it can be from the optimum follows from that one's certificate."""
+        old = self.found[beta]
+        more = Sweep(self.problem, batch).objective[0] - Sweep(self.problem, old.batch).objective[0]
+        self.found[beta] = old._replace(batch=batch, gap=max(0.0, old.gap + float(more)))
+        self._solutions.pop(beta, None)
+
+    def solutions(self) -> list[Solution]:
+        """The public solutions, ascending in beta."""
+        missing = [beta for beta in self.betas if beta not in self._solutions]
+        if missing:
+            points = [self.found[beta] for beta in missing]
+            batch = arranged([(np.array([i]), point.batch) for i, point in enumerate(points)])
+            gap, kinds, taken = zip(*((point.gap, point.kind, point.taken) for point in points), strict=True)
+            known = Judged(np.array(gap), kinds, np.array(taken))
+            made = solutions_of(self.problem, batch, Sweep(self.problem, batch), known, self.tol)
+            self._solutions.update(zip(missing, made, strict=True))
+        return [self._solutions[beta] for beta in self.betas]
+
+
+class Sides:
+    """The solutions beside the events of a chain, certified and made public all at once, at the first use of any."""
+
+    def __init__(self, problem: Problem, parts: list[Batch], tol: float) -> None:
+        self.problem, self.parts, self.tol = problem, parts, tol
+        self._solutions: list[Solution] | None = None
+
+    def __call__(self, i: int) -> Solution:
+        """The i-th of them."""
+        if self._solutions is None:
+            batch = arranged([(np.array([j]), part) for j, part in enumerate(self.parts)])
+            sweep = Sweep(self.problem, batch)
+            state = judged_state(self.problem, batch, sweep, tol=self.tol, rng=np.random.default_rng(0))
+            self._solutions = solutions_of(self.problem, batch, sweep, judged(state), self.tol)
+        return self._solutions[i]

@@ -1,0 +1,79 @@
+"""From a chain of solutions to public events."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from dualib.engine.batch import Batch, nearest
+from dualib.engine.problem import Problem
+from dualib.engine.stability import stability
+from dualib.engine.sweep import Sweep
+from dualib.path.chain import Bifurcation, single
+from dualib.path.events import locate
+from dualib.path.points import Points, Sides
+from dualib.results import Event, EventKind, Solution
+from dualib.threads import one_blas_thread
+
+FOLLOWED = 6_000  # unknowns of a solution, up to which branches are followed
+CLOSE = 1e-6  # width in log beta of a bracket up to which a change with weight is a jump
+WEIGHT = 1e-3  # ... and that weight
+
+
+def located_events(points: Points) -> list[Event]:
+    """The events between all points; on large problems only bracketed. Points that a neighbour's branch replaces are replaced."""
+    problem, batch = points.problem, points.batch()
+    if int(batch.counts.max()) * (1 + problem.k) > FOLLOWED:
+        return bracketed_events(points)
+    chain = locate(problem, batch)
+    for i in np.flatnonzero(chain.given):
+        points.replace(float(chain.batch.beta[i]), single(chain.batch, i))
+    events = [(i, event) for i, event in enumerate(chain.events) if event is not None]
+    parts = [single(chain.batch, i + side) for i, _ in events for side in (0, 1)]
+    sides: Callable[[int], Solution] = one_blas_thread(Sides(problem, parts, points.tol).__call__)
+    return [_public(problem, event, parts[2 * j], parts[2 * j + 1], sides, 2 * j) for j, (_, event) in enumerate(events)]
+
+
+def bracketed_events(points: Points) -> list[Event]:
+    """Changes of the number of clusters between neighbouring points: bracketed by the grid, not located."""
+    batch, betas, solutions = points.batch(), points.betas, points.solutions()
+    found = []
+    for i in np.flatnonzero(np.diff(batch.counts)):
+        event = Bifurcation("", math.sqrt(betas[i] * betas[i + 1]), 1, math.log(betas[i + 1] / betas[i]), False)
+        found.append(_public(points.problem, event, single(batch, i), single(batch, i + 1), solutions.__getitem__, int(i)))
+    return found
+
+
+def _public(
+    problem: Problem, event: Bifurcation, below: Batch, above: Batch, sides: Callable[[int], Solution], number: int
+) -> Event:
+    if event.located:
+        interval = (event.beta * (1.0 - 0.5 * event.precision), event.beta * (1.0 + 0.5 * event.precision))
+    else:
+        interval = (float(below.beta[0]), float(above.beta[0]))
+    return Event(
+        kind=event.kind if event.located else kind_between(problem, below, above),  # type: ignore[arg-type]
+        beta=event.beta,
+        interval=interval,
+        before=int(below.counts[0]),
+        after=int(above.counts[0]),
+        multiplicity=event.multiplicity,
+        located=event.located,
+        precision=event.precision,
+        below=functools.partial(sides, number),  # type: ignore[arg-type]
+        above=functools.partial(sides, number + 1),  # type: ignore[arg-type]
+    )
+
+
+def kind_between(problem: Problem, below: Batch, above: Batch) -> EventKind:
+    """What has happened between two solutions, of which nothing else is known."""
+    sweep, link = Sweep(problem, below), problem.link(above.means, above.face)[0]
+    apart, origin = nearest(problem, below, sweep.V, np.zeros(len(above.weights), np.int64), above.means, link, above.face)
+    if math.log(above.beta[0] / below.beta[0]) < CLOSE and above.weights @ np.minimum(apart, 1.0) > WEIGHT:
+        return "jump"
+    heirs = np.bincount(origin[np.isfinite(apart)], minlength=len(below.weights))
+    unstable = stability(problem, below, sweep) * above.beta[0] / below.beta[0] > 1.0
+    return "split" if (unstable & (heirs > 1)).any() else "appearance"

@@ -1,0 +1,144 @@
+"""Births and splits of clusters: where log c at a maximum beside the atoms of a branch touches 0, or one of its atoms divides.
+
+Both are roots along the branch that lacks the new cluster, which is smooth there. All of a batch are sought at once: Newton's method
+in log beta for the height of the maximum, where it exists; where it does not (yet) exist, steps towards the place at which the
+nearest atom would bear it (see `Ridge`), or divide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualib.distortions import Array, Mask
+from dualib.engine.batch import Batch, in_order
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.path.branch import BROKEN, distances, predicted, settled, tangents
+from dualib.path.maxima import APART, BESIDE, Maxima, maxima_near, members, ridges
+
+ROOT = 1e-11  # accuracy of a root, in log beta
+ROUNDED = 3e-14  # height, by distance from the nearest atom, that is 0 within rounding
+DIVIDES = 1e-11  # stability number's distance from the one at which the atom bears or divides
+SPLIT = 1e-10  # ... from 1, below which a birth is a split
+LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
+NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
+SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
+MOST_STEPS = 16
+
+
+@dataclass
+class Touching:
+    """Where branches lose optimality: log betas (E,), NaN where not found; the branches there; what touches; which atoms divide."""
+
+    log_beta: Array
+    branch: Batch
+    means: Array
+    face: Ints
+    divides: Mask
+
+
+@dataclass
+class _Look:
+    """What a root finding sees along its branches at one beta each, all (E,) but for the branches' atoms."""
+
+    batch: Batch
+    tangent: Array
+    rests: Mask
+    maxima: Maxima
+    exists: Mask
+    slope: Array
+    number: Array
+    born_at: Array
+    close: Mask  # to the atom, so that only the ridge tells where the maximum touches
+    flat: Mask  # the height is, still: the maximum is far closer to the atom where it touches
+    beside: Array
+
+
+def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mask) -> _Look:
+    batch, sweep = settled(problem, batch)
+    tangent, log_z = tangents(problem, batch, sweep)
+    rests = sweep.residual < BROKEN
+    maxima = maxima_near(problem, batch, sweep, points, face)
+    ridge = ridges(problem, batch, sweep, maxima.atom)
+    again = ~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face)
+    if again.any():  # the maximum that the ridge bears
+        places = np.where(maxima.exists[:, None], maxima.means, ridge.maximum)
+        _replace(maxima, again, maxima_near(problem, batch, sweep, places, face))
+    slope = slope_of(problem, batch, log_z, maxima.means, face, maxima.q)
+    # at the atom it is 0, but for an error of the tangents that is all but the same
+    slope -= slope_of(
+        problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
+    )
+    exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
+    flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
+    close = ridge.distance**2 <= APART
+    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum)
+
+
+def _replace(maxima: Maxima, which: Mask, other: Maxima) -> None:
+    which = which & other.exists & (other.atom == maxima.atom)
+    for name, values in vars(maxima).items():
+        values[which] = getattr(other, name)[which]
+
+
+def slope_of(problem: Problem, batch: Batch, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
+    """The derivative by log beta of log c at points (E, k) with members q, along the branches."""
+    return -inner(q, batch.beta[:, None] * distances(problem, means, face) + log_z)
+
+
+def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Array, high: Array, rising: Mask) -> Touching:
+    """Where log c at the maximum near each point (E, k) touches 0 along each branch, or its nearest atom divides.
+
+    The branches are those that lack the cluster, at one end of the interval from `low` to `high` in log beta: the lower
+    one where the cluster is born as beta rises (`rising`), else the upper one.
+    """
+    E = len(batch.beta)
+    found, means, divides = np.full(E, np.nan), points.copy(), np.zeros(E, bool)
+    numbers, finished, sign, on = np.arange(E), [], np.where(rising, 1.0, -1.0), face
+    before, after = np.where(rising, low, high), np.where(rising, high, low)
+    good, good_tangent, last = batch, np.zeros((len(batch.weights), 1 + problem.k)), None
+    for _ in range(MOST_STEPS):
+        look = _look(problem, batch, points, on, sign > 0.0)
+        at, height = np.log(look.batch.beta), look.maxima.height
+        beyond = ~look.rests | (look.number >= look.born_at) & ~look.exists | look.exists & (height > 0.0)
+        before, after = np.where(beyond, before, at), np.where(beyond, at, after)
+        rate = sign if last is None else (look.number - last[0]) / (at - last[1])
+        rate = np.where((sign * rate > SLOWEST) & (np.abs(rate) < FASTEST), rate, sign)
+        divide = look.rests & ~look.exists & look.close & (np.abs(look.number - look.born_at) < DIVIDES)
+        towards = np.where(np.abs(look.number - look.born_at) < 1e-3, 1.0, 0.9) * (look.born_at - look.number) / rate
+        newton = look.exists & ~look.flat
+        by = np.where(newton, -height / np.where(newton, look.slope, 1.0), np.where(look.rests, towards, np.nan))
+        to, leeway = at + by, -LEEWAY * look.exists
+        small = np.abs(height) < ROUNDED * np.minimum(1.0, np.sqrt(look.maxima.apart))
+        root = newton & ((np.abs(by) < ROOT) | small) | divide
+        outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
+        to[outside] = 0.5 * (before + after)[outside]
+        found[numbers[root]] = to[root]
+        means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
+        divides[numbers[divide & (1.0 - look.born_at < SPLIT)]] = True
+        rows = look.rests[look.batch.owner]
+        good = Batch(
+            np.where(look.rests, look.batch.beta, good.beta),
+            np.where(rows, look.batch.weights, good.weights),
+            np.where(rows[:, None], look.batch.means, good.means),
+            good.owner,
+            good.face,
+        )
+        good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
+        points = np.where(look.exists[:, None], look.maxima.means, points)
+        done = root | ~look.exists & (np.abs(after - before) < NOWHERE)
+        if done.any():
+            finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
+        numbers = numbers[~done]
+        if not len(numbers):
+            break
+        last = look.number[~done], at[~done]
+        good, rows = good.pick(~done)
+        good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
+        before, after, sign = before[~done], after[~done], sign[~done]
+        batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
+    if len(numbers):
+        finished.append((numbers, good))
+    branch, sweep = settled(problem, in_order(finished))
+    return Touching(np.where(sweep.residual < BROKEN, found, np.nan), branch, means, face, divides)
