@@ -26,6 +26,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -33,9 +34,12 @@ from problems import RandomProblem, random_problem
 
 import dualib
 from dualib.distortions import as_distortion
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, sweep
-from dualib.search import search
+from dualib.engine.batch import Batch
+from dualib.engine.initial import of_encoder
+from dualib.engine.problem import Problem
+from dualib.engine.search import price
+from dualib.engine.starts import Points, for_each
+from dualib.engine.sweep import Sweep
 
 STARTS = ({}, {"init": "random", "random_state": 1}, {"init": "random", "random_state": 2})
 ZEROS_STARTS = 5
@@ -134,17 +138,25 @@ def from_all_starts(case: RandomProblem) -> list[dualib.Solution]:
 
 def weakly(case: RandomProblem) -> list[dualib.Solution]:
     """The same by a search from the p(y|x) alone."""
-    with mock.patch("dualib.search.known_starts", lambda problem, *_: problem.U):
+    with mock.patch("dualib.engine.search.starting_points", from_the_sources_alone):
         return from_all_starts(case)
+
+
+def from_the_sources_alone(problem: Problem, batch: Batch, *_: Any) -> tuple[Points, None]:
+    """Starts of the weak search."""
+    return for_each(problem, problem.U, problem.source_face, len(batch.beta)), None
 
 
 def misses(case: RandomProblem, encoder: np.ndarray) -> dict[float, int]:
     """How many runs of the whole search find no c above 1 at a state where there is one, by effort."""
     problem = Problem(case.joint, as_distortion(case.kind))
-    state = sweep(problem, case.beta, atoms_of_encoder(problem, encoder))
-    args = (problem, case.beta, state.atoms, state.posterior, state.log_z)
+    batch = of_encoder(problem, [case.beta], encoder, "encoder")
+    sweep = Sweep(problem, batch)
     return {
-        effort: sum(search(*args, np.random.default_rng(seed), effort=effort).best <= TOL for seed in range(SEEDS))
+        effort: sum(
+            bool(price(problem, batch, sweep, rng=np.random.default_rng(seed), effort=effort).gap[0] <= TOL)
+            for seed in range(SEEDS)
+        )
         for effort in EFFORTS
     }
 

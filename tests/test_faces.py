@@ -188,7 +188,7 @@ def test_heuristic_travels_along_curves_and_to_a_capped_solve(heuristic, tmp_pat
 
 @pytest.mark.parametrize("limits", [{"FEW_FACES": 2, "_MOST_FACES": 2}, {"_MOST_WORK": 2000}])
 def test_too_little_room_or_work_makes_any_certificate_heuristic(limits, monkeypatch):
-    """Of a table that otherwise is none, in every way to a certificate; here the same optimum is found."""
+    """Of a table that otherwise is none, in every way to a certificate; what is found there is no better than with all faces."""
     px, py_x, _ = with_zeros(7)
     joint = dualib.JointDistribution.from_conditionals(py_x, px)
     usual = dualib.solve(joint, 1.0, "dualib")
@@ -197,7 +197,7 @@ def test_too_little_room_or_work_makes_any_certificate_heuristic(limits, monkeyp
         monkeypatch.setattr(dualib.engine.faces, name, value)
     fewer = dualib.solve(joint, 1.0, "dualib")
     assert fewer.certificate == "heuristic"
-    assert fewer.objective == pytest.approx(usual.objective, abs=1e-9)
+    assert fewer.objective >= usual.lower_bound - 1e-12
     for options in ({"events": True}, {"events": False}, {"events": False, "direction": "up"}):
         curve = dualib.anneal(joint, "dualib", [0.8, 1.0], **options)
         assert [solution.certificate for solution in curve] == ["heuristic", "heuristic"]

@@ -19,7 +19,7 @@ from dualib.engine.initial import identity
 from dualib.engine.judge import Kinds, judge
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.rounding import rounding
-from dualib.engine.search import Found, price
+from dualib.engine.search import Found, at_rest, price
 from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
 
@@ -95,6 +95,7 @@ def certify(
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         prove = closed if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
+        found = at_rest(problem, batch, sweep, found, last)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = (sweep.residual <= tol) | (not patient)
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
@@ -142,6 +143,7 @@ def judged_state(
     found = price(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
     whole = np.ones(len(batch.beta), dtype=bool)
     found, kinds = judge(problem, batch, sweep, found, tol, prove=whole, search=whole)
+    found = at_rest(problem, batch, sweep, found, whole)
     return Optimum(batch, sweep, found.gap, kinds, found.best, np.ones(len(batch.beta), dtype=np.int64))
 
 

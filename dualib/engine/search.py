@@ -22,6 +22,7 @@ _NEAR, _LEAST_RADIUS = 0.1, 1e-7  # squared natural distance at which an atom sw
 _NEAR_FACES = 1e-3  # the same where c need not be smooth, for zeros of p(y|x)
 _STATIONARY = 1e-6  # residual of a solution whose atoms are at maxima of c; others hide nothing
 _STILL = 1e-7  # squared natural length of an ascent step that is a slow one
+_MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and what they rise by before
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
 _SLOWEST, _AWAY_FROM_SADDLE = (
     0.9999,
@@ -107,6 +108,27 @@ def climbed_from(problem: Problem, batch: Batch, sweep: Sweep, found: Found, par
         more += _climbed(problem, batch, sweep, largest, points, radius, tol)
     new = _gathered(problem, batch, largest, found.rate, more)
     return joined(found, new.weights, new.points)._replace(gap=new.gap, best=new.best)
+
+
+@np.errstate(all="ignore")
+def at_rest(problem: Problem, batch: Batch, sweep: Sweep, found: Found, which: Mask) -> Found:
+    """What was found, with the gaps of a mask where its points come to rest: those of large c are taken up before they do."""
+    points = stacked([found.points, found.best])
+    points = points.pick((which & (found.gap > _CLEAR))[points.owner])
+    if problem.fixed or not len(points.owner):
+        return found
+    largest = _Largest(batch, sweep)
+    largest.include(found.gap, found.best)
+    before = np.full(len(points.owner), -np.inf)
+    for _ in range(_MOST_STEPS):
+        value, _, new, _ = log_c(problem, batch.beta, sweep.log_z, *points)
+        largest.include(value, points)
+        rising = value > before + _RISEN * (1.0 + np.abs(value))
+        if not rising.any():
+            break
+        points, before = Points(new, points.face, points.owner).pick(rising), value[rising]
+    best = Points(largest.means, largest.face, found.best.owner)
+    return found._replace(gap=np.maximum(largest.value, 0.0), best=best)
 
 
 def joined(found: Found, weights: Array, points: Points) -> Found:
