@@ -34,12 +34,9 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     points = _maxima(problem, batch, sweep)
     if not len(points.means):
         return nothing
-    part, _ = batch.copied(points.owner)
-    own = Sweep(problem, part)
-    found = maxima_near(problem, part, own, points.means, points.face)
+    found = maxima_near(problem, batch, sweep, *points)
     _, log_z = tangents(problem, batch, sweep)
-    log_z = log_z[points.owner]
-    slope = slope_of(problem, part, log_z, found.means, points.face, found.q)
+    slope = slope_of(problem, batch.beta[points.owner], log_z[points.owner], found.means, points.face, found.q)
     good = found.exists & (found.height > -NEAR) & (found.apart > SWALLOWED)
     points = Points(found.means, points.face, points.owner).pick(good)
     height, slope = found.height[good], slope[good]

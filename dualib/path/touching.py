@@ -59,16 +59,15 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     batch, sweep = settled(problem, batch)
     tangent, log_z = tangents(problem, batch, sweep)
     rests = sweep.residual < BROKEN
-    maxima = maxima_near(problem, batch, sweep, points, face)
+    maxima = maxima_near(problem, batch, sweep, points, face, np.arange(len(points)))
     ridge = ridges(problem, batch, sweep, maxima.atom)
-    again = ~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face)
-    if again.any():  # the maximum that the ridge bears
-        places = np.where(maxima.exists[:, None], maxima.means, ridge.maximum)
-        _replace(maxima, again, maxima_near(problem, batch, sweep, places, face))
-    slope = slope_of(problem, batch, log_z, maxima.means, face, maxima.q)
+    again = np.flatnonzero(~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face))
+    if len(again):  # the maximum that the ridge bears
+        _replace(maxima, again, maxima_near(problem, batch, sweep, ridge.maximum[again], face[again], again))
+    slope = slope_of(problem, batch.beta, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
     slope -= slope_of(
-        problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
+        problem, batch.beta, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
     )
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
     flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
@@ -76,15 +75,15 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum)
 
 
-def _replace(maxima: Maxima, which: Mask, other: Maxima) -> None:
-    which = which & other.exists & (other.atom == maxima.atom)
+def _replace(maxima: Maxima, which: Ints, other: Maxima) -> None:
+    good = other.exists & (other.atom == maxima.atom[which])
     for name, values in vars(maxima).items():
-        values[which] = getattr(other, name)[which]
+        values[which[good]] = getattr(other, name)[good]
 
 
-def slope_of(problem: Problem, batch: Batch, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
-    """The derivative by log beta of log c at points (E, k) with members q, along the branches."""
-    return -inner(q, batch.beta[:, None] * distances(problem, means, face) + log_z)
+def slope_of(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
+    """The derivative by log beta of log c at points (E, k) with members q, along the branches; beta (E,) and log Z' (E, n)."""
+    return -inner(q, beta[:, None] * distances(problem, means, face) + log_z)
 
 
 def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Array, high: Array, rising: Mask) -> Touching:
