@@ -24,7 +24,8 @@ SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
 SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
-MOST_STEPS = 16
+MOST_STEPS, MOST_LOST = 16, 4
+LEFT = 0.01  # part of a step out of the interval that is left inside, at which no root is expected there
 
 
 @dataclass
@@ -97,6 +98,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
     numbers, finished, sign, on = np.arange(E), [], np.where(rising, 1.0, -1.0), face
     before, after = np.where(rising, low, high), np.where(rising, high, low)
     good, good_tangent, last = batch, np.zeros((len(batch.weights), 1 + problem.k)), None
+    lost, end = np.zeros(E, dtype=np.int64), after  # how often a branch was not to be had; where its interval ends
     for _ in range(MOST_STEPS):
         look = _look(problem, batch, points, on, sign > 0.0)
         at, height = np.log(look.batch.beta), look.maxima.height
@@ -112,6 +114,8 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         small = np.abs(height) < ROUNDED * np.minimum(1.0, np.sqrt(look.maxima.apart))
         root = newton & ((np.abs(by) < ROOT) | small) | divide
         outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
+        lost += ~look.rests
+        ended = (after == end) & (sign * (to - after) > LEEWAY) & (np.abs(after - at) < LEFT * np.abs(by))
         to[outside] = 0.5 * (before + after)[outside]
         found[numbers[root]] = to[root]
         means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
@@ -126,7 +130,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         )
         good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
         points = np.where(look.exists[:, None], look.maxima.means, points)
-        done = root | ~look.exists & (np.abs(after - before) < NOWHERE)
+        done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST)
         if done.any():
             finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
         numbers = numbers[~done]
@@ -135,7 +139,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         last = look.number[~done], at[~done]
         good, rows = good.pick(~done)
         good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
-        before, after, sign = before[~done], after[~done], sign[~done]
+        before, after, sign, lost, end = before[~done], after[~done], sign[~done], lost[~done], end[~done]
         batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
     if len(numbers):
         finished.append((numbers, good))
