@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.distortions import Array, Mask
-from dualib.engine.batch import Batch, nearest
+from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import price
@@ -80,6 +80,13 @@ def _optimal(problem: Problem, batch: Batch) -> Mask:
     return np.asarray(price(problem, batch, Sweep(problem, batch)).gap <= TOUCH)
 
 
+def _all_optimal(problem: Problem, ways: list[Batch]) -> Mask:
+    """Which of S solutions are so in every one of some batches: all are looked at together."""
+    count = len(ways[0].beta)
+    numbered = [(np.arange(count) + i * count, way) for i, way in enumerate(ways)]
+    return np.asarray(_optimal(problem, in_order(numbered)).reshape(len(ways), count).all(axis=0))
+
+
 def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints]]:
     """Of each link the touching that comes first along its branch (by number), and those tied with it."""
     first, tied = [], []
@@ -128,8 +135,7 @@ def _beyond(
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
         if attempt != "born":  # farther from the touching than what was certified there tells
-            for part in way or [new]:
-                ok[ok] = _optimal(problem, part.pick(ok)[0]) if ok.any() else ok[ok]
+            ok[ok] = _all_optimal(problem, [part.pick(ok)[0] for part in way or [new]]) if ok.any() else ok[ok]
         smooth[numbers[ok]] = True
         if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
             nearer, arrives = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))

@@ -30,23 +30,23 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     nothing = np.zeros(0, dtype=np.int64), Points(np.zeros((0, problem.k)), np.zeros(0, np.int64), np.zeros(0, np.int64))
     if problem.fixed or not len(links):
         return nothing
+    ends = np.union1d(links, links + 1)
+    batch, links = batch.copied(ends)[0], np.searchsorted(ends, links)
     sweep = Sweep(problem, batch)
     points = _maxima(problem, batch, sweep)
     if not len(points.means):
         return nothing
-    part, _ = batch.copied(points.owner)
-    own = Sweep(problem, part)
-    found = maxima_near(problem, part, own, points.means, points.face)
+    found = maxima_near(problem, batch, sweep, *points)
     _, log_z = tangents(problem, batch, sweep)
-    log_z = log_z[points.owner]
-    slope = slope_of(problem, part, log_z, found.means, points.face, found.q)
+    slope = slope_of(problem, batch.beta[points.owner], log_z[points.owner], found.means, points.face, found.q)
     good = found.exists & (found.height > -NEAR) & (found.apart > SWALLOWED)
     points = Points(found.means, points.face, points.owner).pick(good)
     height, slope = found.height[good], slope[good]
     order = np.lexsort((-height, points.owner))
     points, height, slope = points.pick(order), height[order], slope[order]
     alone = distinct(problem, batch.beta, points.owner, points.means, points.face, MET)
-    return _paired(problem, batch, links, points.pick(alone), height[alone], slope[alone])
+    link, points = _paired(problem, batch, links, points.pick(alone), height[alone], slope[alone])
+    return ends[link], points
 
 
 def _maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:

@@ -47,7 +47,7 @@ def _solved(matrices: Array, right: Array) -> Array:
 
 @dataclass
 class Maxima:
-    """One maximum of log c for each of S solutions: place, height, members q (S, n), whether there is one, nearest atom (row)."""
+    """One maximum of log c for each of p points: place, height, members q (p, n), whether there is one, nearest atom (row)."""
 
     means: Array
     height: Array
@@ -58,14 +58,14 @@ class Maxima:
 
 
 @np.errstate(all="ignore")
-def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints) -> Maxima:
-    """Newton's method to the maxima of log c near points (S, k), one for each solution, on their faces."""
-    S = len(points)
-    means, which = points.copy(), np.arange(S)
-    q, length, live = np.zeros((S, problem.n)), np.full(S, np.inf), which
+def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints) -> Maxima:
+    """Newton's method to the maxima of log c near points (p, k) of solutions (p,), on their faces."""
+    p = len(points)
+    means = points.copy()
+    q, length, live = np.zeros((p, problem.n)), np.full(p, np.inf), np.arange(p)
     for _ in range(MOST_STEPS):
-        beta, here, on = batch.beta[live], means[live], face[live]
-        _, _, once, terms = log_c(problem, batch.beta, sweep.log_z, here, on, live)
+        beta, here, on = batch.beta[owner[live]], means[live], face[live]
+        _, _, once, terms = log_c(problem, batch.beta, sweep.log_z, here, on, owner[live])
         terms *= problem.px
         q[live] = terms / terms.sum(axis=1, keepdims=True)
         if problem.fixed:
@@ -84,14 +84,14 @@ def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, fac
         if not len(live):
             break
     V = problem.link(means, face)[0]
-    apart, atom = nearest(problem, batch, sweep.V, which, means, V, face)
-    atom = np.where(np.isfinite(apart), atom, batch.start)
-    climbed = batch.beta * inner(means - points, V - problem.link(points, face)[0])
+    apart, atom = nearest(problem, batch, sweep.V, owner, means, V, face)
+    atom = np.where(np.isfinite(apart), atom, batch.start[owner])
+    climbed = batch.beta[owner] * inner(means - points, V - problem.link(points, face)[0])
     exists = (length < 1e-8 * apart) & (apart > APART) & (climbed < FARTHEST_CLIMB)
-    height = log_c(problem, batch.beta, sweep.log_z, means, face, which)[0]
+    height = log_c(problem, batch.beta, sweep.log_z, means, face, owner)[0]
     beside = np.flatnonzero(apart < BESIDE)
     if len(beside) and not problem.fixed:
-        height[beside] = rise(problem, batch, sweep, batch.means[atom[beside]], means[beside], face[beside], beside)
+        height[beside] = rise(problem, batch, sweep, batch.means[atom[beside]], means[beside], face[beside], owner[beside])
     return Maxima(means, height, q, exists, apart, atom)
 
 

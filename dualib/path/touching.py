@@ -24,7 +24,8 @@ SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
 SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
-MOST_STEPS = 16
+MOST_STEPS, MOST_LOST = 16, 4
+LEFT = 0.01  # part of a step out of the interval that is left inside, at which no root is expected there
 
 
 @dataclass
@@ -59,16 +60,15 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     batch, sweep = settled(problem, batch)
     tangent, log_z = tangents(problem, batch, sweep)
     rests = sweep.residual < BROKEN
-    maxima = maxima_near(problem, batch, sweep, points, face)
+    maxima = maxima_near(problem, batch, sweep, points, face, np.arange(len(points)))
     ridge = ridges(problem, batch, sweep, maxima.atom)
-    again = ~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face)
-    if again.any():  # the maximum that the ridge bears
-        places = np.where(maxima.exists[:, None], maxima.means, ridge.maximum)
-        _replace(maxima, again, maxima_near(problem, batch, sweep, places, face))
-    slope = slope_of(problem, batch, log_z, maxima.means, face, maxima.q)
+    again = np.flatnonzero(~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face))
+    if len(again):  # the maximum that the ridge bears
+        _replace(maxima, again, maxima_near(problem, batch, sweep, ridge.maximum[again], face[again], again))
+    slope = slope_of(problem, batch.beta, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
     slope -= slope_of(
-        problem, batch, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
+        problem, batch.beta, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
     )
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
     flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
@@ -76,15 +76,15 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum)
 
 
-def _replace(maxima: Maxima, which: Mask, other: Maxima) -> None:
-    which = which & other.exists & (other.atom == maxima.atom)
+def _replace(maxima: Maxima, which: Ints, other: Maxima) -> None:
+    good = other.exists & (other.atom == maxima.atom[which])
     for name, values in vars(maxima).items():
-        values[which] = getattr(other, name)[which]
+        values[which[good]] = getattr(other, name)[good]
 
 
-def slope_of(problem: Problem, batch: Batch, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
-    """The derivative by log beta of log c at points (E, k) with members q, along the branches."""
-    return -inner(q, batch.beta[:, None] * distances(problem, means, face) + log_z)
+def slope_of(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
+    """The derivative by log beta of log c at points (E, k) with members q, along the branches; beta (E,) and log Z' (E, n)."""
+    return -inner(q, beta[:, None] * distances(problem, means, face) + log_z)
 
 
 def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Array, high: Array, rising: Mask) -> Touching:
@@ -98,6 +98,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
     numbers, finished, sign, on = np.arange(E), [], np.where(rising, 1.0, -1.0), face
     before, after = np.where(rising, low, high), np.where(rising, high, low)
     good, good_tangent, last = batch, np.zeros((len(batch.weights), 1 + problem.k)), None
+    lost, end = np.zeros(E, dtype=np.int64), after  # how often a branch was not to be had; where its interval ends
     for _ in range(MOST_STEPS):
         look = _look(problem, batch, points, on, sign > 0.0)
         at, height = np.log(look.batch.beta), look.maxima.height
@@ -113,6 +114,8 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         small = np.abs(height) < ROUNDED * np.minimum(1.0, np.sqrt(look.maxima.apart))
         root = newton & ((np.abs(by) < ROOT) | small) | divide
         outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
+        lost += ~look.rests
+        ended = (after == end) & (sign * (to - after) > LEEWAY) & (np.abs(after - at) < LEFT * np.abs(by))
         to[outside] = 0.5 * (before + after)[outside]
         found[numbers[root]] = to[root]
         means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
@@ -127,7 +130,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         )
         good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
         points = np.where(look.exists[:, None], look.maxima.means, points)
-        done = root | ~look.exists & (np.abs(after - before) < NOWHERE)
+        done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST)
         if done.any():
             finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
         numbers = numbers[~done]
@@ -136,7 +139,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         last = look.number[~done], at[~done]
         good, rows = good.pick(~done)
         good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
-        before, after, sign = before[~done], after[~done], sign[~done]
+        before, after, sign, lost, end = before[~done], after[~done], sign[~done], lost[~done], end[~done]
         batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
     if len(numbers):
         finished.append((numbers, good))
