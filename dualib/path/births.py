@@ -19,7 +19,7 @@ TOUCH = 1e-9  # gap allowed at an event, nats
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
-STEPS_BACK = 12  # of a branch from the far end of its link to BEYOND
+STEPS_BACK = 4  # of a branch from the far end of its link to BEYOND
 CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
 SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
@@ -122,8 +122,8 @@ def _beyond(
         by = sign[numbers] * np.minimum(step, 0.5 * (near if attempt == "born" else room)[numbers])
         way: list[Batch] = []
         if attempt == "back":
-            way, ok = _back(problem, base, other_ends.copied(numbers)[0], by)
-            new = way[0]
+            stages = _back(problem, base, other_ends.copied(numbers)[0], by)
+            way, (new, ok) = [part for part, _ in stages], stages[0]
         else:
             start = (_divided if attempt.startswith("halves") else _grown)(problem, base, found, many, by)
             if attempt == "descent":
@@ -138,8 +138,8 @@ def _beyond(
             ok[ok] = _all_optimal(problem, [part.pick(ok)[0] for part in way or [new]]) if ok.any() else ok[ok]
         smooth[numbers[ok]] = True
         if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
-            nearer, arrives = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))
-            way = [nearer[0], new] if (arrives | ~ok).all() else []
+            stages = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))
+            way = [*[part for part, arrives in stages if (arrives | ~ok).all()][:1], new]
         for i in np.flatnonzero(ok):
             far[numbers[i]] = [single(part, int(i)) for part in way or [new]]
         numbers = numbers[~ok]
@@ -156,19 +156,19 @@ def _continuous(problem: Problem, base: Batch, new: Batch, by: Array) -> Mask:
     return np.asarray(moved < np.minimum(SMOOTH * np.abs(by), JUMPED))
 
 
-def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> tuple[list[Batch], Mask]:
-    """The branches of the far ends of links, followed back to a step in log beta from the touchings; and which arrive.
+def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> list[tuple[Batch, Mask]]:
+    """The branches of the far ends of links, followed back to a step in log beta from the touchings; and which arrive there.
 
-    The nearest solutions come first. So clusters that are born several at once, out of one perhaps, need not be guessed.
+    The nearest solutions come first, those on the way after them. So clusters that are born several at once, out of one perhaps, need not be guessed.
     """
     arrives, room = np.ones(len(by), dtype=bool), np.abs(np.log(ends.beta / base.beta))
-    batch, way = ends, list[Batch]()
+    batch, way = ends, list[tuple[Batch, Mask]]()
     for part in np.linspace(0.0, 1.0, STEPS_BACK + 1)[1:]:
         step = room ** (1.0 - part) * np.abs(by) ** part
         batch, _, fine = followed(problem, batch, base.beta * np.exp(np.sign(by) * step))
-        way.insert(0, batch)
-        arrives &= fine
-    return way, arrives & (batch.counts > base.counts)
+        arrives = arrives & fine & (batch.counts > base.counts)
+        way.insert(0, (batch, arrives))
+    return way
 
 
 def _divided(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
