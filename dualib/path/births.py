@@ -159,7 +159,8 @@ def _continuous(problem: Problem, base: Batch, new: Batch, by: Array) -> Mask:
 def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> list[tuple[Batch, Mask]]:
     """The branches of the far ends of links, followed back to a step in log beta from the touchings; and which arrive there.
 
-    The nearest solutions come first, those on the way after them. So clusters that are born several at once, out of one perhaps, need not be guessed.
+    The nearest solutions come first, those on the way after them. So clusters that are born several at once, out of one
+    perhaps, need not be guessed.
     """
     arrives, room = np.ones(len(by), dtype=bool), np.abs(np.log(ends.beta / base.beta))
     batch, way = ends, list[tuple[Batch, Mask]]()

@@ -14,6 +14,7 @@ import itertools
 import numpy as np
 
 from dualib.engine.batch import Batch
+from dualib.engine.initial import feasible
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import price
@@ -148,6 +149,7 @@ def _middles(chain: Chain, links: Ints) -> list[Piece]:
     by = middle - begin
     lasts = ~odd | ((ends - begin[part.owner]) / by[part.owner] > 1.0)
     lasts |= ~np.logical_or.reduceat(lasts, part.start)[part.owner]  # some atom must
+    lasts |= ~feasible(problem, part.keep(lasts))[part.owner]  # ... and each source needs one at a finite distance
     start = predicted(problem, part, tangent, by).keep(lasts)
     solutions = polished(problem, certify(problem, start, coarse=False, proofs=False).batch)
     return [(float(i) + 0.5, single(solutions, j), None) for j, i in enumerate(links)]
@@ -162,8 +164,11 @@ def _clear(chain: Chain, cleared: set[float]) -> None:
     if len(which):
         part, rows = chain.batch.copied(which)
         cleared.update(part.beta.tolist())
-        kept = part.keep(~(chain.up[rows] & chain.down[rows]))
-        chain.replace(which, polished(chain.problem, certify(chain.problem, kept, coarse=False, proofs=False).batch))
+        matched = ~(chain.up[rows] & chain.down[rows])
+        matched |= ~feasible(chain.problem, part.keep(matched))[part.owner]
+        chain.replace(
+            which, polished(chain.problem, certify(chain.problem, part.keep(matched), coarse=False, proofs=False).batch)
+        )
 
 
 def _bracketed(chain: Chain, link: int) -> Bifurcation:

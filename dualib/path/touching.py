@@ -111,7 +111,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         newton = look.exists & ~look.flat
         by = np.where(newton, -height / np.where(newton, look.slope, 1.0), np.where(look.rests, towards, np.nan))
         to, leeway = at + by, -LEEWAY * look.exists
-        small = np.abs(height) < ROUNDED * np.minimum(1.0, np.sqrt(look.maxima.apart))
+        small = np.abs(height) < ROUNDED * np.sqrt(np.clip(look.maxima.apart, 0.0, 1.0))
         root = newton & ((np.abs(by) < ROOT) | small) | divide
         outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
         lost += ~look.rests
