@@ -208,17 +208,6 @@ def test_what_a_search_finds_is_looked_for_at_the_betas_before(kind):
     assert path.outcomes[30.0] is right[30.0]
 
 
-def test_after_a_cluster_that_the_search_brought_the_way_back_is_looked_at(monkeypatch):
-    joint = random_joint(3, 40, 6, 0.8)
-    betas = np.geomspace(0.5, 100.0, 20)
-    grown = []
-    real = Path._look_back
-    monkeypatch.setattr(Path, "_look_back", lambda self, *betas: (grown.append(betas), real(self, *betas)))
-    curve = dualib.anneal(joint, "dualib", betas, events=False)
-    assert grown and all(beta < before for beta, before in grown)
-    assert curve.gap.max() <= 1e-9
-
-
 @pytest.mark.parametrize("sure", [True, False])
 def test_one_cluster_is_searched_with_all_effort_before_much_rests_on_it(sure, monkeypatch):
     joint = random_joint(8, 9, 5, 0.7)
