@@ -47,7 +47,7 @@ def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | s
     masks = seen(problem, means, face)
     if masks is None:
         return problem.whitened(means, face, which)
-    return problem.distortion.whiten(problem.U[None, which] - means[:, None, :], means, masks)
+    return problem.distortion.whiten(problem.features(which)[0][None] - means[:, None, :], means, masks)
 
 
 def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:

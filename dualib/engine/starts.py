@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from dualib.distortions import IB, Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest_other
+from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.engine.sweep import Sweep, log_c
+from dualib.engine.sweep import Sweep, ascent
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
 _ASIDE = 0.1  # natural distance of these starts
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
+_SAMPLED, _LARGEST_SUBSET = 256, 1000  # starts of each kind of a large problem; sources of a subset
+_HALF = 0.5  # part of everything in a source that is softened more
+_FOLLOWED = 64  # of these starts, the best, that are climbed from
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
@@ -54,7 +59,10 @@ def members_of(problem: Problem, sweep: Sweep) -> Array:
     """p(x|t), (m, n); p(x) for a cluster that no source goes to, as somebody's encoder may have at its own decoder."""
     pairs = sweep.posterior * problem.px
     total = pairs.sum(axis=1, keepdims=True)
-    return np.divide(pairs, total, out=np.tile(problem.px, (len(pairs), 1)), where=total > 0.0)
+    alone = total[:, 0] == 0.0
+    pairs[alone], total[alone] = problem.px, 1.0
+    pairs /= total
+    return pairs
 
 
 def columns(problem: Problem, count: int) -> Points:
@@ -65,13 +73,15 @@ def columns(problem: Problem, count: int) -> Points:
 def starting_points(
     problem: Problem, batch: Batch, sweep: Sweep, beside: Points, rng: np.random.Generator, effort: float
 ) -> tuple[Points, Points | None]:
-    """All starts, and those among them just off the faces of atoms, which no radius may hide.
+    """All starts, and those among them just off the faces of atoms, which no radius may hide; of a large problem some.
 
     Every source, and where they go at half the beta; the middles of neighbouring atoms; the centroid of everything. Where p(y|x)
     has zeros also what lies on other faces, which no ascent leads to.
     """
+    if problem.is_sparse:
+        return sampled_points(problem, batch, sweep, beside, rng, effort), None
     S = len(batch.beta)
-    sources = for_each(problem, problem.U, problem.source_face, S)
+    sources = for_each(problem, *problem.features(), S)
     means, face, _ = problem.centroids(problem.px[None, :])
     parts = [sources, _tempered(problem, batch, sweep, sources), _middles(problem, batch, sweep), beside]
     parts.append(for_each(problem, means, face, S))
@@ -84,10 +94,44 @@ def starting_points(
     return stacked(parts), off
 
 
+def sampled_points(
+    problem: Problem, batch: Batch, sweep: Sweep, beside: Points, rng: np.random.Generator, effort: float
+) -> Points:
+    """Starts of a large problem: of a bounded number those of largest c.
+
+    Sources of the largest own part of c and sources drawn by p(x), softened twice; random subsets; the middles of neighbouring atoms;
+    everything.
+    """
+    n, count = problem.n, min(int(effort * _SAMPLED), problem.n)
+    everything = problem.sums(problem.px[None, :])
+    chosen = rng.choice(n, count, replace=False, p=problem.px)
+    parts = [beside, _middles(problem, batch, sweep)]
+    subsets = problem.sums(_random_subsets(problem, int(effort * _SAMPLED), rng))
+    shared = np.concatenate([subsets, everything])
+    for s, beta in enumerate(batch.beta):
+        own = problem.log_px - sweep.log_z[s] + beta * problem.a
+        sources = np.union1d(np.argpartition(-own, count - 1)[:count], chosen)
+        means = [softened(problem, sources, share, everything) for share in (_SOFTENED, _HALF)] + [shared]
+        points = for_each(problem, np.concatenate(means), np.zeros(sum(map(len, means)), dtype=np.int64), 1)
+        points = points._replace(owner=points.owner + s)
+        value = ascent(problem, batch.beta, sweep.log_z, *points)[0]
+        parts.append(points.pick(np.argsort(-value, kind="stable")[:_FOLLOWED]))
+    return stacked(parts)
+
+
+def _random_subsets(problem: Problem, count: int, rng: np.random.Generator) -> Any:
+    """Random subsets of two to a thousand sources, weighed by p(x), as the rows of a sparse array (count, n), which sum to 1."""
+    sizes = np.minimum(np.geomspace(2, min(_LARGEST_SUBSET, problem.n + 1), count).astype(int), problem.n)
+    columns = np.concatenate([rng.choice(problem.n, size, replace=False) for size in sizes])
+    rows = np.repeat(np.arange(count), sizes)
+    weights = problem.px[columns]
+    return sparse.csr_array((weights / np.bincount(rows, weights)[rows], (rows, columns)), shape=(count, problem.n))
+
+
 def _tempered(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
     """Where ascent steps at half the beta lead from the sources: to clusters of several sources, far from each of them."""
     for step in range(_TEMPERED):
-        new = log_c(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
+        new = ascent(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
         fine = np.asarray(np.isfinite(new).all(axis=1))
         points = Points(new, points.face, points.owner).pick(fine)
         if step in (2, _TEMPERED - 1):  # most have met by then
@@ -108,15 +152,16 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
     """Of each atom beta lambda_max(Cov_t(U) J) by the power method, from below; and points beside those that are nearly unstable."""
     members = members_of(problem, sweep)
-    way = problem.U[np.argmax(members, axis=1)] - batch.means + 1e-3 * problem.U[np.argmin(members, axis=1)]
+    main, least = np.argmax(members, axis=1), np.argmin(members, axis=1)
+    way = problem.features(main)[0] - batch.means + 1e-3 * problem.features(least)[0]
     b = batch.b[:, None]
     for _ in range(_POWER_STEPS):
         ahead = b * sweep.jacobian.times(way)
         ahead /= np.sqrt(np.maximum(inner(ahead, way), _LEAST))[:, None]
-        lean = ahead @ problem.UT
+        lean = problem.products(ahead)
         lean -= inner(ahead, batch.means)[:, None]
         lean *= members
-        way = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means
+        way = problem.sums(lean) - lean.sum(axis=1)[:, None] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
     tilt = rate > _TILT
     way = (_ASIDE / rate[tilt])[:, None] * way[tilt]
