@@ -20,7 +20,7 @@ import weakref
 import numpy as np
 
 from dualib.clusters.merging import merged_into
-from dualib.clusters.pools import Pools, distortions_of, face, marks_of, xlogx
+from dualib.clusters.pools import Pools, distortions_of, face, marks_of, pools_of, xlogx
 from dualib.distortions import IB, Array
 from dualib.engine.loading import loaded
 from dualib.engine.problem import Ints, Problem
@@ -76,12 +76,15 @@ class HardClusters:
 
         inf where the move would make a distortion infinite.
         """
-        own, alone = self.labels[sources], _sources(self.problem).pick(sources)
-        joined = self._cost(alone.each_with(self.pools)).reshape(len(sources), self.size) - self._costs
-        left = self._cost(self.pools.pick(own) - alone) - self._costs[own]
-        joined += left[:, None]
-        joined[np.arange(len(sources)), own] = 0.0
-        return joined
+        own, count, width = self.labels[sources], len(sources), self.pools.table.shape[1]
+        alone = _sources(self.problem).table[sources, None]
+        trials = np.empty((count, self.size + 1, width))  # with x in each cluster, and its own without it
+        np.add(self.pools.table, alone, out=trials[:, :-1])
+        np.subtract(self.pools.table[own, None], alone, out=trials[:, -1:])
+        costs = self._cost(Pools(trials.reshape(-1, width), self.problem.k)).reshape(count, -1)
+        change = (costs[:, :-1] - self._costs) + (costs[:, -1] - self._costs[own])[:, None]
+        change[np.arange(count), own] = 0.0
+        return change
 
     def best_changes(self) -> Array:
         """The least change that each source can make, (n,)."""
@@ -92,11 +95,9 @@ class HardClusters:
     def move(self, x: int, to: int) -> None:
         """Put x into another cluster; both are summed up anew, so that of a heavy x that leaves no rounding stays behind."""
         old, self.labels[x] = self.labels[x], to
-        sources = _sources(self.problem)
+        sources = _sources(self.problem).table
         for t in (old, to):
-            members = sources.pick(self.labels == t)
-            for sums, part in zip(self.pools, members, strict=True):
-                sums[t] = part.sum(axis=0)
+            self.pools.table[t] = sources[self.labels == t].sum(axis=0)
         pair = np.array([old, to])
         self._costs[pair] = self._cost(self.pools.pick(pair))
 
@@ -137,7 +138,7 @@ class HardClusters:
         With `rng` costs count up to twice, at random, so that the second best is tried too.
         """
         kept = np.flatnonzero(self.counts)
-        into = merged_into(self.pools.pick(kept), lambda *parts: self._cost(Pools(*parts)), size, rng)
+        into = merged_into(self.pools.table[kept], lambda table: self._cost(Pools(table, self.problem.k)), size, rng)
         number = np.zeros(self.size, dtype=np.int64)
         number[kept] = kept[into]
         self.labels = number[self.labels]
@@ -153,7 +154,7 @@ class HardClusters:
         """What the objective rises by where x and each other source, alone so far, share a cluster, (n,)."""
         alone = _sources(self.problem)
         cost = self._cost(alone)
-        result = np.maximum(self._cost(alone.pick(np.array([x])).each_with(alone)) - cost - cost[x], 0.0)
+        result = np.maximum(self._cost(Pools(alone.table + alone.table[x], alone.k)) - cost - cost[x], 0.0)
         result[x] = 0.0
         return result
 
@@ -161,8 +162,7 @@ class HardClusters:
 
     def _summed(self) -> Pools:
         members = self.problem.members(self.labels, self.size, np.ones(self.problem.n))
-        sources = _sources(self.problem)
-        return Pools(*(members @ part for part in sources))
+        return Pools(members @ _sources(self.problem).table, self.problem.k)
 
     def _nearness(self, share: float) -> tuple[Ints, Array]:
         """The clusters that have members, and ``a(x) - d(x, t)`` of these (m, n); centroids with a `share` of everything."""
@@ -229,7 +229,7 @@ class IBHardClusters(HardClusters):
             for part in (np.ones(problem.n), problem.px, problem.px * problem.a)
         )
         sums = problem.sums(problem.members(labels, self.size, problem.px))
-        return Pools(counts, weights, offsets, sums, np.zeros((self.size, 0)))
+        return pools_of(counts, weights, offsets, sums, np.zeros((self.size, 0)))
 
     def _nearness(self, share: float) -> tuple[Ints, Array]:
         kept = np.flatnonzero(self.counts)
@@ -257,5 +257,5 @@ def _sources(problem: Problem) -> Pools:
     if problem not in _alone:
         marks = marks_of(problem.distortion, problem.n, None if problem.faces is None else problem.faces.support)
         px = problem.px
-        _alone[problem] = Pools(np.ones(problem.n), px, px * problem.a, px[:, None] * problem.U, marks)
+        _alone[problem] = pools_of(np.ones(problem.n), px, px * problem.a, px[:, None] * problem.U, marks)
     return _alone[problem]

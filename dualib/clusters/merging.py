@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from dualib.clusters.pools import Pools, distortions_of, marks_of, xlogx
+from dualib.clusters.pools import distortions_of, marks_of, pools_of, xlogx
 from dualib.distortions import Array
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
 
-def merged_into(parts: Sequence[Array], cost: Callable[..., Array], size: int, rng: np.random.Generator | None = None) -> Ints:
+def merged_into(table: Array, cost: Callable[[Array], Array], size: int, rng: np.random.Generator | None = None) -> Ints:
     """Of each of m clusters the one that it ends in, (m,), when `size` are left, or more where all other mergers cost infinity.
 
     Parameters
     ----------
-    parts : arrays (m, ...)
-        What is known of the clusters: of two that merge it is added.
+    table : (m, ...)
+        A row of each cluster: of two that merge they are added.
     cost : callable
-        The costs (m',) of clusters, from their parts.
+        The costs (m',) of clusters, from their rows.
     size : int
     rng : Generator, optional
         With it costs of mergers count up to twice, at random, so that the second best is tried, too.
     """
-    parts = [np.array(part) for part in parts]
-    into, gone = np.arange(len(parts[0])), np.zeros(len(parts[0]), dtype=bool)
+    table = np.array(table)
+    into, gone = np.arange(len(table)), np.zeros(len(table), dtype=bool)
     if len(into) <= size:
         return into
-    costs = cost(*parts)
+    costs = cost(table)
 
     def losses_with(i: int) -> Array:
-        losses = cost(*(part[i] + part for part in parts)) - costs[i] - costs
+        losses = cost(table[i] + table) - costs[i] - costs
         losses[gone] = np.inf
         losses[i] = np.inf
         return losses
@@ -45,9 +45,8 @@ def merged_into(parts: Sequence[Array], cost: Callable[..., Array], size: int, r
         if not np.isfinite(losses[i, j]):
             break
         into[into == j] = i
-        for part in parts:
-            part[i] += part[j]
-        costs[i] = cost(*(part[[i]] for part in parts))[0]
+        table[i] += table[j]
+        costs[i] = cost(table[[i]])[0]
         gone[j] = True
         losses[j] = losses[:, j] = np.inf
         losses[i] = losses[:, i] = losses_with(i)
@@ -62,12 +61,12 @@ def merged_pairs(problem: Problem, price: float, pairs: Array, size: int) -> Arr
         """``price I_t + E_t d`` with I_t the cluster's part of the rate."""
         weights = pairs.sum(axis=1)
         seen = (pairs > 0.0).astype(np.float64) @ marks
-        pools = Pools(np.ones(len(pairs)), weights, pairs @ problem.a, problem.sums(pairs), seen)
+        pools = pools_of(np.ones(len(pairs)), weights, pairs @ problem.a, problem.sums(pairs), seen)
         share = np.where(pairs > 0.0, pairs / problem.px, 1.0)
         return distortions_of(problem.distortion, pools) + price * ((pairs * np.log(share)).sum(axis=1) - xlogx(weights))
 
     pairs = pairs[pairs.sum(axis=1) > 0.0]
-    into = merged_into([pairs], cost, size)
+    into = merged_into(pairs, cost, size)
     return np.array([pairs[into == t].sum(axis=0) for t in np.unique(into)])
 
 

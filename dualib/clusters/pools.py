@@ -10,7 +10,7 @@ another distortion that they matter to also knows where its decoder may be posit
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,41 +19,41 @@ from dualib.distortions import IB, Array, Distortion, Mask
 _LEAST = 1e-300  # in place of 0 in a logarithm or a divisor
 
 
-class Pools(NamedTuple):
-    """Sums of m clusters.
+class Pools:
+    """Sums of m clusters, the columns of one table.
 
     Attributes
     ----------
+    table : (m, 3 + k + n_y), or (m, 3 + k) where no zero matters
+        All that follows.
     counts : (m,)
         Members; one without members costs nothing.
     weights, offsets : (m,)
         w and A.
     features : (m, k)
         S.
-    marks : (m, n_y), or (m, 0) where no zero matters
+    marks : (m, n_y) or (m, 0)
         How many members widen the cluster's face by that y (support "cover") or narrow it ("inside").
     """
 
-    counts: Array
-    weights: Array
-    offsets: Array
-    features: Array
-    marks: Array
+    __slots__ = ("counts", "features", "k", "marks", "offsets", "table", "weights")
 
-    def __add__(self, other: Pools) -> Pools:  # type: ignore[override]
-        return Pools(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+    def __init__(self, table: Array, k: int) -> None:
+        self.table, self.k = table, k
+        self.counts, self.weights, self.offsets = table[:, 0], table[:, 1], table[:, 2]
+        self.features, self.marks = table[:, 3 : 3 + k], table[:, 3 + k :]
 
-    def __sub__(self, other: Pools) -> Pools:
-        return Pools(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+    def __add__(self, other: Pools) -> Pools:
+        return Pools(self.table + other.table, self.k)
 
     def pick(self, index: Any) -> Pools:
         """Those of an index array or mask."""
-        return Pools(*(values[index] for values in self))
+        return Pools(self.table[index], self.k)
 
-    def each_with(self, others: Pools) -> Pools:
-        """Each of these m joined with each of the others m', (m m',) in that order."""
-        pairs = (mine[:, None] + theirs[None] for mine, theirs in zip(self, others, strict=True))
-        return Pools(*(values.reshape(len(self.counts) * len(others.counts), *values.shape[2:]) for values in pairs))
+
+def pools_of(counts: Array, weights: Array, offsets: Array, features: Array, marks: Array) -> Pools:
+    """Pools of these columns."""
+    return Pools(np.column_stack([counts, weights, offsets, features, marks]), features.shape[1])
 
 
 def marks_of(distortion: Distortion, n: int, support: Mask | None) -> Array:
@@ -70,7 +70,7 @@ def singles(distortion: Distortion, px: Array, py_x: Array) -> Pools:
     """One pool for each x, of probabilities `px` (n,) and conditionals `py_x` (n, n_y)."""
     features, offsets = distortion.lift(py_x)
     marks = marks_of(distortion, len(px), py_x > 0.0)
-    return Pools(np.ones(len(px)), px, px * offsets, px[:, None] * features, marks)
+    return pools_of(np.ones(len(px)), px, px * offsets, px[:, None] * features, marks)
 
 
 def face(distortion: Distortion, pools: Pools) -> Mask | None:

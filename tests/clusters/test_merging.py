@@ -53,13 +53,14 @@ def test_of_fixed_columns_the_heaviest_stay():
 def test_numbers_on_a_line_merge_nearest_first():
     """The cost of a cluster is the sum of squares about its mean: Ward's rule, of which the tree is known here."""
 
-    def cost(counts, sums, squares):
+    def cost(table):
+        counts, sums, squares = table.T
         return squares - sums**2 / counts
 
     x = np.array([0.0, 1.0, 5.0, 5.5, 20.0])
-    parts = [np.ones(5), x, x**2]
+    table = np.stack([np.ones(5), x, x**2], axis=1)
     for size, groups in ((5, [0, 1, 2, 3, 4]), (4, [0, 1, 2, 2, 4]), (3, [0, 0, 2, 2, 4]), (2, [0, 0, 0, 0, 4]), (1, [0] * 5)):
-        into = merged_into(parts, cost, size)
+        into = merged_into(table, cost, size)
         np.testing.assert_array_equal(into[:, None] == into, np.equal.outer(groups, groups))
-    assert len(np.unique(merged_into(parts, cost, 2, np.random.default_rng(3)))) == 2
-    np.testing.assert_array_equal(parts[0], np.ones(5))  # given arrays are left alone
+    assert len(np.unique(merged_into(table, cost, 2, np.random.default_rng(3)))) == 2
+    np.testing.assert_array_equal(table[:, 0], np.ones(5))  # given arrays are left alone
