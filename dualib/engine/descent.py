@@ -142,6 +142,13 @@ def descend(
     return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
 
 
+def lowest(ended: Descent) -> Descent:
+    """The solution of least objective alone, and the sweeps of all."""
+    which = np.arange(len(ended.sweep.objective)) == np.argmin(ended.sweep.objective)
+    batch, rows = ended.batch.pick(which)
+    return Descent(batch, ended.sweep.pick(which, rows), ended.taken.sum(keepdims=True))
+
+
 def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, Sweep]:
     """The same states, atoms of one decoder as one and without those that have no weight: what every result is to hold."""
     batch, sweep, _ = _met(problem, batch, sweep, np.full(len(batch.beta), _ONE), anyhow=False)
