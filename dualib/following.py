@@ -17,7 +17,7 @@ from dualib.engine.starts import members_of
 from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
 from dualib.path.chain import arranged
-from dualib.path.points import CHUNK, NUMBERS_AT_ONCE
+from dualib.path.points import at_once
 from dualib.results import Curve, Solution
 from dualib.solutions import judged, solutions_of
 from dualib.solver import check_options
@@ -123,7 +123,7 @@ def _perturbed(problem: Problem, batch: Batch) -> Batch:
 def _judged(problem: Problem, points: dict[float, tuple[Batch, int]], tol: float, rng: np.random.Generator) -> list[Solution]:
     """The public solutions with their gaps, many at a time, ascending in beta."""
     betas, found = sorted(points), list[Solution]()
-    most = max(1, min(CHUNK, NUMBERS_AT_ONCE // (problem.n * max(problem.n, problem.k))))
+    most = at_once(problem)
     for first in range(0, len(betas), most):
         some = [points[beta] for beta in betas[first : first + most]]
         batch = arranged([(np.array([i]), part) for i, (part, _) in enumerate(some)])

@@ -27,7 +27,7 @@ from dualib.path.branch import followed
 from dualib.path.chain import single
 from dualib.path.crossing import crossing, reach
 from dualib.path.onset import onset_of
-from dualib.path.points import NUMBERS_AT_ONCE
+from dualib.path.points import at_once
 from dualib.results import Solution
 from dualib.solutions import Judged, judged, solutions_of
 from dualib.solver import check_options, warn_unless_converged
@@ -146,7 +146,7 @@ class _Search:
         self.problem, self.name, self.target, self.tol, self.rng = problem, name, target, tol, rng
         self.options: dict[str, Any] = {"tol": _TIGHTER * tol, "most": max_iter, "rng": rng, "proofs": False}
         self.sign = -1.0 if name == "expected_distortion" else 1.0  # so that all rise with beta
-        self.at_once = max(2, NUMBERS_AT_ONCE // (problem.n * max(problem.n, problem.k)))
+        self.at_once = max(2, at_once(problem))
         self.taken = 0
 
     def solution(self, first: float) -> Solution:
