@@ -83,8 +83,7 @@ class Faces:
 
     def reached(self, masks: Mask, support: Mask) -> Mask:
         """Which sources of some supports (n, n_y) are at a finite distance from faces (m, n_y), (m, n)."""
-        left_out, wanted = (~masks, support) if self.cover else (masks, ~support)
-        return np.asarray(left_out.astype(np.float64) @ wanted.T.astype(np.float64) == 0.0)
+        return reached(masks, support, cover=self.cover)
 
 
 class Problem:
@@ -303,6 +302,12 @@ class Problem:
         empty = ~masks.any(axis=1)
         masks[empty] = one[empty]
         return self.faces.numbers(masks), np.asarray(empty)
+
+
+def reached(masks: Mask, support: Mask, *, cover: bool) -> Mask:
+    """Which sources of some supports (n, n_y) are at a finite distance from faces (m, n_y), (m, n); `cover` as of `Faces`."""
+    left_out, wanted = (~masks, support) if cover else (masks, ~support)
+    return np.asarray(left_out.astype(np.float64) @ wanted.T.astype(np.float64) == 0.0)
 
 
 def inner(a: Array, b: Array) -> Array:
