@@ -17,6 +17,7 @@ from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.rounding import rounding
 from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep, residuals
+from dualib.joint import JointDistribution
 from dualib.results import OFF, Solution, Status, fresh_solution
 from dualib.threads import one_blas_thread
 
@@ -77,18 +78,16 @@ def _assembled(
     problem: Problem, batch: Batch, sweep: Sweep, known: Judged, judge: Callable[[float, float], Status]
 ) -> list[Solution]:
     joint = problem.joint
-    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
     encoders = _full_encoders(problem, batch, sweep)
-    encoders /= batch.total(encoders)[batch.owner]
+    for s, total in enumerate(batch.total(encoders)):
+        encoders[batch.ends[s] : batch.ends[s + 1]] /= total
     weights = encoders @ joint.px
     order = np.lexsort((-weights, batch.owner))
     encoders, weights, means, face = encoders[order], weights[order], sweep.new_means[order], batch.face[order]
     decoders = problem.decoder(means, face)
     expected, moved = expected_distortions(problem, batch, sweep), residuals(problem, batch, sweep)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(encoders > 0.0, np.log(encoders) - np.log(weights)[:, None], 0.0)
-    rates = batch.total((encoders * ratio) @ joint.px)
-    relevances = _informations(batch, encoders @ pxy)
+    rates = batch.total(_parts_of_rate(joint.px, encoders, weights))
+    relevances = _informations(batch, _pairs_with_y(joint, encoders))
     claimed = _informations(batch, weights[:, None] * decoders)
     rounded = rounding(problem, batch, sweep)
     sound = bool(
@@ -131,9 +130,31 @@ def _assembled(
         finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
         which = np.arange(len(batch.beta)) == s
         part, atoms = batch.pick(which)
-        later = _Later(problem, part, sweep.pick(which, atoms), order[own] - batch.ends[s])
+        known_sweep = None if problem.is_sparse else sweep.pick(which, atoms)
+        later = _Later(problem, part, known_sweep, order[own] - batch.ends[s])
         found.append(fresh_solution(fields, later, sound=sound and finite))
     return found
+
+
+def _parts_of_rate(px: Array, encoders: Array, weights: Array) -> Array:
+    """``sum_x p(x) p(t|x) log( p(t|x) / p(t) )`` of clusters, (m,), some at a time."""
+    parts, most = np.empty(len(weights)), max(1, _AT_ONCE // len(px))
+    for first in range(0, len(weights), most):
+        some = encoders[first : first + most]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(some > 0.0, np.log(some) - np.log(weights[first : first + most, None]), 0.0)
+        parts[first : first + most] = (some * ratio) @ px
+    return parts
+
+
+def _pairs_with_y(joint: JointDistribution, encoders: Array) -> Array:
+    """p(t, y) of clusters, (m, n_y); a sparse p(x, y) stays so, for some at a time."""
+    if not joint.is_sparse:
+        return np.asarray(encoders @ joint.pxy)
+    pairs, most = np.empty((len(encoders), joint.n_y)), max(1, _AT_ONCE // joint.n_x)
+    for first in range(0, len(encoders), most):
+        pairs[first : first + most] = (joint.pxy.T @ np.ascontiguousarray(encoders[first : first + most].T)).T
+    return pairs
 
 
 def expected_distortions(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
@@ -175,13 +196,21 @@ def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
 
 
 class _Later(Mapping[str, Callable[[], Any]]):
-    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state."""
+    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state.
 
-    __slots__ = ("_rate", "batch", "order", "problem", "sweep")
+    The sweep there is kept, or made when it is needed: that of a large problem is as large as the solution.
+    """
 
-    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep, order: npt.NDArray[np.intp]) -> None:
-        self.problem, self.batch, self.sweep, self.order = problem, batch, sweep, order
+    __slots__ = ("_rate", "_sweep", "batch", "order", "problem")
+
+    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArray[np.intp]) -> None:
+        self.problem, self.batch, self._sweep, self.order = problem, batch, sweep, order
         self._rate: float | None = None
+
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep at the state."""
+        return Sweep(self.problem, self.batch) if self._sweep is None else self._sweep
 
     def __getitem__(self, name: str) -> Callable[[], Any]:
         if name not in _DEFERRED:

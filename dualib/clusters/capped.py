@@ -17,8 +17,8 @@ from dualib.clusters.seeds import canonical
 from dualib.distortions import Array
 from dualib.engine.batch import Batch, by_owner, in_order
 from dualib.engine.descent import Descent, descend, lowest
-from dualib.engine.initial import feasible
-from dualib.engine.optimum import goal_of
+from dualib.engine.initial import feasible, rough
+from dualib.engine.optimum import Optimum, certify, goal_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
@@ -61,6 +61,34 @@ def capped(
             soft = softened(problem, beta, found)
             begun = [*given, batch_of_labels(problem, beta, found[:1]), soft.copied(range(min(_FOLLOWED, len(soft.beta))))[0]]
     return lowest(descend(problem, together(begun), goal=goal_of(tol), most=max_iter))
+
+
+def capped_optimum(
+    problem: Problem,
+    beta: float,
+    n_clusters: int,
+    starts: Sequence[Batch],
+    n_restarts: int,
+    *,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+) -> Optimum:
+    """The same of a large problem made for that cap, certified: its optimum without a cap would be dear.
+
+    First clusters grow from few to the cap, which may be enough; then that is one more start. The gap is the largest log c found.
+    """
+    free = certify(problem, rough(problem, [beta], rng), tol=tol, most=max_iter, rng=rng)
+    if free.gap[0] <= tol:
+        return free
+    ended = capped(problem, beta, n_clusters, [*starts, free.batch], n_restarts, tol=tol, max_iter=max_iter, rng=rng)
+    found = certify(problem, ended.batch, tol=tol, most=max_iter, coarse=False, rng=rng)
+    return found._replace(taken=free.taken + ended.taken + found.taken)
+
+
+def is_bound(batch: Batch, gap: float, n_clusters: int | None, tol: float) -> bool:
+    """Whether a cap, not the search, ended the growth of one solution."""
+    return n_clusters is not None and len(batch.weights) >= n_clusters and gap > tol
 
 
 def together(batches: Sequence[Batch]) -> Batch:

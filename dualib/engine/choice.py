@@ -12,8 +12,10 @@ MOST_DENSE_CELLS = 10_000_000  # of a sparse p(x, y) that is made dense unasked:
 DENSE_CELLS = 100_000  # p(y|x) of up to so many cells is solved in its dense form, which is as fast and searched more closely
 
 
-def problem_of(joint: JointDistribution, distortion: Distortion) -> Problem:
+def problem_of(joint: JointDistribution, distortion: Distortion, n_clusters: int | None = None) -> Problem:
     """The reduced problem: sparse where p(x, y) is, the distortion is the IB, and the dense form would be large; else dense.
+
+    A sparse one is for a cap on the clusters, where there is one.
 
     Raises
     ------
@@ -21,7 +23,7 @@ def problem_of(joint: JointDistribution, distortion: Distortion) -> Problem:
         It cannot fit, with the size that it would need.
     """
     if solves_sparse(joint, distortion):
-        return SparseProblem(joint)
+        return SparseProblem(joint, n_clusters)
     return engine_problem(joint, distortion, f"distortion {distortion!r}")
 
 

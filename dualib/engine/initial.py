@@ -20,7 +20,7 @@ def rough(problem: Problem, beta: npt.ArrayLike, rng: np.random.Generator) -> Ba
     """At each beta the identity, near sources merged; of a large problem a few sources drawn by p(x), and the one cluster."""
     if not problem.is_sparse:
         return merged(problem, identity(problem, beta), COARSE)
-    return drawn(problem, beta, _FIRST, rng)
+    return drawn(problem, beta, min(_FIRST, problem.most_atoms - 1), rng)
 
 
 def drawn(problem: Problem, beta: npt.ArrayLike, size: int, rng: np.random.Generator) -> Batch:
@@ -102,7 +102,7 @@ def random_clusters(problem: Problem, beta: float, size: int, count: int, rng: n
     Those of a large problem are a few sources drawn by p(x). Those of the dual IB whose members share no support are left out.
     """
     if problem.is_sparse:
-        parts = [drawn(problem, beta, min(size, _FIRST), rng) for _ in range(count)]
+        parts = [drawn(problem, beta, min(size, _FIRST, problem.most_atoms - 1), rng) for _ in range(count)]
         return in_order([(np.array([i]), part) for i, part in enumerate(parts)])
     members = [_random_members(problem, size, rng) for _ in range(count)]
     owner: Ints = np.repeat(np.arange(count), [len(part) for part in members])

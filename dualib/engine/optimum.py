@@ -86,7 +86,7 @@ def certify(
     earlier: dict[int, Optimum] = {}
     numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     fine = goal_of(tol)
-    goal = np.full(len(batch.beta), _ROUGHLY if problem.is_sparse else fine)
+    goal = np.full(len(batch.beta), _ROUGHLY if problem.is_sparse and coarse else fine)
     for round_ in range(MOST_ROUNDS):
         ended = descend(problem, batch, goal=goal, most=most - taken[numbers], coarse=coarse and round_ == 0)
         batch, sweep, more = _slim(problem, ended)

@@ -187,7 +187,7 @@ class Problem:
 
     def whitened(self, means: Array, face: Ints, which: npt.NDArray | slice = slice(None)) -> Array:
         """Rows ``(U[x] - M_t) R_t``, (m, n, k), with R R^T = J, of some sources: their squared length is the local metric of d."""
-        return self.distortion.whiten(self.U[None, which] - means[:, None, :], *self._on_face(means, face))
+        return self.distortion.whiten(self.features(which)[0][None] - means[:, None, :], *self._on_face(means, face))
 
     def outside(self, means: Array, V: Array) -> Mask:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""

@@ -24,7 +24,7 @@ _FEWEST_ROWS, _LARGEST_BLOCK = 512, 2_000_000  # rows of a block, and numbers of
 
 
 class SparseProblem(Problem):
-    """A sparse joint distribution seen through the IB's distortion.
+    """A sparse joint distribution seen through the IB's distortion, for a cap on the clusters where there is one.
 
     Of `Problem` it has everything but the dense arrays `U`, `UT`, `U1T`, `pxU1`, `py_x` and those of the original sources.
 
@@ -36,8 +36,8 @@ class SparseProblem(Problem):
 
     is_sparse = True
 
-    def __init__(self, joint: JointDistribution) -> None:
-        check_sparse_fits(joint)
+    def __init__(self, joint: JointDistribution, n_clusters: int | None = None) -> None:
+        check_sparse_fits(joint, 1 if n_clusters is None else min(n_clusters, joint.n_x))
         self.joint = joint
         self.distortion: Distortion = IB()
         first, self.row_of = distinct_sparse_rows(joint.py_x, joint.px)
@@ -49,7 +49,7 @@ class SparseProblem(Problem):
         self.a: Array = np.add.reduceat(_xlogx(self.rows.data), self.rows.indptr[:-1])  # no row is empty
         self.constant: float = float(np.sum(self.px * self.a))
         self.log_px: Array = np.log(self.px)
-        self.most_atoms: int = min(self.n, MOST_ATOMS)
+        self.most_atoms: int = min(self.n, MOST_ATOMS if n_clusters is None else n_clusters)
         self.fixed, self.non_negative, self.faces = False, True, None
         self._low, self._high = np.zeros(self.k), np.zeros(self.k)
         np.maximum.at(self._high, self.rows.indices, self.rows.data)
