@@ -25,7 +25,7 @@ from dualib.engine.sweep import Sweep
 _SOFT = 1e-3  # part of everything in a softened start
 _GLANCED, _SWEEPS = 100, 10  # softened starts, and the sweeps after which they are compared
 _FOLLOWED = 3  # of them that are followed to the end
-_AT_ONCE = 2_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
+_AT_ONCE = 1_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
 
 
 def capped(
@@ -60,7 +60,23 @@ def capped(
         if found:
             soft = softened(problem, beta, found)
             begun = [*given, batch_of_labels(problem, beta, found[:1]), soft.copied(range(min(_FOLLOWED, len(soft.beta))))[0]]
-    return lowest(descend(problem, together(begun), goal=goal_of(tol), most=max_iter))
+    return _best_end(problem, together(begun), tol, max_iter)
+
+
+def _best_end(problem: Problem, batch: Batch, tol: float, max_iter: int) -> Descent:
+    """The lowest end of descents, as many at once as fit."""
+    size = max(1, _AT_ONCE // (problem.n * int(batch.counts.max())))
+    if size >= len(batch.beta):
+        return lowest(descend(problem, batch, goal=goal_of(tol), most=max_iter))
+    ends, objective, taken = [], np.inf, np.zeros(1, dtype=np.int64)
+    for first in range(0, len(batch.beta), size):
+        part = batch.copied(range(first, min(first + size, len(batch.beta))))[0]
+        end = lowest(descend(problem, part, goal=goal_of(tol), most=max_iter))
+        taken += end.taken
+        if not ends or end.sweep.objective[0] < objective:
+            ends, objective = [end.batch], float(end.sweep.objective[0])
+        del end  # its posterior
+    return Descent(ends[0], Sweep(problem, ends[0]), taken)
 
 
 def capped_optimum(

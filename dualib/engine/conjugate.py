@@ -52,9 +52,8 @@ def hessian_product(problem: Problem, batch: Batch, sweep: Sweep, step: Array, a
     delta += (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None]
     delta *= sweep.posterior
     zeta = batch.total(delta)
-    for s in range(len(batch.beta)):
-        own = slice(batch.ends[s], batch.ends[s + 1])
-        delta[own] -= sweep.posterior[own] * zeta[s]
+    for t, s in enumerate(batch.owner):  # a row at a time: these arrays are large
+        delta[t] -= sweep.posterior[t] * zeta[s]
     sums = problem.moments(delta) / batch.weights[:, None]
     bent = sweep.c[:, None] * step
     bent[:, 0] -= sums[:, 0]

@@ -8,12 +8,11 @@ import numpy.typing as npt
 from dualib.distortions import Array
 from dualib.engine.batch import COARSE, Batch, by_owner, in_order, merged
 from dualib.engine.problem import Ints, Problem
-from dualib.engine.sweep import Sweep
 from dualib.labels import encoder_rows
 
 _FIRST = 32  # sources that become the first clusters of a large problem
 _SOFT = 0.5  # part of everything in each of them
-_LITTLE = 1e-6  # part of everything in the clusters of an encoder: no entry of a mean may begin as 0 where there are no faces
+_LITTLE = 1e-6  # part of everything in the clusters of an encoder, where all are on the face of everything
 
 
 def rough(problem: Problem, beta: npt.ArrayLike, rng: np.random.Generator) -> Batch:
@@ -133,8 +132,6 @@ def _random_members(problem: Problem, size: int, rng: np.random.Generator) -> Ar
 
 def feasible(problem: Problem, batch: Batch) -> npt.NDArray[np.bool_]:
     """In which solutions every source is at a finite distance from some atom, (S,)."""
-    if problem.is_sparse:
-        return np.isfinite(Sweep(problem, batch).objective)
     allowed = problem.allowed(batch.face)
     if allowed is None:
         return np.ones(len(batch.beta), dtype=bool)

@@ -1,8 +1,8 @@
 """A large sparse p(y|x) of the IB kept sparse: the same reduced problem, its features as an operator by blocks of rows.
 
-Atoms keep dense means (n_t, n_y) and posteriors (n_t, n). There are no faces here: an atom is at a finite distance from the sources
-all of whose y its mean has, and what starts anywhere has a part of everything, so that sweeps find each entry of a mean, however
-small, by themselves. Products are those of SciPy, on one thread, so that no bit depends on the number of threads.
+Atoms keep dense means (n_t, n_y) and posteriors (n_t, n). There are no faces here: all atoms are on that of everything, where no
+distance is infinite, what starts anywhere has a part of everything, and sweeps find each entry of a mean, however small. Products
+are those of SciPy, on one thread, so that no bit depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ class SparseProblem(Problem):
         self._low, self._high = np.zeros(self.k), np.zeros(self.k)
         np.maximum.at(self._high, self.rows.indices, self.rows.data)
         self._sum, self._has_parts = 1.0, True
-        self._void = float(self.distortion.link(np.zeros((1, 1)))[0][0, 0])
         self._blocks = list(_in_blocks(self.rows))
 
     def features(self, which: npt.NDArray | slice = slice(None)) -> tuple[Array, Ints]:
@@ -69,11 +68,13 @@ class SparseProblem(Problem):
             result[:, part] = (rows @ columns).T
         return result
 
-    def exponents(self, b: Array, V: Array, face: Ints) -> Array:
-        """As of `Problem`: -inf where a source has a y at which the mean is 0."""
-        scaled = b[:, None] * V
-        scaled[V <= self._void] = -np.inf
-        return self.products(scaled)
+    def entropy_products(self, V: Array) -> Array:
+        """``sum_y p(y|x) log p(y|x) V[t, y]`` of the sources, (m, n)."""
+        columns, result = np.ascontiguousarray(V.T), np.empty((len(V), self.n))
+        for part, rows, _ in self._blocks:
+            own = sparse.csr_array((_xlogx(rows.data), rows.indices, rows.indptr), shape=rows.shape)
+            result[:, part] = (own @ columns).T
+        return result
 
     def sums(self, members: Any) -> Array:
         """As of `Problem`, of a dense or a sparse array (m, n)."""
@@ -100,13 +101,8 @@ class SparseProblem(Problem):
 
     def terms_of(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
         """As of `Problem`."""
-        return self.terms_at(beta, V, self.joint.py_x[sources])
-
-    def terms_at(self, beta: Array, V: Array, rows: Any) -> Array:
-        """``-beta (d(x, t) - a(x))`` of any CSR conditionals (number, n_y), (m, number); -inf where infinite."""
         scaled = beta[:, None] * V
-        scaled[V <= self._void] = -np.inf
-        return np.ascontiguousarray((rows @ np.ascontiguousarray(scaled.T)).T)
+        return np.ascontiguousarray((self.joint.py_x[sources] @ np.ascontiguousarray(scaled.T)).T)
 
     @functools.cached_property
     def csr(self) -> tuple[Array, npt.NDArray[np.int32], Ints]:
@@ -158,9 +154,11 @@ def _in_blocks(rows: Any) -> Any:
     for begin in range(0, n, size):
         end = min(begin + size, n)
         entries = slice(rows.indptr[begin], rows.indptr[end])
-        indptr = rows.indptr[begin : end + 1] - rows.indptr[begin]
-        block = sparse.csr_array((rows.data[entries], rows.indices[entries], indptr), shape=(end - begin, k))
-        yield slice(begin, end), block, block.T
+        block, turned = sparse.csr_array((end - begin, k)), sparse.csc_array((k, end - begin))
+        for part in (block, turned):  # their constructors would copy parts of large arrays
+            part.data, part.indices = rows.data[entries], rows.indices[entries]
+            part.indptr = rows.indptr[begin : end + 1] - rows.indptr[begin]
+        yield slice(begin, end), block, turned
 
 
 def _xlogx(p: Array) -> Array:

@@ -13,6 +13,7 @@ from dualib.distortions import IB, Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest_other
 from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.sparse import SparseProblem
 from dualib.engine.sweep import Sweep, ascent
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
@@ -29,6 +30,7 @@ _NOTHING = (
     1e-10,
 )  # of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
+_AT_ONCE = 2_000_000  # numbers of atoms and sources together
 _LEAST = 1e-300
 
 
@@ -78,8 +80,9 @@ def starting_points(
     Every source, and where they go at half the beta; the middles of neighbouring atoms; the centroid of everything. Where p(y|x)
     has zeros also what lies on other faces, which no ascent leads to.
     """
-    if problem.is_sparse:
-        return sampled_points(problem, batch, sweep, beside, rng, effort), None
+    if isinstance(problem, SparseProblem):
+        off = off_small_entries(problem, batch, sweep)
+        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), off]), off
     S = len(batch.beta)
     sources = for_each(problem, *problem.features(), S)
     means, face, _ = problem.centroids(problem.px[None, :])
@@ -117,6 +120,51 @@ def sampled_points(
         value = ascent(problem, batch.beta, sweep.log_z, *points)[0]
         parts.append(points.pick(np.argsort(-value, kind="stable")[:_FOLLOWED]))
     return stacked(parts)
+
+
+def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Points:
+    """`off_their_faces` of a large problem: beside atoms whose mean has next to nothing of some y, towards sources that have it."""
+    parts = []
+    for s, beta in enumerate(batch.beta):
+        own, log_a = slice(batch.ends[s], batch.ends[s + 1]), problem.log_px - sweep.log_z[s]
+        means, V, most = batch.means[own], sweep.V[own], max(1, _AT_ONCE // problem.n)
+        for nothing in _NOTHING:
+            found = [
+                _gains_off(problem, beta, log_a, means[first : first + most], V[first : first + most], nothing)
+                for first in range(0, len(means), most)
+            ]
+            count = [len(gain) for gain, _, _, _ in found]
+            gain, t, x, share = (np.concatenate(columns) for columns in zip(*found, strict=True))
+            t = t + np.repeat(most * np.arange(len(found)), count)
+            best = np.argsort(-gain, kind="stable")[:_MOST_OFF_FACES]
+            t, x, share = t[best], x[best], share[best, None]
+            points = (1.0 - share) * means[t] + share * problem.features(x)[0]
+            parts.append(Points(points, np.zeros(len(t), dtype=np.int64), np.full(len(t), s)))
+    return stacked(parts)
+
+
+def _gains_off(
+    problem: SparseProblem, beta: float, log_a: Array, means: Array, V: Array, nothing: float
+) -> tuple[Array, Ints, Ints, Array]:
+    """What c gains off the small entries of atoms towards sources: gains, atoms, sources and shares of these, of the largest gains."""
+    small = means <= nothing
+    rows = np.flatnonzero(small.any(axis=1))
+    off = small[rows].astype(np.float64)
+    pi = problem.products(off)
+    height = problem.products(np.where(small[rows], 0.0, V[rows]))  # of log c, at most; in place, as these are large
+    height += problem.entropy_products(off)
+    log_pi = np.log(pi)
+    height -= pi * np.where(pi > 0.0, log_pi, 0.0)
+    height *= beta
+    height += log_a
+    steep = beta * pi
+    log_mass = (height + log_pi) / (1.0 - steep)
+    gain = np.exp(height + steep * log_mass) * (1.0 - steep)
+    row, x = np.nonzero((pi > 0.0) & (steep < 1.0) & (gain > _LEAST_GAIN) & (log_mass < np.log(0.5) + log_pi))
+    gain = gain[row, x]
+    best = np.argsort(-gain, kind="stable")[:_MOST_OFF_FACES]
+    row, x = row[best], x[best]
+    return gain[best], rows[row], x, np.exp(log_mass[row, x]) / pi[row, x]
 
 
 def _random_subsets(problem: Problem, count: int, rng: np.random.Generator) -> Any:

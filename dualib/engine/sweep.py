@@ -86,6 +86,8 @@ class Sweep:
 
     def pick(self, which: Mask, rows: npt.NDArray) -> Sweep:
         """Of the solutions of a mask (S,), whose atoms are `rows`."""
+        if which.all():
+            return self
         new = object.__new__(Sweep)
         for name, value in vars(self).items():
             part = which if name in self._OF_SOLUTIONS else rows
