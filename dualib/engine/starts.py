@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dualib.distortions import IB, Array, Mask
-from dualib.engine.batch import Batch, distinct, nearest_other
+from dualib.engine.batch import Batch, distinct, nearest, nearest_other
 from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sparse import SparseProblem
@@ -20,9 +20,10 @@ _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural dis
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
 _ASIDE = 0.1  # natural distance of these starts
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
-_SAMPLED, _LARGEST_SUBSET = 256, 1000  # starts of each kind of a large problem; sources of a subset
+_SAMPLED, _LARGEST_SUBSET = 128, 1000  # starts of each kind of a large problem; sources of a subset
 _HALF = 0.5  # part of everything in a source that is softened more
-_FOLLOWED = 64  # of these starts, the best, that are climbed from
+_FIRST_STEPS, _TOO_NEAR = 3, 1e-2  # ascent steps from these starts; squared natural distance from an atom at which one is dropped
+_FOLLOWED = 64  # of them, the best, that climb on
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
@@ -100,26 +101,36 @@ def starting_points(
 def sampled_points(
     problem: Problem, batch: Batch, sweep: Sweep, beside: Points, rng: np.random.Generator, effort: float
 ) -> Points:
-    """Starts of a large problem: of a bounded number those of largest c.
+    """Starts of a large problem: where a few ascent steps lead from a bounded number of points, those of largest c.
 
-    Sources of the largest own part of c and sources drawn by p(x), softened twice; random subsets; the middles of neighbouring atoms;
-    everything.
+    From sources of the largest own part of c and sources drawn by p(x), softened twice, and from random subsets; the middles of
+    neighbouring atoms; everything.
     """
     n, count = problem.n, min(int(effort * _SAMPLED), problem.n)
     everything = problem.sums(problem.px[None, :])
     chosen = rng.choice(n, count, replace=False, p=problem.px)
-    parts = [beside, _middles(problem, batch, sweep)]
-    subsets = problem.sums(_random_subsets(problem, int(effort * _SAMPLED), rng))
-    shared = np.concatenate([subsets, everything])
+    subsets = problem.sums(_random_subsets(problem, count, rng))
+    parts = [beside, _middles(problem, batch, sweep), for_each(problem, everything, np.zeros(1, dtype=np.int64), len(batch.beta))]
     for s, beta in enumerate(batch.beta):
         own = problem.log_px - sweep.log_z[s] + beta * problem.a
         sources = np.union1d(np.argpartition(-own, count - 1)[:count], chosen)
-        means = [softened(problem, sources, share, everything) for share in (_SOFTENED, _HALF)] + [shared]
+        means = [softened(problem, sources, share, everything) for share in (_SOFTENED, _HALF)] + [subsets]
         points = for_each(problem, np.concatenate(means), np.zeros(sum(map(len, means)), dtype=np.int64), 1)
-        points = points._replace(owner=points.owner + s)
-        value = ascent(problem, batch.beta, sweep.log_z, *points)[0]
-        parts.append(points.pick(np.argsort(-value, kind="stable")[:_FOLLOWED]))
+        parts.append(_best_risen(problem, batch, sweep, points._replace(owner=points.owner + s)))
     return stacked(parts)
+
+
+def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """Where a few ascent steps lead from points of one solution, not to its atoms: those of largest c, each once."""
+    for _ in range(_FIRST_STEPS):
+        _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
+        points = points._replace(means=new).pick(np.isfinite(new).all(axis=1))
+    value, V, _ = ascent(problem, batch.beta, sweep.log_z, *points)
+    distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+    order = np.argsort(-value, kind="stable")
+    points = points.pick(order[distance[order] > _TOO_NEAR])
+    points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
+    return points.pick(np.arange(min(_FOLLOWED, len(points.means))))
 
 
 def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Points:
