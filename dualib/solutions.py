@@ -138,7 +138,10 @@ def _assembled(
 
 
 class _Parts:
-    """p(t|x) (m, n_x) of the clusters of a batch, normalised some at a time: they may be as large as the memory allows twice."""
+    """p(t|x) (m, n_x) of the clusters of a batch, normalised some at a time: they may be as large as the memory allows twice.
+
+    Sums over x are not by BLAS, which rounds by its number of threads.
+    """
 
     def __init__(self, rows: Array, totals: Array, owner: Ints) -> None:
         self.rows, self.totals, self.owner = rows, totals, owner
@@ -151,7 +154,7 @@ class _Parts:
 
     def times(self, values: Array) -> Array:
         """Sums over x, (m,)."""
-        return np.concatenate([rows @ values for _, rows in self])
+        return np.concatenate([np.einsum("tx,x->t", rows, values) for _, rows in self])
 
     def of_rate(self, px: Array, weights: Array) -> Array:
         """``sum_x p(x) p(t|x) log( p(t|x) / p(t) )``, (m,)."""
@@ -159,7 +162,7 @@ class _Parts:
         for part, rows in self:
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.where(rows > 0.0, np.log(rows) - np.log(weights[part])[:, None], 0.0)
-            parts.append((rows * ratio) @ px)
+            parts.append(np.einsum("tx,x->t", rows * ratio, px))
         return np.concatenate(parts)
 
     def with_y(self, joint: JointDistribution) -> Array:

@@ -251,6 +251,10 @@ class Problem:
             exponents[lost] = -np.inf
         return exponents
 
+    def expectation(self, rows: Array) -> Array:
+        """Sums under p(x) of each row (m, n)."""
+        return rows @ self.px
+
     def sums(self, members: Any) -> Array:
         """Sums (m, k) of the features under each row (m, n)."""
         return np.asarray(members @ self.U)

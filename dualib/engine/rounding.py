@@ -33,7 +33,7 @@ def _sizes(problem: Problem, sweep: Sweep) -> Array:
 def largest_beta(problem: Problem) -> float:
     """The beta at which the rounding of beta E d is a nat where every source is a cluster, or goes to its nearest column."""
     sizes, largest = problem.sizes()
-    size = float(problem.px @ sizes)
+    size = float(np.sum(problem.px * sizes))
     by_rounding = 1.0 / (_EPS * size) if _EPS * size > 0.0 else np.inf  # 0: no x says anything of Y, but for less than rounding
     return min(by_rounding, _LARGEST / max(1.0, largest))
 

@@ -76,6 +76,10 @@ class SparseProblem(Problem):
             result[:, part] = (own @ columns).T
         return result
 
+    def expectation(self, rows: Array) -> Array:
+        """As of `Problem`, not by BLAS, which rounds by its number of threads."""
+        return np.einsum("tx,x->t", rows, self.px)
+
     def sums(self, members: Any) -> Array:
         """As of `Problem`, of a dense or a sparse array (m, n)."""
         if sparse.issparse(members):

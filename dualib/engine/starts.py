@@ -154,6 +154,7 @@ def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Poi
     return stacked(parts)
 
 
+@np.errstate(all="ignore")
 def _gains_off(
     problem: SparseProblem, beta: float, log_a: Array, means: Array, V: Array, nothing: float
 ) -> tuple[Array, Ints, Ints, Array]:

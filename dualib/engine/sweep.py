@@ -67,7 +67,7 @@ class Sweep:
         self.posterior, self.log_z = terms, np.log(z) + reference
 
     def _sums(self, problem: Problem, batch: Batch) -> None:
-        self.objective: Array = batch.beta * problem.constant - self.log_z @ problem.px
+        self.objective: Array = batch.beta * problem.constant - problem.expectation(self.log_z)
         self.objective[~np.isfinite(self.objective)] = np.inf
         sums = problem.moments(self.posterior)
         self.new_weights = sums[:, 0]
@@ -153,5 +153,5 @@ def second_moment(problem: Problem, beta: Array, log_z: Array, means: Array, fac
         part = slice(first, first + most)
         terms = log_c(problem, beta, log_z, means[part], face[part], owner[part])[3]
         terms *= terms
-        result[part] = terms @ problem.px
+        result[part] = problem.expectation(terms)
     return result
