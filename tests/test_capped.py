@@ -80,6 +80,16 @@ def test_a_faint_mean_in_a_start_without_a_cap_is_no_crash(kind, share):
     assert solution.objective <= naive.objective_of_encoder(kind, px, py_x, rows, 20.0) + 1e-9
 
 
+def test_entries_of_a_decoder_that_vanish_do_not_keep_others_from_coming_to_rest():
+    """One x reaches the cluster of another by entries that end at 1e-15; where the rest of them vanished, all made plain sweeps."""
+    rng = np.random.default_rng(1)
+    topics = rng.dirichlet(np.full(120, 0.05), 8)
+    counts = np.array([rng.multinomial(rng.integers(30, 200), 5 / 6 * topics[i % 8] + 1 / 720) for i in range(60)])
+    solution = dualib.solve(JointDistribution.from_counts(counts), 5.0, n_clusters=12, certify=False, random_state=1)
+    assert solution.status is Status.NOT_CERTIFIED and solution.residual <= 1e-9
+    assert solution.objective == pytest.approx(3.493429311, abs=1e-9) and solution.n_iter < 40
+
+
 @pytest.mark.parametrize(("k", "most"), [(3, 32.877), (5, 20.908), (8, 12.894)])
 def test_letters_at_high_beta(k, most):
     solution = dualib.solve(dualib.datasets.load_letters(), 100.0, n_clusters=k, certify=False)

@@ -35,7 +35,7 @@ def search_hard(
     size = min(n_clusters, problem.n)
     large = work_of_pass(problem, size) > _WORK
     n_restarts = max(1, min(n_restarts, _WORK // work_of_pass(problem, size)))
-    falling = [1.0 / beta] if large else [1.0 / (factor * beta) for factor in _BETAS]
+    falling = [1.0 / beta] if large else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
     rising = falling[::-1]
     best = _Best(problem, size, 1.0 / beta)
     for labels in known:

@@ -193,8 +193,11 @@ class Problem:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
         if self.fixed:
             return np.zeros(len(means), dtype=bool)
-        out = (means < self._low) | (means > self._high) | ~np.isfinite(V)
-        return np.asarray(out.any(axis=1))
+        return np.asarray((self.beyond(means) | ~np.isfinite(V)).any(axis=1))
+
+    def beyond(self, means: Array) -> Mask:
+        """Which components are out of that box, (m, k)."""
+        return np.asarray((means < self._low) | (means > self._high))
 
     def corrected(self, means: Array) -> Array:
         """Means whose sums are those of the features, where all of these have the same: long steps leave it by rounding.
