@@ -15,7 +15,7 @@ from dualib.engine.sweep import Sweep, log_c
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
-_ASIDE = 0.1  # natural distance of these starts
+_ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are born at any of them
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
@@ -119,10 +119,11 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
         way = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
     tilt = rate > _TILT
-    way = (_ASIDE / rate[tilt])[:, None] * way[tilt]
+    way = way[tilt] / rate[tilt, None]
     middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
-    sides = [middle + problem.within(middle, sign * way) * sign * way for sign in (1.0, -1.0)]
-    return rate, Points(np.concatenate(sides), np.tile(face, 2), np.tile(owner, 2))
+    steps = [sign * aside * way for aside in _ASIDE for sign in (1.0, -1.0)]
+    sides = [middle + problem.within(middle, step) * step for step in steps]
+    return rate, Points(np.concatenate(sides), np.tile(face, len(sides)), np.tile(owner, len(sides)))
 
 
 def _on_other_faces(problem: Problem, S: int, rng: np.random.Generator, effort: float) -> Points:
