@@ -111,7 +111,7 @@ def test_without_entries_next_to_zero_the_numbers_are_as_they_were(kind):
 
 def test_a_sparse_table_has_the_numbers_of_its_dense_form(monkeypatch):
     """The power method, thirty steps of it, had 0.56 for 0.63."""
-    monkeypatch.setattr("dualib.engine.choice._DENSE_CELLS", 0)
+    monkeypatch.setattr("dualib.engine.choice.DENSE_CELLS", 0)
     for seed in range(4):
         table = counts(seed)
         dense = JointDistribution.from_counts(table)
