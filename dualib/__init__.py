@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from dualib.clusters.agglomerate import Tree, agglomerate
     from dualib.clusters.quantize import quantize
     from dualib.comparison import compare_predictions
-    from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
+    from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion
+    from dualib.engine.loading import compile_kernels
     from dualib.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.exponential import ExponentialFamily
     from dualib.following import follow
     from dualib.interpolation import CurvePoint
-    from dualib.jit import compile_kernels
     from dualib.joint import JointDistribution
     from dualib.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
-    from dualib.path.onset import onset
+    from dualib.path.onset import local_critical_beta, onset
     from dualib.results import Curve, Event, Solution, Status
     from dualib.scores import Comparison
     from dualib.solver import solve
@@ -57,7 +57,7 @@ _HOME = {
     "Alpha": "distortions",
     "RateDistortion": "distortions",
     "ExponentialFamily": "exponential",
-    "local_critical_beta": "distortions",
+    "local_critical_beta": "path.onset",
     "solve": "solver",
     "certify": "certificate",
     "Certificate": "certificate",
@@ -81,7 +81,7 @@ _HOME = {
     "Event": "results",
     "Status": "results",
     "load": "storage",
-    "compile_kernels": "jit",
+    "compile_kernels": "engine.loading",
     "read_table": "tables",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",

@@ -13,7 +13,8 @@ from partitions import hard_objective, least_of_all, with_zeros
 from scipy import sparse
 
 import dualib
-from dualib import JointDistribution, Status, solver, sparse_problem
+from dualib import JointDistribution, Status, solver
+from dualib.engine import choice
 from dualib.cli import main
 
 KINDS = ["ib", "dualib"]
@@ -255,7 +256,7 @@ def test_the_best_columns_of_many():
 
 @pytest.fixture
 def always_sparse(monkeypatch):
-    monkeypatch.setattr(sparse_problem, "_DENSE_CELLS", 0)
+    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
 
 
 def thin_documents():
