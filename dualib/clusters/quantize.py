@@ -15,7 +15,7 @@ from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions import Distortion, as_distortion
 from dualib.engine.batch import Batch
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Ints, Problem
 from dualib.information import mutual_information
@@ -92,7 +92,7 @@ def quantize(
     if kind.fixed_atoms:
         raise ValueError(f"distortion {kind!r} has fixed columns: clusters cannot be joined into a common centroid")
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    problem = engine_problem(joint, kind, f"quantize with distortion {kind!r}")
+    problem = Problem(joint, kind) if exact(kind, joint.n_y) else problem_of(joint, kind)
     labels, known = _best_labels(problem, min(n_clusters, problem.n), n_init, rng)
     clusters = hard_clusters(problem, 0.0, labels, int(labels.max()) + 1)
     reached = clusters.objective
@@ -112,7 +112,7 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     """The best clustering found of the reduced sources, and whether it is known to be the best."""
     if size == problem.n:
         return np.arange(problem.n), True
-    if exact(problem.distortion, problem.py_x.shape[1]):
+    if exact(problem.distortion, problem.joint.n_y):
         return canonical(best_intervals(problem.distortion, problem.px, problem.py_x, size)), True
     found = search_hard(problem, math.inf, size, n_init, [], rng)
     if not found:
