@@ -31,6 +31,7 @@ _TOL = 1e-8  # nats, of the optima that give the bound
 _MOST_SOLVES = 30
 _WORTH = 1e-3  # part of the gap by which the bound must be able to rise for another one
 _LOWER, _HIGHER = 4.0, 1.5  # of beta, until optima have a rate below log K and one above: those of many clusters take long
+_DIGITS = 12  # of weights that are compared: the rest is rounding
 _CLOSED = 1e-9  # gap of a solution that is as good as can be
 
 
@@ -158,7 +159,7 @@ def _solution(problem: Problem, labels: Ints, reached: float, bound: float, cert
     """The public solution of a clustering of the reduced sources, clusters by falling weight."""
     joint, size = problem.joint, int(labels.max()) + 1
     weights = np.bincount(labels, problem.px)
-    order = np.argsort(-weights, kind="stable")
+    order = np.argsort(-np.round(weights, _DIGITS), kind="stable")  # of equal weights that of the first x
     labels, weights = np.argsort(order)[labels], weights[order]
     means, face, _ = problem.centroids(problem.members(labels, size, problem.px / weights[labels]))
     V, b = problem.link(means, face)
