@@ -14,8 +14,8 @@ from scipy import sparse
 
 import dualib
 from dualib import JointDistribution, Status, solver
-from dualib.engine import choice
 from dualib.cli import main
+from dualib.engine import choice
 
 KINDS = ["ib", "dualib"]
 OTHERS = [dualib.Bregman.squared_euclidean(), dualib.Alpha(0.5)]

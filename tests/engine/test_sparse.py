@@ -48,8 +48,7 @@ def batches(dense, own, seed, sizes=(3, 5), betas=(3.0, 6.0)):
     weights = np.concatenate([np.full(size, 1.0 / size) for size in sizes])
     owner, beta = np.repeat(np.arange(len(sizes)), sizes), np.array(betas)
     return [
-        Batch(beta, weights, means, owner, face)
-        for means, face, _ in (problem.centroids(members) for problem in (dense, own))
+        Batch(beta, weights, means, owner, face) for means, face, _ in (problem.centroids(members) for problem in (dense, own))
     ]
 
 
