@@ -15,7 +15,7 @@ from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions import Distortion, as_distortion
 from dualib.engine.batch import Batch
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Ints, Problem
 from dualib.information import mutual_information
@@ -31,6 +31,7 @@ _TOL = 1e-8  # nats, of the optima that give the bound
 _MOST_SOLVES = 30
 _WORTH = 1e-3  # part of the gap by which the bound must be able to rise for another one
 _LOWER, _HIGHER = 4.0, 1.5  # of beta, until optima have a rate below log K and one above: those of many clusters take long
+_DIGITS = 12  # of weights that are compared: the rest is rounding
 _CLOSED = 1e-9  # gap of a solution that is as good as can be
 
 
@@ -92,7 +93,7 @@ def quantize(
     if kind.fixed_atoms:
         raise ValueError(f"distortion {kind!r} has fixed columns: clusters cannot be joined into a common centroid")
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    problem = engine_problem(joint, kind, f"quantize with distortion {kind!r}")
+    problem = Problem(joint, kind) if exact(kind, joint.n_y) else problem_of(joint, kind)
     labels, known = _best_labels(problem, min(n_clusters, problem.n), n_init, rng)
     clusters = hard_clusters(problem, 0.0, labels, int(labels.max()) + 1)
     reached = clusters.objective
@@ -112,7 +113,7 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     """The best clustering found of the reduced sources, and whether it is known to be the best."""
     if size == problem.n:
         return np.arange(problem.n), True
-    if exact(problem.distortion, problem.py_x.shape[1]):
+    if exact(problem.distortion, problem.joint.n_y):
         return canonical(best_intervals(problem.distortion, problem.px, problem.py_x, size)), True
     found = search_hard(problem, math.inf, size, n_init, [], rng)
     if not found:
@@ -158,7 +159,7 @@ def _solution(problem: Problem, labels: Ints, reached: float, bound: float, cert
     """The public solution of a clustering of the reduced sources, clusters by falling weight."""
     joint, size = problem.joint, int(labels.max()) + 1
     weights = np.bincount(labels, problem.px)
-    order = np.argsort(-weights, kind="stable")
+    order = np.argsort(-np.round(weights, _DIGITS), kind="stable")  # of equal weights that of the first x
     labels, weights = np.argsort(order)[labels], weights[order]
     means, face, _ = problem.centroids(problem.members(labels, size, problem.px / weights[labels]))
     V, b = problem.link(means, face)
