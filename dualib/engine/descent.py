@@ -46,7 +46,9 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     The third result is the length of the longest of the whole step, (S,). Components that would leave the box around all features,
     as those that vanish do, make a plain step; so does an atom that would leave the domain all the same.
     """
-    step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG)
+    # none at all where a plain sweep will be made
+    part_of_force = np.where(sweep.residual > _FAR, 1.0, np.minimum(0.3, sweep.residual**0.75))
+    step = newton_direction(problem, batch, sweep, part_of_force, MOST_CG)
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
     longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
     part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
@@ -124,6 +126,7 @@ def descend(
         rested = sweep.residual <= aim
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
+        longest[sweep.residual > _FAR] = np.inf
         far = (sweep.residual > _FAR)[batch.owner]
         weights[far], means[far] = np.maximum(sweep.new_weights[far], _LEAST), sweep.new_means[far]
         trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
