@@ -111,7 +111,7 @@ class Problem:
     non_negative : bool
         Whether atoms move and no feature is below 0.
     most_atoms : int
-        To which a solution grows: there is never a reason for more clusters than sources.
+        To which solutions grow: of a large problem, or under a cap on it. Else none needs more than there are sources, or columns.
     """
 
     is_sparse = False

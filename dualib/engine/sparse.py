@@ -49,7 +49,7 @@ class SparseProblem(Problem):
         self.a: Array = np.add.reduceat(_xlogx(self.rows.data), self.rows.indptr[:-1])  # no row is empty
         self.constant: float = float(np.sum(self.px * self.a))
         self.log_px: Array = np.log(self.px)
-        self.most_atoms: int = min(self.n, MOST_ATOMS if n_clusters is None else n_clusters)
+        self.most_atoms: int = MOST_ATOMS if n_clusters is None else n_clusters
         self.fixed, self.non_negative, self.faces = False, True, None
         self._low, self._high = np.zeros(self.k), np.zeros(self.k)
         np.maximum.at(self._high, self.rows.indices, self.rows.data)
