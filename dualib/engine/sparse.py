@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dualib.distortions import IB, Array, Distortion
-from dualib.engine.problem import NEGLIGIBLE, Ints, Problem
+from dualib.engine.problem import NEGLIGIBLE, SLACK, Ints, Problem
 from dualib.joint import JointDistribution
 from dualib.memory import check_sparse_fits
 
@@ -53,6 +53,7 @@ class SparseProblem(Problem):
         self.fixed, self.non_negative, self.faces = False, True, None
         self._low, self._high = np.zeros(self.k), np.zeros(self.k)
         np.maximum.at(self._high, self.rows.indices, self.rows.data)
+        self._high *= 1.0 + SLACK
         self._sum, self._has_parts = 1.0, True
         self._blocks = list(_in_blocks(self.rows))
 
