@@ -40,7 +40,7 @@ import dualib
 from dualib.distortions import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
-from dualib.engine.initial import random_clusters
+from dualib.engine.initial import drawn
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 
@@ -124,10 +124,10 @@ def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[st
 def _soft_clusters(problem: Problem, n_t: int, rng: np.random.Generator) -> Batch:
     """Random clusters that every x may join."""
     if problem.is_sparse:
-        return random_clusters(problem, BETA, n_t, 1, rng)
+        return drawn(problem, BETA, n_t - 1, rng)
     members = rng.standard_exponential((n_t, problem.n))
     means, face, _ = problem.centroids(members / members.sum(axis=1, keepdims=True))
-    return Batch(np.array([BETA]), np.full(len(face), 1.0 / len(face)), means, np.zeros(len(face), dtype=np.int64), face)
+    return Batch(np.array([BETA]), np.full(n_t, 1.0 / n_t), means, np.zeros(n_t, dtype=np.int64), face)
 
 
 def time_solve(

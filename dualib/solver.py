@@ -62,7 +62,8 @@ def solve(
         Cap on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
         and from `init` where that is an encoder. With ``certify=True`` the optimum without the cap is computed first: it is the
         answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and the gap is to it:
-        what the cap costs. (Of a large sparse p(x, y) it is not computed, and the gap to it is found by search.) With ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
+        what the cap costs. (Of a large sparse p(x, y) it is not computed, and the gap to it is found by search.) With
+        ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
     init : array (n_x, n_t), array of int (n_x,), "random", optional
         Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
         ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum
@@ -151,14 +152,13 @@ def _capped(
     Of a large problem it is not, and the gap is the largest log c found at the answer.
     """
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
-    known = given is not None and feasible(problem, given).all()
+    known = [] if given is None or not feasible(problem, given).all() else [given]
     if certify and free is None:
-        found = capped_optimum(problem, beta, n_clusters, [given] if known else [], n_restarts, **options)
+        found = capped_optimum(problem, beta, n_clusters, known, n_restarts, **options)
         bound = is_bound(found.batch, float(found.gap[0]), n_clusters, tol)
         return solutions_of(problem, found.batch, found.sweep, judged(found), tol, capped=bound)[0]
     states = [] if free is None else [(free.batch, free.sweep)]
-    if known:
-        states.append((given, Sweep(problem, given)))
+    states += [(start, Sweep(problem, start)) for start in known]
     starts = [merged_down(problem, batch, sweep, n_clusters) for batch, sweep in states]
     ended = capped(problem, beta, n_clusters, [start for start in starts if start is not None], n_restarts, **options)
     if free is None:

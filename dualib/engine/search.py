@@ -172,7 +172,7 @@ def _best_columns(
 
 
 def _shares(values: Array, moment: Array) -> Array:
-    """The weights of new atoms: Newton's step from 0 along the mixture with each, of log c and ``sum_x p(x) exp(-2 beta d) / Z^2``."""
+    """The weights of new atoms: Newton's step from 0 along the mixture with each, of log c and `second_moment`."""
     best = np.exp(values)
     return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
 

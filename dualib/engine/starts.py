@@ -22,7 +22,10 @@ _ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are bor
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 _SAMPLED, _LARGEST_SUBSET = 128, 1000  # starts of each kind of a large problem; sources of a subset
 _HALF = 0.5  # part of everything in a source that is softened more
-_FIRST_STEPS, _TOO_NEAR = 3, 1e-2  # ascent steps from these starts; squared natural distance from an atom at which one is dropped
+_FIRST_STEPS, _TOO_NEAR = (
+    3,
+    1e-2,
+)  # ascent steps from these starts; squared natural distance from an atom at which one is dropped
 _FOLLOWED = 64  # of them, the best, that climb on
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
@@ -82,8 +85,8 @@ def starting_points(
     has zeros also what lies on other faces, which no ascent leads to.
     """
     if isinstance(problem, SparseProblem):
-        off = off_small_entries(problem, batch, sweep)
-        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), off]), off
+        small = off_small_entries(problem, batch, sweep)
+        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), small]), small
     S = len(batch.beta)
     sources = for_each(problem, *problem.features(), S)
     means, face, _ = problem.centroids(problem.px[None, :])
@@ -110,7 +113,11 @@ def sampled_points(
     everything = problem.sums(problem.px[None, :])
     chosen = rng.choice(n, count, replace=False, p=problem.px)
     subsets = problem.sums(_random_subsets(problem, count, rng))
-    parts = [beside, _middles(problem, batch, sweep), for_each(problem, everything, np.zeros(1, dtype=np.int64), len(batch.beta))]
+    parts = [
+        beside,
+        _middles(problem, batch, sweep),
+        for_each(problem, everything, np.zeros(1, dtype=np.int64), len(batch.beta)),
+    ]
     for s, beta in enumerate(batch.beta):
         own = problem.log_px - sweep.log_z[s] + beta * problem.a
         sources = np.union1d(np.argpartition(-own, count - 1)[:count], chosen)
@@ -124,7 +131,7 @@ def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) ->
     """Where a few ascent steps lead from points of one solution, not to its atoms: those of largest c, each once."""
     for _ in range(_FIRST_STEPS):
         _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
-        points = points._replace(means=new).pick(np.isfinite(new).all(axis=1))
+        points = points._replace(means=new).pick(np.asarray(np.isfinite(new).all(axis=1)))
     value, V, _ = ascent(problem, batch.beta, sweep.log_z, *points)
     distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
     order = np.argsort(-value, kind="stable")
@@ -158,7 +165,7 @@ def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Poi
 def _gains_off(
     problem: SparseProblem, beta: float, log_a: Array, means: Array, V: Array, nothing: float
 ) -> tuple[Array, Ints, Ints, Array]:
-    """What c gains off the small entries of atoms towards sources: gains, atoms, sources and shares of these, of the largest gains."""
+    """What c gains off small entries of atoms towards sources: the largest gains, with their atoms, sources and shares of these."""
     small = means <= nothing
     rows = np.flatnonzero(small.any(axis=1))
     off = small[rows].astype(np.float64)

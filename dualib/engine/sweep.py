@@ -134,9 +134,7 @@ def log_c(
         return np.log(sums[:, 0]), V, new, terms
 
 
-def ascent(
-    problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints
-) -> tuple[Array, Array, Array]:
+def ascent(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints) -> tuple[Array, Array, Array]:
     """The same without the terms, of some points at a time: log c (p,), V, and where an ascent step leads."""
     most = max(1, _AT_ONCE // problem.n)
     value, V, new = np.empty(len(means)), np.empty_like(means), np.empty_like(means)

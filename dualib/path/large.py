@@ -69,8 +69,8 @@ class LargePoints(Points):
     def _exchange(self) -> None:
         """Solve anew each beta at which the encoder of a neighbouring one is better, until there is none.
 
-        Then ``rate + beta E d`` is no less with the neighbour's rate and E d, both ways, from which it follows that E d does not rise
-        with beta: the IB loses no relevance.
+        Then ``rate + beta E d`` is no less with the neighbour's rate and E d, both ways, from which it follows that E d does not
+        rise with beta: the IB loses no relevance.
         """
         betas = self.betas
         pairs = [*itertools.pairwise(betas), *((high, low) for low, high in itertools.pairwise(betas))]
