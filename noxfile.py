@@ -57,7 +57,13 @@ def default(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Everything compiled anew."""
     session.install(".[test]")
-    session.run("pytest", "tests/test_environments.py", "tests/test_jit.py", env={**ONE_THREAD, "DUALIB_SLOW": "1"})
+    session.run(
+        "pytest",
+        "tests/test_environments.py",
+        "tests/engine/test_loading.py",
+        "tests/test_package.py",
+        env={**ONE_THREAD, "DUALIB_SLOW": "1"},
+    )
 
 
 @nox.session

@@ -17,11 +17,13 @@ import numpy as np
 from problems import random_problem
 
 import dualib
-from dualib.bounds import prove
 from dualib.distortions import as_distortion
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, identity_atoms, sweep
-from dualib.search import search
+from dualib.engine.batch import Batch
+from dualib.engine.initial import identity, of_encoder
+from dualib.engine.problem import Problem
+from dualib.engine.proof import prove
+from dualib.engine.search import at_rest, price
+from dualib.engine.sweep import Sweep
 
 BUCKETS = (1e-11, 1e-10, 1e-9, 1e-7, np.inf)
 WIDTHS = (10, 30, 60, 100)
@@ -40,10 +42,11 @@ def seconds_per_sweep(problem, beta, runs=5):
     """CPU seconds of one plain sweep of the identity start; the median of several runs of consecutive sweeps."""
     found = []
     for _ in range(runs):
-        state, count = sweep(problem, beta, identity_atoms(problem)), 0
+        batch, count = identity(problem, [beta]), 0
         began, spent = time.process_time(), 0.0
         while spent < 2e-3:
-            state, count = sweep(problem, beta, state.new.normalised()), count + 1
+            sweep, count = Sweep(problem, batch), count + 1
+            batch = Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
             spent = time.process_time() - began
         found.append(spent / count)
     return float(np.median(found))
@@ -114,13 +117,13 @@ def proof_against_search(case, solution):
     rng = np.random.default_rng([2, case.number])
     worst = 0.0
     for encoder in (solution.encoder, rng.dirichlet(np.ones(2), case.joint.n_x)):
-        atoms = atoms_of_encoder(problem, encoder)
-        state = sweep(problem, case.beta, atoms)
-        searched = search(problem, case.beta, state.atoms, state.posterior, state.log_z, rng).best
-        log_a = np.log(problem.px) - state.log_z + case.beta * problem.a
-        proof = prove(
-            log_a, problem.py_x, case.beta, case.kind, points=problem.decoder(atoms), tol=2e-10, lower=max(0.0, searched)
-        )
+        batch = of_encoder(problem, [case.beta], encoder, "encoder")
+        sweep = Sweep(problem, batch)
+        found = price(problem, batch, sweep, rng=rng)
+        searched = float(at_rest(problem, batch, sweep, found, np.ones(1, dtype=bool)).gap[0])
+        log_a = np.log(problem.px) - sweep.log_z[0] + case.beta * problem.a
+        decoders = problem.decoder(batch.means, batch.face)
+        proof = prove(log_a, problem.py_x, case.beta, case.kind, points=decoders, tol=2e-10, lower=max(0.0, searched))
         if not proof.proved:
             return np.nan
         worst = max(worst, abs(proof.upper - max(0.0, searched)))

@@ -22,7 +22,9 @@ import numpy as np
 
 import dualib
 from dualib.distortions import as_distortion
-from dualib.problem import Problem, sweep
+from dualib.engine.batch import Batch
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 
 # (n_x, n_y, n_t, sweep over floor that is wanted)
 SHAPES = ((200, 50, 20, 1.5), (1000, 100, 50, 1.5), (20, 10, 5, 3.0))
@@ -35,11 +37,13 @@ def chain(n_x: int, n_y: int, n_t: int, kind: str) -> Callable[[], None]:
     joint = dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x))
     problem = Problem(joint, as_distortion(kind))
     members = rng.dirichlet(np.ones(n_x), n_t)
-    atoms = problem.atoms_from_members(members)
+    means, face, _ = problem.centroids(members)
+    batch = Batch(np.array([BETA]), np.full(n_t, 1.0 / n_t), means, np.zeros(n_t, dtype=np.int64), face)
+    sweep = Sweep(problem, batch)
 
     def step() -> None:
-        nonlocal atoms
-        atoms = sweep(problem, BETA, atoms).new
+        nonlocal sweep
+        sweep = Sweep(problem, Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face), sweep)
 
     return step
 

@@ -22,7 +22,10 @@ import numpy as np
 
 import dualib
 from dualib.distortions import as_distortion
-from dualib.problem import Problem, identity_atoms, sweep
+from dualib.engine.batch import Batch
+from dualib.engine.initial import identity
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 
 TOL_CURVE = 1e-4
 BETAS = 20
@@ -98,10 +101,11 @@ def cost() -> None:
     for name, joint, ends in (("toy", dualib.datasets.toy(), (2.0, 64.0)), ("random 100 x 10", large, (None, 64.0))):
         for kind in ("ib", "dualib"):
             problem = Problem(joint, as_distortion(kind))
-            atoms = identity_atoms(problem)
+            batch = identity(problem, [8.0])
             start = time.process_time()
             for _ in range(200):
-                atoms = sweep(problem, 8.0, atoms).new
+                sweep = Sweep(problem, batch)
+                batch = Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
             one = (time.process_time() - start) / 200
             seconds = np.inf
             for _ in range(3):
