@@ -11,7 +11,13 @@ where p(y|x) has no zeros: with them the search on other faces takes several tim
 at once as make up n^2 = 6 million, or one where n is larger, and keeps n_t (n_x + 2 k + n_y) of each point. Above, k = n_y for the
 IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the search finds.
 
-A sparse problem of the IB with `nonzeros` takes about 2 nonzeros + 10 n_x + 3 n_x n_t + 40 n_y max(n_t, 128) beside p(x, y).
+A sparse problem of the IB with `nonzeros` takes at most about
+
+    2 nonzeros + 10 n_x + 4 n_x n_t   posteriors
+          + n_y (90 n_t + 6000)       points of the search
+          + 4 million                 what is looked at together
+
+beside p(x, y).
 """
 
 from __future__ import annotations
@@ -64,7 +70,7 @@ def check_fits(n_x: int, n_y: int, what: str) -> None:
 
 def sparse_memory(n_x: int, n_y: int, nonzeros: int, n_t: int) -> int:
     """Bytes that a solve on a sparse p(x, y) takes at most, about, with n_t clusters, beside those of p(x, y) itself."""
-    return 8 * (2 * nonzeros + 10 * n_x + 3 * n_x * n_t + 40 * n_y * max(n_t, 128))
+    return 8 * (2 * nonzeros + 10 * n_x + 4 * n_x * n_t + n_y * (90 * n_t + 6000) + 4_000_000)
 
 
 def check_sparse_fits(joint: JointDistribution, n_t: int = 1, points: int = 1) -> None:

@@ -5,6 +5,7 @@ import io
 import sys
 import tracemalloc
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -58,6 +59,24 @@ def test_what_cannot_fit_is_refused_before_the_work(monkeypatch):
             assert tracemalloc.get_traced_memory()[1] < needed / 20
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize("n_clusters", [20, 150])
+def test_the_formula_of_a_sparse_problem_bounds_what_a_solve_takes(n_clusters):
+    rng = np.random.default_rng(0)
+    cells = rng.integers(6000, size=50_000), rng.integers(400, size=50_000)
+    counts = sparse.csr_array((rng.gamma(1.0, size=50_000), cells), shape=(6000, 400))
+    joint = JointDistribution.from_counts(counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dualib.ConvergenceWarning)
+        dualib.solve(JointDistribution.from_counts(counts[:400]), 4.0, n_clusters=3, n_restarts=1)  # imports and compiled code
+        tracemalloc.start()
+        try:
+            dualib.solve(joint, 4.0, n_clusters=n_clusters, n_restarts=1, max_iter=10)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak <= memory.sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_clusters)
 
 
 def test_a_sparse_problem_whose_dense_form_cannot_fit_is_refused():
