@@ -214,6 +214,20 @@ def test_a_path_on_a_sparse_problem_is_as_good_as_separate_dense_solves(always_s
         assert solution.gap < 1e-7
 
 
+def test_a_path_without_a_cap_is_solved_in_batches_of_betas(monkeypatch):
+    monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)
+    pxy, betas, seen = table(5), [1.5, 4.0, 2.5], []
+    curve = dualib.anneal(
+        thin(pxy), betas=betas, events=False, progress=lambda done, total: seen.append((done, total)), direction="up"
+    )
+    dense = dualib.anneal(JointDistribution(pxy), betas=betas, events=False)
+    assert curve.onset is None and len(curve.events) == 0 and seen[-1] == (3, 3)
+    np.testing.assert_allclose(curve.objective, dense.objective, atol=1e-9)
+    np.testing.assert_allclose(curve.relevance, dense.relevance, atol=1e-6)
+    assert all(solution.converged and solution.certificate == "multistart" for solution in curve)
+    assert all(0.0 < solution.rho < 1.0 and solution.stability.max() < 1.0 for solution in curve)
+
+
 def test_a_capped_path_says_that_it_is(always_sparse):
     pxy = table(3)
     for direction in ("up", "down"):
