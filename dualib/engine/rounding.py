@@ -38,7 +38,9 @@ def largest_beta(problem: Problem) -> float:
         sizes = sizes + np.abs(b) + np.abs(problem.U * V).sum(axis=1)
         largest = max(np.abs(problem.U).max(), np.abs(V).max())
     size = float(problem.px @ sizes)
-    by_rounding = 1.0 / (_EPS * size) if _EPS * size > 0.0 else np.inf  # 0: no x says anything of Y, but for less than rounding
+    by_rounding = (
+        1.0 / (_EPS * size) if _EPS * size > 0.0 else np.inf
+    )  # 0: no x says anything of Y, but for less than rounding
     return min(by_rounding, _LARGEST / max(1.0, float(largest)))
 
 

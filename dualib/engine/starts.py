@@ -15,7 +15,12 @@ from dualib.engine.sweep import Sweep, log_c
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
-_ASIDE = 0.1  # natural distance of these starts
+_ASIDE, _CLOSER, _DIVIDING = (
+    0.1,
+    0.03,
+    0.98,
+)  # natural distances of these starts; number from which on there are closer ones, too
+_AT_ONCE = 2_000_000  # numbers of whitened features
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
@@ -106,7 +111,7 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
 
 
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
-    """Of each atom beta lambda_max(Cov_t(U) J) by the power method, from below; and points beside those that are nearly unstable."""
+    """Of each atom beta lambda_max(Cov_t(U) J), from below where it is small; and points beside those that are nearly unstable."""
     members = members_of(problem, sweep)
     way = problem.U[np.argmax(members, axis=1)] - batch.means + 1e-3 * problem.U[np.argmin(members, axis=1)]
     b = batch.b[:, None]
@@ -118,11 +123,35 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
         lean *= members
         way = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
-    tilt = rate > _TILT
-    way = (_ASIDE / rate[tilt])[:, None] * way[tilt]
-    middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
-    sides = [middle + problem.within(middle, sign * way) * sign * way for sign in (1.0, -1.0)]
+    tilt = np.flatnonzero(rate > _TILT)
+    exact, way = _least_stable(problem, batch, members, tilt)
+    rate[tilt] = np.maximum(exact, rate[tilt])
+    aside = np.concatenate([_ASIDE * way, _CLOSER * way[exact > _DIVIDING]])
+    atom = np.concatenate([tilt, tilt[exact > _DIVIDING]])
+    middle, owner, face = batch.means[atom], batch.owner[atom], batch.face[atom]
+    sides = [middle + problem.within(middle, sign * aside) * sign * aside for sign in (1.0, -1.0)]
     return rate, Points(np.concatenate(sides), np.tile(face, 2), np.tile(owner, 2))
+
+
+def _least_stable(problem: Problem, batch: Batch, members: Array, atoms: Ints) -> tuple[Array, Array]:
+    """The stability numbers of some atoms (p,), exactly, and their least stable directions (p, k) of natural length 1.
+
+    Where a second direction is nearly as bad, powers come near the number, but not near enough to tell whether the atom divides.
+    """
+    number, way = np.zeros(len(atoms)), np.zeros((len(atoms), problem.k))
+    at_once = max(1, _AT_ONCE // (problem.n * problem.k))
+    for first in range(0, len(atoms), at_once):
+        some = slice(first, first + at_once)
+        t = atoms[some]
+        share = np.sqrt(members[t])[:, :, None]
+        rows = np.where(share > 0.0, problem.whitened(batch.means[t], batch.face[t]) * share, 0.0)
+        rows[~np.isfinite(rows).all(axis=(1, 2))] = 0.0
+        values, vectors = np.linalg.eigh(rows.transpose(0, 2, 1) @ rows)
+        number[some] = batch.b[t] * values[:, -1]
+        lean = (rows @ vectors[:, :, -1:])[:, :, 0] * np.sqrt(members[t])
+        way[some] = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means[t]
+        way[some] /= (np.sqrt(np.maximum(batch.b[t], _LEAST)) * np.maximum(values[:, -1], _LEAST))[:, None]
+    return number, way
 
 
 def _on_other_faces(problem: Problem, S: int, rng: np.random.Generator, effort: float) -> Points:

@@ -16,6 +16,7 @@ from dualib.path.maxima import ridges
 from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
+FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn cluster is worth there
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
@@ -127,7 +128,8 @@ def _beyond(
         else:
             start = (_divided if attempt.startswith("halves") else _grown)(problem, base, found, many, by)
             if attempt == "descent":
-                new, ok = polished(problem, certify(problem, start, coarse=False, proofs=False).batch), ~np.isnan(by)
+                new = polished(problem, certify(problem, start, tol=FAINT, coarse=False, proofs=False).batch)
+                ok = whole(problem, new, Sweep(problem, new))
             else:
                 new, sweep = settled(problem, start)
                 ok = alone[numbers] & whole(problem, new, sweep)

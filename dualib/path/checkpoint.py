@@ -115,7 +115,8 @@ class Checkpoint:
         if header.get("version") != VERSION:
             found = header.get("version")
             raise ValueError(
-                f"checkpoint: {self.name!r} has format version {found!r}, and this dualib reads version {VERSION}"
+                f"checkpoint: {self.name!r} has format version {found!r}, and this dualib reads version {VERSION}: finish that run"
+                " with the dualib that began it, or give another path"
             )
         self._check_identity(header.get("identity"))
         try:
