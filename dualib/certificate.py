@@ -145,13 +145,17 @@ def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) ->
     live = problem.row_of >= 0
     px, rows = problem.joint.px[live], rows[live]
     weights = px @ rows
-    rows, weights = rows[:, weights > 0.0], weights[weights > 0.0]
+    kept = weights > 0.0
+    rows, weights = rows[:, kept], weights[kept]
     pairs = np.zeros((len(weights), problem.n))
     np.add.at(pairs.T, problem.row_of[live], px[:, None] * rows)
     lost = problem.lost(batch.face)
     if lost is not None and (pairs[lost] > 0.0).any():
         return np.inf
-    V, b = problem.link(batch.means, batch.face)
+    if problem.fixed:  # equal columns are one atom of the batch, and as many clusters of the encoder as it makes of them
+        V, b = problem.link(np.eye(problem.k)[kept], np.zeros(len(weights), dtype=np.int64))
+    else:
+        V, b = problem.link(batch.means, batch.face)
     ratio = np.divide(rows, weights, out=np.ones_like(rows), where=rows > 0.0)
     rate = float(np.sum(px[:, None] * rows * np.log(ratio)))
     distortion = problem.constant + float(pairs.sum(axis=1) @ b - np.sum((pairs @ problem.U) * V))

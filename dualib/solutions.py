@@ -191,7 +191,7 @@ class _Later(Mapping[str, Callable[[], Any]]):
 
     def error_bound(self) -> float:
         """How far the fixed point is, sweeps converging at that rate."""
-        return error_bound(float(self.sweep.residual[0]), self.rho())
+        return error_bound(float(residuals(self.problem, self.batch, self.sweep)[0]), self.rho())
 
     @one_blas_thread
     def stability(self) -> Array:

@@ -50,7 +50,9 @@ def test_an_appearance_that_is_nearly_a_split(kind, tilt):
     exact = onset_in_fifty_digits(px, p, kind, event.above.decoder[born, 0], event.beta)
     assert abs(float(event.beta / exact - 1)) <= event.precision <= 3e-10
     assert (event.kind, event.before, event.after) == ("appearance", 1, 2)
-    assert 0.0 < event.above.weights[born] < 0.1
+    assert event.above.beta < event.beta * (1.0 + 2e-5)
+    beyond = dualib.solve(joint, event.above.beta, kind, tol=1e-11)
+    assert event.above.weights[born] == pytest.approx(beyond.weights.min(), rel=1e-2)
     assert event.beta < dualib.local_critical_beta(joint, kind)
 
 

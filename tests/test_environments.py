@@ -116,7 +116,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 for attempt in (
     lambda: curve.save("curve.npz"),
     lambda: curve.save("new.npz"),
-    lambda: dualib.anneal(joint, "ib", [2.0, 8.0], checkpoint="checkpoint.npz"),
+    lambda: dualib.anneal(joint, "ib", np.geomspace(2.0, 8.0, 12), checkpoint="checkpoint.npz"),
 ):
     try:
         attempt()

@@ -97,7 +97,7 @@ def certify(
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
         found = at_rest(problem, batch, sweep, found, last)
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        resting = (sweep.residual <= tol) | (not patient)
+        resting = (sweep.residual <= tol) | (round_ >= 2 * _PATIENT)
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
         done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])

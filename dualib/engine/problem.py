@@ -104,6 +104,8 @@ class Problem:
         The face of an atom at each source.
     row_of : (n_x,) int
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
+    column_of : (k,) int
+        Of each column of a rate-distortion matrix the first that is equal to it: one reproduction has one atom.
     """
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
@@ -134,6 +136,7 @@ class Problem:
         self.U1T, self.pxU1 = np.ascontiguousarray(ones.T), self.px[:, None] * ones
         self.UT: Array = self.U1T[1:]
         self.fixed: bool = distortion.fixed_atoms
+        self.column_of: Ints = _first_equal(self.U.T) if self.fixed else np.arange(self.k)
         low, high = self.U.min(axis=0), self.U.max(axis=0)
         self._low, self._high = low - _SLACK * np.abs(low), high + _SLACK * np.abs(high)
         sums = self.U.sum(axis=1)
@@ -277,6 +280,12 @@ def distinct_rows(px: Array, features: Array, offset: Array, support: Mask | Non
         if len(seen) > len(first):
             first.append(int(x))
     return np.array(first), row_of
+
+
+def _first_equal(rows: Array) -> Ints:
+    """The number of the first row that is equal to each."""
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[group.ravel()])
 
 
 def _same_class_defines(kind: type, first: str, second: str) -> bool:

@@ -164,8 +164,8 @@ def _best_columns(
     values, _, _, terms = log_c(problem, batch.beta, sweep.log_z, *points)
     largest.include(values, points)
     held = np.zeros((len(batch.beta), problem.k), dtype=bool)
-    held[batch.owner, np.argmax(batch.means, axis=1)] = True
-    new = (values > tol) & ~held.ravel()
+    held[batch.owner, problem.column_of[np.argmax(batch.means, axis=1)]] = True
+    new = (values > tol) & ~held[points.owner, np.argmax(points.means, axis=1)]
     return [(_shares(problem, values[new], terms[new]), values[new], points.pick(new))]
 
 

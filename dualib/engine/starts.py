@@ -63,8 +63,9 @@ def members_of(problem: Problem, sweep: Sweep) -> Array:
 
 
 def columns(problem: Problem, count: int) -> Points:
-    """All reproductions of a rate-distortion matrix, for each solution."""
-    return for_each(problem, np.eye(problem.k), np.zeros(problem.k, dtype=np.int64), count)
+    """All reproductions of a rate-distortion matrix, equal ones once, for each solution."""
+    distinct = np.unique(problem.column_of)
+    return for_each(problem, np.eye(problem.k)[distinct], np.zeros(len(distinct), dtype=np.int64), count)
 
 
 def starting_points(

@@ -20,7 +20,8 @@ FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
-STEPS_BACK = 4  # of a branch from the far end of its link to BEYOND
+AT_REST = 1e-11  # residual there; where an atom has all but divided the weights are far off with one of 1e-9
+STEPS_BACK = 8  # of a branch from the far end of its link to BEYOND
 CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
 SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
@@ -132,7 +133,7 @@ def _beyond(
                 ok = whole(problem, new, Sweep(problem, new))
             else:
                 new, sweep = settled(problem, start)
-                ok = alone[numbers] & whole(problem, new, sweep)
+                ok = alone[numbers] & whole(problem, new, sweep) & (sweep.residual < AT_REST)
                 ok &= one_more[numbers] | (attempt == "born")  # else more may have come out of the atom than two halves
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)

@@ -28,7 +28,7 @@ def located_events(points: Points) -> list[Event]:
     problem, batch = points.problem, points.batch()
     if int(batch.counts.max()) * (1 + problem.k) > FOLLOWED:
         return bracketed_events(points)
-    chain = locate(problem, batch)
+    chain = locate(problem, batch, points.report)
     for i in np.flatnonzero(chain.given):
         points.replace(float(chain.batch.beta[i]), single(chain.batch, i))
     events = [(i, event) for i, event in enumerate(chain.events) if event is not None]
