@@ -34,8 +34,8 @@ from speed_tables import OURS, TEXTBOOK, WITH_EVENTS, markdown, show, summary
 import dualib
 from dualib.certificate import encoder_objective
 from dualib.distortions import as_distortion
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem
+from dualib.engine.initial import of_encoder
+from dualib.engine.problem import Problem
 
 RESULTS = Path(__file__).with_name("results.json")
 FALL = 0.30
@@ -70,7 +70,7 @@ def gaps(case: Case, outcome: Outcome, bounds: dict[float, float]) -> np.ndarray
 
 def _objective(problem: Problem, encoder: np.ndarray, beta: float) -> float:
     try:
-        return encoder_objective(problem, encoder, atoms_of_encoder(problem, encoder), beta)
+        return encoder_objective(problem, encoder, of_encoder(problem, [beta], encoder, "encoder"))
     except ValueError:  # not an encoder, or of infinite distortion
         return np.inf
 

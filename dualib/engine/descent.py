@@ -18,7 +18,7 @@ RESTING = 1e-7  # residual below which a step that does not lower the objective 
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
 MOST_NEWTON, MOST_CG = 100, 300
-_FAR = 0.5  # residual above which a plain sweep is made instead of Newton's step
+_FAR = 0.5  # natural length of a plain sweep above which it is made instead of Newton's step; light atoms count as such
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
@@ -115,7 +115,8 @@ def descend(
         rested = sweep.residual <= goal
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
-        far = (sweep.residual > _FAR)[batch.owner]
+        length = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force)))
+        far = (length > _FAR**2)[batch.owner]
         weights[far], means[far] = np.maximum(sweep.new_weights[far], _LEAST), sweep.new_means[far]
         trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
         new = Sweep(problem, trial, sweep)
