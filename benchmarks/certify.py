@@ -17,11 +17,14 @@ import numpy as np
 from problems import random_problem
 
 import dualib
-from dualib.bounds import prove
 from dualib.distortions import as_distortion
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, identity_atoms, sweep
-from dualib.search import search
+from dualib.engine.batch import Batch
+from dualib.engine.descent import swept
+from dualib.engine.initial import identity, of_encoder
+from dualib.engine.judge import judge
+from dualib.engine.problem import Problem
+from dualib.engine.search import price
+from dualib.engine.sweep import Sweep
 
 BUCKETS = (1e-11, 1e-10, 1e-9, 1e-7, np.inf)
 WIDTHS = (10, 30, 60, 100)
@@ -40,10 +43,10 @@ def seconds_per_sweep(problem, beta, runs=5):
     """CPU seconds of one plain sweep of the identity start; the median of several runs of consecutive sweeps."""
     found = []
     for _ in range(runs):
-        state, count = sweep(problem, beta, identity_atoms(problem)), 0
+        batch, count = identity(problem, [beta]), 0
         began, spent = time.process_time(), 0.0
         while spent < 2e-3:
-            state, count = sweep(problem, beta, state.new.normalised()), count + 1
+            batch, count = swept(batch, Sweep(problem, batch)), count + 1
             spent = time.process_time() - began
         found.append(spent / count)
     return float(np.median(found))
@@ -114,16 +117,13 @@ def proof_against_search(case, solution):
     rng = np.random.default_rng([2, case.number])
     worst = 0.0
     for encoder in (solution.encoder, rng.dirichlet(np.ones(2), case.joint.n_x)):
-        atoms = atoms_of_encoder(problem, encoder)
-        state = sweep(problem, case.beta, atoms)
-        searched = search(problem, case.beta, state.atoms, state.posterior, state.log_z, rng).best
-        log_a = np.log(problem.px) - state.log_z + case.beta * problem.a
-        proof = prove(
-            log_a, problem.py_x, case.beta, case.kind, points=problem.decoder(atoms), tol=2e-10, lower=max(0.0, searched)
-        )
-        if not proof.proved:
+        batch: Batch = of_encoder(problem, [case.beta], encoder, "encoder")
+        sweep, whole = Sweep(problem, batch), np.ones(1, dtype=bool)
+        searched = price(problem, batch, sweep, rng=rng)
+        proved, kinds = judge(problem, batch, sweep, searched, 4e-10, prove=whole, search=~whole)
+        if kinds[0] != "rigorous":
             return np.nan
-        worst = max(worst, abs(proof.upper - max(0.0, searched)))
+        worst = max(worst, abs(float(proved.gap[0] - searched.gap[0])))
     return worst
 
 

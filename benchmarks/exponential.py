@@ -10,7 +10,10 @@ import time
 import numpy as np
 
 import dualib
-from dualib.problem import Problem, identity_atoms, sweep
+from dualib.engine.descent import swept
+from dualib.engine.initial import identity
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 
 SIZES = (
     (200, 200, 2000, 5),
@@ -24,16 +27,17 @@ BETA = 3.0
 
 
 def seconds_per_sweep(problem, n_t, n_sweeps=3, n_runs=5):
-    atoms = identity_atoms(problem)
-    start = atoms.pick(np.arange(n_t)).normalised()
+    start = identity(problem, [BETA])
+    start = start.keep(np.arange(len(start.weights)) < n_t)
     best, objective = np.inf, np.nan
     for _ in range(n_runs):
-        state = sweep(problem, BETA, start)
+        batch, sweep = start, Sweep(problem, start)
         began = time.perf_counter()
         for _ in range(n_sweeps):
-            state = sweep(problem, BETA, state.new)
+            batch = swept(batch, sweep)
+            sweep = Sweep(problem, batch)
         best = min(best, (time.perf_counter() - began) / n_sweeps)
-        objective = state.objective
+        objective = float(sweep.objective[0])
     return best, objective
 
 

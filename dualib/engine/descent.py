@@ -97,7 +97,7 @@ def descend(
     limit, rested = np.broadcast_to(most, batch.beta.shape), np.zeros(len(batch.beta), dtype=bool)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
-        batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
+        batch = merged(problem, _needed(swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
@@ -169,7 +169,7 @@ def _unless_higher(
     return mixed, Sweep(problem, mixed), higher
 
 
-def _swept(batch: Batch, sweep: Sweep) -> Batch:
+def swept(batch: Batch, sweep: Sweep) -> Batch:
     """The batch after a plain sweep, which never leads higher."""
     new = Batch(batch.beta, np.maximum(sweep.new_weights, _LEAST), sweep.new_means, batch.owner, batch.face)
     return new.keep(np.ones(len(new.weights), dtype=bool))
@@ -179,7 +179,7 @@ def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, tr
     """Put plain sweeps in the place of trial steps that led higher."""
     old, rows = batch.pick(worse)
     before = sweep.pick(worse, rows)
-    plain = _swept(old, before)
+    plain = swept(old, before)
     trial.weights[rows], trial.means[rows] = plain.weights, plain.means
     new.replace(worse, rows, Sweep(problem, plain, before))
 
