@@ -15,12 +15,12 @@ from numba import njit
 
 from dualib.engine import loading
 
-# sums may be reordered, which is what vectorises them; NaN and infinities keep their meaning
+# sums keep their order: were it the compiler's choice, the last bit would depend on how far apart arrays lie in memory
 _OPTIONS: Any = {
     "cache": loading.use_cache,
     "nogil": True,
     "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    "fastmath": {"contract", "nsz", "arcp"},
 }
 _F1, _F2, _F3, _I1 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]", "int64[::1]"
 

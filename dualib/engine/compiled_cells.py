@@ -128,10 +128,10 @@ def _greatest(slope, spread, tension, factor, slack, limit):  # type: ignore[no-
     return best
 
 
-# sums over x may be taken in any order, which lets them vectorise
+# sums keep their order: were it the compiler's choice, the last bit would depend on how far apart arrays lie in memory
 @njit(
     f"void({_F2}, {_F1}, {_F1}, {_F2}, boolean, {_F3}, {_F3}, {_F2}, {_I1}, {_F1}, {_F1}, {_F1}, {_F1}, {_I1})",
-    fastmath={"reassoc", "contract"},
+    fastmath={"contract"},
     **_OPTIONS,
 )
 def bound_cells(  # type: ignore[no-untyped-def]
