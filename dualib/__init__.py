@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dualib.certificate import Certificate, certify
     from dualib.clusters.agglomerate import Tree, agglomerate
     from dualib.comparison import compare_predictions
-    from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
+    from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion
     from dualib.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.exponential import ExponentialFamily
     from dualib.following import follow
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
     from dualib.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
-    from dualib.path.onset import onset
+    from dualib.path.onset import local_critical_beta, onset
     from dualib.results import Curve, Event, Solution, Status
     from dualib.scores import Comparison
     from dualib.solver import solve
@@ -56,7 +56,7 @@ _HOME = {
     "Alpha": "distortions",
     "RateDistortion": "distortions",
     "ExponentialFamily": "exponential",
-    "local_critical_beta": "distortions",
+    "local_critical_beta": "path.onset",
     "solve": "solver",
     "certify": "certificate",
     "Certificate": "certificate",

@@ -358,7 +358,7 @@ def _remarks(solution: Solution, n_clusters: int | None) -> Iterator[tuple[str, 
 
 def _onset_text(solution: Solution) -> str:
     """Where the onset of learning is, or a bound on it where it would take long to find."""
-    from dualib.critical import cheap_onset_bound, onset
+    from dualib.path.onset import cheap_onset_bound, onset
 
     joint, most = solution.joint, ""
     if joint.n_x * joint.n_y <= _FEW_CELLS:

@@ -453,33 +453,6 @@ def check_distortion(distortion: Distortion, py_x: npt.ArrayLike, *, tol: float 
         raise ValueError("link_jacobian is not symmetric: V is not the gradient of a function of M")
 
 
-def local_critical_beta(joint: Any, distortion: str | Distortion = "ib") -> float:
-    """The textbook critical beta: 1 / lambda_max of the stability matrix at the one-cluster solution.
-
-    A local test only: an upper bound on the true onset of learning (`dualib.onset`), for a cluster can be born at a distance
-    before the trivial solution loses its stability.
-
-    Parameters
-    ----------
-    joint : JointDistribution
-    distortion : "ib", "dualib" or Distortion
-
-    Returns
-    -------
-    float
-        The beta at which ``beta * lambda_max(Cov(U) J) = 1``; inf where nothing can ever be learned locally.
-
-    Raises
-    ------
-    ValueError
-        The one-cluster solution is infeasible (dual IB, conditionals with no common support).
-    """
-    from dualib.engine.onset import local_critical_beta as of_problem
-    from dualib.engine.problem import Problem
-
-    return of_problem(Problem(joint, as_distortion(distortion)))
-
-
 def _xlogx(p: Array) -> Array:
     return p * np.log(np.where(p > 0.0, p, 1.0))
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import shown
-from dualib.critical import cheap_onset_bound
 from dualib.joint import JointDistribution
+from dualib.path.onset import cheap_onset_bound
 from dualib.scores import log_loss_of
 from dualib.solver import solve
 from dualib.warnings import DualibWarning

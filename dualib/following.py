@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
-from dualib.assemble import assemble
-from dualib.branch import halves
-from dualib.curvature import stability_numbers
-from dualib.local import polish
+from dualib.engine.batch import Batch
+from dualib.engine.descent import descend
+from dualib.engine.initial import feasible, of_atoms
+from dualib.engine.optimum import goal_of, judged_state
+from dualib.engine.problem import Problem
+from dualib.engine.rounding import check_beta
+from dualib.engine.stability import softest_tilt, stability
+from dualib.engine.starts import members_of
+from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
-from dualib.optimise import Outcome, certified, feasible, sort_atoms
-from dualib.problem import Atoms, Problem, join, sweep
+from dualib.path.chain import arranged
+from dualib.path.points import at_once
 from dualib.results import Curve, Solution
-from dualib.solver import check_options, status_of
-from dualib.sparse_problem import dense_problem
+from dualib.solutions import judged, solutions_of
+from dualib.solver import check_options
+from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
-if TYPE_CHECKING:
-    from dualib.results import Solution as Start
+_TILT = 0.1  # relative change of p(x|t) by which the two halves of a cluster start apart
+_FALLS = 0.5  # of a residual, by one more descent that is worth it
 
 
 @one_blas_thread
 def follow(
-    solution: Start,
+    solution: Solution,
     betas: npt.ArrayLike,
     *,
     tol: float = 1e-9,
@@ -69,29 +73,61 @@ def follow(
         raise TypeError(f"solution must be a Solution, got {type(solution).__name__}")
     check_options(tol, max_iter=max_iter)
     wanted = [validate_beta(float(beta), "betas") for beta in as_float_array("betas", betas, 1)]
-    problem = dense_problem(solution.joint, solution.distortion, "follow")
+    problem = engine_problem(solution.joint, solution.distortion, "follow")
     check_solvable(problem)
+    check_beta(problem, max(wanted), "betas")
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    face = None if solution.distortion.support is None else solution.decoder > 0.0
-    atoms = Atoms(solution.weights, solution.means, face)
-    atoms = atoms.pick(atoms.weights > 0.0).normalised()
-    points: dict[float, Solution] = {}
+    batch = of_atoms(problem, [solution.beta], solution.weights, solution.means, solution.decoder)
+    points: dict[float, tuple[Batch, int]] = {}
     for beta in wanted:
-        local = polish(problem, beta, _perturbed(problem, beta, atoms), tol=max(1e-2 * tol, 1e-13), max_iter=max_iter)
-        gap, certificate, maxima, _ = certified(problem, local.state, None, tol=tol, rng=rng)
-        outcome = Outcome(sort_atoms(problem, local.state), gap, certificate, maxima, local.n_iter)
-        points[beta] = assemble(problem, outcome, status_of(outcome, tol))
-        atoms = outcome.state.atoms
-    return Curve(list(points.values()))
+        start = _perturbed(problem, Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face))
+        batch, taken = _at_rest(problem, start, tol, max_iter)
+        points[beta] = batch, taken
+    return Curve(_judged(problem, points, tol, rng))
 
 
-def _perturbed(problem: Problem, beta: float, atoms: Atoms) -> Atoms:
-    """The atoms, each unstable one as two halves a little apart."""
-    if problem.distortion.fixed_atoms:
-        return atoms
-    state = sweep(problem, beta, atoms)
-    result = state.atoms
-    for t in np.flatnonzero(stability_numbers(problem, state) > 1.0)[::-1]:
-        keep = np.arange(len(result)) != t
-        result = join(result.pick(keep), halves(problem, state, int(t)))
-    return result.normalised() if feasible(problem, result) else atoms
+def _at_rest(problem: Problem, batch: Batch, tol: float, max_iter: int) -> tuple[Batch, int]:
+    """The local minimum below, and the sweeps taken: by more than one descent where means go to 0 slowly, as long as that helps."""
+    taken, before = 0, np.inf
+    while True:
+        ended = descend(problem, batch, goal=goal_of(tol), most=max_iter - taken)
+        batch, taken, residual = ended.batch, taken + int(ended.taken[0]), float(ended.sweep.residual[0])
+        if residual <= tol or taken >= max_iter or residual > _FALLS * before:
+            return batch, taken
+        before = residual
+
+
+def _perturbed(problem: Problem, batch: Batch) -> Batch:
+    """The solution, each unstable atom as two halves a little apart."""
+    sweep = Sweep(problem, batch)
+    unstable = np.flatnonzero(stability(problem, batch, sweep) > 1.0)
+    if not len(unstable):
+        return batch
+    tilts = _TILT * np.array([softest_tilt(problem, batch, sweep, int(t)) for t in unstable])
+    members = members_of(problem, sweep)[unstable]
+    rows = np.concatenate([members * (1.0 + tilts), members * (1.0 - tilts)])
+    means, face, _ = problem.centroids(rows / rows.sum(axis=1, keepdims=True))
+    weights = np.tile(0.5 * batch.weights[unstable], 2)
+    stable = np.ones(len(batch.weights), dtype=bool)
+    stable[unstable] = False
+    divided = Batch(
+        batch.beta,
+        np.append(batch.weights[stable], weights),
+        np.concatenate([batch.means[stable], means]),
+        np.zeros(int(stable.sum()) + len(weights), dtype=np.int64),
+        np.append(batch.face[stable], face),
+    )
+    return divided if feasible(problem, divided).all() else batch
+
+
+def _judged(problem: Problem, points: dict[float, tuple[Batch, int]], tol: float, rng: np.random.Generator) -> list[Solution]:
+    """The public solutions with their gaps, many at a time, ascending in beta."""
+    betas, found = sorted(points), list[Solution]()
+    most = at_once(problem)
+    for first in range(0, len(betas), most):
+        some = [points[beta] for beta in betas[first : first + most]]
+        batch = arranged([(np.array([i]), part) for i, (part, _) in enumerate(some)])
+        state = judged_state(problem, batch, Sweep(problem, batch), tol=tol, rng=rng)
+        known = judged(state)._replace(taken=np.array([taken for _, taken in some]))
+        found += solutions_of(problem, batch, state.sweep, known, tol)
+    return found

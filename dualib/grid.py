@@ -11,10 +11,10 @@ import numpy as np
 
 from dualib._validation import as_float_array, shown, validate_beta
 from dualib.distortions import Distortion, as_distortion
+from dualib.engine.initial import of_encoder
 from dualib.joint import JointDistribution
-from dualib.memory import check_solvable
-from dualib.optimise import atoms_of_encoder
-from dualib.sparse_problem import SparseProblem, problem_of
+from dualib.memory import check_solvable, check_sparse_fits
+from dualib.sparse_problem import engine_problem, solves_sparse
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,22 @@ class Grid:
         """Refuse, before any work, a problem that its distortion, its start or the memory does not fit."""
         for i, j in itertools.product(range(len(self.problems.values)), range(len(self.distortions.values))):
             try:
-                problem = problem_of(self.problems.values[i], self.distortions.values[j])
-                if certify and not isinstance(problem, SparseProblem):
-                    check_solvable(problem)
-                if isinstance(init, str) and init != "random":
-                    raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
-                if init is not None and not isinstance(init, str) and not isinstance(problem, SparseProblem):
-                    atoms_of_encoder(problem, init, "init")
+                self._check(self.problems.values[i], self.distortions.values[j], init, certify)
             except (ValueError, TypeError, MemoryError) as error:
                 kind = next(kind for kind in (ValueError, TypeError, MemoryError) if isinstance(error, kind))
                 raise kind(f"{self.place((i, j, 0, 0))}: {error}") from error
+
+    def _check(self, joint: JointDistribution, distortion: Distortion, init: Any, certify: bool) -> None:
+        if isinstance(init, str) and init != "random":
+            raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
+        if solves_sparse(joint, distortion):
+            check_sparse_fits(joint)
+            return
+        problem = engine_problem(joint, distortion, f"distortion {distortion!r}")
+        if certify:
+            check_solvable(problem)
+        if init is not None and not isinstance(init, str):
+            of_encoder(problem, [1.0], init, "init")
 
 
 def problem_axis(problems: Any) -> Axis:

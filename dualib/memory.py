@@ -1,16 +1,17 @@
 """How much memory a problem takes, asked before the work starts.
 
-In numbers of 8 bytes, for n distinct sources with k features and n_y outcomes, P = min(512, n (n - 1) / 2) pairs of sources looked
-at at a time, C = min(2000, 5 n) candidates of the search, and n_t <= n clusters, a certified solve takes at least and at most about
+In numbers of 8 bytes, for n distinct sources with k features and n_y outcomes and n_t <= n clusters, a certified solve takes at
+least and at most about
 
-    least = 3 n^2 + 3 n n_y                                     the identity start
-    most  = least + 2 P (n + k) + 6 n^2 + 2 C^2 + 64 k (n + k)  the search behind the certificate, of many candidates
-                  + 3 n_t n (1 + min(n, k))                     and Newton's method on n_t clusters
+    least = n^2 + 8 n k + 4 n n_y                the distances of all sources from each other, where near ones are merged
+    most  = 8 n^2 + 4 n n_t + 40 n k + 16 n n_y  the search from every source, and Newton's method on n_t clusters
+                  + 4096 n                       and the cells of a proof, where there is one
+
+where p(y|x) has no zeros: with them the search on other faces takes several times more. A curve without events solves as many betas
+at once as make up n^2 = 6 million, or one where n is larger, and keeps n_t (n_x + 2 k + n_y) of each point. Above, k = n_y for the
+IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the search finds.
 
 A sparse problem of the IB with `nonzeros` takes about 2 nonzeros + 10 n_x + 3 n_x n_t + 40 n_y max(n_t, 128) beside p(x, y).
-
-Above, k = n_y for the IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the
-search finds. Of each point, a path (`anneal`) keeps 2 n_t (n + 2 k) + C k numbers at most, and so does its checkpoint.
 """
 
 from __future__ import annotations
@@ -20,33 +21,25 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dualib.engine.problem import Problem as EngineProblem
+    from dualib.engine.problem import Problem
     from dualib.joint import JointDistribution
-    from dualib.problem import Problem
+    from dualib.problem import Problem as OldProblem
 
-_BLOCK = 512  # of pairs of sources, looked at by `dualib.starts` at a time
-_CANDIDATES = 2000  # more of them are not compared with each other
-_REFINED = 64  # points of the search that Newton's method finishes
+_CELLS = 4096  # numbers for each source that a proof holds: those of 1024 cells, several times
 _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
-
-
-def _pairs(n: int) -> int:
-    return min(_BLOCK, n * (n - 1) // 2)
 
 
 def least_memory(n: int, k: int, n_y: int) -> int:
     """Bytes that a certified solve of n distinct sources with k features and n_y outcomes takes at least."""
-    return 8 * (3 * n * n + 3 * n * n_y)
+    return 8 * n * (n + 8 * k + 4 * n_y)
 
 
 def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
-    """Bytes that it takes at most, about, where the solution and its starts have up to n_t clusters."""
-    candidates = min(_CANDIDATES, 5 * n)
-    search = 2 * _pairs(n) * (n + k) + 6 * n * n + 2 * candidates * candidates + _REFINED * k * (n + k)
-    return least_memory(n, k, n_y) + 8 * (search + 3 * n_t * n * (1 + min(n, k)))
+    """Bytes that it takes at most, about, where the solution has up to n_t clusters and p(y|x) no zeros."""
+    return 8 * n * (8 * n + 4 * n_t + 40 * k + 16 * n_y + _CELLS)
 
 
-def check_solvable(problem: Problem | EngineProblem) -> None:
+def check_solvable(problem: Problem | OldProblem) -> None:
     """Refuse a problem that a certified solve cannot fit into memory.
 
     Raises

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dualib._validation import shown
 from dualib.cluster_map import plot_clusters, plot_clusters_grid
-from dualib.distortions import local_critical_beta
+from dualib.path.onset import local_critical_beta
 from dualib.results import EVENT_KINDS, Curve, Event, Solution, Unit, distortion_factor, unit_factor
 from dualib.tree import (
     FULL_WIDTH,

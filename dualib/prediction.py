@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse, shown
-from dualib.distortions import Array
+from dualib.distortions import IB, Array, Distortion
+from dualib.engine.problem import reached
 from dualib.memory import check_fits
-from dualib.problem import Atoms, Problem
-from dualib.sparse_problem import SparseProblem, problem_of
 
 if TYPE_CHECKING:
     from dualib.results import Assignment, DecoderKind, Solution
@@ -39,29 +38,12 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
         them): smooth it. Another `assignment`.
     """
     _check_choice("assignment", assignment, ("soft", "map"))
+    known = (solution.distortion, solution.beta, solution.weights, solution.means, solution.decoder)
     if is_sparse(py_x):
-        encoder = _encode_sparse(solution, py_x)
-        return as_map(encoder) if assignment == "map" else encoder
-    rows = as_probability_rows("py_x", py_x, solution.joint.n_y)
-    problem = problem_of(solution.joint, solution.distortion)
-    face = None if solution.distortion.support is None else solution.decoder > 0.0
-    encoder = encode_rows(problem, Atoms(solution.weights, solution.means, face), solution.beta, rows)
+        encoder = _encode_sparse(*known, as_sparse_probability_rows("py_x", py_x, solution.joint.n_y))
+    else:
+        encoder = encode_rows(*known, as_probability_rows("py_x", py_x, solution.joint.n_y))
     return as_map(encoder) if assignment == "map" else encoder
-
-
-def _encode_sparse(solution: Solution, py_x: Any) -> Array:
-    """`encode` of scipy.sparse rows, which stay sparse where the problem does."""
-    rows = as_sparse_probability_rows("py_x", py_x, solution.joint.n_y)
-    problem = problem_of(solution.joint, solution.distortion)
-    if not isinstance(problem, SparseProblem):
-        check_fits(len(rows.indptr) - 1, solution.joint.n_y, "the dense form of py_x")
-        return encode(solution, rows.toarray())
-    atoms = Atoms(solution.weights, solution.means, solution.decoder > 0.0)
-    encoder, log_z = problem.encoder(solution.beta, atoms, rows)
-    far = np.flatnonzero(~np.isfinite(log_z))
-    if len(far):
-        raise ValueError(_too_far(int(far[0])))
-    return encoder
 
 
 def predict_proba(
@@ -117,22 +99,42 @@ def bayes_decoder(solution: Solution) -> Array:
     return np.where(weights > 0.0, pairs / np.where(weights > 0.0, weights, 1.0), spare)
 
 
-def encode_rows(problem: Problem, atoms: Atoms, beta: float, rows: Array) -> Array:
-    """p(t|x), (m, n_t), of conditionals `rows` (m, n_y), already checked, through given atoms.
+def encode_rows(distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Array) -> Array:
+    """p(t|x), (m, n_t), of conditionals `rows` (m, n_y), already checked, through given clusters.
 
     Raises
     ------
     ValueError
-        A row infinitely far from every atom.
+        A row infinitely far from every cluster.
     """
-    features, _ = problem.distortion.lift(rows)
-    terms = problem.log_terms_of(atoms, beta, features, rows).T
+    features, _ = distortion.lift(rows)
+    faces = () if distortion.support is None else (decoder > 0.0,)
+    with np.errstate(all="ignore"):
+        V, b = distortion.link(means, *faces)
+        terms = beta * (features @ V.T - b)
+    if faces:
+        terms[~reached(*faces, rows > 0.0, cover=distortion.support == "cover").T] = -np.inf
+    return _normalised(terms, weights)
+
+
+def _encode_sparse(distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Any) -> Array:
+    """The same of CSR rows, which stay sparse for the IB, whose features they are."""
+    if type(distortion) is not IB:
+        check_fits(rows.shape[0], rows.shape[1], "the dense form of py_x")
+        return encode_rows(distortion, beta, weights, means, decoder, rows.toarray())
+    V, _ = distortion.link(means, decoder > 0.0)
+    terms = beta * np.asarray(rows @ V.T)
+    terms[np.asarray((rows != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
+    return _normalised(terms, weights)
+
+
+def _normalised(terms: Array, weights: Array) -> Array:
+    """p(t|x) of ``-beta d`` (m, n_t), but for what depends on x alone."""
     with np.errstate(divide="ignore"):
-        terms += np.log(atoms.weights)
+        terms += np.log(weights)
     top = terms.max(axis=1)
     if not np.isfinite(top).all():
-        row = int(np.flatnonzero(~np.isfinite(top))[0])
-        raise ValueError(_too_far(row))
+        raise ValueError(_too_far(int(np.flatnonzero(~np.isfinite(top))[0])))
     encoder = np.exp(terms - top[:, None])
     return np.asarray(encoder / encoder.sum(axis=1, keepdims=True))
 

@@ -1,7 +1,7 @@
 """What `compare_predictions` compares: from a table of training counts to predicted p(y|x), at each beta.
 
-The bottlenecks are solved from large beta to small, each from the last, by accelerated sweeps to a residual that is far below
-what a held-out score can show. No search for a better optimum follows, and none is claimed; `certify=True` has both, by `anneal`.
+The bottlenecks are solved by a few steps of the engine's descent, all betas at once, to a residual that is far below what a held-out
+score can show. No search for a better optimum follows, and none is claimed; `certify=True` has both, by `anneal`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import rel_entr
 
-from dualib.anderson import Anderson
 from dualib.distortions import IB, Array, Distortion, DualIB
+from dualib.engine.batch import COARSE, Batch, in_order, merged
+from dualib.engine.descent import descend
+from dualib.engine.initial import identity, random_clusters
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 from dualib.exponential import ExponentialFamily
 from dualib.information import mutual_information
 from dualib.joint import JointDistribution
-from dualib.local import merge_atoms, tidy
 from dualib.maximum_entropy import fit_parameters
-from dualib.optimise import random_atoms
 from dualib.path.anneal import anneal
+from dualib.path.points import at_once
 from dualib.prediction import as_map, bayes_decoder, encode_rows
-from dualib.problem import Atoms, Problem, Sweep, identity_atoms, sweep
 from dualib.scores import WITHOUT_CLUSTERS
 
 METHODS = ("ib", "dualib", "dualib-exp", "plug-in", "ib-exp", "maxent")
@@ -31,9 +34,6 @@ OF_FAMILY = ("dualib-exp", "ib-exp", "maxent")
 _RESIDUAL = 1e-2  # of the sweeps; the objective is then within about 1e-4 nats of stationary
 _SLOPE, _SLOPE_CERTIFIED = 1e-4, 1e-7  # left in the fit of a family, per sample; the log loss is then good to 1e-5
 _MOST_SWEEPS = 60  # at each beta
-_DEPTH = 5
-_NO_WEIGHT = 1e-6  # every tenth sweep clusters below this weight, relative to the largest, are dropped
-_ALIKE = 1e-4  # ... and those merged whose squared natural distance is below this
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def fit(method: str, data: Data, strength: float, betas: Sequence[float], option
     if options.certify:
         return [_from_solution(solution, options) for solution in anneal(joint, distortion, betas, events=False)]
     problem = Problem(joint, distortion)
-    return [_from_state(problem, state, options) for state in quick_path(problem, betas, options.n_clusters, seed)]
+    return _from_states(problem, *quick_path(problem, betas, options.n_clusters, seed), options)
 
 
 def smoothed(counts: Array, smoothing: float, prior: str) -> Array:
@@ -115,54 +115,40 @@ def family_of(counts: Array, strength: float, options: Options) -> ExponentialFa
     return ExponentialFamily(options.features, parameters, nu)
 
 
-def quick_path(problem: Problem, betas: Sequence[float], n_clusters: int | None, seed: int) -> list[Sweep]:
-    """Near-stationary states at each of `betas`, ascending, followed from the largest down."""
-    if n_clusters is None or n_clusters >= problem.n:
-        atoms = identity_atoms(problem)
-    else:
-        atoms = random_atoms(problem, n_clusters, np.random.default_rng(seed)).normalised()
-    states = []
-    for beta in sorted(betas, reverse=True):
-        state = quick_solve(problem, beta, atoms)
-        states.append(state)
-        atoms = state.atoms
-    return states[::-1]
+def quick_path(problem: Problem, betas: Sequence[float], n_clusters: int | None, seed: int) -> tuple[Batch, Sweep]:
+    """Near-stationary solutions at each of `betas`, ascending, from the identity.
+
+    With `n_clusters` from a random start of so many at the largest beta, and at the others from where that has come to.
+    """
+    ascending, free, found = np.array(sorted(betas), dtype=np.float64), n_clusters is None or n_clusters >= problem.n, []
+    if not free:
+        alone = random_clusters(problem, ascending[-1], int(n_clusters or 0), 1, np.random.default_rng(seed))
+        last = descend(problem, alone, goal=_RESIDUAL, most=_MOST_SWEEPS).batch
+    for places in np.split(np.arange(len(ascending)), range(at_once(problem), len(ascending), at_once(problem))):
+        if free:
+            start = merged(problem, identity(problem, ascending[places]), COARSE)
+        else:
+            atoms = last.copied(np.zeros(len(places), dtype=np.int64))[0]
+            start = Batch(ascending[places], atoms.weights, atoms.means, atoms.owner, atoms.face)
+        found.append((places, descend(problem, start, goal=_RESIDUAL, most=_MOST_SWEEPS, coarse=free).batch))
+    batch = in_order(found)
+    return batch, Sweep(problem, batch)
 
 
-def quick_solve(problem: Problem, beta: float, atoms: Atoms) -> Sweep:
-    """Guarded Anderson-accelerated sweeps to a residual of 1e-2, or 60 of them."""
-    state, accelerator = sweep(problem, beta, atoms), Anderson(_DEPTH)
-    for step in range(1, _MOST_SWEEPS):
-        if state.residual <= _RESIDUAL:
-            break
-        if step % 10 == 0:  # drop what has died, merge what has met
-            accelerator.clear()
-            state = sweep(problem, beta, _tidied(problem, beta, state.new))
-            continue
-        proposal = accelerator.propose(state)
-        trial = None if proposal is None else sweep(problem, beta, proposal)
-        if trial is None or not trial.objective <= state.objective + 1e-12:
-            if trial is not None:
-                accelerator.clear()
-            trial = sweep(problem, beta, state.new.pick(state.new.weights > 0.0).normalised())
-        state = trial
-    return sweep(problem, beta, _tidied(problem, beta, state.new))
-
-
-def _tidied(problem: Problem, beta: float, atoms: Atoms) -> Atoms:
-    return merge_atoms(problem, beta, tidy(problem, beta, atoms, floor=_NO_WEIGHT), _ALIKE).normalised()
-
-
-def _from_state(problem: Problem, state: Sweep, options: Options) -> Fitted:
-    atoms, posterior = state.new.normalised(), state.posterior
-    encoder = encode_rows(problem, state.atoms, state.beta, problem.full_py_x)
-    pty = (posterior * problem.px) @ problem.py_x
-    weights = atoms.weights
-    decoder = pty / pty.sum(axis=1, keepdims=True) if options.decoder == "bayes" else problem.decoder(atoms)
-    ratio = np.divide(posterior, weights[:, None], out=np.ones_like(posterior), where=posterior > 0.0)
-    rate = max(0.0, float(np.sum(posterior * np.log(ratio), axis=0) @ problem.px))
-    relevance = max(0.0, mutual_information(pty / pty.sum()))
-    return Fitted(state.beta, _through(encoder, decoder, options), rate, relevance, len(atoms))
+def _from_states(problem: Problem, batch: Batch, sweep: Sweep, options: Options) -> list[Fitted]:
+    decoders, found = problem.decoder(batch.means, batch.face), []
+    own_decoders = problem.decoder(sweep.new_means, batch.face)
+    for s, beta in enumerate(batch.beta.tolist()):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        known = (batch.weights[own], batch.means[own], decoders[own])
+        encoder = encode_rows(problem.distortion, beta, *known, problem.full_py_x)
+        pairs = sweep.posterior[own] * problem.px
+        pty, weights = pairs @ problem.py_x, pairs.sum(axis=1)
+        decoder = pty / pty.sum(axis=1, keepdims=True) if options.decoder == "bayes" else own_decoders[own]
+        rate = float(rel_entr(pairs, weights[:, None] * problem.px).sum())
+        relevance = max(0.0, mutual_information(pty / pty.sum()))
+        found.append(Fitted(beta, _through(encoder, decoder, options), max(0.0, rate), relevance, len(weights)))
+    return found
 
 
 def _from_solution(solution: Any, options: Options) -> Fitted:

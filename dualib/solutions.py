@@ -36,17 +36,26 @@ def judged(found: Optimum) -> Judged:
     return Judged(found.gap, found.kind.tolist(), found.taken)
 
 
-def status_of(residual: float, gap: float, tol: float, *, certified: bool = True) -> Status:
-    """What the residual and the gap that it states say of a solution."""
+def status_of(residual: float, gap: float, tol: float, *, certified: bool = True, capped: bool = False) -> Status:
+    """What the residual and the gap that it states say of a solution; `capped`: by a cap on the clusters, which may cost some."""
     if residual > max(tol, 1e-11):
         return Status.MAX_ITER
+    if capped:
+        return Status.CAPPED
     if not certified:
         return Status.NOT_CERTIFIED
     return Status.CONVERGED if gap <= tol else Status.GAP_OPEN
 
 
 def solutions_of(
-    problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol: float, *, certified: bool = True
+    problem: Problem,
+    batch: Batch,
+    sweep: Sweep,
+    known: Judged,
+    tol: float,
+    *,
+    certified: bool = True,
+    capped: bool = False,
 ) -> list[Solution]:
     """The public solutions of a batch: encoder of every x, its marginal and its centroids, clusters by falling weight."""
     rows = max(1, _AT_ONCE // max(problem.joint.n_x, problem.joint.n_y))
@@ -58,12 +67,15 @@ def solutions_of(
         which[first:last] = True
         part, atoms = batch.pick(which)
         some = Judged(known.gap[first:last], known.certificate[first:last], known.taken[first:last])
-        found += _assembled(problem, part, sweep.pick(which, atoms), some, tol, certified)
+        judge = functools.partial(status_of, tol=tol, certified=certified, capped=capped)
+        found += _assembled(problem, part, sweep.pick(which, atoms), some, judge)
         first = last
     return found
 
 
-def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol: float, certified: bool) -> list[Solution]:
+def _assembled(
+    problem: Problem, batch: Batch, sweep: Sweep, known: Judged, judge: Callable[[float, float], Status]
+) -> list[Solution]:
     joint = problem.joint
     pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
     encoders = _full_encoders(problem, batch, sweep)
@@ -112,7 +124,7 @@ def _assembled(problem: Problem, batch: Batch, sweep: Sweep, known: Judged, tol:
             "decoder_information": float(claimed[s]),
             "gap": gap,
             "certificate": known.certificate[s],
-            "status": status_of(residual, gap, tol, certified=certified),
+            "status": judge(residual, gap),
             "n_iter": int(known.taken[s]),
             "residual": residual,
         }

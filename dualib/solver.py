@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,29 +10,29 @@ import numpy.typing as npt
 
 from dualib._validation import shown, validate_beta
 from dualib.assemble import assemble
-from dualib.capped import capped, merged_down
-from dualib.distortions import Array, Distortion, Mask, as_distortion
+from dualib.clusters.capped import capped
+from dualib.clusters.merging import merged_down
+from dualib.distortions import Distortion, as_distortion
 from dualib.engine.batch import COARSE, Batch, merged
-from dualib.engine.descent import descend
-from dualib.engine.initial import feasible as feasible_solutions
-from dualib.engine.initial import identity, of_encoder, one_cluster, random_clusters
+from dualib.engine.descent import descend, lowest
+from dualib.engine.initial import feasible, identity, of_encoder, one_cluster, random_clusters
+from dualib.engine.optimum import Optimum, goal_of
 from dualib.engine.optimum import certify as certified_optimum
-from dualib.engine.optimum import goal_of
-from dualib.engine.problem import Problem as EngineProblem
+from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
-from dualib.optimise import Outcome, atoms_of_encoder, best_local, feasible, initial_atoms, optimise, random_atoms
-from dualib.problem import Atoms, Problem, sweep
 from dualib.results import Status, status_text
 from dualib.solutions import Judged, judged, solutions_of
-from dualib.sparse_problem import SparseProblem, engine_problem, problem_of, solves_sparse
+from dualib.solutions import status_of as stated_status
+from dualib.sparse_problem import SparseProblem, engine_problem, solves_sparse
 from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
 from dualib.warnings import warn_of_convergence
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
+    from dualib.optimise import Outcome
     from dualib.results import Solution
 
 
@@ -105,77 +106,91 @@ def solve(
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     kind = as_distortion(distortion)
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    unbound = n_clusters is None or (certify and n_clusters >= joint.n_x)  # no optimum has more clusters than there are x
-    if unbound and not solves_sparse(joint, kind):
-        return _solved(joint, beta, kind, init, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
-    problem = problem_of(joint, kind)
-    if isinstance(problem, SparseProblem):
-        found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, max_iter=max_iter, certify=certify, rng=rng)
-        return _finish(problem, found, tol, certified=certify, capped=is_capped(found, n_clusters, tol))
-    if certify:
-        check_solvable(problem)
     if isinstance(init, str) and init != "random":
         raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
-    starts = _starts(problem, init, n_restarts, rng)
-    outcome = None
-    if certify:
-        outcome = optimise(problem, beta, _best_start(problem, beta, starts), tol=tol, max_iter=max_iter, rng=rng)
-    if n_clusters is not None and (outcome is None or len(outcome.state.atoms) > n_clusters):
-        starts = [] if init is None or isinstance(init, str) else starts
-        outcome = _capped(problem, beta, n_clusters, starts, n_restarts, outcome, tol=tol, max_iter=max_iter, rng=rng)
-        # as many clusters as sources are never too few, and fewer than are allowed may be all that are wanted
-        binding = certify or n_clusters <= len(outcome.state.atoms) < problem.n
-        return _finish(problem, outcome, tol, certified=certify, capped=binding)
-    if outcome is None:
-        outcome = best_local(problem, beta, starts, tol, max_iter)
-    return _finish(problem, outcome, tol, certified=certify)
-
-
-def _solved(
-    joint: JointDistribution,
-    beta: float,
-    distortion: Distortion,
-    init: Any,
-    n_restarts: int,
-    *,
-    tol: float,
-    max_iter: int,
-    certify: bool,
-    rng: np.random.Generator,
-) -> Solution:
-    """The solution without a cap on the clusters, by the engine."""
-    problem = engine_problem(joint, distortion, f"distortion {distortion!r}")
+    if solves_sparse(joint, kind):
+        return _solved_sparse(joint, beta, init, n_clusters, n_restarts, tol, max_iter=max_iter, certify=certify, rng=rng)
+    problem = engine_problem(joint, kind, f"distortion {kind!r}")
     check_beta(problem, beta)
+    starts = functools.partial(_start, problem, beta, init, n_restarts, rng)
+    free = None
     if certify:
         check_solvable(problem)
-    start = _start(problem, beta, init, n_restarts, rng)
-    fine = feasible_solutions(problem, start)
-    if certify:
-        best = start.pick(_lowest(Sweep(problem, start).objective))[0] if fine.any() else _rough(problem, beta)
-        found = certified_optimum(problem, best, tol=tol, most=max_iter, rng=rng)
-        (solution,) = solutions_of(problem, found.batch, found.sweep, judged(found), tol)
+        free = certified_optimum(problem, _best_start(problem, beta, starts()), tol=tol, most=max_iter, rng=rng)
+    if n_clusters is not None and (free is None or len(free.batch.weights) > n_clusters):
+        given = None if init is None or isinstance(init, str) else starts()
+        solution = _capped(problem, beta, n_clusters, given, n_restarts, free, tol=tol, max_iter=max_iter, rng=rng)
+    elif free is not None:
+        (solution,) = solutions_of(problem, free.batch, free.sweep, judged(free), tol)
     else:
-        if not fine.any():
-            raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
-        ended = descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter)
-        which = _lowest(ended.sweep.objective)
-        batch, rows = ended.batch.pick(which)
-        known = Judged(np.array([np.inf]), [None], np.array([ended.taken.sum()]))
-        (solution,) = solutions_of(problem, batch, ended.sweep.pick(which, rows), known, tol, certified=False)
-    warn_unless_converged(solution, tol, stacklevel=5)
+        solution = _local(problem, starts(), tol=tol, max_iter=max_iter)
+    warn_unless_converged(solution, tol, stacklevel=4)
     return solution
 
 
-def _start(problem: EngineProblem, beta: float, init: Any, n_restarts: int, rng: np.random.Generator) -> Batch:
+def _local(problem: Problem, start: Batch, *, tol: float, max_iter: int) -> Solution:
+    """The best local optimum from the solutions of a batch, not certified."""
+    fine = feasible(problem, start)
+    if not fine.any():
+        raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
+    ended = lowest(descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter))
+    known = Judged(np.array([np.inf]), [None], ended.taken)
+    return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=False)[0]
+
+
+def _capped(
+    problem: Problem,
+    beta: float,
+    n_clusters: int,
+    given: Batch | None,
+    n_restarts: int,
+    free: Optimum | None,
+    *,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+) -> Solution:
+    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed."""
+    states = [] if free is None else [(free.batch, free.sweep)]
+    if given is not None and feasible(problem, given).all():
+        states.append((given, Sweep(problem, given)))
+    starts = [merged_down(problem, batch, sweep, n_clusters) for batch, sweep in states]
+    ended = capped(
+        problem,
+        beta,
+        n_clusters,
+        [start for start in starts if start is not None],
+        n_restarts,
+        tol=tol,
+        max_iter=max_iter,
+        rng=rng,
+    )
+    if free is None:
+        known = Judged(np.array([np.inf]), [None], ended.taken)
+    else:
+        gap = np.maximum(0.0, ended.sweep.objective - (free.sweep.objective - free.gap))
+        known = Judged(gap, free.kind.tolist(), ended.taken + free.taken)
+    # as many clusters as sources are never too few, and fewer than are allowed may be all that are wanted
+    binding = free is not None or n_clusters <= len(ended.batch.weights) < problem.n
+    return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=free is not None, capped=binding)[0]
+
+
+def _start(problem: Problem, beta: float, init: Any, n_restarts: int, rng: np.random.Generator) -> Batch:
     """The identity with the one cluster, the encoder given, or random encoders, each a solution of the batch."""
     if isinstance(init, str):
-        if init != "random":
-            raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
         return random_clusters(problem, beta, problem.n, n_restarts, rng)
     return _rough(problem, beta) if init is None else of_encoder(problem, [beta], init, "init")
 
 
-def _rough(problem: EngineProblem, beta: float) -> Batch:
+def _best_start(problem: Problem, beta: float, start: Batch) -> Batch:
+    """The feasible solution of lowest objective; a rough start where none is feasible."""
+    if not feasible(problem, start).any():
+        return _rough(problem, beta)
+    objective = Sweep(problem, start).objective
+    return start.pick(np.arange(len(objective)) == np.argmin(objective))[0]
+
+
+def _rough(problem: Problem, beta: float) -> Batch:
     """The identity, near sources merged, and the one cluster where that is feasible."""
     start, single = merged(problem, identity(problem, [beta]), COARSE), one_cluster(problem, [beta])
     if problem.fixed or single is None:
@@ -183,11 +198,6 @@ def _rough(problem: EngineProblem, beta: float) -> Batch:
     return start.joined(single.weights, single.means, single.owner, single.face).keep(
         np.ones(len(start.weights) + 1, dtype=bool)
     )
-
-
-def _lowest(objective: Array) -> Mask:
-    """The solution of least objective, as a mask."""
-    return np.asarray(np.arange(len(objective)) == np.argmin(objective))
 
 
 def check_options(tol: Any, **counts: Any) -> None:
@@ -203,62 +213,27 @@ def check_options(tol: Any, **counts: Any) -> None:
             raise ValueError(f"{name} must be at least 1, got {shown(value)}")
 
 
-def _starts(problem: Problem, init: Any, n_restarts: int, rng: np.random.Generator) -> list[Atoms]:
-    """The list of starts: the identity with the one cluster, the encoder given, or random encoders."""
-    if isinstance(init, str):
-        return [random_atoms(problem, problem.n, rng) for _ in range(n_restarts)]
-    return [initial_atoms(problem) if init is None else atoms_of_encoder(problem, init, "init")]
+def _solved_sparse(
+    joint: JointDistribution, beta: float, init: Any, n_clusters: int | None, n_restarts: int, tol: float, **options: Any
+) -> Solution:
+    """The solution of a problem that is kept sparse."""
+    problem = SparseProblem(joint)
+    found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, **options)
+    return _finish(problem, found, tol, certified=options["certify"], capped=is_capped(found, n_clusters, tol))
 
 
-def _best_start(problem: Problem, beta: float, starts: list[Atoms]) -> Atoms:
-    """The feasible start of lowest objective; the identity start where none is feasible."""
-    candidates = [start.normalised() for start in starts if feasible(problem, start)]
-    if len(candidates) < 2:
-        return candidates[0] if candidates else initial_atoms(problem)
-    return min(candidates, key=lambda start: sweep(problem, beta, start).objective)
-
-
-def _capped(
-    problem: Problem,
-    beta: float,
-    n_clusters: int,
-    starts: list[Atoms],
-    n_restarts: int,
-    free: Outcome | None,
-    *,
-    tol: float,
-    max_iter: int,
-    rng: np.random.Generator,
-) -> Outcome:
-    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed."""
-    states = [] if free is None else [free.state]
-    states += [sweep(problem, beta, start.normalised()) for start in starts if feasible(problem, start)]
-    starts = [atoms for state in states for atoms in merged_down(problem, state, n_clusters)]
-    local = capped(problem, beta, n_clusters, starts, n_restarts, tol=tol, max_iter=max_iter, rng=rng)
-    if free is None:
-        return local
-    gap = max(0.0, local.state.objective - (free.state.objective - free.gap))
-    return Outcome(local.state, gap, free.certificate, free.maxima, local.n_iter + free.n_iter)
-
-
-def _finish(problem: Problem, outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Solution:
+def _finish(problem: SparseProblem, outcome: Outcome, tol: float, *, certified: bool, capped: bool) -> Solution:
     """The public solution, and the warning where the tolerance was missed."""
     solution = assemble(problem, outcome, status_of(outcome, tol, certified=certified, capped=capped))
     if solution.status is Status.CONVERGED and solution.gap > tol:  # the gap stated counts what rounding leaves of beta E d
         solution = assemble(problem, outcome, Status.GAP_OPEN)
-    warn_unless_converged(solution, tol, stacklevel=5)
+    warn_unless_converged(solution, tol, stacklevel=6)
     return solution
 
 
 def status_of(outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Status:
     """What the residual and the gap say of an outcome."""
-    if outcome.state.residual > max(tol, 1e-11):
-        return Status.MAX_ITER
-    if capped:
-        return Status.CAPPED
-    if not certified:
-        return Status.NOT_CERTIFIED
-    return Status.CONVERGED if outcome.gap <= tol else Status.GAP_OPEN
+    return stated_status(outcome.state.residual, outcome.gap, tol, certified=certified, capped=capped)
 
 
 def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:

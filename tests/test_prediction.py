@@ -93,6 +93,30 @@ def test_a_source_of_probability_zero_and_a_sparse_joint():
     np.testing.assert_allclose(thin.predict_proba(decoder="bayes"), dense.predict_proba(decoder="bayes"), atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", DISTORTIONS, ids=str)
+def test_sparse_rows_are_encoded_as_dense_ones(kind):
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(2)
+    table = rng.dirichlet(np.ones(6), 9) * (rng.random((9, 6)) < 0.7) + 0.01 * np.eye(9, 6) + 0.01
+    table[:5, 0] = table[5:, 5] = 0.0
+    joint = dualib.JointDistribution(table / table.sum())
+    solution = dualib.solve(joint, 4.0, kind)
+    rows = table[::2] / table[::2].sum(axis=1, keepdims=True)
+    for assignment in ("soft", "map"):
+        dense, thin = (solution.encode(form, assignment=assignment) for form in (rows, sparse.csr_array(rows)))
+        np.testing.assert_allclose(thin, dense, atol=1e-13)
+
+
+def test_zeros_of_an_unseen_row_count_though_no_training_row_has_any():
+    """The dual IB is at an infinite distance from decoders that are positive there, the IB and others are not."""
+    sparse = pytest.importorskip("scipy.sparse")
+    row = np.array([[0.5, 0.5, 0.0, 0.0]])
+    for form in (row, sparse.csr_array(row)):
+        with pytest.raises(ValueError, match="row 0 is infinitely far from every cluster"):
+            dualib.solve(JOINT, 3.0, "dualib").encode(form)
+        assert dualib.solve(JOINT, 3.0).encode(form).sum() == pytest.approx(1.0)
+
+
 def test_features_of_unseen_sources_encode_them():
     features = RNG.normal(size=(9, 2))
     family = dualib.ExponentialFamily(features, RNG.normal(size=(2, 6)))

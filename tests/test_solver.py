@@ -3,7 +3,6 @@
 import inspect
 import pickle
 import warnings
-from types import SimpleNamespace
 
 import naive
 import numpy as np
@@ -11,11 +10,16 @@ import pytest
 
 import dualib
 from dualib import JointDistribution, Status
-from dualib.capped import merged_down
+from dualib.clusters.capped import together
+from dualib.clusters.merging import merged_down
 from dualib.distortions import as_distortion
-from dualib.optimise import Outcome, atoms_of_encoder, best_local, optimise
-from dualib.problem import Problem, sweep
-from dualib.solver import _best_start, _starts, status_of
+from dualib.engine.descent import descend
+from dualib.engine.initial import identity, of_encoder, one_cluster
+from dualib.engine.optimum import certify as certified_optimum
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
+from dualib.solutions import status_of
+from dualib.solver import _best_start, _start
 
 KINDS = ("ib", "dualib")
 
@@ -374,13 +378,11 @@ def test_extreme_betas(kind, beta):
     ],
 )
 def test_the_status_says_what_residual_and_gap_mean(residual, gap, options, status):
-    outcome = Outcome(SimpleNamespace(residual=residual), gap, None, None, 1)
-    assert status_of(outcome, 1e-9, **options) is status
+    assert status_of(residual, gap, 1e-9, **options) is status
 
 
 def test_rounding_is_no_missed_tolerance():
-    outcome = Outcome(SimpleNamespace(residual=1e-11), 0.0, None, None, 1)
-    assert status_of(outcome, 1e-15) is Status.CONVERGED
+    assert status_of(1e-11, 0.0, 1e-15) is Status.CONVERGED
 
 
 @pytest.mark.parametrize("kind", ["ib", "dualib"])
@@ -398,14 +400,13 @@ def test_the_gap_of_a_capped_solution_is_to_the_certified_optimum(kind):
 
 def test_the_best_start_is_the_feasible_one_of_lowest_objective():
     problem = Problem(dualib.datasets.toy(), dualib.IB())
-    one, all_apart = (problem.atoms_from_members(rows) for rows in (problem.px[None, :], np.eye(5)))
-    objectives = [sweep(problem, 100.0, start.normalised()).objective for start in (one, all_apart)]
-    best = all_apart if objectives[1] < objectives[0] else one
-    for starts in ([one, all_apart], [all_apart, one]):
-        assert len(_best_start(problem, 100.0, starts)) == len(best)
-    assert len(_best_start(problem, 100.0, [one])) == 1
-    assert len(_best_start(problem, 100.0, [])) == 6  # the identity, and all in one
-    assert len(_best_start(problem, 0.01, [one, all_apart])) == 1
+    for beta, least in ((100.0, 5), (0.01, 1)):
+        both = together([one_cluster(problem, [beta]), identity(problem, [beta])])
+        assert len(_best_start(problem, beta, both).weights) == least
+    blocks = Problem(JointDistribution(np.diag([0.2, 0.3, 0.5])), dualib.DualIB())
+    alone = identity(blocks, [3.0])
+    alone = type(alone)(alone.beta, np.ones(1), alone.means[:1], alone.owner[:1], alone.face[:1])
+    assert len(_best_start(blocks, 3.0, alone).weights) == 3  # infinitely far from the two other x: the identity instead
 
 
 @pytest.mark.parametrize("option", ["n_restarts", "max_iter", "n_clusters"])
@@ -423,8 +424,8 @@ def test_counts_of_one_are_allowed_and_none_is_not_always(option):
 
 def test_random_starts_are_as_many_as_asked():
     problem, rng = Problem(dualib.datasets.toy(), dualib.IB()), np.random.default_rng(0)
-    assert [len(start) for start in _starts(problem, "random", 2, rng)] == [5] * 2
-    assert len(_starts(problem, None, 7, rng)) == 1
+    assert _start(problem, 3.0, "random", 2, rng).counts.tolist() == [5] * 2
+    assert len(_start(problem, 3.0, None, 7, rng).beta) == 1
     assert inspect.signature(dualib.solve).parameters["n_restarts"].default == 10  # as documented
 
 
@@ -467,10 +468,9 @@ def test_a_capped_solution_is_no_worse_than_the_optimum_merged_down(seed):
     joint = JointDistribution(np.random.default_rng(seed).dirichlet(np.full(160, 0.3)).reshape(20, 8))
     problem = Problem(joint, dualib.IB())
     full = dualib.solve(joint, 20.0)
-    atoms = problem.atoms_from_members((full.encoder * joint.px[:, None] / full.weights).T, np.array(full.weights))
-    merged = merged_down(problem, sweep(problem, 20.0, atoms), 5)
-    alone = best_local(problem, 20.0, merged, 1e-9, 20_000)
-    assert dualib.solve(joint, 20.0, n_clusters=5, n_restarts=1).objective <= alone.state.objective + 1e-8
+    batch = of_encoder(problem, [20.0], full.encoder, "encoder")
+    alone = descend(problem, merged_down(problem, batch, Sweep(problem, batch), 5))
+    assert dualib.solve(joint, 20.0, n_clusters=5, n_restarts=1).objective <= alone.sweep.objective[0] + 1e-8
 
 
 def test_means_that_nearly_vanish_are_stationary_too():
@@ -531,30 +531,14 @@ def test_an_encoder_for_other_columns_is_refused():
 
 
 def test_a_start_that_leaves_an_x_without_a_cluster_is_mended_or_refused():
-    problem = Problem(JointDistribution(np.diag([0.2, 0.3, 0.5])), dualib.DualIB())
-    alone = problem.atoms_from_members(np.eye(3)[:1])  # infinitely far from the two other x
-    rng = np.random.default_rng(0)
-    found = optimise(problem, 3.0, alone, tol=1e-9, max_iter=1000, rng=rng)
-    entropy = -np.sum(problem.px * np.log(problem.px))
-    assert found.state.objective == pytest.approx(entropy, abs=1e-12) and found.gap <= 1e-9
+    joint, labels = JointDistribution(np.diag([0.1, 0.15, 0.1, 0.15, 0.2, 0.3])), [0, 0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="init: a cluster joins conditionals without a common support"):
+        dualib.solve(joint, 3.0, "dualib", init=labels)
+    random = {"init": "random", "random_state": 0, "n_restarts": 2}
+    found = dualib.solve(joint, 3.0, "dualib", **random)
+    assert found.objective == pytest.approx(-np.sum(joint.px * np.log(joint.px)), abs=1e-12) and found.gap <= 1e-9
     with pytest.raises(ValueError, match="no feasible clustering to start from: some x is infinitely far"):
-        best_local(problem, 3.0, [alone], 1e-9, 1000)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_newton_the_optimum_is_the_same(kind, monkeypatch):
-    """Above the limit of Newton's method sweeps are accelerated by Anderson's, and nothing is known of their rate."""
-    options = {"n_clusters": 2, "certify": False}
-    newton = dualib.solve(huang(), 4.0, kind, **options)
-    assert newton.rho < 1.0  # computed now, with Newton's matrix
-    for module in ("local", "curvature"):
-        monkeypatch.setattr(f"dualib.{module}.NEWTON_LIMIT", 0)
-    sweeps = dualib.solve(huang(), 4.0, kind, **options)
-    assert sweeps.objective == pytest.approx(newton.objective, abs=1e-10)
-    assert sweeps.residual <= 1e-9
-    np.testing.assert_allclose(sweeps.weights, newton.weights, atol=1e-7)
-    assert sweeps.rho == np.inf
-    assert sweeps.error_bound == (np.inf if sweeps.residual > 0.0 else 0.0)
+        dualib.solve(joint, 3.0, "dualib", **random, certify=False)
 
 
 def test_of_too_many_unknowns_the_rate_is_not_computed(monkeypatch):
@@ -568,13 +552,12 @@ def test_of_too_many_unknowns_the_rate_is_not_computed(monkeypatch):
 def test_a_warm_start_nearby_comes_to_the_same_optimum(kind):
     """Without the coarse phase, from a start that may hold clusters too many or too few."""
     problem = Problem(huang(), as_distortion(kind))
-    rng = np.random.default_rng(0)
     starts = {beta: dualib.solve(huang(), beta, kind) for beta in (1.2, 4.0, 30.0)}
     for near, beta in ((4.0, 4.2), (30.0, 1.2), (1.2, 30.0)):
-        start = atoms_of_encoder(problem, starts[near].encoder)
-        found = optimise(problem, beta, start, tol=1e-9, max_iter=1000, rng=rng, warm=True)
-        assert found.gap <= 1e-9
-        assert found.state.objective == pytest.approx(dualib.solve(huang(), beta, kind).objective, abs=2e-9)
+        start = of_encoder(problem, [beta], starts[near].encoder, "encoder")
+        found = certified_optimum(problem, start, coarse=False)
+        assert found.gap[0] <= 1e-9
+        assert found.sweep.objective[0] == pytest.approx(dualib.solve(huang(), beta, kind).objective, abs=2e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -118,7 +118,7 @@ def agglomerate(joint: JointDistribution, distortion: str | Distortion = "ib") -
 def _merged(distortion: Distortion, pools: Pools) -> tuple[np.ndarray, np.ndarray, Array]:
     """Which nodes are joined at each step, the smaller number first, and by how much the distortion rises."""
     n = len(pools.weights)
-    pools = Pools(*(np.array(part, dtype=np.float64) for part in pools))
+    pools = Pools(pools.table.copy(), pools.k)
     own = distortions_of(distortion, pools)  # of each cluster alone
     node, alive = np.arange(n), np.ones(n, dtype=bool)
     cost = np.full((n, n), np.inf)
@@ -138,8 +138,7 @@ def _merged(distortion: Distortion, pools: Pools) -> tuple[np.ndarray, np.ndarra
             )
         i, j = min(i, j), max(i, j)
         first[step], second[step], raised[step] = min(node[i], node[j]), max(node[i], node[j]), least[i]
-        for part in pools:
-            part[i] += part[j]
+        pools.table[i] += pools.table[j]
         own[i], node[i], alive[j] = distortions_of(distortion, pools.pick(np.array([i])))[0], n + step, False
         others = np.flatnonzero(alive)
         others = others[others != i]
@@ -155,7 +154,7 @@ def _merged(distortion: Distortion, pools: Pools) -> tuple[np.ndarray, np.ndarra
 
 def _raised(distortion: Distortion, pools: Pools, own: Array, i: int, others: np.ndarray) -> Array:
     """By how much the distortion rises when cluster i joins each of the others; of clusters of no weight by less than any other."""
-    both = pools.pick(others) + pools.pick(np.full(len(others), i))
+    both = Pools(pools.table[others] + pools.table[i], pools.k)
     return np.asarray(np.maximum(distortions_of(distortion, both) - own[i] - own[others], 0.0))
 
 
@@ -163,10 +162,9 @@ def _information_lost(px: Array, py_x: Array, first: np.ndarray, second: np.ndar
     """By how much I(T;Y) falls at each step, nats: the distortion of the IB, whatever the clusters were made for."""
     ib = IB()
     n = len(px)
-    table = singles(ib, px, py_x)
-    pools = Pools(*(np.concatenate([part, np.zeros((n - 1, *part.shape[1:]))]) for part in table))
+    alone = singles(ib, px, py_x)
+    table = np.concatenate([alone.table, np.zeros((n - 1, alone.table.shape[1]))])
     for step in range(n - 1):
-        for part in pools:
-            part[n + step] = part[first[step]] + part[second[step]]
-    own = distortions_of(ib, pools)
+        table[n + step] = table[first[step]] + table[second[step]]
+    own = distortions_of(ib, Pools(table, alone.k))
     return np.asarray(np.maximum(own[n:] - own[first] - own[second], 0.0))

@@ -46,11 +46,13 @@ def best_intervals(distortion: Distortion, px: Array, py_x: Array, n_clusters: i
         No clustering of so few clusters is at a finite distortion (dual IB).
     """
     order = np.argsort(py_x[:, 1], kind="stable")
-    cumulated = _cumulated(singles(distortion, px[order], py_x[order]))
+    ordered = singles(distortion, px[order], py_x[order])
+    cumulated = _cumulated(ordered.table)
     n = len(px)
 
     def cost(first: np.ndarray, end: np.ndarray) -> Array:
-        return distortions_of(distortion, _between(cumulated, first, end))
+        """Of the clusters of the members from `first` to before `end`."""
+        return distortions_of(distortion, Pools((cumulated[end] - cumulated[first]).astype(np.float64), ordered.k))
 
     best = cost(np.zeros(n, dtype=int), np.arange(1, n + 1))
     cuts = [np.zeros(n, dtype=int)]
@@ -64,15 +66,9 @@ def best_intervals(distortion: Distortion, px: Array, py_x: Array, n_clusters: i
     return _labels(cuts)[np.argsort(order)]
 
 
-def _cumulated(pools: Pools) -> Pools:
-    """Sums over the first 0, 1, ..., n members, in extended precision where the machine has it: differences are taken of them."""
-    return Pools(*(np.cumsum(np.concatenate([np.zeros_like(part[:1]), part]), axis=0, dtype=np.longdouble) for part in pools))  # type: ignore[arg-type]
-
-
-def _between(cumulated: Pools, first: np.ndarray, end: np.ndarray) -> Pools:
-    """The pools of the members from `first` to before `end`."""
-    difference = cumulated.pick(end) - cumulated.pick(first)
-    return Pools(*(part.astype(np.float64) for part in difference))
+def _cumulated(table: Array) -> np.ndarray:
+    """Sums over the first 0, 1, ..., n rows, in extended precision where the machine has it: differences are taken of them."""
+    return np.cumsum(np.concatenate([np.zeros_like(table[:1]), table]), axis=0, dtype=np.longdouble)
 
 
 def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array]) -> tuple[Array, np.ndarray]:

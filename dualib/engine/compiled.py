@@ -15,12 +15,13 @@ from numba import njit
 
 from dualib.engine import loading
 
-# sums keep their order: were it the compiler's choice, the last bit would depend on how far apart arrays lie in memory
+# sums may be reordered, which is what vectorises them; NaN and infinities keep their meaning. No sum is taken in a loop that stores
+# something as well: its order would depend on how far apart two arrays happen to lie in memory
 _OPTIONS: Any = {
     "cache": loading.use_cache,
     "nogil": True,
     "error_model": "numpy",
-    "fastmath": {"contract", "nsz", "arcp"},
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
 _F1, _F2, _F3, _I1 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]", "int64[::1]"
 
@@ -116,16 +117,15 @@ def conjugate(  # type: ignore[no-untyped-def]
                     for i in range(k):
                         across += vector[first + t, i] * rest[t, 1 + i]
                     for i in range(k):
-                        some = diagonal[first + t, i] * rest[t, 1 + i] - across * vector[first + t, i]
-                        image[t, 1 + i] = beta[s] * some
-                        dot += beta[s] * some * rest[t, 1 + i]
+                        image[t, 1 + i] = beta[s] * (diagonal[first + t, i] * rest[t, 1 + i] - across * vector[first + t, i])
                 else:
                     for i in range(k):
                         some = 0.0
                         for j in range(k):
                             some += dense[first + t, i, j] * rest[t, 1 + j]
                         image[t, 1 + i] = beta[s] * some
-                        dot += beta[s] * some * rest[t, 1 + i]
+                for i in range(k):
+                    dot += image[t, 1 + i] * rest[t, 1 + i]
                 after += weights[first + t] * dot
             ratio = after / length if length > 0.0 else 0.0
             for t in range(T):
@@ -138,9 +138,11 @@ def conjugate(  # type: ignore[no-untyped-def]
                 break
             taken[s] += 1
             for t in range(T):
-                lead[t, 0] = ahead[t, 0]
+                some = ahead[t, 0]
                 for i in range(k):
-                    lead[t, 0] -= ahead[t, 1 + i] * means[first + t, i]
+                    some -= ahead[t, 1 + i] * means[first + t, i]
+                lead[t, 0] = some
+                for i in range(k):
                     lead[t, 1 + i] = ahead[t, 1 + i]
             np.dot(lead, U1T, delta)
             zeta[:] = 0.0
@@ -158,6 +160,7 @@ def conjugate(  # type: ignore[no-untyped-def]
                 for i in range(1 + k):
                     mean = means[first + t, i - 1] if i > 0 else 0.0
                     bent[t, i] = bent[t, i] / weights[first + t] - off * mean + c[first + t] * way[t, i]
+                for i in range(1 + k):
                     dot += bent[t, i] * ahead[t, i]
                 curvature += weights[first + t] * dot
             alpha = length / curvature if curvature > 0.0 else (1e3 if round_ == 0 else 0.0)

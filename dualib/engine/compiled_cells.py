@@ -128,10 +128,11 @@ def _greatest(slope, spread, tension, factor, slack, limit):  # type: ignore[no-
     return best
 
 
-# sums keep their order: were it the compiler's choice, the last bit would depend on how far apart arrays lie in memory
+# sums over x may be taken in any order, which lets them vectorise; none is taken in a loop that stores something as well, for there
+# the order would depend on how far apart two arrays happen to lie in memory
 @njit(
     f"void({_F2}, {_F1}, {_F1}, {_F2}, boolean, {_F3}, {_F3}, {_F2}, {_I1}, {_F1}, {_F1}, {_F1}, {_F1}, {_I1})",
-    fastmath={"contract"},
+    fastmath={"reassoc", "contract"},
     **_OPTIONS,
 )
 def bound_cells(  # type: ignore[no-untyped-def]
@@ -181,6 +182,7 @@ def bound_cells(  # type: ignore[no-untyped-def]
             top = max(top, log_q[x])
         for x in range(n_x):
             q[x] = math.exp(log_q[x] - top) if log_q[x] - top > -700.0 else 0.0
+        for x in range(n_x):
             total += q[x]
         start = top + math.log(total)
         value[i] = start + constant
@@ -280,6 +282,7 @@ def bound_cells(  # type: ignore[no-untyped-def]
                 whole, least = 0.0, np.inf
                 for x in range(n_x):
                     work[x] = q[x] * features[y, x]
+                for x in range(n_x):
                     whole += work[x]
                 for v in range(k):
                     total = 0.0

@@ -42,7 +42,8 @@ class Descent(NamedTuple):
 def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple[Array, Array, Array]:
     """Weights and means after Newton's step, or after a part in which neither a mean nor the weights move farther than a radius.
 
-    The third result is the length of the longest of the whole step, (S,). An atom that would leave the domain makes a plain step.
+    The third result is the length of the longest of the whole step, (S,). Components that would leave the box around all features,
+    as those that vanish do, make a plain step; so does an atom that would leave the domain all the same.
     """
     step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG)
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
@@ -61,6 +62,9 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     dying = (sweep.c[rare] < 1.0 - _DYING) & ~(sweep.posterior[rare].max(axis=1, initial=0.0) > _MAIN)
     weights[rare] = np.where(dying, _LEAST, np.maximum(weights[rare], sweep.new_weights[rare]))
     means[rare] = sweep.new_means[rare]
+    if not problem.fixed:
+        beyond = problem.beyond(means)
+        means[beyond] = sweep.new_means[beyond]
     means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
@@ -136,6 +140,13 @@ def descend(
             apart |= higher
     batch = in_order(finished)
     return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
+
+
+def lowest(ended: Descent) -> Descent:
+    """The solution of least objective alone, and the sweeps of all."""
+    which = np.arange(len(ended.sweep.objective)) == np.argmin(ended.sweep.objective)
+    batch, rows = ended.batch.pick(which)
+    return Descent(batch, ended.sweep.pick(which, rows), ended.taken.sum(keepdims=True))
 
 
 def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, Sweep]:

@@ -31,6 +31,14 @@ def one_cluster(problem: Problem, beta: npt.ArrayLike) -> Batch | None:
     return _everywhere(beta, np.ones(1), means, face)
 
 
+def of_atoms(problem: Problem, beta: npt.ArrayLike, weights: Array, means: Array, decoder: Array) -> Batch:
+    """At each beta the clusters of a solution that is known; those without weight are left out."""
+    live = weights > 0.0
+    weights, means, decoder = weights[live], np.ascontiguousarray(means[live]), decoder[live]
+    face = np.zeros(len(weights), dtype=np.int64) if problem.faces is None else problem.faces.numbers(decoder > 0.0)
+    return _everywhere(beta, weights / weights.sum(), means, face)
+
+
 def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, name: str) -> Batch:
     """At each beta the weights and centroids of an encoder (n_x, n_t), or of labels (n_x,); clusters without weight are left out.
 

@@ -15,8 +15,8 @@ _lock = threading.RLock()
 use_cache = True  # read by these modules when they are imported
 
 
-def compiled() -> ModuleType:
-    """The module `dualib.engine.compiled`, its functions ready; importing it imports numba, which takes a quarter of a second.
+def loaded(name: str) -> ModuleType:
+    """A module of compiled functions by its name, ready; importing it imports numba, which takes a quarter of a second.
 
     Warns
     -----
@@ -24,11 +24,17 @@ def compiled() -> ModuleType:
         Once, if the cache cannot be used (read-only, full, truncated): then all is compiled anew in this process.
     """
     with _lock:
+        return _loaded(name)
+
+
+def compiled() -> ModuleType:
+    """The module `dualib.engine.compiled`."""
+    with _lock:
         return _loaded("dualib.engine.compiled")
 
 
 def compiled_cells() -> ModuleType:
-    """The module `dualib.engine.compiled_cells`, likewise."""
+    """The module `dualib.engine.compiled_cells`."""
     with _lock:
         return _loaded("dualib.engine.compiled_cells")
 
@@ -50,7 +56,7 @@ def _loaded(name: str) -> ModuleType:
         reason = error
     warnings.warn(
         f"the cache of compiled functions cannot be used ({type(reason).__name__}: {reason}); they are compiled anew in this"
-        " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folder in dualib/engine, to mend this.",
+        " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folders of dualib, to mend this.",
         CacheWarning,
         stacklevel=4,
     )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from dualib.distortions import Array, Distortion, Mask
 from dualib.joint import JointDistribution
@@ -81,8 +83,7 @@ class Faces:
 
     def reached(self, masks: Mask, support: Mask) -> Mask:
         """Which sources of some supports (n, n_y) are at a finite distance from faces (m, n_y), (m, n)."""
-        left_out, wanted = (~masks, support) if self.cover else (masks, ~support)
-        return np.asarray(left_out.astype(np.float64) @ wanted.T.astype(np.float64) == 0.0)
+        return reached(masks, support, cover=self.cover)
 
 
 class Problem:
@@ -184,8 +185,11 @@ class Problem:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
         if self.fixed:
             return np.zeros(len(means), dtype=bool)
-        out = (means < self._low) | (means > self._high) | ~np.isfinite(V)
-        return np.asarray(out.any(axis=1))
+        return np.asarray((self.beyond(means) | ~np.isfinite(V)).any(axis=1))
+
+    def beyond(self, means: Array) -> Mask:
+        """Which components are out of that box, (m, k)."""
+        return np.asarray((means < self._low) | (means > self._high))
 
     def corrected(self, means: Array) -> Array:
         """Means whose sums are those of the features, where all of these have the same: long steps leave it by rounding.
@@ -226,11 +230,31 @@ class Problem:
             terms[~self.faces.reached(self.faces.masks[face], self.full_py_x[sources] > 0.0)] = -np.inf
         return terms
 
+    def products(self, V: Array) -> Array:
+        """``<U[x], V[t]>`` of the sources, (m, n)."""
+        return V @ self.UT
+
     # ---- points made of sources
+
+    @functools.cached_property
+    def csr(self) -> tuple[Array, npt.NDArray[np.int32], Ints]:
+        """U as the data, indices and row ends of a CSR matrix."""
+        rows = sparse.csr_array(self.U)
+        return rows.data, rows.indices.astype(np.int32), rows.indptr.astype(np.int64)
+
+    def members(self, labels: Ints, size: int, shares: Array) -> Array:
+        """Rows (size, n), one a cluster of a hard clustering: the shares (n,) of its members."""
+        rows = np.zeros((size, self.n))
+        rows[labels, np.arange(self.n)] = shares
+        return rows
+
+    def sums(self, members: Array) -> Array:
+        """Sums (m, k) of the features under each row (m, n)."""
+        return members @ self.U
 
     def centroids(self, members: Array) -> tuple[Array, Ints, Mask]:
         """Means and faces of the rows of `members` (m, n), which sum to 1, of those which have a face; and which have, (m,)."""
-        means = members @ self.U
+        means = self.sums(members)
         if self.faces is None:
             return means, np.zeros(len(members), dtype=np.int64), np.ones(len(members), dtype=bool)
         live, support = (members > 0.0).astype(np.float64), self.faces.support
@@ -248,6 +272,12 @@ class Problem:
         empty = ~masks.any(axis=1)
         masks[empty] = one[empty]
         return self.faces.numbers(masks), np.asarray(empty)
+
+
+def reached(masks: Mask, support: Mask, *, cover: bool) -> Mask:
+    """Which sources of some supports (n, n_y) are at a finite distance from faces (m, n_y), (m, n); `cover` as of `Faces`."""
+    left_out, wanted = (~masks, support) if cover else (masks, ~support)
+    return np.asarray(left_out.astype(np.float64) @ wanted.T.astype(np.float64) == 0.0)
 
 
 def inner(a: Array, b: Array) -> Array:

@@ -59,13 +59,31 @@ def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     if problem.fixed:
         return result
     for t in np.flatnonzero(sweep.new_weights > 0.0):
-        members = sweep.posterior[t] * problem.px
-        live = np.flatnonzero(members > _NO_MEMBER * members.max())
-        members = members[live] / members.sum()
-        rows = _whitened(problem, sweep.new_means[[t]], batch.face[[t]], live)[0] * np.sqrt(members)[:, None]
-        small = rows.T @ rows if rows.shape[1] <= len(live) else rows @ rows.T
+        _, rows = _weighted_rows(problem, batch, sweep, int(t))
+        small = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
         result[t] = batch.b[t] * max(np.linalg.eigvalsh(small)[-1], 0.0)
     return result
+
+
+def softest_tilt(problem: Problem, batch: Batch, sweep: Sweep, t: int) -> Array:
+    """The relative change of the members p(x|t) of one atom along which it divides most easily, (n,), the largest 1."""
+    live, rows = _weighted_rows(problem, batch, sweep, t)
+    way = (
+        np.linalg.eigh(rows @ rows.T)[1][:, -1]
+        if len(rows) < rows.shape[1]
+        else rows @ np.linalg.eigh(rows.T @ rows)[1][:, -1]
+    )
+    tilt = np.zeros(problem.n)
+    tilt[live] = way / np.sqrt(sweep.posterior[t, live] * problem.px[live])
+    return np.asarray(tilt / max(np.abs(tilt).max(), 1e-300))
+
+
+def _weighted_rows(problem: Problem, batch: Batch, sweep: Sweep, t: int) -> tuple[Ints, Array]:
+    """The members of an atom that count, and ``sqrt(p(x|t)) (U[x] - M_t) R_t`` of each, M_t being their own mean."""
+    members = sweep.posterior[t] * problem.px
+    live = np.flatnonzero(members > _NO_MEMBER * members.max())
+    members = members[live] / members.sum()
+    return live, _whitened(problem, sweep.new_means[[t]], batch.face[[t]], live)[0] * np.sqrt(members)[:, None]
 
 
 def error_bound(residual: float, rho: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from dualib.distortions import Distortion, as_distortion
 from dualib.engine import onset as engine_onset
 from dualib.engine.batch import Batch
-from dualib.engine.initial import one_cluster
+from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem
 from dualib.memory import check_solvable
 from dualib.path.touching import touching
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
 _NEAR = 2e-3  # in log beta, that a birth right beside the one cluster may lie lower than the search says, and higher
+_FEW_STATES = 500  # of x or y, whose eigenvalues take no time
 
 
 @one_blas_thread
@@ -60,6 +62,41 @@ def onset_of(problem: Problem, rng: np.random.Generator) -> float:
     assert start is not None  # else the onset is 0
     found = _beside(problem, start, beta)
     return found if (1.0 - _NEAR) * beta < found < beta else beta
+
+
+def local_critical_beta(joint: JointDistribution, distortion: str | Distortion = "ib") -> float:
+    """The textbook critical beta: 1 / lambda_max of the stability matrix at the one-cluster solution.
+
+    A local test only: an upper bound on the true onset of learning (`dualib.onset`), for a cluster can be born at a distance
+    before the trivial solution loses its stability.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    distortion : "ib", "dualib" or Distortion
+
+    Returns
+    -------
+    float
+        The beta at which ``beta * lambda_max(Cov(U) J) = 1``; inf where nothing can ever be learned locally.
+
+    Raises
+    ------
+    ValueError
+        The one-cluster solution is infeasible (dual IB, conditionals with no common support).
+    """
+    return engine_onset.local_critical_beta(Problem(joint, as_distortion(distortion)))
+
+
+def cheap_onset_bound(joint: JointDistribution, distortion: Distortion) -> float:
+    """An upper bound on the onset, the local critical beta; inf where there is none, or it would take more than a second or so."""
+    if joint.is_sparse or distortion.fixed_atoms or min(joint.n_x, joint.n_y) > _FEW_STATES:
+        return math.inf
+    problem = Problem(joint, distortion)
+    single = one_cluster(problem, [1.0])
+    if single is None or not feasible(problem, single).all():
+        return 0.0
+    return engine_onset.local_critical_beta(problem)
 
 
 def _beside(problem: Problem, start: Batch, beta: float) -> float:

@@ -22,6 +22,11 @@ from dualib.solutions import Judged, judged, solutions_of
 CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
 
 
+def at_once(problem: Problem) -> int:
+    """How many betas are solved at once."""
+    return max(1, min(CHUNK, NUMBERS_AT_ONCE // (problem.n * max(problem.n, problem.k))))
+
+
 class Point(NamedTuple):
     """A certified solution: a batch of one, its gap, the kind of its certificate, the sweeps and products that it took."""
 
@@ -62,7 +67,7 @@ class Points:
         """Solve all betas that are not solved yet, from the largest to the smallest or the other way round."""
         wanted = sorted(set(np.asarray(betas, dtype=np.float64).tolist()) - self.found.keys(), reverse=not rising)
         self.report.expect(len(wanted))
-        most = max(1, min(CHUNK, NUMBERS_AT_ONCE // (self.problem.n * max(self.problem.n, self.problem.k))))
+        most = at_once(self.problem)
         for first in range(0, len(wanted), most):
             some = sorted(wanted[first : first + most])
             self.found.update(zip(some, self._chunk(some), strict=True))

@@ -11,8 +11,9 @@ from dualib.engine.batch import Batch
 from dualib.engine.descent import without_idle
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
-from dualib.engine.stability import error_bound, linear_rate, stability
+from dualib.engine.stability import error_bound, linear_rate, softest_tilt, stability
 from dualib.engine.sweep import Sweep
+from engine.cases import cases
 
 
 def counts():
@@ -77,3 +78,35 @@ def test_clusters_of_rounding_are_left_out_and_those_of_rare_x_are_not():
     fewer, _ = without_idle(problem, more, Sweep(problem, more))
     assert len(more.weights) == 4 and len(fewer.weights) == 3
     assert fewer.weights.min() == pytest.approx(rare, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "joint", "distortion"), [pytest.param(*case, id=case[0]) for case in cases()])
+def test_the_softest_tilt_is_the_eigenvector_of_the_stability_number(name, joint, distortion):
+    """The mean moves along v with Cov J v = v stability / beta, by the matrix of all sources."""
+    problem = Problem(joint, distortion)
+    if problem.fixed:
+        return
+    beta = 2.0
+    encoder = (
+        np.random.default_rng(1).dirichlet(np.ones(2), joint.n_x)
+        if distortion.support != "within"
+        else np.ones((joint.n_x, 1))
+    )
+    try:
+        problem, batch, sweep = state_of(joint, beta, encoder, distortion)
+    except ValueError:  # zeros, and no common support
+        assert distortion.support is not None
+        return
+    batch = Batch(batch.beta, batch.weights, sweep.new_means, batch.owner, batch.face)
+    numbers = stability(problem, batch, sweep)
+    jacobians = problem.jacobian(batch.means, batch.face).matrices()
+    for t, number in enumerate(numbers):
+        if number == 0.0:  # a face of one point: there is no way to go
+            continue
+        members = sweep.posterior[t] * problem.px / sweep.new_weights[t]
+        tilt = softest_tilt(problem, batch, sweep, t)
+        assert np.abs(tilt).max() == pytest.approx(1.0)
+        centred = problem.U - members @ problem.U
+        way = (members * tilt) @ centred
+        covariance = centred.T @ (members[:, None] * centred)
+        np.testing.assert_allclose(beta * covariance @ jacobians[t] @ way, number * way, atol=1e-9 * np.abs(way).max())

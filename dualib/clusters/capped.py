@@ -1,0 +1,118 @@
+"""The best local optimum under a cap on the number of clusters.
+
+With a cap the problem is no longer convex, and sweeps, which are hard at once where beta is high, stay where they start. So hard
+clusters are sought first (`dualib.clusters.search`). The best of these, of the optimum without a cap merged down, and of the encoder
+given are then softened to the beta wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dualib.clusters.columns import best_columns
+from dualib.clusters.search import search_hard
+from dualib.clusters.seeds import canonical
+from dualib.distortions import Array
+from dualib.engine.batch import Batch, by_owner, in_order
+from dualib.engine.descent import Descent, descend, lowest
+from dualib.engine.initial import feasible
+from dualib.engine.optimum import goal_of
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.sweep import Sweep
+
+_SOFT = 1e-3  # part of everything in a softened start
+_GLANCED, _SWEEPS = 100, 10  # softened starts, and the sweeps after which they are compared
+_FOLLOWED = 3  # of them that are followed to the end
+_AT_ONCE = 2_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
+
+
+def capped(
+    problem: Problem,
+    beta: float,
+    n_clusters: int,
+    starts: Sequence[Batch],
+    n_restarts: int,
+    *,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+) -> Descent:
+    """The best local optimum found with at most `n_clusters` clusters; never above a feasible one of `starts`, one solution each.
+
+    Raises
+    ------
+    ValueError
+        No clustering of finite distortion was found (dual IB, disjoint supports).
+    """
+    given = [start for start in starts if len(start.weights) <= n_clusters and feasible(problem, start).all()]
+    if problem.fixed:
+        begun = [*given, best_columns(problem, beta, n_clusters, given)]
+    else:
+        known = [np.argmax(Sweep(problem, start).posterior, axis=0) for start in given]
+        found = search_hard(problem, beta, n_clusters, n_restarts, known, rng)
+        if not (found or given):
+            raise ValueError(
+                f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint"
+            )
+        begun = given
+        if found:
+            soft = softened(problem, beta, found)
+            begun = [*given, batch_of_labels(problem, beta, found[:1]), soft.copied(range(min(_FOLLOWED, len(soft.beta))))[0]]
+    return lowest(descend(problem, together(begun), goal=goal_of(tol), most=max_iter))
+
+
+def together(batches: Sequence[Batch]) -> Batch:
+    """One batch of the solutions of all, in order."""
+    first = np.cumsum([0] + [len(batch.beta) for batch in batches])
+    return in_order([(first[i] + np.arange(len(batch.beta)), batch) for i, batch in enumerate(batches)])
+
+
+def softened(problem: Problem, beta: float, found: Sequence[Ints]) -> Batch:
+    """Clusterings as solutions a few sweeps from softened clusters, the best first.
+
+    Those of the dual IB, whose faces would shrink, begin as they are.
+    """
+    share = 0.0 if problem.faces is not None and not problem.faces.cover else _SOFT
+    states = [_glance(problem, batch) for batch in _in_parts(problem, beta, found[:_GLANCED], share)]
+    batch, objective = together([state for state, _ in states]), np.concatenate([values for _, values in states])
+    return batch.copied(np.argsort(objective, kind="stable"))[0]
+
+
+def batch_of_labels(problem: Problem, beta: float, found: Sequence[Ints], share: float = 0.0) -> Batch:
+    """Solutions with an atom at the centroid of each hard cluster, mixed with a `share` of everything, which gives all one face."""
+    parts = []
+    for number, labels in enumerate(map(canonical, found)):
+        weights = np.bincount(labels, problem.px).astype(np.float64)
+        means, face, _ = problem.centroids(problem.members(labels, len(weights), problem.px / weights[labels]))
+        parts.append((weights, means, np.full(len(weights), number), face))
+    weights, means, owner, face = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if share > 0.0:
+        everything = problem.members(np.zeros(problem.n, dtype=np.int64), 1, problem.px)
+        middle, whole, _ = problem.centroids(everything)
+        means, face = (1.0 - share) * means + share * middle, np.repeat(whole, len(owner))
+    return by_owner(np.full(len(found), float(beta)), weights, means, owner, face)
+
+
+def _in_parts(problem: Problem, beta: float, found: Sequence[Ints], share: float) -> list[Batch]:
+    """The batch of softened clusterings in parts that fit into memory."""
+    one = batch_of_labels(problem, beta, found[:1], share)
+    numbers = max(problem.n, problem.jacobian(one.means[:1], one.face[:1]).dense.size)
+    size = max(1, _AT_ONCE // (numbers * max(int(labels.max()) + 1 for labels in found)))
+    return [batch_of_labels(problem, beta, found[i : i + size], share) for i in range(0, len(found), size)]
+
+
+def _glance(problem: Problem, batch: Batch) -> tuple[Batch, Array]:
+    """The solutions after a few sweeps, and their objectives one sweep before."""
+    sweep = Sweep(problem, batch)
+    for _ in range(_SWEEPS):
+        batch = _swept(batch, sweep)
+        sweep = Sweep(problem, batch)
+    return _swept(batch, sweep), sweep.objective
+
+
+def _swept(batch: Batch, sweep: Sweep) -> Batch:
+    """The batch after a sweep, without atoms that lost all their weight."""
+    new = Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
+    return new.keep(sweep.new_weights > 0.0)

@@ -1,0 +1,261 @@
+"""Hard clusters of a reduced problem: their exact objective, and moves that lower it.
+
+With each x in one cluster ``I(X;T) = H(T)``, so that the objective, in units of the distortion, is
+
+    price H(T) + E d,      price = 1 / beta
+
+and beta = inf, where only the distortion counts, is the price 0. It is a sum over clusters of the distortion of the cluster's pool
+(`dualib.clusters.pools`) and ``- price w_t log w_t``, so that a move of one x changes two terms only.
+
+The single moves are the sequential IB of Slonim, Friedman and Tishby (2002), Hartigan's step for k-means: the exact change of the
+objective counts what the move does to both centroids. Nearest-cluster moves, and sweeps at high beta, do not: they stay where they
+start.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+
+import numpy as np
+
+from dualib.clusters.merging import merged_into
+from dualib.clusters.pools import Pools, distortions_of, face, marks_of, pools_of, xlogx
+from dualib.distortions import IB, Array
+from dualib.engine.loading import loaded
+from dualib.engine.problem import Ints, Problem
+
+_SOFT = (0.1, 0.01)  # parts of everything in the centroids of a batch move, so that no x is infinitely far from a cluster
+_LEAST = 1e-12  # relative to the objective's size: moves that lower it by less are rounding
+_PASSES = 100  # over all x
+_AT_ONCE = 200_000  # numbers of trial means, or of pairs of entries, at a time
+_TINY = 1e-300  # stands for 0 in logarithms
+_alone: weakref.WeakKeyDictionary[Problem, Pools] = weakref.WeakKeyDictionary()
+
+
+class HardClusters:
+    """A hard clustering, and what any one move would change.
+
+    Attributes
+    ----------
+    labels : (n,) int
+        The cluster of each source, below `size`; some clusters may be empty.
+    pools : Pools
+        The sums over the members of each cluster, (size,).
+    objective : float
+        ``price H(T) + E d``; inf where some x is infinitely far from its cluster.
+    """
+
+    def __init__(self, problem: Problem, price: float, labels: Ints, size: int) -> None:
+        self.problem, self.price, self.size = problem, price, size
+        self.labels: Ints = np.array(labels, dtype=np.int64)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Sum up anew from the labels."""
+        self.pools = self._summed()
+        self._costs = self._cost(self.pools)
+
+    @property
+    def counts(self) -> Array:
+        """The members of each cluster, (size,)."""
+        return self.pools.counts
+
+    @property
+    def objective(self) -> float:  # noqa: D102 - an attribute
+        return float(np.sum(self._costs))
+
+    def objective_at(self, price: float) -> float:
+        """The objective at another price."""
+        return self.objective - (price - self.price) * float(np.sum(xlogx(self.pools.weights)))
+
+    # ---- single moves
+
+    def changes(self, sources: Ints) -> Array:
+        """What the objective would change by if each source (m,) alone went to each cluster, (m, size); 0 for its own.
+
+        inf where the move would make a distortion infinite.
+        """
+        own, count, width = self.labels[sources], len(sources), self.pools.table.shape[1]
+        alone = _sources(self.problem).table[sources, None]
+        trials = np.empty((count, self.size + 1, width))  # with x in each cluster, and its own without it
+        np.add(self.pools.table, alone, out=trials[:, :-1])
+        np.subtract(self.pools.table[own, None], alone, out=trials[:, -1:])
+        costs = self._cost(Pools(trials.reshape(-1, width), self.problem.k)).reshape(count, -1)
+        change = (costs[:, :-1] - self._costs) + (costs[:, -1] - self._costs[own])[:, None]
+        change[np.arange(count), own] = 0.0
+        return change
+
+    def best_changes(self) -> Array:
+        """The least change that each source can make, (n,)."""
+        width = (self.size + 1) * (self.problem.k + 1)
+        parts = np.array_split(np.arange(self.problem.n), -(-self.problem.n * width // _AT_ONCE))
+        return np.concatenate([self.changes(part).min(axis=1) for part in parts])
+
+    def move(self, x: int, to: int) -> None:
+        """Put x into another cluster; both are summed up anew, so that of a heavy x that leaves no rounding stays behind."""
+        old, self.labels[x] = self.labels[x], to
+        sources = _sources(self.problem).table
+        for t in (old, to):
+            self.pools.table[t] = sources[self.labels == t].sum(axis=0)
+        pair = np.array([old, to])
+        self._costs[pair] = self._cost(self.pools.pick(pair))
+
+    def single_moves(self) -> None:
+        """One x at a time to the cluster where the exact objective is least, until no such move lowers it.
+
+        A pass tries all x against the clusters as they are, then makes the moves that promise something, best first, each judged
+        anew.
+        """
+        least = _LEAST * (1.0 + abs(self.problem.constant))
+        for _ in range(_PASSES):
+            promise, moved = self.best_changes(), False
+            for x in np.argsort(promise, kind="stable")[: np.count_nonzero(promise < -least)]:
+                change = self.changes(np.array([x]))[0]
+                to = int(np.argmin(change))
+                if change[to] < -least:
+                    self.move(int(x), to)
+                    moved = True
+            if not moved:
+                return
+
+    # ---- moves of all, and mergers
+
+    def batch_moves(self) -> None:
+        """Every x to its nearest cluster at once, as long as the objective falls."""
+        for share in _SOFT if self.problem.distortion.support == "cover" else (0.0,):
+            for _ in range(_PASSES):
+                before = copy.copy(self)
+                self.labels = self._nearest(share)
+                self.refresh()
+                if not self.objective < before.objective - _LEAST * (1.0 + abs(before.objective)):
+                    vars(self).update(vars(before))
+                    break
+
+    def merge_down(self, size: int, rng: np.random.Generator | None = None) -> None:
+        """Merge the two clusters whose merger costs the objective least, and again, down to `size` if a common support allows.
+
+        With `rng` costs count up to twice, at random, so that the second best is tried too.
+        """
+        kept = np.flatnonzero(self.counts)
+        into = merged_into(self.pools.table[kept], lambda table: self._cost(Pools(table, self.problem.k)), size, rng)
+        number = np.zeros(self.size, dtype=np.int64)
+        number[kept] = kept[into]
+        self.labels = number[self.labels]
+        self.refresh()
+
+    def own_distortions(self) -> Array:
+        """``p(x) d(x, t)`` of each source and its cluster, (n,)."""
+        kept, nearness = self._nearness(0.0)
+        own = nearness[np.searchsorted(kept, self.labels), np.arange(self.problem.n)]
+        return np.asarray(self.problem.px * np.maximum(self.problem.a - own, 0.0))
+
+    def pairings(self, x: int) -> Array:
+        """What the objective rises by where x and each other source, alone so far, share a cluster, (n,)."""
+        alone = _sources(self.problem)
+        cost = self._cost(alone)
+        result = np.maximum(self._cost(Pools(alone.table + alone.table[x], alone.k)) - cost - cost[x], 0.0)
+        result[x] = 0.0
+        return result
+
+    # ---- the parts that the IB has in another form
+
+    def _summed(self) -> Pools:
+        members = self.problem.members(self.labels, self.size, np.ones(self.problem.n))
+        return Pools(members @ _sources(self.problem).table, self.problem.k)
+
+    def _nearness(self, share: float) -> tuple[Ints, Array]:
+        """The clusters that have members, and ``a(x) - d(x, t)`` of these (m, n); centroids with a `share` of everything."""
+        kept = np.flatnonzero(self.counts)
+        pools = self.pools.pick(kept)
+        means = pools.features / pools.weights[:, None]
+        if share > 0.0:
+            means = (1.0 - share) * means + share * pools.features.sum(axis=0)
+        link, on = self.problem.distortion.link, face(self.problem.distortion, pools)
+        if on is None or share > 0.0:
+            values, offset = link(means)
+            return kept, self.problem.products(values) - offset[:, None]
+        values, offset = link(means, on)
+        nearness = self.problem.products(values) - offset[:, None]
+        assert self.problem.faces is not None
+        nearness[~self.problem.faces.reached(on, self.problem.faces.support)] = -np.inf
+        return kept, nearness
+
+    def _cost(self, pools: Pools) -> Array:
+        return distortions_of(self.problem.distortion, pools) - self.price * xlogx(pools.weights)
+
+    def _nearest(self, share: float) -> Ints:
+        """For each x the cluster of least ``d - price log w``, by centroids with a `share` of everything; else its own."""
+        kept, score = self._nearness(share)
+        score = score + self.price * np.log(self.pools.weights[kept])[:, None]
+        return np.where(np.isfinite(score.max(axis=0)), kept[np.argmax(score, axis=0)], self.labels)
+
+
+class IBHardClusters(HardClusters):
+    """The same by the IB, from the rows of p(y|x) as those of a sparse matrix: no dense table is made, single moves are compiled."""
+
+    def single_moves(self) -> None:
+        """As of `HardClusters`."""
+        counts, weights = self.pools.counts.copy(), self.pools.weights.copy()
+        sums = np.array(self.pools.features.T, order="C")
+        least = _LEAST * (1.0 + abs(self.problem.constant))
+        into = (self.labels, counts, weights, sums, xlogx(sums))
+        moves = loaded("dualib.clusters.compiled").single_moves
+        if moves(self.price, least, _PASSES, *self.problem.csr, self.problem.px, *into):
+            self.refresh()
+
+    def pairings(self, x: int) -> Array:
+        """As of `HardClusters`."""
+        problem, w = self.problem, self.problem.px
+        data, indices, ends = problem.csr
+        own = np.zeros(problem.k)
+        row = slice(ends[x], ends[x + 1])
+        own[indices[row]] = w[x] * data[row]
+        shared = np.empty(problem.n)
+        for part in np.array_split(np.arange(problem.n), min(problem.n, -(-len(data) // _AT_ONCE))):
+            entries = slice(ends[part[0]], ends[part[-1] + 1])
+            here, other = own[indices[entries]], np.repeat(w[part], np.diff(ends)[part]) * data[entries]
+            rise = xlogx(here + other) - xlogx(here) - xlogx(other)
+            shared[part] = np.add.reduceat(rise, ends[part] - ends[part[0]])
+        weights = (1.0 - self.price) * (xlogx(w + w[x]) - xlogx(w) - xlogx(w[x]))
+        result = np.asarray(np.maximum(weights - shared, 0.0))
+        result[x] = 0.0
+        return result
+
+    def _summed(self) -> Pools:
+        problem, labels = self.problem, self.labels
+        counts, weights, offsets = (
+            np.bincount(labels, part, self.size).astype(np.float64)
+            for part in (np.ones(problem.n), problem.px, problem.px * problem.a)
+        )
+        sums = problem.sums(problem.members(labels, self.size, problem.px))
+        return pools_of(counts, weights, offsets, sums, np.zeros((self.size, 0)))
+
+    def _nearness(self, share: float) -> tuple[Ints, Array]:
+        kept = np.flatnonzero(self.counts)
+        means = self.pools.features[kept] / self.pools.weights[kept, None]
+        if share > 0.0:
+            means = (1.0 - share) * means + share * self.pools.features.sum(axis=0)
+        return kept, self.problem.products(np.log(np.maximum(means, _TINY)))
+
+
+def hard_clusters(problem: Problem, price: float, labels: Ints, size: int) -> HardClusters:
+    """Clusters of the given labels."""
+    kind = (
+        IBHardClusters if type(problem.distortion) is IB else HardClusters
+    )  # by exact type: a subclass may have another link
+    return kind(problem, price, labels, size)
+
+
+def work_of_pass(problem: Problem, size: int) -> int:
+    """How many terms a pass of single moves over all x looks at."""
+    return size * (len(problem.csr[0]) if type(problem.distortion) is IB else problem.n * problem.k)
+
+
+def _sources(problem: Problem) -> Pools:
+    """The pools of single sources, (n,), summed up once for each problem."""
+    if problem not in _alone:
+        marks = marks_of(problem.distortion, problem.n, None if problem.faces is None else problem.faces.support)
+        px = problem.px
+        _alone[problem] = pools_of(np.ones(problem.n), px, px * problem.a, px[:, None] * problem.U, marks)
+    return _alone[problem]

@@ -1,0 +1,83 @@
+"""Clusters merged two by two, hard or soft, each time the two whose merger costs the objective least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dualib.clusters.pools import distortions_of, marks_of, pools_of, xlogx
+from dualib.distortions import Array
+from dualib.engine.batch import Batch
+from dualib.engine.problem import Ints, Problem
+from dualib.engine.sweep import Sweep
+
+
+def merged_into(table: Array, cost: Callable[[Array], Array], size: int, rng: np.random.Generator | None = None) -> Ints:
+    """Of each of m clusters the one that it ends in, (m,), when `size` are left, or more where all other mergers cost infinity.
+
+    Parameters
+    ----------
+    table : (m, ...)
+        A row of each cluster: of two that merge they are added.
+    cost : callable
+        The costs (m',) of clusters, from their rows.
+    size : int
+    rng : Generator, optional
+        With it costs of mergers count up to twice, at random, so that the second best is tried, too.
+    """
+    table = np.array(table)
+    into, gone = np.arange(len(table)), np.zeros(len(table), dtype=bool)
+    if len(into) <= size:
+        return into
+    costs = cost(table)
+
+    def losses_with(i: int) -> Array:
+        losses = cost(table[i] + table) - costs[i] - costs
+        losses[gone] = np.inf
+        losses[i] = np.inf
+        return losses
+
+    losses = np.array([losses_with(i) for i in range(len(into))])
+    noise = np.ones(losses.shape) if rng is None else 1.0 + rng.random(losses.shape)
+    for _ in range(len(into) - size):
+        i, j = divmod(int(np.argmin(losses * noise)), len(losses))
+        if not np.isfinite(losses[i, j]):
+            break
+        into[into == j] = i
+        table[i] += table[j]
+        costs[i] = cost(table[[i]])[0]
+        gone[j] = True
+        losses[j] = losses[:, j] = np.inf
+        losses[i] = losses[:, i] = losses_with(i)
+    return into
+
+
+def merged_pairs(problem: Problem, price: float, pairs: Array, size: int) -> Array:
+    """Soft clusters p(t, x) (m, n) merged down to `size`, or as far as their distortions stay finite."""
+    marks = marks_of(problem.distortion, problem.n, None if problem.faces is None else problem.faces.support)
+
+    def cost(pairs: Array) -> Array:
+        """``price I_t + E_t d`` with I_t the cluster's part of the rate."""
+        weights = pairs.sum(axis=1)
+        seen = (pairs > 0.0).astype(np.float64) @ marks
+        pools = pools_of(np.ones(len(pairs)), weights, pairs @ problem.a, problem.sums(pairs), seen)
+        share = np.where(pairs > 0.0, pairs / problem.px, 1.0)
+        return distortions_of(problem.distortion, pools) + price * ((pairs * np.log(share)).sum(axis=1) - xlogx(weights))
+
+    pairs = pairs[pairs.sum(axis=1) > 0.0]
+    into = merged_into(pairs, cost, size)
+    return np.array([pairs[into == t].sum(axis=0) for t in np.unique(into)])
+
+
+def merged_down(problem: Problem, batch: Batch, sweep: Sweep, n_clusters: int) -> Batch | None:
+    """The clusters of one solution merged down to `n_clusters`, of fixed columns the heaviest; None if infeasible."""
+    if problem.fixed:
+        heaviest = np.isin(np.arange(len(batch.weights)), np.argsort(-batch.weights, kind="stable")[:n_clusters])
+        return batch.keep(heaviest)
+    pairs = merged_pairs(problem, 1.0 / float(batch.beta[0]), sweep.posterior * problem.px, n_clusters)
+    if len(pairs) > n_clusters:
+        return None
+    weights = pairs.sum(axis=1)
+    means, face, _ = problem.centroids(pairs / weights[:, None])
+    return Batch(batch.beta, weights / weights.sum(), means, np.zeros(len(weights), dtype=np.int64), face)

@@ -1,0 +1,78 @@
+"""The search for the best hard clusters at a beta.
+
+Good clusters at a neighbouring beta are a good start, so they are sought at the beta wanted and at larger ones up to infinity, each
+from the clusters of the next: from seeds, by moves of all x and of single ones that the exact objective judges, and by some clusters
+more and as many mergers.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dualib.clusters.hard import HardClusters, hard_clusters, work_of_pass
+from dualib.clusters.seeds import canonical, regrown_labels, seeded_labels
+from dualib.engine.problem import Ints, Problem
+
+_BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
+_MORE = 5  # times as many seeds at most, whose clusters are then merged
+_REGROWN, _BEGUN = 12, 6  # trials with more clusters and as many mergers for each restart, and how many more at most
+_WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at the beta wanted
+_KEPT = 400_000  # numbers of pairings that are kept for further seeds
+
+
+def search_hard(
+    problem: Problem, beta: float, n_clusters: int, n_restarts: int, known: Sequence[Ints], rng: np.random.Generator
+) -> list[Ints]:
+    """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
+
+    From the clusterings `known`, from `n_restarts` rounds of seeds (infinity first; `beta` first; more seeds than clusters, merged),
+    and from the best of these with some clusters more and as many mergers, again and again.
+    """
+    size = min(n_clusters, problem.n)
+    large = work_of_pass(problem, size) > _WORK
+    n_restarts = max(1, min(n_restarts, _WORK // work_of_pass(problem, size)))
+    falling = [1.0 / beta] if large else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
+    rising = falling[::-1]
+    best = _Best(problem, size, 1.0 / beta)
+    for labels in known:
+        best.follow(labels, falling)
+    alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
+    pairings = functools.lru_cache(max(1, _KEPT // problem.n))(alone.pairings)
+    seedings = [(rising, size)] if large else [(falling, size), (rising, size), (rising, _MORE * size)]
+    for order, most in seedings * n_restarts:
+        n_seeds = size if most == size else int(rng.integers(size, most, endpoint=True))
+        seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
+        if seeded is not None:
+            best.follow(seeded, order)
+    for turn in range(_REGROWN * n_restarts if best.at and 1 < size < problem.n and not large else 0):
+        price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
+        before = best.at[price]
+        best.follow(regrown_labels(before, 1 + turn // 2 % _BEGUN, rng, noisy=turn % 5 > 2), [price])
+        if best.at[price] is not before:
+            best.follow(best.at[price].labels, rising if turn % 2 == 0 else falling)
+    return [labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])]
+
+
+class _Best:
+    """The best clusters at each price, and all that were found with their objectives at one of them."""
+
+    def __init__(self, problem: Problem, size: int, price: float) -> None:
+        self.problem, self.size, self.price = problem, size, price
+        self.at: dict[float, HardClusters] = {}
+        self.found: dict[bytes, tuple[float, Ints]] = {}
+
+    def follow(self, labels: Ints, prices: Sequence[float]) -> None:
+        """Single moves at one price after the other."""
+        for price in prices:
+            clusters = hard_clusters(self.problem, price, labels, self.size)
+            clusters.single_moves()
+            labels = clusters.labels
+            if not np.isfinite(clusters.objective):
+                continue
+            if price not in self.at or clusters.objective < self.at[price].objective:
+                self.at[price] = clusters
+            self.found[canonical(labels).tobytes()] = clusters.objective_at(self.price), labels
