@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from dualib.clusters.agglomerate import Tree, agglomerate
     from dualib.comparison import compare_predictions
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion
+    from dualib.engine.loading import compile_kernels
     from dualib.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.exponential import ExponentialFamily
     from dualib.following import follow
     from dualib.interpolation import CurvePoint
-    from dualib.jit import compile_kernels
     from dualib.joint import JointDistribution
     from dualib.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
@@ -79,7 +79,7 @@ _HOME = {
     "Event": "results",
     "Status": "results",
     "load": "storage",
-    "compile_kernels": "jit",
+    "compile_kernels": "engine.loading",
     "read_table": "tables",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import dualib
 from dualib import comparison_command
+from dualib.engine import loading
 from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ example:
   dualib demo -o letters
 
 Which letter follows which in English text (27 x 27: the alphabet and the space between words, shown as _) is
-clustered by the Information Bottleneck and by its dual, over the whole range of beta, in seconds; the first time kernels
-are compiled, which takes minutes more.
+clustered by the Information Bottleneck and by its dual, over the whole range of beta, in seconds; the first time some
+functions are compiled, which takes 15 seconds more.
 """
 
 
@@ -128,13 +129,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare_process() -> None:
-    """Set up the process of a command: one thread for linear algebra, and output that no label can break.
+    """Set up the process of a command: one thread for linear algebra, output that no label can break, and a word on compiling.
 
     The matrices are small: more threads gain nothing on free cores and, waiting for each other, cost a factor of
     ten and more on busy ones. The variables are read when NumPy is first imported, which is later.
     """
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    loading.speaks = True
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
