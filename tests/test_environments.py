@@ -1,4 +1,4 @@
-"""Other people's environments: no compiler, workers, threads, full disks. The cache of kernels is in test_jit.py.
+"""Other people's environments: no compiler, workers, threads, full disks (the cache: engine/test_cache.py).
 
 ``DUALIB_SLOW=1 pytest tests/test_environments.py`` also compiles everything anew: with bounds checked, and in six processes at once.
 """
