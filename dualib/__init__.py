@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
     from dualib.certificate import Certificate, certify
     from dualib.clusters.agglomerate import Tree, agglomerate
+    from dualib.clusters.quantize import quantize
     from dualib.comparison import compare_predictions
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion
     from dualib.engine.loading import compile_kernels
@@ -62,6 +63,7 @@ _HOME = {
     "Certificate": "certificate",
     "agglomerate": "clusters.agglomerate",
     "Tree": "clusters.agglomerate",
+    "quantize": "clusters.quantize",
     "anneal": "path.anneal",
     "onset": "path.onset",
     "follow": "following",
@@ -124,6 +126,7 @@ __all__ = [
     "load",
     "local_critical_beta",
     "onset",
+    "quantize",
     "read_table",
     "solve",
     "solve_at",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
-    """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals.
+    """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals; at beta = inf 1 at the least d.
 
     Parameters
     ----------
@@ -37,6 +39,9 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
         A wrong width, a row that is no distribution, or a row infinitely far from every cluster (its zeros forbid all of
         them): smooth it. Another `assignment`.
     """
+    if math.isinf(solution.beta):  # hard clusters: the nearest one, whatever their weights
+        even = np.full(solution.n_clusters, 1.0 / solution.n_clusters)
+        return as_map(encode(dataclasses.replace(solution, beta=1.0, weights=even), py_x, assignment=assignment))
     _check_choice("assignment", assignment, ("soft", "map"))
     known = (solution.distortion, solution.beta, solution.weights, solution.means, solution.decoder)
     if is_sparse(py_x):

@@ -56,7 +56,7 @@ class Status(enum.Enum):
     )
     CAPPED = (
         "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: "
-        "what the cap costs"
+        "what the cap costs; that of hard clusters (quantize) is to a bound for so many"
     )
     NOT_CERTIFIED = "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"
 
@@ -84,7 +84,7 @@ class Solution(_Result):
     Attributes
     ----------
     joint, distortion, beta : JointDistribution, Distortion, float
-        The problem that was solved.
+        The problem that was solved; beta = inf for the hard clusters of `quantize`, whose objective is E d.
     encoder, weights : ndarray, shapes (n_x, n_t) and (n_t,)
         p(t|x), rows summing to 1, and p(t).
     means : ndarray, shape (n_t, k)
@@ -188,6 +188,16 @@ class Solution(_Result):
         return len(self.weights)
 
     @property
+    def labels(self) -> IntArray:
+        """The likeliest cluster of each x, (n_x,), the first of equals."""
+        return np.asarray(np.argmax(self.encoder, axis=1), dtype=np.int64)
+
+    def members(self) -> list[npt.NDArray[np.str_]]:
+        """The labels of the x that each cluster is the likeliest of, one array a cluster."""
+        names, labels = np.array(self.joint.x_labels), self.labels
+        return [names[labels == t] for t in range(self.n_clusters)]
+
+    @property
     def effective_clusters(self) -> float:
         """``exp(H(T))``: how many equally likely clusters would carry the same entropy."""
         w = self.weights[self.weights > 0.0]
@@ -243,8 +253,10 @@ class Solution(_Result):
         its distortion.
         """
         factor = unit_factor(unit)
+        of_objective = distortion_factor(self.distortion, unit) if math.isinf(self.beta) else factor
         result: dict[str, Any] = {"distortion": self.distortion.name, "beta": self.beta}
         result.update({name: getattr(self, name) * factor for name in _INFORMATION})
+        result.update({name: getattr(self, name) * of_objective for name in ("objective", "lower_bound", "gap")})
         result["expected_distortion"] = self.expected_distortion * distortion_factor(self.distortion, unit)
         result.update({name: getattr(self, name) for name in ("n_clusters", "effective_clusters", "certificate")})
         result.update({"status": self.status.name, "n_iter": self.n_iter, "residual": self.residual})
@@ -260,7 +272,7 @@ class Solution(_Result):
             f"  rate I(X;T)       {self.rate:.6g} nats\n"
             f"  relevance I(T;Y)  {self.relevance:.6g} nats of I(X;Y) = {total:.6g}\n"
             f"  distortion E d    {self.expected_distortion:.6g}\n"
-            f"  objective         {self.objective:.10g} nats, {certified}\n"
+            f"  objective         {self.objective:.10g}{'' if math.isinf(self.beta) else ' nats'}, {certified}\n"
             f"  {self.status.name}, {_count(self.n_iter, 'sweep')}, residual {self.residual:.1e}"
             + ("\n  one cluster is optimal: beta is not above the onset of learning (dualib.onset)" * is_below_onset(self))
         )
@@ -268,7 +280,8 @@ class Solution(_Result):
 
 def is_below_onset(solution: Solution) -> bool:
     """Whether one cluster is certified to be optimal, so that beta is at most the onset of learning."""
-    return solution.n_clusters == 1 and solution.certificate is not None and solution.status is Status.CONVERGED
+    known = solution.certificate is not None and solution.status is Status.CONVERGED
+    return solution.n_clusters == 1 and known and math.isfinite(solution.beta)
 
 
 def status_text(solution: Solution) -> str:
@@ -291,7 +304,7 @@ _ROUNDING_OF_D = 1e-13
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
 OFF = 1e-6  # from 1, at most, of sums that are to be 1
 _DEFERRABLE = ("error_bound", "rho", "stability")
-_MAY_BE_INFINITE = ("gap", "error_bound", "rho", "residual")
+_MAY_BE_INFINITE = ("beta", "gap", "error_bound", "rho", "residual")
 SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
 
 
@@ -682,6 +695,8 @@ def _check_one_problem(solutions: Sequence[Solution]) -> None:
     if not solutions:
         raise ValueError("solutions must hold at least one Solution, got none")
     first = solutions[0]
+    if math.isinf(max(solution.beta for solution in solutions)):
+        raise ValueError("solutions must have a finite beta, got one of quantize, with beta = inf")
     for below, above in itertools.pairwise(solutions):
         if below.beta == above.beta:
             raise ValueError(f"solutions must have distinct beta, got {shown(above.beta)} twice")

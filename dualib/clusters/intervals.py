@@ -27,7 +27,7 @@ def exact(distortion: Distortion, n_y: int) -> bool:
     """Whether the best hard clusters are intervals."""
     from dualib.exponential import ExponentialFamily
 
-    return n_y == 2 and isinstance(distortion, (IB, DualIB, Bregman, ExponentialFamily))
+    return n_y == 2 and type(distortion) in (IB, DualIB, Bregman, ExponentialFamily)  # a subclass may have another form
 
 
 def best_intervals(distortion: Distortion, px: Array, py_x: Array, n_clusters: int) -> Labels:
