@@ -40,14 +40,14 @@ def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
 
 
 def check_solvable(problem: Problem | OldProblem) -> None:
-    """Refuse a problem that a certified solve cannot fit into memory.
+    """Refuse a problem that a certified solve cannot fit into memory; a sparse one is refused before it is made.
 
     Raises
     ------
     MemoryError
         With the size that it would need.
     """
-    if not problem.distortion.fixed_atoms:
+    if not (problem.distortion.fixed_atoms or problem.is_sparse):
         n, k, n_y = problem.n, problem.U.shape[1], problem.joint.n_y
         _refuse_above(least_memory(n, k, n_y), f"a certified solve of {n} distinct x with {k} features and {n_y} y")
 

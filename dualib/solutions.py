@@ -17,10 +17,12 @@ from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.rounding import rounding
 from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep, residuals
+from dualib.joint import JointDistribution
 from dualib.results import OFF, Solution, Status, fresh_solution
 from dualib.threads import one_blas_thread
 
 _AT_ONCE = 2_000_000  # numbers of the encoders put together at once
+_FEW_AT_ONCE = 300_000  # numbers of their parts
 
 
 class Judged(NamedTuple):
@@ -77,23 +79,21 @@ def _assembled(
     problem: Problem, batch: Batch, sweep: Sweep, known: Judged, judge: Callable[[float, float], Status]
 ) -> list[Solution]:
     joint = problem.joint
-    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
-    encoders = _full_encoders(problem, batch, sweep)
-    encoders /= batch.total(encoders)[batch.owner]
-    weights = encoders @ joint.px
+    encoders = _full_encoders(problem, batch, sweep)  # in the order of the batch, and to be normalised
+    parts = _Parts(encoders, batch.total(encoders), batch.owner)
+    weights = parts.times(joint.px)
+    rates = batch.total(parts.of_rate(joint.px, weights))
+    tables = parts.with_y(joint)
     order = np.lexsort((-weights, batch.owner))
-    encoders, weights, means, face = encoders[order], weights[order], sweep.new_means[order], batch.face[order]
+    weights, means, face = weights[order], sweep.new_means[order], batch.face[order]
     decoders = problem.decoder(means, face)
     expected, moved = expected_distortions(problem, batch, sweep), residuals(problem, batch, sweep)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(encoders > 0.0, np.log(encoders) - np.log(weights)[:, None], 0.0)
-    rates = batch.total((encoders * ratio) @ joint.px)
-    relevances = _informations(batch, encoders @ pxy)
+    relevances = _informations(batch, tables)
     claimed = _informations(batch, weights[:, None] * decoders)
     rounded = rounding(problem, batch, sweep)
     sound = bool(
         np.isfinite(means).all()
-        and (encoders >= 0.0).all()
+        and bool((encoders.min(axis=1) >= 0.0).all())
         and (decoders >= 0.0).all()
         and np.abs(decoders.sum(axis=1) - 1.0).max() <= OFF
         and np.abs(batch.total(weights) - 1.0).max() <= OFF
@@ -103,7 +103,7 @@ def _assembled(
     found = []
     for s, beta in enumerate(batch.beta.tolist()):
         own = slice(batch.ends[s], batch.ends[s + 1])
-        encoder = encoders[own].T.copy()
+        encoder = parts.transposed(order[own])
         encoder.setflags(write=False)
         rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(moved[s])
         objective = rate + beta * distortion
@@ -131,9 +131,54 @@ def _assembled(
         finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
         which = np.arange(len(batch.beta)) == s
         part, atoms = batch.pick(which)
-        later = _Later(problem, part, sweep.pick(which, atoms), order[own] - batch.ends[s])
+        known_sweep = None if problem.is_sparse else sweep.pick(which, atoms)
+        later = _Later(problem, part, known_sweep, order[own] - batch.ends[s])
         found.append(fresh_solution(fields, later, sound=sound and finite))
     return found
+
+
+class _Parts:
+    """p(t|x) (m, n_x) of the clusters of a batch, normalised some at a time: they may be as large as the memory allows twice.
+
+    Sums over x are not by BLAS, which rounds by its number of threads.
+    """
+
+    def __init__(self, rows: Array, totals: Array, owner: Ints) -> None:
+        self.rows, self.totals, self.owner = rows, totals, owner
+        self.some = max(1, _FEW_AT_ONCE // rows.shape[1])
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        for first in range(0, len(self.rows), self.some):
+            part = slice(first, first + self.some)
+            yield part, self.rows[part] / self.totals[self.owner[part]]
+
+    def times(self, values: Array) -> Array:
+        """Sums over x, (m,)."""
+        return np.concatenate([np.einsum("tx,x->t", rows, values) for _, rows in self])
+
+    def of_rate(self, px: Array, weights: Array) -> Array:
+        """``sum_x p(x) p(t|x) log( p(t|x) / p(t) )``, (m,)."""
+        parts = []
+        for part, rows in self:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(rows > 0.0, np.log(rows) - np.log(weights[part])[:, None], 0.0)
+            parts.append(np.einsum("tx,x->t", rows * ratio, px))
+        return np.concatenate(parts)
+
+    def with_y(self, joint: JointDistribution) -> Array:
+        """p(t, y), (m, n_y)."""
+        if not joint.is_sparse:
+            return np.concatenate([rows @ joint.pxy for _, rows in self])
+        return np.concatenate([(joint.pxy.T @ np.ascontiguousarray(rows.T)).T for _, rows in self])
+
+    def transposed(self, which: Ints) -> Array:
+        """The encoder (n_x, n_t) of some clusters, all of one solution."""
+        encoder, total = np.empty((self.rows.shape[1], len(which))), self.totals[self.owner[which[0]]]
+        most = max(1, _FEW_AT_ONCE // len(which))
+        for first in range(0, len(encoder), most):
+            part = slice(first, first + most)
+            encoder[part] = (self.rows[which, part] / total[part]).T
+        return encoder
 
 
 def expected_distortions(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
@@ -154,13 +199,13 @@ def _informations(batch: Batch, tables: Array) -> Array:
 
 
 def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """p(t|x) (m, n_x), but for the normalisation, of every original source; one of probability 0 is encoded by its conditional.
+    """p(t|x) (m, n_x), but for the normalisation, of every original source; not to be changed.
 
-    Where no cluster is at a finite distance from such a source its column is p(t), the answer that claims nothing about it.
+    That of one of probability 0 is by its conditional. Where no cluster is at a finite distance from such a source its column is p(t), the answer that claims nothing about it.
     """
     live = problem.row_of >= 0
     if live.all() and len(live) == problem.n:
-        return sweep.posterior.copy()
+        return sweep.posterior
     encoders = np.tile(batch.weights[:, None], len(live))
     encoders[:, live] = sweep.posterior[:, problem.row_of[live]]
     dead = np.flatnonzero(~live)
@@ -175,13 +220,21 @@ def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
 
 
 class _Later(Mapping[str, Callable[[], Any]]):
-    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state."""
+    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state.
 
-    __slots__ = ("_rate", "batch", "order", "problem", "sweep")
+    The sweep there is kept, or made when it is needed: that of a large problem is as large as the solution.
+    """
 
-    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep, order: npt.NDArray[np.intp]) -> None:
-        self.problem, self.batch, self.sweep, self.order = problem, batch, sweep, order
+    __slots__ = ("_rate", "_sweep", "batch", "order", "problem")
+
+    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArray[np.intp]) -> None:
+        self.problem, self.batch, self._sweep, self.order = problem, batch, sweep, order
         self._rate: float | None = None
+
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep at the state."""
+        return Sweep(self.problem, self.batch) if self._sweep is None else self._sweep
 
     def __getitem__(self, name: str) -> Callable[[], Any]:
         if name not in _DEFERRED:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import shown, validate_beta
-from dualib.assemble import assemble
-from dualib.clusters.capped import capped
+from dualib.clusters.capped import capped, capped_optimum, is_bound
 from dualib.clusters.merging import merged_down
 from dualib.distortions import Distortion, as_distortion
-from dualib.engine.batch import COARSE, Batch, merged
+from dualib.engine.batch import Batch
+from dualib.engine.choice import problem_of
 from dualib.engine.descent import descend, lowest
-from dualib.engine.initial import feasible, identity, of_encoder, one_cluster, random_clusters
+from dualib.engine.initial import feasible, of_encoder, one_cluster, random_clusters, rough
 from dualib.engine.optimum import Optimum, goal_of
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Problem
@@ -24,15 +23,11 @@ from dualib.engine.sweep import Sweep
 from dualib.memory import check_solvable
 from dualib.results import Status, status_text
 from dualib.solutions import Judged, judged, solutions_of
-from dualib.solutions import status_of as stated_status
-from dualib.sparse_problem import SparseProblem, engine_problem, solves_sparse
-from dualib.sparse_solver import is_capped, solve_sparse
 from dualib.threads import one_blas_thread
 from dualib.warnings import warn_of_convergence
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
-    from dualib.optimise import Outcome
     from dualib.results import Solution
 
 
@@ -67,7 +62,8 @@ def solve(
         Cap on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
         and from `init` where that is an encoder. With ``certify=True`` the optimum without the cap is computed first: it is the
         answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and the gap is to it:
-        what the cap costs. With ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
+        what the cap costs. (Of a large sparse p(x, y) it is not computed, and the gap to it is found by search.) With
+        ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
     init : array (n_x, n_t), array of int (n_x,), "random", optional
         Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
         ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum
@@ -108,22 +104,22 @@ def solve(
     rng = np.random.default_rng(0 if random_state is None else random_state)
     if isinstance(init, str) and init != "random":
         raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
-    if solves_sparse(joint, kind):
-        return _solved_sparse(joint, beta, init, n_clusters, n_restarts, tol, max_iter=max_iter, certify=certify, rng=rng)
-    problem = engine_problem(joint, kind, f"distortion {kind!r}")
+    problem = problem_of(joint, kind, n_clusters)
     check_beta(problem, beta)
-    starts = functools.partial(_start, problem, beta, init, n_restarts, rng)
-    free = None
     if certify:
         check_solvable(problem)
-        free = certified_optimum(problem, _best_start(problem, beta, starts()), tol=tol, most=max_iter, rng=rng)
+    given = None if init is None or isinstance(init, str) else _given(problem, beta, init, n_clusters)
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
+    free = None
+    if certify and not (problem.is_sparse and n_clusters is not None):
+        start = _best_start(problem, beta, given or _start(problem, beta, init, n_restarts, rng), rng)
+        free = certified_optimum(problem, start, tol=tol, most=max_iter, rng=rng)
     if n_clusters is not None and (free is None or len(free.batch.weights) > n_clusters):
-        given = None if init is None or isinstance(init, str) else starts()
-        solution = _capped(problem, beta, n_clusters, given, n_restarts, free, tol=tol, max_iter=max_iter, rng=rng)
+        solution = _capped(problem, beta, n_clusters, given, n_restarts, free, certify=certify, **options)
     elif free is not None:
         (solution,) = solutions_of(problem, free.batch, free.sweep, judged(free), tol)
     else:
-        solution = _local(problem, starts(), tol=tol, max_iter=max_iter)
+        solution = _local(problem, given or _start(problem, beta, init, n_restarts, rng), tol=tol, max_iter=max_iter)
     warn_unless_converged(solution, tol, stacklevel=4)
     return solution
 
@@ -146,54 +142,61 @@ def _capped(
     n_restarts: int,
     free: Optimum | None,
     *,
+    certify: bool,
     tol: float,
     max_iter: int,
     rng: np.random.Generator,
 ) -> Solution:
-    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed."""
+    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed.
+
+    Of a large problem it is not, and the gap is the largest log c found at the answer.
+    """
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
+    known = given is not None and feasible(problem, given).all()
+    if certify and free is None:
+        found = capped_optimum(problem, beta, n_clusters, [given] if known else [], n_restarts, **options)
+        bound = is_bound(found.batch, float(found.gap[0]), n_clusters, tol)
+        return solutions_of(problem, found.batch, found.sweep, judged(found), tol, capped=bound)[0]
     states = [] if free is None else [(free.batch, free.sweep)]
-    if given is not None and feasible(problem, given).all():
+    if known:
         states.append((given, Sweep(problem, given)))
     starts = [merged_down(problem, batch, sweep, n_clusters) for batch, sweep in states]
-    ended = capped(
-        problem,
-        beta,
-        n_clusters,
-        [start for start in starts if start is not None],
-        n_restarts,
-        tol=tol,
-        max_iter=max_iter,
-        rng=rng,
-    )
+    ended = capped(problem, beta, n_clusters, [start for start in starts if start is not None], n_restarts, **options)
     if free is None:
-        known = Judged(np.array([np.inf]), [None], ended.taken)
+        judgement = Judged(np.array([np.inf]), [None], ended.taken)
     else:
         gap = np.maximum(0.0, ended.sweep.objective - (free.sweep.objective - free.gap))
-        known = Judged(gap, free.kind.tolist(), ended.taken + free.taken)
+        judgement = Judged(gap, free.kind.tolist(), ended.taken + free.taken)
     # as many clusters as sources are never too few, and fewer than are allowed may be all that are wanted
     binding = free is not None or n_clusters <= len(ended.batch.weights) < problem.n
-    return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=free is not None, capped=binding)[0]
+    return solutions_of(problem, ended.batch, ended.sweep, judgement, tol, certified=certify, capped=binding)[0]
+
+
+def _given(problem: Problem, beta: float, init: npt.ArrayLike, n_clusters: int | None) -> Batch:
+    """The encoder given, as a solution."""
+    given = of_encoder(problem, [beta], init, "init")
+    if problem.is_sparse and n_clusters is not None and len(given.weights) > n_clusters:
+        raise ValueError(f"init must have at most n_clusters = {n_clusters} clusters, got {len(given.weights)}")
+    return given
 
 
 def _start(problem: Problem, beta: float, init: Any, n_restarts: int, rng: np.random.Generator) -> Batch:
-    """The identity with the one cluster, the encoder given, or random encoders, each a solution of the batch."""
-    if isinstance(init, str):
-        return random_clusters(problem, beta, problem.n, n_restarts, rng)
-    return _rough(problem, beta) if init is None else of_encoder(problem, [beta], init, "init")
+    """The rough start with the one cluster, or random encoders, each a solution of the batch."""
+    return _rough(problem, beta, rng) if init is None else random_clusters(problem, beta, problem.n, n_restarts, rng)
 
 
-def _best_start(problem: Problem, beta: float, start: Batch) -> Batch:
+def _best_start(problem: Problem, beta: float, start: Batch, rng: np.random.Generator) -> Batch:
     """The feasible solution of lowest objective; a rough start where none is feasible."""
     if not feasible(problem, start).any():
-        return _rough(problem, beta)
+        return _rough(problem, beta, rng)
     objective = Sweep(problem, start).objective
     return start.pick(np.arange(len(objective)) == np.argmin(objective))[0]
 
 
-def _rough(problem: Problem, beta: float) -> Batch:
-    """The identity, near sources merged, and the one cluster where that is feasible."""
-    start, single = merged(problem, identity(problem, [beta]), COARSE), one_cluster(problem, [beta])
-    if problem.fixed or single is None:
+def _rough(problem: Problem, beta: float, rng: np.random.Generator) -> Batch:
+    """A rough start and the one cluster, where that is feasible and not there yet."""
+    start, single = rough(problem, [beta], rng), one_cluster(problem, [beta])
+    if problem.fixed or problem.is_sparse or single is None:
         return start
     return start.joined(single.weights, single.means, single.owner, single.face).keep(
         np.ones(len(start.weights) + 1, dtype=bool)
@@ -211,29 +214,6 @@ def check_options(tol: Any, **counts: Any) -> None:
             raise TypeError(f"{name} must be an integer, got {shown(value)}")
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {shown(value)}")
-
-
-def _solved_sparse(
-    joint: JointDistribution, beta: float, init: Any, n_clusters: int | None, n_restarts: int, tol: float, **options: Any
-) -> Solution:
-    """The solution of a problem that is kept sparse."""
-    problem = SparseProblem(joint)
-    found = solve_sparse(problem, beta, init, n_clusters, n_restarts, tol=tol, **options)
-    return _finish(problem, found, tol, certified=options["certify"], capped=is_capped(found, n_clusters, tol))
-
-
-def _finish(problem: SparseProblem, outcome: Outcome, tol: float, *, certified: bool, capped: bool) -> Solution:
-    """The public solution, and the warning where the tolerance was missed."""
-    solution = assemble(problem, outcome, status_of(outcome, tol, certified=certified, capped=capped))
-    if solution.status is Status.CONVERGED and solution.gap > tol:  # the gap stated counts what rounding leaves of beta E d
-        solution = assemble(problem, outcome, Status.GAP_OPEN)
-    warn_unless_converged(solution, tol, stacklevel=6)
-    return solution
-
-
-def status_of(outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Status:
-    """What the residual and the gap say of an outcome."""
-    return stated_status(outcome.state.residual, outcome.gap, tol, certified=certified, capped=capped)
 
 
 def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:

@@ -77,14 +77,15 @@ def single_blas_thread() -> Iterator[None]:
 
 
 def one_blas_thread(call: Call) -> Call:
-    """Run a function of a joint distribution, or of a solution, with one BLAS thread where the problem is small."""
+    """Run a function of a joint distribution, or of a solution, with one BLAS thread where the problem is small or sparse."""
 
     @functools.wraps(call)
     def limited(*args: Any, **options: Any) -> Any:
         first = args[0] if args else options.get("joint", options.get("solution"))
         joint = getattr(first, "joint", first)
         size = getattr(joint, "n_x", 0) * getattr(joint, "n_y", 0)
-        with single_blas_thread() if 0 < size <= _SMALL else contextlib.nullcontext():
+        alone = 0 < size <= _SMALL or getattr(joint, "is_sparse", False)  # sparse products are on one thread
+        with single_blas_thread() if alone else contextlib.nullcontext():
             return call(*args, **options)
 
     return limited  # type: ignore[return-value]

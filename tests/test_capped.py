@@ -13,8 +13,9 @@ from partitions import hard_objective, least_of_all, with_zeros
 from scipy import sparse
 
 import dualib
-from dualib import JointDistribution, Status, solver, sparse_problem
+from dualib import JointDistribution, Status, solver
 from dualib.cli import main
+from dualib.engine import choice
 
 KINDS = ["ib", "dualib"]
 OTHERS = [dualib.Bregman.squared_euclidean(), dualib.Alpha(0.5)]
@@ -255,7 +256,7 @@ def test_the_best_columns_of_many():
 
 @pytest.fixture
 def always_sparse(monkeypatch):
-    monkeypatch.setattr(sparse_problem, "_DENSE_CELLS", 0)
+    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
 
 
 def thin_documents():

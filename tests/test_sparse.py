@@ -1,4 +1,4 @@
-"""Sparse p(y|x) kept sparse: the same sweeps and optima as of its dense form, with any number of threads."""
+"""Sparse p(y|x) kept sparse: the same optima as of its dense form, and what is refused (its sweeps: tests/engine/test_sparse.py)."""
 
 import tracemalloc
 import warnings
@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dualib
-from dualib import JointDistribution, sparse_problem
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, join, sweep
-from dualib.sparse_problem import SparseProblem, problem_of
-from dualib.sparse_solver import _smaller, _tidy, pooled, random_atoms
-from dualib.sparse_solver import atoms_of_encoder as sparse_atoms_of_encoder
+from dualib import JointDistribution
+from dualib.engine import choice
+from dualib.engine.sparse import SparseProblem
 
 
 def table(seed, n_x=20, n_y=12, density=0.4):
@@ -32,21 +29,7 @@ def thin(pxy):
 
 @pytest.fixture
 def always_sparse(monkeypatch):
-    monkeypatch.setattr(sparse_problem, "_DENSE_CELLS", 0)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_one_sweep_is_that_of_the_dense_form(seed):
-    pxy = table(seed)
-    encoder = np.random.default_rng(seed).dirichlet(np.full(4, 0.5), len(pxy))
-    encoder[:3] = np.eye(4)[:3]
-    dense, own = Problem(JointDistribution(pxy), dualib.IB()), SparseProblem(thin(pxy))
-    first = sweep(dense, 3.0, atoms_of_encoder(dense, encoder))
-    second = sweep(own, 3.0, sparse_atoms_of_encoder(own, encoder, "encoder"))
-    assert second.objective == pytest.approx(first.objective, rel=1e-13)
-    np.testing.assert_allclose(second.new.weights, first.new.weights, rtol=1e-12)
-    np.testing.assert_allclose(second.new.means, first.new.means, rtol=1e-12, atol=1e-300)
-    np.testing.assert_allclose(own.encoder(3.0, second.atoms)[0].T, first.posterior, rtol=1e-12, atol=1e-300)
+    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -74,27 +57,6 @@ def test_surplus_clusters_are_gone_in_the_end(seed, beta, always_sparse):
     assert own.status is dualib.Status.CONVERGED and own.residual < 1e-10
 
 
-def test_the_number_of_threads_does_not_change_a_bit(monkeypatch):
-    problem = SparseProblem(thin(table(0, 5000, 40, 0.1)))
-    atoms = random_atoms(problem, 7, np.random.default_rng(0))
-    found = []
-    for count in (1, 2, 5):
-        monkeypatch.setattr(sparse_problem, "n_threads", lambda count=count: count)
-        state = sweep(problem, 4.0, atoms)
-        found.append(state.new.means.tobytes() + state.log_z.tobytes() + problem.ascent(4.0, state.log_z, atoms)[1].tobytes())
-    assert found[0] == found[1] == found[2]
-
-
-def test_equal_rows_are_merged_and_empty_rows_left_out():
-    pxy = table(1)
-    pxy[7], pxy[9], pxy[11], pxy[:, 5] = pxy[3], pxy[3], 0.0, 0.0
-    joint = thin(pxy / pxy.sum())
-    own, dense = SparseProblem(joint), Problem(joint, dualib.IB())
-    np.testing.assert_array_equal(own.row_of, dense.row_of)
-    np.testing.assert_allclose(own.px, dense.px, rtol=1e-14)
-    np.testing.assert_array_equal(own.rows.toarray(), dense.py_x)
-
-
 def test_a_solution_is_saved_and_encodes(tmp_path, always_sparse):
     pxy = table(2)
     pxy[11] = 0.0
@@ -110,9 +72,9 @@ def test_a_solution_is_saved_and_encodes(tmp_path, always_sparse):
 
 def test_only_large_sparse_tables_of_the_ib_stay_sparse():
     large = thin(table(0, 500, 300, 0.05))
-    assert isinstance(problem_of(large, dualib.IB()), SparseProblem)
-    assert not isinstance(problem_of(thin(table(0)), dualib.IB()), SparseProblem)
-    assert not isinstance(problem_of(large, dualib.DualIB()), SparseProblem)
+    assert isinstance(choice.problem_of(large, dualib.IB()), SparseProblem)
+    assert not isinstance(choice.problem_of(thin(table(0)), dualib.IB()), SparseProblem)
+    assert not isinstance(choice.problem_of(large, dualib.DualIB()), SparseProblem)
 
 
 def test_what_cannot_fit_is_refused(monkeypatch):
@@ -138,22 +100,6 @@ def ragged(draw):
     return counts, encoder
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(ragged(), st.sampled_from([0.1, 1.0, 3.0, 40.0]))
-def test_sweeps_are_those_of_the_dense_form_of_any_table(case, beta):
-    counts, encoder = case
-    joint = JointDistribution.from_counts(sparse.csr_array(counts))
-    dense, own = Problem(joint.to_dense(), dualib.IB()), SparseProblem(joint)
-    assert own.n == dense.n
-    first, second = atoms_of_encoder(dense, encoder), sparse_atoms_of_encoder(own, encoder, "encoder")
-    for _ in range(4):
-        mine, theirs = sweep(own, beta, second), sweep(dense, beta, first)
-        assert mine.objective == pytest.approx(theirs.objective, rel=1e-11, abs=1e-11)
-        np.testing.assert_allclose(mine.log_z, theirs.log_z, rtol=1e-11, atol=1e-11)
-        np.testing.assert_allclose(mine.new.means, theirs.new.means, rtol=1e-9, atol=1e-12)
-        first, second = theirs.new, mine.new
-
-
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(ragged(), st.sampled_from([0.5, 2.0, 6.0]), st.sampled_from([None, 1, 2, 50]))
 def test_solutions_are_those_of_the_dense_form_of_any_table(case, beta, n_clusters):
@@ -161,7 +107,7 @@ def test_solutions_are_those_of_the_dense_form_of_any_table(case, beta, n_cluste
     joint = JointDistribution.from_counts(sparse.csr_array(counts))
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", dualib.ConvergenceWarning)
-        patch.setattr(sparse_problem, "_DENSE_CELLS", 0)
+        patch.setattr(choice, "DENSE_CELLS", 0)
         own = dualib.solve(joint, beta, n_clusters=n_clusters, max_iter=3000)
         full = dualib.solve(joint.to_dense(), beta)
     # the objective lies within its own gap of the global optimum without a cap, also where there is a cap
@@ -221,56 +167,6 @@ def test_the_fill_of_empty_rows_is_refused_where_it_cannot_fit(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_atom_that_some_x_cannot_reach_is_infinitely_far_as_in_the_dense_form(seed):
-    pxy = table(seed)
-    dense, own = Problem(JointDistribution(pxy), dualib.IB()), SparseProblem(thin(pxy))
-    members = np.eye(dense.n)[[0, 3]]
-    first, second = dense.atoms_from_members(members), own.centroids(sparse.csr_array(members))
-    np.testing.assert_allclose(second.means, first.means, rtol=1e-14)
-    np.testing.assert_array_equal(own.allowed(second.face), dense.allowed(first.face))
-    assert not own.allowed(second.face).any(axis=0).all()
-    states = sweep(dense, 3.0, first.normalised()), sweep(own, 3.0, second.normalised())
-    assert [state.objective for state in states] == [np.inf, np.inf]
-    assert [state.residual for state in states] == [np.inf, np.inf]
-    np.testing.assert_array_equal(np.isfinite(states[1].log_z), np.isfinite(states[0].log_z))
-
-
-def test_clusters_go_by_weight_unless_some_x_has_no_other():
-    own = SparseProblem(thin(np.diag([0.3, 0.3, 0.4])))
-    alone = own.centroids(sparse.csr_array(np.eye(3)), np.array([0.5, 0.5, 1e-20]))
-    assert len(_tidy(own, 3.0, alone)) == 3  # the third x is infinitely far from the two others
-    everything = own.centroids(sparse.csr_array(np.full((1, 3), 1.0 / 3.0)), np.array([0.5]))
-    kept = _tidy(own, 3.0, join(alone, everything))
-    assert len(kept) == 3 and kept.weights.min() > 0.1
-
-
-def test_one_cluster_less_is_the_lightest_or_the_cheapest_pair_in_one():
-    """The pair that costs least by the definition: its weights' harmonic mean times beta sum (p - q) log(p / q)."""
-    beta, own = 4.0, SparseProblem(thin(table(1)))
-    atoms = random_atoms(own, 5, np.random.default_rng(3)).normalised()
-    state = sweep(own, beta, atoms)
-    without, merged = _smaller(own, beta, state)
-    np.testing.assert_array_equal(without.means, np.delete(atoms.means, np.argmin(state.c), axis=0))
-    w, m = atoms.weights, atoms.means
-    costs = {}
-    for i in range(5):
-        for j in range(i):
-            on = m[i] > 0.0
-            costs[j, i] = w[i] * w[j] / (w[i] + w[j]) * np.sum((m[i] - m[j])[on] * np.log(m[i][on] / m[j][on]))
-    i, j = min(costs, key=costs.get)
-    assert merged.weights[i] == pytest.approx(w[i] + w[j], rel=1e-14) and len(merged) == 4
-    np.testing.assert_allclose(merged.weights[i] * merged.means[i], w[i] * m[i] + w[j] * m[j], rtol=1e-13)
-    assert list(_smaller(own, beta, sweep(own, beta, pooled(own)))) == []  # one cluster is the fewest
-
-
-def test_clusters_on_different_faces_are_not_merged():
-    own = SparseProblem(thin(np.diag([0.3, 0.3, 0.4])))
-    state = sweep(own, 3.0, own.centroids(sparse.csr_array(np.eye(3)), own.px.copy()))
-    (without,) = _smaller(own, 3.0, state)  # the distance of any two is infinite
-    assert len(without) == 2
-
-
-@pytest.mark.parametrize("seed", range(3))
 def test_an_encoder_is_improved_and_its_gap_reaches_the_optimum(seed, always_sparse):
     pxy, beta = table(seed), 5.0
     encoder = np.random.default_rng(seed).dirichlet(np.full(6, 0.5), len(pxy))
@@ -300,18 +196,6 @@ def test_an_encoder_is_improved_and_its_gap_reaches_the_optimum(seed, always_spa
 def test_bad_starts_are_named(options, match, always_sparse):
     with pytest.raises(ValueError, match=match):
         dualib.solve(thin(table(0)), 3.0, **options)
-
-
-@pytest.mark.parametrize(("cpus", "expected"), [(1, 1), (2, 2), (None, 1)])
-def test_where_the_system_does_not_say_which_cpus_all_are_counted(cpus, expected, monkeypatch):
-    import numba
-
-    monkeypatch.delattr(sparse_problem.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(sparse_problem.os, "cpu_count", lambda: cpus)
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 8)
-    assert sparse_problem.n_threads() == expected
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
-    assert sparse_problem.n_threads() == 1
 
 
 # paths and what is refused
@@ -352,8 +236,8 @@ def test_a_capped_path_says_that_it_is(always_sparse):
     ],
 )
 def test_what_a_path_on_a_sparse_problem_cannot_do_is_refused(options, message, monkeypatch):
-    monkeypatch.setattr(sparse_problem, "MOST_DENSE_CELLS", 0)
-    monkeypatch.setattr(sparse_problem, "_DENSE_CELLS", 0)
+    monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)
+    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
     with pytest.raises(ValueError, match=message):
         dualib.anneal(thin(table(0)), **options)
 

@@ -17,15 +17,15 @@ from dualib.clusters.seeds import canonical
 from dualib.distortions import Array
 from dualib.engine.batch import Batch, by_owner, in_order
 from dualib.engine.descent import Descent, descend, lowest
-from dualib.engine.initial import feasible
-from dualib.engine.optimum import goal_of
+from dualib.engine.initial import feasible, rough
+from dualib.engine.optimum import Optimum, certify, goal_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
 _SOFT = 1e-3  # part of everything in a softened start
 _GLANCED, _SWEEPS = 100, 10  # softened starts, and the sweeps after which they are compared
 _FOLLOWED = 3  # of them that are followed to the end
-_AT_ONCE = 2_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
+_AT_ONCE = 1_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
 
 
 def capped(
@@ -60,7 +60,51 @@ def capped(
         if found:
             soft = softened(problem, beta, found)
             begun = [*given, batch_of_labels(problem, beta, found[:1]), soft.copied(range(min(_FOLLOWED, len(soft.beta))))[0]]
-    return lowest(descend(problem, together(begun), goal=goal_of(tol), most=max_iter))
+    return _best_end(problem, together(begun), tol, max_iter)
+
+
+def _best_end(problem: Problem, batch: Batch, tol: float, max_iter: int) -> Descent:
+    """The lowest end of descents, as many at once as fit."""
+    size = max(1, _AT_ONCE // (problem.n * int(batch.counts.max())))
+    if size >= len(batch.beta):
+        return lowest(descend(problem, batch, goal=goal_of(tol), most=max_iter))
+    ends, objective, taken = [], np.inf, np.zeros(1, dtype=np.int64)
+    for first in range(0, len(batch.beta), size):
+        part = batch.copied(range(first, min(first + size, len(batch.beta))))[0]
+        end = lowest(descend(problem, part, goal=goal_of(tol), most=max_iter))
+        taken += end.taken
+        if not ends or end.sweep.objective[0] < objective:
+            ends, objective = [end.batch], float(end.sweep.objective[0])
+        del end  # its posterior
+    return Descent(ends[0], Sweep(problem, ends[0]), taken)
+
+
+def capped_optimum(
+    problem: Problem,
+    beta: float,
+    n_clusters: int,
+    starts: Sequence[Batch],
+    n_restarts: int,
+    *,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+) -> Optimum:
+    """The same of a large problem made for that cap, certified: its optimum without a cap would be dear.
+
+    First clusters grow from few to the cap, which may be enough; then that is one more start. The gap is the largest log c found.
+    """
+    free = certify(problem, rough(problem, [beta], rng), tol=tol, most=max_iter, rng=rng)
+    if free.gap[0] <= tol:
+        return free
+    ended = capped(problem, beta, n_clusters, [*starts, free.batch], n_restarts, tol=tol, max_iter=max_iter, rng=rng)
+    found = certify(problem, ended.batch, tol=tol, most=max_iter, coarse=False, rng=rng)
+    return found._replace(taken=free.taken + ended.taken + found.taken)
+
+
+def is_bound(batch: Batch, gap: float, n_clusters: int | None, tol: float) -> bool:
+    """Whether a cap, not the search, ended the growth of one solution."""
+    return n_clusters is not None and len(batch.weights) >= n_clusters and gap > tol
 
 
 def together(batches: Sequence[Batch]) -> Batch:

@@ -16,9 +16,11 @@ from dualib.engine import loading
 
 _OPTIONS: Any = {"cache": loading.use_cache, "nogil": True, "error_model": "numpy"}
 _F1, _F2, _I1 = "float64[::1]", "float64[:,::1]", "int64[::1]"
+# of p(y|x) and p(x), which may be the arrays of a joint distribution: these cannot be written to
+_READ = ", ".join(f"Array({kind}, 1, 'C', readonly=True)" for kind in ("float64", "int32", "int64", "float64"))
 
 
-@njit(f"int64(float64, float64, int64, {_F1}, int32[::1], {_I1}, {_F1}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+@njit(f"int64(float64, float64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
 def single_moves(price, least, most, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
     """One x at a time to the cluster of least objective, where that lowers it by more than `least`; returns the number of moves.
 

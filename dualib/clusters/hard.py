@@ -187,7 +187,7 @@ class HardClusters:
     def _nearest(self, share: float) -> Ints:
         """For each x the cluster of least ``d - price log w``, by centroids with a `share` of everything; else its own."""
         kept, score = self._nearness(share)
-        score = score + self.price * np.log(self.pools.weights[kept])[:, None]
+        score += self.price * np.log(self.pools.weights[kept])[:, None]
         return np.where(np.isfinite(score.max(axis=0)), kept[np.argmax(score, axis=0)], self.labels)
 
 

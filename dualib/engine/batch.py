@@ -56,6 +56,8 @@ class Batch:
     def pick(self, which: Mask) -> tuple[Batch, Mask]:
         """The solutions of a mask (S,), and the mask of their atoms."""
         rows = which[self.owner]
+        if which.all():
+            return self, rows
         owner = (np.cumsum(which) - 1)[self.owner[rows]]
         return Batch(self.beta[which], self.weights[rows], self.means[rows], owner, self.face[rows]), rows
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import COARSE, EQUAL, SAME, Batch, in_order, merged, without_twins
+from dualib.engine.conjugate import conjugate
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
@@ -76,7 +77,10 @@ def newton_direction(
 ) -> Array:
     """``H^-1 force`` (m, 1 + k) by conjugate gradients, to a part (S,) of its length; by default of the sweep's own force."""
     force = sweep.force if force is None else force
-    step, products = np.empty_like(force), np.zeros(len(batch.beta), dtype=np.int64) if taken is None else taken
+    products = np.zeros(len(batch.beta), dtype=np.int64) if taken is None else taken
+    if problem.is_sparse:
+        return conjugate(problem, batch, sweep, force, part, most, products)
+    step = np.empty_like(force)
     arrays = (batch.ends, batch.beta, batch.weights, batch.means, sweep.c, *sweep.jacobian, sweep.posterior, force, part)
     compiled().conjugate(*arrays, problem.U1T, problem.pxU1, most, step, products)
     if problem.fixed:
@@ -86,7 +90,7 @@ def newton_direction(
 
 @np.errstate(all="ignore")
 def descend(
-    problem: Problem, batch: Batch, *, goal: float = 1e-11, most: int | Ints = 20_000, coarse: bool = False
+    problem: Problem, batch: Batch, *, goal: float | Array = 1e-11, most: int | Ints = 20_000, coarse: bool = False
 ) -> Descent:
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
@@ -98,14 +102,15 @@ def descend(
     taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
     radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     apart = np.zeros(len(batch.beta), dtype=bool)  # solutions with atoms that are near each other and would rise as one
-    limit, rested = np.broadcast_to(most, batch.beta.shape), np.zeros(len(batch.beta), dtype=bool)
+    limit, aim = np.broadcast_to(most, batch.beta.shape), np.broadcast_to(goal, batch.beta.shape)
+    rested = np.zeros(len(batch.beta), dtype=bool)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
         batch = merged(problem, _needed(swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
-        done = (sweep.residual <= _EXACT) | (rested & (sweep.residual <= goal))
+        done = (sweep.residual <= _EXACT) | (rested & (sweep.residual <= aim))
         done |= (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
@@ -115,8 +120,8 @@ def descend(
             batch, rows = batch.pick(~done)
             sweep, numbers = sweep.pick(~done, rows), numbers[~done]
             radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
-            apart, limit = apart[~done], limit[~done]
-        rested = sweep.residual <= goal
+            apart, limit, aim = apart[~done], limit[~done], aim[~done]
+        rested = sweep.residual <= aim
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
         length = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force)))

@@ -6,9 +6,34 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib.distortions import Array
-from dualib.engine.batch import Batch, by_owner
+from dualib.engine.batch import COARSE, Batch, by_owner, in_order, merged
 from dualib.engine.problem import Ints, Problem
 from dualib.labels import encoder_rows
+
+_FIRST = 32  # sources that become the first clusters of a large problem
+_SOFT = 0.5  # part of everything in each of them
+_LITTLE = 1e-6  # part of everything in the clusters of an encoder, where all are on the face of everything
+
+
+def rough(problem: Problem, beta: npt.ArrayLike, rng: np.random.Generator) -> Batch:
+    """At each beta the identity, near sources merged; of a large problem a few sources drawn by p(x), and the one cluster."""
+    if not problem.is_sparse:
+        return merged(problem, identity(problem, beta), COARSE)
+    return drawn(problem, beta, min(_FIRST, problem.most_atoms - 1), rng)
+
+
+def drawn(problem: Problem, beta: npt.ArrayLike, size: int, rng: np.random.Generator) -> Batch:
+    """At each beta sources drawn by p(x), softened, and the one cluster of everything; as many atoms as sources at most."""
+    everything = problem.sums(problem.px[None, :])
+    size = min(size, problem.n - 1)
+    sources = rng.choice(problem.n, size, replace=False, p=problem.px) if size else np.zeros(0, dtype=np.int64)
+    means = np.concatenate([softened(problem, sources, _SOFT, everything), everything])
+    return _everywhere(beta, np.full(size + 1, 1.0 / (size + 1)), means, np.zeros(size + 1, dtype=np.int64))
+
+
+def softened(problem: Problem, sources: npt.NDArray, share: float, everything: Array) -> Array:
+    """Means (m, k) at sources, with a share of everything (1, k)."""
+    return (1.0 - share) * problem.features(sources)[0] + share * everything
 
 
 def identity(problem: Problem, beta: npt.ArrayLike) -> Batch:
@@ -17,13 +42,13 @@ def identity(problem: Problem, beta: npt.ArrayLike) -> Batch:
         distinct = np.unique(problem.column_of)
         count = len(distinct)
         return _everywhere(beta, np.full(count, 1.0 / count), np.eye(problem.k)[distinct], np.zeros(count, dtype=np.int64))
-    return _everywhere(beta, problem.px, problem.U, problem.source_face)
+    return _everywhere(beta, problem.px, *problem.features())
 
 
 def one_cluster(problem: Problem, beta: npt.ArrayLike) -> Batch | None:
     """At each beta the one cluster of all sources; None where that is infeasible (dual IB, no common support)."""
     if problem.fixed:
-        means, face = np.eye(problem.k)[[np.argmax(problem.px @ problem.U)]], np.zeros(1, dtype=np.int64)
+        means, face = np.eye(problem.k)[[np.argmax(problem.sums(problem.px[None, :])[0])]], np.zeros(1, dtype=np.int64)
     else:
         means, face, feasible = problem.centroids(problem.px[None, :])
         if not feasible.all():
@@ -61,6 +86,8 @@ def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, na
         means, face, feasible = problem.centroids(np.ascontiguousarray((pairs[:, live] / weights[live]).T))
         if not feasible.all():
             raise ValueError(f"{name}: a cluster joins conditionals without a common support, so its distortion is infinite")
+        if problem.is_sparse:
+            means = (1.0 - _LITTLE) * means + _LITTLE * problem.sums(problem.px[None, :])
     return _everywhere(beta, weights[live] / weights.sum(), means, face)
 
 
@@ -75,14 +102,17 @@ def reduced_pairs(problem: Problem, rows: Array) -> Array:
 def random_clusters(problem: Problem, beta: float, size: int, count: int, rng: np.random.Generator) -> Batch:
     """`count` solutions at one beta, of `size` atoms each: a random partition of the sources, leaning to sources drawn by p(x).
 
-    Those of the dual IB whose members share no support are left out.
+    Those of a large problem are a few sources drawn by p(x). Those of the dual IB whose members share no support are left out.
     """
-    parts = [_random_members(problem, size, rng) for _ in range(count)]
-    owner: Ints = np.repeat(np.arange(count), [len(part) for part in parts])
+    if problem.is_sparse:
+        parts = [drawn(problem, beta, min(size, _FIRST, problem.most_atoms - 1), rng) for _ in range(count)]
+        return in_order([(np.array([i]), part) for i, part in enumerate(parts)])
+    members = [_random_members(problem, size, rng) for _ in range(count)]
+    owner: Ints = np.repeat(np.arange(count), [len(part) for part in members])
     if problem.fixed:
-        means, face = np.concatenate(parts), np.zeros(len(owner), dtype=np.int64)
+        means, face = np.concatenate(members), np.zeros(len(owner), dtype=np.int64)
     else:
-        means, face, feasible = problem.centroids(np.concatenate(parts))
+        means, face, feasible = problem.centroids(np.concatenate(members))
         owner = owner[feasible]
     whole = np.unique(owner, return_inverse=True)[1]
     count = int(whole.max(initial=-1)) + 1

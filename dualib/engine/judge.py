@@ -64,7 +64,8 @@ def _table(problem: Problem) -> Table | None:
     """The conditionals as branch and bound takes them; None where it does not apply."""
     if problem not in _tables:
         kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
-        possible = isinstance(problem.distortion, (IB, DualIB)) and is_provable(problem.py_x, kind)
+        known = isinstance(problem.distortion, (IB, DualIB)) and not problem.is_sparse
+        possible = known and is_provable(problem.py_x, kind)
         _tables[problem] = Table(problem.py_x / problem.py_x.sum(axis=1, keepdims=True), kind) if possible else None
     return _tables[problem]
 

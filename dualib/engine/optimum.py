@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from dualib.distortions import Array, Mask
-from dualib.engine.batch import COARSE, Batch, in_order, merged, nearest
+from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend, without_idle
-from dualib.engine.initial import identity
+from dualib.engine.initial import rough
 from dualib.engine.judge import Kinds, judge
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.rounding import rounding
@@ -25,6 +25,9 @@ from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 40
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
+# a large problem begins with few clusters: how many it gains in a round, at most; and the residual to which it descends before it
+# gains more, as a part of the gap
+_GAINED, _ROUGHLY = 32, 0.1
 _BESIDE, _DIVIDES = 0.1, 0.9999  # squared natural distance of a point beside an atom; stability number of one that divides
 _OF_C = 4.0  # what the rounding of the largest of many log c may be beside that of an objective
 _OF_PROOFS = 200.0  # what the rounding of a proof may be beside that of an objective
@@ -82,8 +85,10 @@ def certify(
     parts: list[tuple[Ints, Optimum]] = []
     earlier: dict[int, Optimum] = {}
     numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
+    fine = goal_of(tol)
+    goal = np.full(len(batch.beta), _ROUGHLY if problem.is_sparse and coarse else fine)
     for round_ in range(MOST_ROUNDS):
-        ended = descend(problem, batch, goal=goal_of(tol), most=most - taken[numbers], coarse=coarse and round_ == 0)
+        ended = descend(problem, batch, goal=goal, most=most - taken[numbers], coarse=coarse and round_ == 0)
         batch, sweep, more = _slim(problem, ended)
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
@@ -95,22 +100,37 @@ def certify(
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         prove = closed if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
-        found = at_rest(problem, batch, sweep, found, last)
+        found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last))
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        resting = (sweep.residual <= tol) | (round_ >= 2 * _PATIENT)
+        resting = ((sweep.residual <= tol) | (round_ >= 2 * _PATIENT)) & (goal == fine)
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
         done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
-        for i in np.flatnonzero(~done):
+        for i in np.flatnonzero(~done & (goal == fine)):
             _remember(earlier, int(numbers[i]), _part(state, np.arange(len(numbers)) == i))
         if done.any():
             parts.append((numbers[done], _part(state, done)))
         if done.all():
             break
+        goal = np.where(_growing(problem, batch, many) & ~closed, np.clip(_ROUGHLY * found.gap, fine, _ROUGHLY), fine)[~done]
         batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
     return _together(problem, parts, earlier)
+
+
+def _within_room(problem: Problem, batch: Batch, found: Found) -> Found:
+    """What was found; of a large problem no more than a solution may gain, the best first."""
+    if not problem.is_sparse or not len(found.weights):
+        return found
+    room, owner = np.minimum(problem.most_atoms - batch.counts, _GAINED), found.points.owner
+    kept = np.arange(len(owner)) - np.searchsorted(owner, owner) < room[owner]
+    return found._replace(weights=found.weights[kept], points=found.points.pick(kept))
+
+
+def _growing(problem: Problem, batch: Batch, many: Ints) -> Mask:
+    """Which solutions, of a large problem, gain so many atoms and may gain more."""
+    return (many > 0) & (batch.counts + many < problem.most_atoms) & problem.is_sparse
 
 
 def _part(state: Optimum, which: Mask) -> Optimum:
@@ -132,8 +152,9 @@ def _better(one: Optimum, other: Optimum) -> bool:
 
 
 def optimum(problem: Problem, beta: npt.ArrayLike, **options: object) -> Optimum:
-    """`certify` from the identity, near sources merged."""
-    return certify(problem, merged(problem, identity(problem, beta), COARSE), **options)  # type: ignore[arg-type]
+    """`certify` from a rough start."""
+    rng = options.get("rng") or np.random.default_rng(0)
+    return certify(problem, rough(problem, beta, rng), **options)  # type: ignore[arg-type]
 
 
 def judged_state(

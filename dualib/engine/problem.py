@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,9 @@ class Faces:
 class Problem:
     """A joint distribution seen through a distortion ``d(x, t) = a(x) + b(t) - <U[x], V[t]>``.
 
+    What the engine asks of the features is a few methods, from `features` to `sizes`; a sparse U has its own
+    (`dualib.engine.sparse`).
+
     Attributes
     ----------
     px : (n,)
@@ -107,7 +110,13 @@ class Problem:
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
     column_of : (k,) int
         Of each column of a rate-distortion matrix the first that is equal to it: one reproduction has one atom.
+    non_negative : bool
+        Whether atoms move and no feature is below 0.
+    most_atoms : int
+        To which a solution grows: there is never a reason for more clusters than sources.
     """
+
+    is_sparse = False
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
         if not isinstance(joint, JointDistribution):
@@ -132,12 +141,14 @@ class Problem:
         self.a: Array = offset[first]
         self.constant: float = float(self.px @ self.a)
         self.n, self.k = self.U.shape
+        self.most_atoms: int = max(self.n, self.k)  # the columns of a matrix may be more
         self.log_px: Array = np.log(self.px)
         ones = np.hstack([np.ones((self.n, 1)), self.U])
         self.U1T, self.pxU1 = np.ascontiguousarray(ones.T), self.px[:, None] * ones
         self.UT: Array = self.U1T[1:]
         self.fixed: bool = distortion.fixed_atoms
         self.column_of: Ints = _first_equal(self.U.T) if self.fixed else np.arange(self.k)
+        self.non_negative: bool = not self.fixed and bool((self.U >= 0.0).all())
         low, high = self.U.min(axis=0), self.U.max(axis=0)
         self._low, self._high = low - _SLACK * np.abs(low), high + _SLACK * np.abs(high)
         sums = self.U.sum(axis=1)
@@ -179,7 +190,7 @@ class Problem:
 
     def whitened(self, means: Array, face: Ints, which: npt.NDArray | slice = slice(None)) -> Array:
         """Rows ``(U[x] - M_t) R_t``, (m, n, k), with R R^T = J, of some sources: their squared length is the local metric of d."""
-        return self.distortion.whiten(self.U[None, which] - means[:, None, :], *self._on_face(means, face))
+        return self.distortion.whiten(self.features(which)[0][None] - means[:, None, :], *self._on_face(means, face))
 
     def outside(self, means: Array, V: Array) -> Mask:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
@@ -217,10 +228,8 @@ class Problem:
 
     def terms(self, beta: Array, V: Array, b: Array, face: Ints) -> Array:
         """``-beta (d(x, t) - a(x))`` of the sources, (m, n); -inf where infinite."""
-        terms = (beta[:, None] * V) @ self.UT - (beta * b)[:, None]
-        lost = self.lost(face)
-        if lost is not None:
-            terms[lost] = -np.inf
+        terms = self.exponents(beta, V, face)
+        terms -= (beta * b)[:, None]
         return terms
 
     def terms_of(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
@@ -230,9 +239,44 @@ class Problem:
             terms[~self.faces.reached(self.faces.masks[face], self.full_py_x[sources] > 0.0)] = -np.inf
         return terms
 
+    # ---- products with the features
+
+    def features(self, which: npt.NDArray | slice = slice(None)) -> tuple[Array, Ints]:
+        """The features (m, k) of some sources, which are the means of atoms there, and the faces of these."""
+        return self.U[which], self.source_face[which]
+
     def products(self, V: Array) -> Array:
         """``<U[x], V[t]>`` of the sources, (m, n)."""
         return V @ self.UT
+
+    def exponents(self, b: Array, V: Array, face: Ints) -> Array:
+        """``b <U[x], V[t]>`` (m, n), -inf where the distortion is infinite."""
+        exponents = self.products(b[:, None] * V)
+        lost = self.lost(face)
+        if lost is not None:
+            exponents[lost] = -np.inf
+        return exponents
+
+    def expectation(self, rows: Array) -> Array:
+        """Sums under p(x) of each row (m, n)."""
+        return rows @ self.px
+
+    def sums(self, members: Any) -> Array:
+        """Sums (m, k) of the features under each row (m, n)."""
+        return np.asarray(members @ self.U)
+
+    def moments(self, pairs: Array) -> Array:
+        """Sums over the sources of ``p(x) [1, U[x]]`` under each row (m, n): weights, and means times these, (m, 1 + k)."""
+        return pairs @ self.pxU1
+
+    def sizes(self) -> tuple[Array, float]:
+        """How large the terms of d are at each source where it is a cluster, or goes to its best column, (n,); and in U and V."""
+        sizes = np.abs(self.a)
+        if self.fixed:
+            return sizes + np.abs(self.U).min(axis=1), float(np.abs(self.U).max())
+        V, b = self.link(self.U, self.source_face)
+        largest = max(np.abs(self.U).max(), np.abs(V).max())
+        return sizes + np.abs(b) + np.abs(self.U * V).sum(axis=1), float(largest)
 
     # ---- points made of sources
 
@@ -242,15 +286,11 @@ class Problem:
         rows = sparse.csr_array(self.U)
         return rows.data, rows.indices.astype(np.int32), rows.indptr.astype(np.int64)
 
-    def members(self, labels: Ints, size: int, shares: Array) -> Array:
+    def members(self, labels: Ints, size: int, shares: Array) -> Any:
         """Rows (size, n), one a cluster of a hard clustering: the shares (n,) of its members."""
         rows = np.zeros((size, self.n))
         rows[labels, np.arange(self.n)] = shares
         return rows
-
-    def sums(self, members: Array) -> Array:
-        """Sums (m, k) of the features under each row (m, n)."""
-        return members @ self.U
 
     def centroids(self, members: Array) -> tuple[Array, Ints, Mask]:
         """Means and faces of the rows of `members` (m, n), which sum to 1, of those which have a face; and which have, (m,)."""

@@ -23,25 +23,20 @@ def rounding(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
 
 def _sizes(problem: Problem, sweep: Sweep) -> Array:
     """Of each atom ``sum_x p(x, t) sum_k |U[x, k] V[t, k]|``, (m,); b(t), as large where there is one, cancels it: counted once."""
-    pairs = sweep.posterior * problem.px
-    return np.asarray(((pairs @ np.abs(problem.U)) * np.abs(sweep.V)).sum(axis=1))
+    sums = sweep.new_weights[:, None] * sweep.new_means
+    if not problem.non_negative:
+        sums = (sweep.posterior * problem.px) @ np.abs(problem.U)
+    return np.asarray((sums * np.abs(sweep.V)).sum(axis=1))
 
 
 def largest_beta(problem: Problem) -> float:
     """The beta at which the rounding of beta E d is a nat where every source is a cluster, or goes to its nearest column."""
-    sizes = np.abs(problem.a)
-    if problem.fixed:
-        sizes = sizes + np.abs(problem.U).min(axis=1)
-        largest = np.abs(problem.U).max()
-    else:
-        V, b = problem.link(problem.U, problem.source_face)
-        sizes = sizes + np.abs(b) + np.abs(problem.U * V).sum(axis=1)
-        largest = max(np.abs(problem.U).max(), np.abs(V).max())
-    size = float(problem.px @ sizes)
+    sizes, largest = problem.sizes()
+    size = float(np.sum(problem.px * sizes))
     by_rounding = (
         1.0 / (_EPS * size) if _EPS * size > 0.0 else np.inf
     )  # 0: no x says anything of Y, but for less than rounding
-    return min(by_rounding, _LARGEST / max(1.0, float(largest)))
+    return min(by_rounding, _LARGEST / max(1.0, largest))
 
 
 def check_beta(problem: Problem, beta: float, name: str = "beta") -> None:

@@ -15,7 +15,7 @@ from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Problem, inner
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
-from dualib.engine.sweep import Sweep, log_c
+from dualib.engine.sweep import Sweep, ascent, log_c, second_moment
 
 _MOST_CLIMBS = 40  # of two ascent steps and an extrapolation
 _NEAR, _LEAST_RADIUS = 0.1, 1e-7  # squared natural distance at which an atom swallows a point: of a stable atom, and at least
@@ -121,7 +121,7 @@ def at_rest(problem: Problem, batch: Batch, sweep: Sweep, found: Found, which: M
     largest.include(found.gap, found.best)
     before = np.full(len(points.owner), -np.inf)
     for _ in range(_MOST_STEPS):
-        value, _, new, _ = log_c(problem, batch.beta, sweep.log_z, *points)
+        value, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
         largest.include(value, points)
         rising = value > before + _RISEN * (1.0 + np.abs(value))
         if not rising.any():
@@ -166,13 +166,13 @@ def _best_columns(
     held = np.zeros((len(batch.beta), problem.k), dtype=bool)
     held[batch.owner, problem.column_of[np.argmax(batch.means, axis=1)]] = True
     new = (values > tol) & ~held[points.owner, np.argmax(points.means, axis=1)]
-    return [(_shares(problem, values[new], terms[new]), values[new], points.pick(new))]
+    moment = terms[new] ** 2 @ problem.px
+    return [(_shares(values[new], moment), values[new], points.pick(new))]
 
 
-def _shares(problem: Problem, values: Array, terms: Array) -> Array:
-    """The weights of new atoms: Newton's step from 0 along the mixture with each."""
+def _shares(values: Array, moment: Array) -> Array:
+    """The weights of new atoms: Newton's step from 0 along the mixture, of log c and the moments ``sum_x p(x) exp(-2 beta d) / Z^2``."""
     best = np.exp(values)
-    moment = terms**2 @ problem.px
     return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
 
 
@@ -191,15 +191,15 @@ def _climbed(
     for climb in range(_MOST_CLIMBS):
         if not len(points.means):
             break
-        value, V0, once, _ = log_c(problem, batch.beta, sweep.log_z, *points)
+        value, V0, once = ascent(problem, batch.beta, sweep.log_z, *points)
         bad = ~(value >= floor)  # the extrapolation led lower, or out of the domain
         if bad.any():
             points.means[bad] = fallback[bad]
-            value[bad], V0[bad], once[bad], _ = log_c(problem, batch.beta, sweep.log_z, *points.pick(bad))
+            value[bad], V0[bad], once[bad] = ascent(problem, batch.beta, sweep.log_z, *points.pick(bad))
         largest.include(value, points)
         means, (_, face, owner) = points.means, points
         here = Points(once, face, owner)
-        value, V1, twice, terms = log_c(problem, batch.beta, sweep.log_z, *here)
+        value, V1, twice = ascent(problem, batch.beta, sweep.log_z, *here)
         largest.include(value, here)
         V2 = problem.link(twice, face)[0]
         b = batch.beta[owner]
@@ -211,7 +211,9 @@ def _climbed(
         ready &= value > tol
         go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(twice).all(axis=1)
         if ready.any():
-            found.append((_shares(problem, value[ready], terms[ready]), value[ready], here.pick(ready)))
+            resting = here.pick(ready)
+            moment = second_moment(problem, batch.beta, sweep.log_z, *resting)
+            found.append((_shares(value[ready], moment), value[ready], resting))
         go &= ~swallowed(Points(twice, face, owner), V2)
         if climb in (1, 4):
             go[go] = distinct(problem, batch.beta, owner[go], twice[go], face[go], _MET_ON_THE_WAY)
@@ -226,7 +228,7 @@ def _radius(problem: Problem, batch: Batch, sweep: Sweep, rate: Array, off: Poin
     """Squared natural distances (m,) at which atoms swallow points: less the nearer an atom is to dividing."""
     radius = np.maximum(_NEAR * np.maximum(1.0 - rate, 0.0) ** 2, _LEAST_RADIUS)
     radius[(sweep.residual > _STATIONARY)[batch.owner]] = 0.0
-    if problem.faces is not None:
+    if problem.faces is not None or problem.is_sparse:
         radius = np.minimum(radius, _NEAR_FACES)
     if off is not None and len(off.means):
         V = problem.link(off.means, off.face)[0]

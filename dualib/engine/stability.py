@@ -14,7 +14,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from dualib.distortions import Array, Mask
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Ints, Problem
+from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep
 
 UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
@@ -23,6 +23,9 @@ _MOST_UNKNOWNS, _DENSE = (
     20_000,
     400,
 )  # of the linear rate: above the first it is not computed, up to the second by a dense matrix
+_MOST_NUMBERS = 20_000_000  # of the same for a sparse problem: sources times unknowns
+_LANCZOS = 30  # steps behind the stability numbers of a sparse problem
+_SPENT = 1e-10  # a next direction of Lanczos's method shorter than this, beside eigenvalues of at most 1, is rounding
 _RESOLVED = 1e-13  # 1 - rho, the least eigenvalue of a matrix of norm 1, is rounding below this
 
 
@@ -47,7 +50,7 @@ def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | s
     masks = seen(problem, means, face)
     if masks is None:
         return problem.whitened(means, face, which)
-    return problem.distortion.whiten(problem.U[None, which] - means[:, None, :], means, masks)
+    return problem.distortion.whiten(problem.features(which)[0][None] - means[:, None, :], means, masks)
 
 
 def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
@@ -58,11 +61,45 @@ def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     result = np.zeros(len(batch.weights))
     if problem.fixed:
         return result
+    if problem.is_sparse:
+        return _by_products(problem, batch, sweep)
     for t in np.flatnonzero(sweep.new_weights > 0.0):
         _, rows = _weighted_rows(problem, batch, sweep, int(t))
         small = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
         result[t] = batch.b[t] * max(np.linalg.eigvalsh(small)[-1], 0.0)
     return result
+
+
+def _by_products(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """The same of a large problem of the IB, from below: Lanczos's method for all atoms at once.
+
+    Vectors are not made orthogonal again: that only repeats eigenvalues.
+    """
+    means, own = sweep.new_means, np.where(sweep.new_weights > 0.0, sweep.new_weights, 1.0)[:, None]
+    visible = (means > UNSEEN) & (sweep.new_weights > 0.0)[:, None]
+    root = np.sqrt(np.where(visible, means, 1.0))
+    vector, length = _normed(np.where(visible, np.random.default_rng(0).standard_normal(means.shape), 0.0))
+    before, link = np.zeros_like(vector), np.zeros_like(length)
+    ritz = np.zeros((len(own), _LANCZOS, _LANCZOS))
+    for i in range(_LANCZOS):
+        ritz[:, i, i - 1] = ritz[:, i - 1, i] = link  # at i = 0 these are 0
+        turn = vector / root
+        change = problem.products(turn)
+        change -= inner(turn, means)[:, None]
+        change *= sweep.posterior
+        sums = problem.moments(change)
+        image = np.where(visible, (sums[:, 1:] - means * sums[:, :1]) / root, 0.0) / own
+        ritz[:, i, i] = inner(vector, image)
+        following, link = _normed(image - ritz[:, i, i, None] * vector - link[:, None] * before)
+        before, vector = vector, following
+    return np.asarray(batch.b * np.maximum(np.linalg.eigvalsh(ritz)[:, -1], 0.0))
+
+
+def _normed(vectors: Array) -> tuple[Array, Array]:
+    """Rows of length 1 and the lengths that they had; 0 and 0 for one that is rounding."""
+    lengths = np.sqrt(inner(vectors, vectors))
+    lengths[lengths < _SPENT] = 0.0
+    return np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors), where=lengths[:, None] > 0.0), lengths
 
 
 def softest_tilt(problem: Problem, batch: Batch, sweep: Sweep, t: int) -> Array:
@@ -107,7 +144,7 @@ def linear_rate(problem: Problem, batch: Batch, sweep: Sweep) -> float:
     members = posterior * problem.px / sweep.new_weights[kept, None]
     rows = np.sqrt(members)[:, :, None]
     unknowns = len(rows) * (1 if problem.fixed else 1 + problem.k)
-    if unknowns > _MOST_UNKNOWNS:
+    if unknowns > _MOST_UNKNOWNS or (problem.is_sparse and problem.n * unknowns > _MOST_NUMBERS):
         return np.inf
     if not problem.fixed:
         lifted = _whitened(problem, sweep.new_means[kept], batch.face[kept]) * (np.sqrt(batch.beta[0]) * rows)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from dualib.distortions import IB, Array, Mask
-from dualib.engine.batch import Batch, distinct, nearest_other
+from dualib.engine.batch import Batch, distinct, nearest, nearest_other
+from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.engine.sweep import Sweep, log_c
+from dualib.engine.sparse import SparseProblem
+from dualib.engine.sweep import Sweep, ascent
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
@@ -20,8 +23,15 @@ _ASIDE, _CLOSER, _DIVIDING = (
     0.03,
     0.98,
 )  # natural distances of these starts; number from which on there are closer ones, too
-_AT_ONCE = 2_000_000  # numbers of whitened features
+_FEW_FEATURES = 200  # up to which least stable directions are computed exactly
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
+_SAMPLED, _LARGEST_SUBSET = 128, 1000  # starts of each kind of a large problem; sources of a subset
+_HALF = 0.5  # part of everything in a source that is softened more
+_FIRST_STEPS, _TOO_NEAR = (
+    3,
+    1e-2,
+)  # ascent steps from these starts; squared natural distance from an atom at which one is dropped
+_FOLLOWED = 64  # of them, the best, that climb on
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
@@ -29,6 +39,7 @@ _NOTHING = (
     1e-10,
 )  # of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
+_AT_ONCE = 2_000_000  # numbers of atoms and sources together
 _LEAST = 1e-300
 
 
@@ -59,7 +70,10 @@ def members_of(problem: Problem, sweep: Sweep) -> Array:
     """p(x|t), (m, n); p(x) for a cluster that no source goes to, as somebody's encoder may have at its own decoder."""
     pairs = sweep.posterior * problem.px
     total = pairs.sum(axis=1, keepdims=True)
-    return np.divide(pairs, total, out=np.tile(problem.px, (len(pairs), 1)), where=total > 0.0)
+    alone = total[:, 0] == 0.0
+    pairs[alone], total[alone] = problem.px, 1.0
+    pairs /= total
+    return pairs
 
 
 def columns(problem: Problem, count: int) -> Points:
@@ -71,13 +85,16 @@ def columns(problem: Problem, count: int) -> Points:
 def starting_points(
     problem: Problem, batch: Batch, sweep: Sweep, beside: Points, rng: np.random.Generator, effort: float
 ) -> tuple[Points, Points | None]:
-    """All starts, and those among them just off the faces of atoms, which no radius may hide.
+    """All starts, and those among them just off the faces of atoms, which no radius may hide; of a large problem some.
 
     Every source, and where they go at half the beta; the middles of neighbouring atoms; the centroid of everything. Where p(y|x)
     has zeros also what lies on other faces, which no ascent leads to.
     """
+    if isinstance(problem, SparseProblem):
+        off = off_small_entries(problem, batch, sweep)
+        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), off]), off
     S = len(batch.beta)
-    sources = for_each(problem, problem.U, problem.source_face, S)
+    sources = for_each(problem, *problem.features(), S)
     means, face, _ = problem.centroids(problem.px[None, :])
     parts = [sources, _tempered(problem, batch, sweep, sources), _middles(problem, batch, sweep), beside]
     parts.append(for_each(problem, means, face, S))
@@ -90,10 +107,104 @@ def starting_points(
     return stacked(parts), off
 
 
+def sampled_points(
+    problem: Problem, batch: Batch, sweep: Sweep, beside: Points, rng: np.random.Generator, effort: float
+) -> Points:
+    """Starts of a large problem: where a few ascent steps lead from a bounded number of points, those of largest c.
+
+    From sources of the largest own part of c and sources drawn by p(x), softened twice, and from random subsets; the middles of
+    neighbouring atoms; everything.
+    """
+    n, count = problem.n, min(int(effort * _SAMPLED), problem.n)
+    everything = problem.sums(problem.px[None, :])
+    chosen = rng.choice(n, count, replace=False, p=problem.px)
+    subsets = problem.sums(_random_subsets(problem, count, rng))
+    parts = [
+        beside,
+        _middles(problem, batch, sweep),
+        for_each(problem, everything, np.zeros(1, dtype=np.int64), len(batch.beta)),
+    ]
+    for s, beta in enumerate(batch.beta):
+        own = problem.log_px - sweep.log_z[s] + beta * problem.a
+        sources = np.union1d(np.argpartition(-own, count - 1)[:count], chosen)
+        means = [softened(problem, sources, share, everything) for share in (_SOFTENED, _HALF)] + [subsets]
+        points = for_each(problem, np.concatenate(means), np.zeros(sum(map(len, means)), dtype=np.int64), 1)
+        parts.append(_best_risen(problem, batch, sweep, points._replace(owner=points.owner + s)))
+    return stacked(parts)
+
+
+def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """Where a few ascent steps lead from points of one solution, not to its atoms: those of largest c, each once."""
+    for _ in range(_FIRST_STEPS):
+        _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
+        points = points._replace(means=new).pick(np.isfinite(new).all(axis=1))
+    value, V, _ = ascent(problem, batch.beta, sweep.log_z, *points)
+    distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+    order = np.argsort(-value, kind="stable")
+    points = points.pick(order[distance[order] > _TOO_NEAR])
+    points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
+    return points.pick(np.arange(min(_FOLLOWED, len(points.means))))
+
+
+def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Points:
+    """`off_their_faces` of a large problem: beside atoms whose mean has next to nothing of some y, towards sources that have it."""
+    parts = []
+    for s, beta in enumerate(batch.beta):
+        own, log_a = slice(batch.ends[s], batch.ends[s + 1]), problem.log_px - sweep.log_z[s]
+        means, V, most = batch.means[own], sweep.V[own], max(1, _AT_ONCE // problem.n)
+        for nothing in _NOTHING:
+            found = [
+                _gains_off(problem, beta, log_a, means[first : first + most], V[first : first + most], nothing)
+                for first in range(0, len(means), most)
+            ]
+            count = [len(gain) for gain, _, _, _ in found]
+            gain, t, x, share = (np.concatenate(columns) for columns in zip(*found, strict=True))
+            t = t + np.repeat(most * np.arange(len(found)), count)
+            best = np.argsort(-gain, kind="stable")[:_MOST_OFF_FACES]
+            t, x, share = t[best], x[best], share[best, None]
+            points = (1.0 - share) * means[t] + share * problem.features(x)[0]
+            parts.append(Points(points, np.zeros(len(t), dtype=np.int64), np.full(len(t), s)))
+    return stacked(parts)
+
+
+@np.errstate(all="ignore")
+def _gains_off(
+    problem: SparseProblem, beta: float, log_a: Array, means: Array, V: Array, nothing: float
+) -> tuple[Array, Ints, Ints, Array]:
+    """The largest gains of c off the small entries of atoms towards sources; these atoms, sources and the sources' shares."""
+    small = means <= nothing
+    rows = np.flatnonzero(small.any(axis=1))
+    off = small[rows].astype(np.float64)
+    pi = problem.products(off)
+    height = problem.products(np.where(small[rows], 0.0, V[rows]))  # of log c, at most; in place, as these are large
+    height += problem.entropy_products(off)
+    log_pi = np.log(pi)
+    height -= pi * np.where(pi > 0.0, log_pi, 0.0)
+    height *= beta
+    height += log_a
+    steep = beta * pi
+    log_mass = (height + log_pi) / (1.0 - steep)
+    gain = np.exp(height + steep * log_mass) * (1.0 - steep)
+    row, x = np.nonzero((pi > 0.0) & (steep < 1.0) & (gain > _LEAST_GAIN) & (log_mass < np.log(0.5) + log_pi))
+    gain = gain[row, x]
+    best = np.argsort(-gain, kind="stable")[:_MOST_OFF_FACES]
+    row, x = row[best], x[best]
+    return gain[best], rows[row], x, np.exp(log_mass[row, x]) / pi[row, x]
+
+
+def _random_subsets(problem: Problem, count: int, rng: np.random.Generator) -> Any:
+    """Random subsets of two to a thousand sources, weighed by p(x), as the rows of a sparse array (count, n), which sum to 1."""
+    sizes = np.minimum(np.geomspace(2, min(_LARGEST_SUBSET, problem.n + 1), count).astype(int), problem.n)
+    columns = np.concatenate([rng.choice(problem.n, size, replace=False) for size in sizes])
+    rows = np.repeat(np.arange(count), sizes)
+    weights = problem.px[columns]
+    return sparse.csr_array((weights / np.bincount(rows, weights)[rows], (rows, columns)), shape=(count, problem.n))
+
+
 def _tempered(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
     """Where ascent steps at half the beta lead from the sources: to clusters of several sources, far from each of them."""
     for step in range(_TEMPERED):
-        new = log_c(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
+        new = ascent(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
         fine = np.asarray(np.isfinite(new).all(axis=1))
         points = Points(new, points.face, points.owner).pick(fine)
         if step in (2, _TEMPERED - 1):  # most have met by then
@@ -114,19 +225,23 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
     """Of each atom beta lambda_max(Cov_t(U) J), from below where it is small; and points beside those that are nearly unstable."""
     members = members_of(problem, sweep)
-    way = problem.U[np.argmax(members, axis=1)] - batch.means + 1e-3 * problem.U[np.argmin(members, axis=1)]
+    main, least = np.argmax(members, axis=1), np.argmin(members, axis=1)
+    way = problem.features(main)[0] - batch.means + 1e-3 * problem.features(least)[0]
     b = batch.b[:, None]
     for _ in range(_POWER_STEPS):
         ahead = b * sweep.jacobian.times(way)
         ahead /= np.sqrt(np.maximum(inner(ahead, way), _LEAST))[:, None]
-        lean = ahead @ problem.UT
+        lean = problem.products(ahead)
         lean -= inner(ahead, batch.means)[:, None]
         lean *= members
-        way = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means
+        way = problem.sums(lean) - lean.sum(axis=1)[:, None] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
     tilt = np.flatnonzero(rate > _TILT)
-    exact, way = _least_stable(problem, batch, members, tilt)
-    rate[tilt] = np.maximum(exact, rate[tilt])
+    if problem.is_sparse or problem.k > _FEW_FEATURES:
+        exact, way = rate[tilt], way[tilt] / rate[tilt, None]
+    else:
+        exact, way = _least_stable(problem, batch, members, tilt)
+        rate[tilt] = np.maximum(exact, rate[tilt])
     aside = np.concatenate([_ASIDE * way, _CLOSER * way[exact > _DIVIDING]])
     atom = np.concatenate([tilt, tilt[exact > _DIVIDING]])
     middle, owner, face = batch.means[atom], batch.owner[atom], batch.face[atom]

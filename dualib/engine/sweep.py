@@ -11,6 +11,7 @@ from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Jacobian, Problem, inner
 
 _FAINT = 1e-300  # weights and sums that are divided by are at least this
+_AT_ONCE = 4_000_000  # terms of points that are looked at together
 _SAFE = 1e100  # Z relative to what it was, within which the exponentials neither overflow nor vanish
 
 
@@ -50,20 +51,25 @@ class Sweep:
 
     def _exponentials(self, problem: Problem, batch: Batch, shift: Array, near: Sweep | None) -> None:
         """Posterior and log Z; relative to the log Z of a sweep near by, where there is one, else to the largest term."""
-        terms = _products(problem, batch.b, self.V, batch.face)
-        reference = batch.highest(terms + shift[:, None]) if near is None else near.log_z
+        terms = problem.exponents(batch.b, self.V, batch.face)
+        if near is None:
+            terms += shift[:, None]
+            shift, reference = np.zeros_like(shift), batch.highest(terms)
+        else:
+            reference = near.log_z
         compiled().exponentials(batch.owner, terms, shift, reference)
         z = batch.total(terms)
         if near is not None and not ((z > 1.0 / _SAFE) & (z < _SAFE)).all():
             self._exponentials(problem, batch, shift, None)
             return
-        terms *= (1.0 / z)[batch.owner]
+        for s, scale in enumerate(1.0 / z):
+            terms[batch.ends[s] : batch.ends[s + 1]] *= scale
         self.posterior, self.log_z = terms, np.log(z) + reference
 
     def _sums(self, problem: Problem, batch: Batch) -> None:
-        self.objective: Array = batch.beta * problem.constant - self.log_z @ problem.px
+        self.objective: Array = batch.beta * problem.constant - problem.expectation(self.log_z)
         self.objective[~np.isfinite(self.objective)] = np.inf
-        sums = self.posterior @ problem.pxU1
+        sums = problem.moments(self.posterior)
         self.new_weights = sums[:, 0]
         self.new_means = batch.means
         if not problem.fixed:
@@ -80,6 +86,8 @@ class Sweep:
 
     def pick(self, which: Mask, rows: npt.NDArray) -> Sweep:
         """Of the solutions of a mask (S,), whose atoms are `rows`."""
+        if which.all():
+            return self
         new = object.__new__(Sweep)
         for name, value in vars(self).items():
             part = which if name in self._OF_SOLUTIONS else rows
@@ -117,19 +125,31 @@ def log_c(
     """
     V, offset = problem.link(means, face)
     b = beta[owner]
-    terms = _products(problem, b, V, face)
+    terms = problem.exponents(b, V, face)
     with np.errstate(all="ignore"):
         compiled().exponentials(owner, terms, -b * offset, log_z)
-        sums = terms @ problem.pxU1
+        sums = problem.moments(terms)
         sums[problem.outside(means, V)] = np.nan
         new = sums[:, 1:] / sums[:, :1]
         return np.log(sums[:, 0]), V, new, terms
 
 
-def _products(problem: Problem, b: Array, V: Array, face: Ints) -> Array:
-    """``beta <U[x], V[t]>`` (m, n), -inf where the distortion is infinite."""
-    terms = (b[:, None] * V) @ problem.UT
-    lost = problem.lost(face)
-    if lost is not None:
-        terms[lost] = -np.inf
-    return terms
+def ascent(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints) -> tuple[Array, Array, Array]:
+    """The same without the terms, of some points at a time: log c (p,), V, and where an ascent step leads."""
+    most = max(1, _AT_ONCE // problem.n)
+    value, V, new = np.empty(len(means)), np.empty_like(means), np.empty_like(means)
+    for first in range(0, len(means), most):
+        part = slice(first, first + most)
+        value[part], V[part], new[part], _ = log_c(problem, beta, log_z, means[part], face[part], owner[part])
+    return value, V, new
+
+
+def second_moment(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints) -> Array:
+    """``sum_x p(x) exp(-2 beta d(x, s)) / Z(x)^2`` at points, (p,): how c changes where one of them takes weight."""
+    most, result = max(1, _AT_ONCE // problem.n), np.empty(len(means))
+    for first in range(0, len(means), most):
+        part = slice(first, first + most)
+        terms = log_c(problem, beta, log_z, means[part], face[part], owner[part])[3]
+        terms *= terms
+        result[part] = problem.expectation(terms)
+    return result

@@ -17,19 +17,20 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, shown, validate_beta
 from dualib.distortions import Distortion, as_distortion
+from dualib.engine.choice import engine_problem, stays_sparse
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
-from dualib.memory import check_solvable
+from dualib.engine.sparse import SparseProblem
+from dualib.memory import check_solvable, check_sparse_fits
 from dualib.path.checkpoint import Checkpoint, identity_of
 from dualib.path.grid import all_around, refine_enclosure, refine_shape
+from dualib.path.large import LargePoints
 from dualib.path.onset import onset_of
 from dualib.path.points import Points
 from dualib.path.public import bracketed_events, located_events
 from dualib.progress import Progress, reporter
 from dualib.results import Curve
 from dualib.solver import check_options, warn_unless_converged
-from dualib.sparse_path import anneal_sparse
-from dualib.sparse_problem import SparseProblem, engine_problem, stays_sparse
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -119,16 +120,8 @@ def anneal(
     if stays_sparse(joint, as_distortion(distortion), n_clusters):
         check_path(None, None, None, tol_curve=None, **rules)
         ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
-        return anneal_sparse(
-            SparseProblem(joint),
-            _sparse_grid(betas, events, ends),
-            n_clusters,
-            tol=tol,
-            max_iter=max_iter,
-            direction=direction,
-            rng=np.random.default_rng(0 if random_state is None else random_state),
-            report=reporter(progress, "anneal"),
-        )
+        grid = _sparse_grid(betas, events, ends)
+        return _anneal_large(joint, grid, n_clusters, tol, max_iter, direction == "up", random_state, progress)
     grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
     width = None if tol_curve is None else float(tol_curve)
     problem = engine_problem(joint, as_distortion(distortion), "anneal")
@@ -164,6 +157,31 @@ def anneal(
 @one_blas_thread
 def _onset(problem: Problem) -> float:
     return onset_of(problem, np.random.default_rng(0))
+
+
+def _anneal_large(
+    joint: JointDistribution,
+    betas: list[float],
+    n_clusters: int | None,
+    tol: float,
+    max_iter: int,
+    rising: bool,
+    random_state: int | np.random.Generator | None,
+    progress: Progress,
+) -> Curve:
+    """The curve of a problem that is kept sparse: points alone."""
+    problem = SparseProblem(joint, n_clusters)
+    check_sparse_fits(joint, 1 if n_clusters is None else problem.most_atoms, points=len(betas))
+    check_beta(problem, max(betas), "betas")
+    report = reporter(progress, "anneal")
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    points = LargePoints(problem, n_clusters, tol, max_iter, int(rng.integers(2**62)), report)
+    points.solve(betas, rising=rising)
+    report.close()
+    solutions = points.solutions()
+    for solution in solutions:
+        warn_unless_converged(solution, tol, stacklevel=5)
+    return Curve(solutions)
 
 
 def _check_width(tol_curve: float, tol: float) -> None:

@@ -24,7 +24,7 @@ CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
 
 def at_once(problem: Problem) -> int:
     """How many betas are solved at once."""
-    return max(1, min(CHUNK, NUMBERS_AT_ONCE // (problem.n * max(problem.n, problem.k))))
+    return max(1, min(CHUNK, NUMBERS_AT_ONCE // (problem.n * max(min(problem.n, problem.most_atoms), problem.k))))
 
 
 class Point(NamedTuple):
@@ -56,6 +56,7 @@ class Points:
         self.problem, self.tol, self.max_iter, self.report, self._record = problem, tol, max_iter, report, record
         self.found: dict[float, Point] = {}
         self._seed, self._chunks = seed, 0
+        self.most_betas = at_once(problem)  # in a chunk
         self._solutions: dict[float, Solution] = {}
 
     @property
@@ -67,9 +68,8 @@ class Points:
         """Solve all betas that are not solved yet, from the largest to the smallest or the other way round."""
         wanted = sorted(set(np.asarray(betas, dtype=np.float64).tolist()) - self.found.keys(), reverse=not rising)
         self.report.expect(len(wanted))
-        most = at_once(self.problem)
-        for first in range(0, len(wanted), most):
-            some = sorted(wanted[first : first + most])
+        for first in range(0, len(wanted), self.most_betas):
+            some = sorted(wanted[first : first + self.most_betas])
             self.found.update(zip(some, self._chunk(some), strict=True))
             for _ in some:
                 self.report.step()
