@@ -21,7 +21,7 @@ _MOST_CLIMBS = 40  # of two ascent steps and an extrapolation
 _NEAR, _LEAST_RADIUS = 0.1, 1e-7  # squared natural distance at which an atom swallows a point: of a stable atom, and at least
 _NEAR_FACES = 1e-3  # the same where c need not be smooth, for zeros of p(y|x)
 _STATIONARY = 1e-6  # residual of a solution whose atoms are at maxima of c; others hide nothing
-_STILL = 1e-7  # squared natural length of an ascent step that is a slow one
+_STILL = 1e-9  # squared natural length of a slow ascent step; on the ridge beside an atom that all but divides few are longer
 _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and what they rise by before
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
 _SLOWEST, _AWAY_FROM_SADDLE = (
@@ -171,7 +171,7 @@ def _best_columns(
 
 
 def _shares(values: Array, moment: Array) -> Array:
-    """The weights of new atoms: Newton's step from 0 along the mixture, of log c and the moments ``sum_x p(x) exp(-2 beta d) / Z^2``."""
+    """The weights of new atoms: Newton's step from 0 along the mixture, of log c and the moments ``E exp(-2 beta d) / Z^2``."""
     best = np.exp(values)
     return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
 

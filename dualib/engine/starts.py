@@ -18,12 +18,8 @@ from dualib.engine.sweep import Sweep, ascent
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
-_ASIDE, _CLOSER, _DIVIDING = (
-    0.1,
-    0.03,
-    0.98,
-)  # natural distances of these starts; number from which on there are closer ones, too
 _FEW_FEATURES = 200  # up to which least stable directions are computed exactly
+_ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are born at any of them
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 _SAMPLED, _LARGEST_SUBSET = 128, 1000  # starts of each kind of a large problem; sources of a subset
 _HALF = 0.5  # part of everything in a source that is softened more
@@ -238,15 +234,14 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
     tilt = np.flatnonzero(rate > _TILT)
     if problem.is_sparse or problem.k > _FEW_FEATURES:
-        exact, way = rate[tilt], way[tilt] / rate[tilt, None]
+        way = way[tilt] / rate[tilt, None]
     else:
         exact, way = _least_stable(problem, batch, members, tilt)
         rate[tilt] = np.maximum(exact, rate[tilt])
-    aside = np.concatenate([_ASIDE * way, _CLOSER * way[exact > _DIVIDING]])
-    atom = np.concatenate([tilt, tilt[exact > _DIVIDING]])
-    middle, owner, face = batch.means[atom], batch.owner[atom], batch.face[atom]
-    sides = [middle + problem.within(middle, sign * aside) * sign * aside for sign in (1.0, -1.0)]
-    return rate, Points(np.concatenate(sides), np.tile(face, 2), np.tile(owner, 2))
+    middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
+    steps = [sign * aside * way for aside in _ASIDE for sign in (1.0, -1.0)]
+    sides = [middle + problem.within(middle, step) * step for step in steps]
+    return rate, Points(np.concatenate(sides), np.tile(face, len(sides)), np.tile(owner, len(sides)))
 
 
 def _least_stable(problem: Problem, batch: Batch, members: Array, atoms: Ints) -> tuple[Array, Array]:

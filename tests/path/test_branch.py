@@ -1,0 +1,95 @@
+"""Branches followed along beta: their tangents against differences, and the births on them from either side, and by a search."""
+
+import numpy as np
+import pytest
+
+import dualib
+from dualib import JointDistribution
+from dualib.distortions import as_distortion
+from dualib.engine.batch import Batch
+from dualib.engine.initial import of_atoms
+from dualib.engine.optimum import optimum
+from dualib.engine.problem import Problem
+from dualib.engine.search import price
+from dualib.engine.sweep import Sweep, log_c
+from dualib.path.branch import followed, settled, tangents
+from dualib.path.touching import touching
+
+KINDS = ("ib", "dualib")
+
+
+def random_joint(seed, n_x, n_y):
+    rng = np.random.default_rng(seed)
+    return JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x), rng.dirichlet(np.full(n_x, 3.0)))
+
+
+def of_solution(problem, solution):
+    return of_atoms(problem, [solution.beta], solution.weights, solution.means, solution.decoder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_x", "n_y", "beta"), [("ib", 6, 3, 12.0), ("dualib", 7, 4, 5.0), ("ib", 5, 9, 8.0), ("dualib", 4, 8, 3.0)]
+)
+def test_the_tangent_is_the_derivative_along_the_branch(kind, n_x, n_y, beta):
+    problem = Problem(random_joint(n_x, n_x, n_y), as_distortion(kind))
+    batch, sweep = settled(problem, optimum(problem, [beta]).batch)
+    tangent, change_of_log_z = tangents(problem, batch, sweep)
+    h = 1e-5
+    below, above = (
+        settled(problem, Batch(batch.beta * np.exp(step), batch.weights, batch.means, batch.owner, batch.face))
+        for step in (-h, h)
+    )
+    assert max(sweep.residual[0] for _, sweep in (below, above)) < 1e-11
+    weights = (np.log(above[0].weights) - np.log(below[0].weights)) / (2.0 * h)
+    np.testing.assert_allclose(tangent[:, 0], weights, atol=2e-3 * np.abs(weights).max() + 1e-6)
+    moves = (above[0].means - below[0].means) / (2.0 * h)
+    np.testing.assert_allclose(tangent[:, 1:], moves, atol=2e-3 * np.abs(moves).max() + 1e-6)
+    logs = (above[1].log_z - below[1].log_z) / (2.0 * h)
+    np.testing.assert_allclose(change_of_log_z, logs, atol=2e-3 * np.abs(logs).max() + 1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_birth_is_found_from_either_side(kind):
+    """On the branch that lacks the cluster, from before the event and from past it; there is none on the way down."""
+    joint = random_joint(4, 9, 4)
+    problem, found, tried = Problem(joint, as_distortion(kind)), 0, 0
+    for event in dualib.anneal(joint, kind, beta_min=2.0, beta_max=20.0).events:
+        if event.after < event.before:
+            continue
+        newborn = event.above.means[[np.argmin(event.above.weights)]]
+        branch, low, high = of_solution(problem, event.below), *np.log([[0.9 * event.beta], [1.1 * event.beta]])
+        for factor in (0.999, 1.001):
+            start, _, arrived = followed(problem, branch, np.array([factor * event.beta]))
+            if not arrived[0]:  # the branch has no such end
+                continue
+            tried += 1
+            birth = touching(problem, start, newborn, np.zeros(1, dtype=np.int64), low, high, np.array([True]))
+            if np.isnan(birth.log_beta[0]):
+                continue
+            found += 1
+            assert np.exp(birth.log_beta[0]) == pytest.approx(event.beta, rel=3e-10)
+            there, _, _ = followed(problem, birth.branch, np.exp(birth.log_beta))
+            height = log_c(
+                problem, there.beta, Sweep(problem, there).log_z, birth.means, birth.face, np.zeros(1, dtype=np.int64)
+            )[0]
+            assert abs(height[0]) < 1e-12
+            down = touching(problem, start, newborn, np.zeros(1, dtype=np.int64), low, high, np.array([False]))
+            assert np.isnan(down.log_beta[0]) or abs(down.log_beta[0] - np.log(event.beta)) > 1e-9
+    assert found > 0.7 * tried > 5
+
+
+@pytest.mark.parametrize(("kind", "n_x", "n_y"), [("ib", 40, 6), ("dualib", 40, 6), ("ib", 20, 15)])
+def test_a_quarter_of_a_search_sees_every_cluster_just_born(kind, n_x, n_y):
+    """Past each event, on the branch that lacks the cluster, from any seed and with no hint of it."""
+    joint = random_joint(2, n_x, n_y)
+    problem, looked_at = Problem(joint, as_distortion(kind)), 0
+    events = dualib.anneal(joint, kind, beta_max=30.0).events
+    for event in events:
+        rises = event.after > event.before
+        branch = of_solution(problem, event.below if rises else event.above)
+        past, sweep, arrived = followed(problem, branch, np.array([event.beta * np.exp(1e-3 if rises else -1e-3)]))
+        if not arrived[0]:
+            continue
+        looked_at += 1
+        assert price(problem, past, sweep, rng=np.random.default_rng(looked_at), effort=0.25).gap[0] > 1e-9
+    assert looked_at > 0.8 * len(events) > 8
