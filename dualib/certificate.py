@@ -21,6 +21,7 @@ import numpy.typing as npt
 from dualib._validation import shown, validate_beta
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.engine.batch import Batch
+from dualib.engine.choice import engine_problem
 from dualib.engine.initial import of_encoder
 from dualib.engine.judge import Kind
 from dualib.engine.optimum import certify as optimum_from
@@ -31,7 +32,6 @@ from dualib.engine.sweep import Sweep, residuals
 from dualib.labels import encoder_rows
 from dualib.memory import check_solvable
 from dualib.solver import check_options
-from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:

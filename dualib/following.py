@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
 from dualib.engine.batch import Batch
+from dualib.engine.choice import engine_problem
 from dualib.engine.descent import descend
 from dualib.engine.initial import feasible, of_atoms
 from dualib.engine.optimum import goal_of, judged_state
@@ -21,7 +22,6 @@ from dualib.path.points import at_once
 from dualib.results import Curve, Solution
 from dualib.solutions import judged, solutions_of
 from dualib.solver import check_options
-from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 _TILT = 0.1  # relative change of p(x|t) by which the two halves of a cluster start apart

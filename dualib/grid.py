@@ -11,10 +11,10 @@ import numpy as np
 
 from dualib._validation import as_float_array, shown, validate_beta
 from dualib.distortions import Distortion, as_distortion
+from dualib.engine.choice import engine_problem, solves_sparse
 from dualib.engine.initial import of_encoder
 from dualib.joint import JointDistribution
 from dualib.memory import check_solvable, check_sparse_fits
-from dualib.sparse_problem import engine_problem, solves_sparse
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dualib.engine.problem import Problem
     from dualib.joint import JointDistribution
-    from dualib.problem import Problem as OldProblem
 
 _CELLS = 4096  # numbers for each source that a proof holds: those of 1024 cells, several times
 _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
@@ -39,7 +38,7 @@ def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
     return 8 * n * (8 * n + 4 * n_t + 40 * k + 16 * n_y + _CELLS)
 
 
-def check_solvable(problem: Problem | OldProblem) -> None:
+def check_solvable(problem: Problem) -> None:
     """Refuse a problem that a certified solve cannot fit into memory; a sparse one is refused before it is made.
 
     Raises

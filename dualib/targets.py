@@ -17,6 +17,7 @@ from scipy.special import rel_entr
 from dualib._validation import shown
 from dualib.distortions import Array, Distortion, as_distortion
 from dualib.engine.batch import EQUAL, Batch, in_order, merged
+from dualib.engine.choice import engine_problem
 from dualib.engine.optimum import Optimum, certify, judged_state, optimum
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
@@ -31,7 +32,6 @@ from dualib.path.points import at_once
 from dualib.results import Solution
 from dualib.solutions import Judged, judged, solutions_of
 from dualib.solver import check_options, warn_unless_converged
-from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:

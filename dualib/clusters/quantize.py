@@ -13,13 +13,13 @@ from dualib.clusters.intervals import best_intervals, exact
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions import Distortion, as_distortion
+from dualib.engine.choice import engine_problem
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Ints, Problem
 from dualib.information import mutual_information
 from dualib.memory import check_solvable
 from dualib.results import Solution, Status
 from dualib.solutions import expected_distortions
-from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:

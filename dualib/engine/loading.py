@@ -7,19 +7,71 @@ import functools
 import importlib
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
+from typing import NamedTuple
 
 from dualib.warnings import CacheWarning
 
 MODULES = ("dualib.engine.compiled", "dualib.engine.compiled_cells", "dualib.clusters.compiled")
 PATIENCE = 1.5  # seconds of work on compiled functions after which whoever waits is told
-NOTICE = "dualib: compiling, once on this machine; some 15 seconds\n"
+NOTICE = "dualib: compiling, once on this machine; some ten seconds\n"
 
 _lock = threading.RLock()
 use_cache = True  # read by these modules when they are imported
 speaks = False  # whether to tell of the compiling wherever stderr goes: the command line does
+
+
+class KernelRecord(NamedTuple):
+    """What has become of one compiled function in this process.
+
+    Attributes
+    ----------
+    name : str
+        ``module.function``.
+    signature : str
+        The one numba signature that it is compiled for.
+    state : {"loaded", "compiled", "python"}
+        Read from the on-disk cache; compiled in this process; left as Python under ``NUMBA_DISABLE_JIT=1``.
+    seconds : float
+        Its part of what was spent now on loading or compiling all of its module, numba's own import included.
+    """
+
+    name: str
+    signature: str
+    state: str
+    seconds: float
+
+
+def compile_kernels() -> list[KernelRecord]:
+    """Read all compiled functions from the on-disk cache, or compile them: some seconds the first time, a part of one later.
+
+    Nothing needs this. It moves the cost to where it suits: before a measurement of time, into the build of a container.
+
+    Returns
+    -------
+    list of KernelRecord
+        With the fields name, signature, state ("loaded", "compiled" or "python") and seconds.
+
+    Warns
+    -----
+    CacheWarning
+        If the cache cannot be used.
+    """
+    records = []
+    for name in MODULES:
+        start = time.perf_counter()
+        members = vars(loaded(name)).items()
+        seconds = time.perf_counter() - start
+        own = [(key, value) for key, value in members if getattr(value, "__module__", None) == name and callable(value)]
+        for key, value in own:
+            signature = ", ".join(map(str, getattr(value, "signatures", ())))
+            hits = getattr(getattr(value, "stats", None), "cache_hits", None)
+            state = "python" if hits is None else "loaded" if sum(hits.values()) else "compiled"
+            records.append(KernelRecord(f"{name}.{key}", signature, state, seconds / len(own)))
+    return records
 
 
 def loaded(name: str) -> ModuleType:
@@ -42,20 +94,6 @@ def compiled() -> ModuleType:
 def compiled_cells() -> ModuleType:
     """The module `dualib.engine.compiled_cells`."""
     return loaded("dualib.engine.compiled_cells")
-
-
-def compile_kernels() -> None:
-    """Make all compiled functions ready now: read from the cache, or compiled, which takes some 15 seconds, once on a machine.
-
-    They are otherwise compiled when they are first needed. This is for images of containers, and before measurements.
-
-    Warns
-    -----
-    CacheWarning
-        The cache cannot be used, so that every process compiles them anew.
-    """
-    for name in MODULES:
-        loaded(name)
 
 
 @functools.cache

@@ -10,11 +10,11 @@ import numpy as np
 from dualib.distortions import Distortion, as_distortion
 from dualib.engine import onset as engine_onset
 from dualib.engine.batch import Batch
+from dualib.engine.choice import engine_problem
 from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem
 from dualib.memory import check_solvable
 from dualib.path.touching import touching
-from dualib.sparse_problem import engine_problem
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
