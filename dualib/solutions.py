@@ -199,10 +199,10 @@ def _informations(batch: Batch, tables: Array) -> Array:
 
 
 def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """p(t|x) (m, n_x), but for the normalisation, of every original source; not to be changed.
+    """p(t|x) (m, n_x), but for the normalisation, of every original source: the posterior itself where these are all.
 
-    That of one of probability 0 is by its conditional. Where no cluster is at a finite distance from it, it is p(t), the answer
-    that claims nothing about it.
+    One of probability 0 is encoded by its conditional. Where no cluster is at a finite distance from such a source its column is
+    p(t), the answer that claims nothing about it.
     """
     live = problem.row_of >= 0
     if live.all() and len(live) == problem.n:

@@ -152,14 +152,13 @@ def _capped(
     Of a large problem it is not, and the gap is the largest log c found at the answer.
     """
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
-    known = given is not None and feasible(problem, given).all()
+    known = [] if given is None or not feasible(problem, given).all() else [given]
     if certify and free is None:
-        found = capped_optimum(problem, beta, n_clusters, [given] if known else [], n_restarts, **options)
+        found = capped_optimum(problem, beta, n_clusters, known, n_restarts, **options)
         bound = is_bound(found.batch, float(found.gap[0]), n_clusters, tol)
         return solutions_of(problem, found.batch, found.sweep, judged(found), tol, capped=bound)[0]
     states = [] if free is None else [(free.batch, free.sweep)]
-    if known:
-        states.append((given, Sweep(problem, given)))
+    states += [(start, Sweep(problem, start)) for start in known]
     starts = [merged_down(problem, batch, sweep, n_clusters) for batch, sweep in states]
     ended = capped(problem, beta, n_clusters, [start for start in starts if start is not None], n_restarts, **options)
     if free is None:

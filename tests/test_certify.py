@@ -10,12 +10,16 @@ from scipy.cluster.vq import kmeans2
 import dualib
 import dualib.certificate
 from dualib import JointDistribution, closed_forms, datasets
-from dualib.bounds import prove
 from dualib.distortions import as_distortion
-from dualib.gap import judge
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, distance_matrix, sweep, trivial_atoms
-from dualib.search import Maxima, search
+from dualib.engine.batch import nearest_other
+from dualib.engine.initial import of_atoms, of_encoder, one_cluster
+from dualib.engine.judge import judge
+from dualib.engine.optimum import judged_state
+from dualib.engine.problem import Problem
+from dualib.engine.proof import prove
+from dualib.engine.search import Found, at_rest, price
+from dualib.engine.starts import Points
+from dualib.engine.sweep import Sweep
 
 KINDS = ("ib", "dualib")
 
@@ -63,10 +67,8 @@ def assert_no_spare_atoms(joint, solution):
     """No cluster without weight, none twice, no more than distinct sources."""
     assert solution.weights.min() > 1e-13
     problem = Problem(joint, solution.distortion)
-    atoms = atoms_of_encoder(problem, solution.encoder)
-    distance = distance_matrix(problem, solution.beta, atoms, atoms)
-    np.fill_diagonal(distance, np.inf)
-    assert distance.min() > 1e-9
+    batch = of_atoms(problem, [solution.beta], solution.weights, solution.means, solution.decoder)
+    assert nearest_other(batch, Sweep(problem, batch).V)[0].min() > 1e-9
     assert solution.n_clusters <= problem.n
 
 
@@ -238,10 +240,10 @@ def test_an_encoder_that_is_not_stationary_hides_no_maximum(number):
     assert joint.n_y == 2
     encoder = np.random.default_rng([2, number]).dirichlet(np.ones(2), joint.n_x)
     problem = Problem(joint, as_distortion(kind))
-    atoms = atoms_of_encoder(problem, encoder)
-    state = sweep(problem, beta, atoms)
-    log_a = np.log(problem.px) - state.log_z
-    searched = search(problem, beta, state.atoms, state.posterior, state.log_z, np.random.default_rng(0)).best
+    batch = of_encoder(problem, [beta], encoder, "encoder")
+    state = Sweep(problem, batch)
+    log_a = np.log(problem.px) - state.log_z[0]
+    searched = at_rest(problem, batch, state, price(problem, batch, state), np.ones(1, dtype=bool)).gap[0]
     proved = prove(log_a + beta * problem.a, problem.py_x, beta, kind, tol=1e-10).upper
     assert proved == pytest.approx(searched, abs=1e-9)
     first = np.linspace(0.001, 0.999, 4001)
@@ -273,6 +275,12 @@ def test_an_encoder_with_a_cluster_that_its_decoder_gives_no_source_to():
     assert certificate.lower_bound == pytest.approx(best.objective, abs=1e-8)
 
 
+def blind(batch):
+    """What a search finds that looks at the atoms alone."""
+    nothing = Points(batch.means[:0], batch.face[:0], batch.owner[:0])
+    return Found(np.zeros(0), nothing, np.zeros(1), Points(batch.means, batch.face, batch.owner), np.zeros(1))
+
+
 def naive_log_c(joint, beta, kind, log_z, points):
     """Log c at decoders (m, n_y), from its definition; `log_z` with the whole distortion in it."""
     p, s = joint.py_x[None], points[:, None]
@@ -288,48 +296,49 @@ def test_the_proof_finds_what_the_search_has_missed(joint, kind):
     """Judged with no candidate but the atom itself, the one cluster above the onset: gap and point against a grid."""
     beta = 8.0 if joint.n_y == 2 else 3.0
     problem = Problem(joint, as_distortion(kind))
-    atoms = trivial_atoms(problem)
-    if not len(atoms):
+    batch = one_cluster(problem, [beta])
+    if batch is None:
         pytest.skip("one cluster is infeasible")
-    state = sweep(problem, beta, atoms)
-    gap, certificate, found = judge(problem, state, Maxima(atoms, np.zeros(1)), 1e-9)
+    state = Sweep(problem, batch)
+    whole = np.ones(1, dtype=bool)
+    found, kinds = judge(problem, batch, state, blind(batch), 1e-9, prove=whole, search=whole)
+    gap, certificate = found.gap[0], kinds[0]
     step = 1.0 / 400.0
     grid = np.array([[a, b] for a in np.arange(0.0, 1.0 + step, step) for b in np.arange(0.0, 1.0 - a + step, step)])
     grid = np.column_stack([grid, np.maximum(0.0, 1.0 - grid.sum(axis=1))]) if joint.n_y == 3 else None
     if grid is None:
         ends = np.linspace(0.0, 1.0, 100_001)
         grid = np.column_stack([ends, 1.0 - ends])
-    log_z = state.log_z - beta * problem.a
+    log_z = state.log_z[0] - beta * problem.a
     values = naive_log_c(joint, beta, kind, log_z[problem.row_of], grid)
     assert values.max() > 1e-3
     assert certificate == "rigorous"
     assert gap == pytest.approx(values.max(), abs=2e-4) and gap >= values.max() - 1e-12
-    assert found.best == pytest.approx(gap, abs=1e-9)
-    point = problem.decoder(found.points.pick(np.array([0])))
+    point = problem.decoder(found.best.means, found.best.face)
     assert naive_log_c(joint, beta, kind, log_z[problem.row_of], point)[0] == pytest.approx(gap, abs=1e-8)
 
 
 def test_a_search_that_found_the_maximum_is_kept():
     """The proof adds no second copy of a point that the search already has."""
     problem = Problem(dualib.datasets.toy(), dualib.IB())
-    atoms = trivial_atoms(problem)
-    state = sweep(problem, 8.0, atoms)
-    full = search(problem, 8.0, atoms, state.posterior, state.log_z, np.random.default_rng(0))
-    gap, certificate, found = judge(problem, state, full, 1e-9)
-    assert found is full and certificate == "rigorous"
-    assert full.best <= gap <= full.best + 1e-9
-    below, _, _ = judge(problem, sweep(problem, 1.0, atoms), Maxima(atoms, np.array([-0.5])), 1e-9)
-    assert 0.0 <= below < 1e-9
+    batch, whole = one_cluster(problem, [8.0]), np.ones(1, dtype=bool)
+    state = Sweep(problem, batch)
+    full = at_rest(problem, batch, state, price(problem, batch, state), whole)
+    found, kinds = judge(problem, batch, state, full, 1e-9, prove=whole, search=whole)
+    assert kinds[0] == "rigorous" and len(found.points.owner) == len(full.points.owner)
+    assert full.gap[0] <= found.gap[0] <= full.gap[0] + 1e-9
+    below = one_cluster(problem, [1.0])
+    assert 0.0 <= judged_state(problem, below, Sweep(problem, below), tol=1e-9, rng=np.random.default_rng(0)).gap[0] < 1e-9
 
 
 def test_the_witness_is_the_decoder_where_the_encoder_could_be_improved_most():
     joint = dualib.datasets.toy()
     certificate = dualib.certify(joint, np.ones((5, 1)), 8.0)
     problem = Problem(joint, dualib.IB())
-    state = sweep(problem, 8.0, trivial_atoms(problem))
+    state = Sweep(problem, one_cluster(problem, [8.0]))
     ends = np.linspace(1e-6, 1.0 - 1e-6, 100_001)
     grid = np.column_stack([ends, 1.0 - ends])
-    values = naive_log_c(joint, 8.0, "ib", (state.log_z - 8.0 * problem.a)[problem.row_of], grid)
+    values = naive_log_c(joint, 8.0, "ib", (state.log_z[0] - 8.0 * problem.a)[problem.row_of], grid)
     assert certificate.witness == pytest.approx(grid[values.argmax()], abs=2e-5)
 
 
@@ -398,12 +407,10 @@ def test_a_point_that_only_the_proof_finds_joins_the_maxima():
     """A search that has seen nothing but the one cluster, a little past the onset: c is 1 + 0.02 far from it."""
     joint = datasets.toy()
     problem = Problem(joint, as_distortion("ib"))
-    state = sweep(problem, 1.1 * dualib.onset(joint), trivial_atoms(problem))
-    blind = Maxima(state.atoms, np.zeros(1))
-    gap, kind, found = judge(problem, state, blind, 1e-9)
-    assert 1e-4 < gap < 0.2
-    assert kind == "rigorous" and found.best == pytest.approx(gap, abs=1e-9)
-    assert len(found.points) == 2 and found.log_c[0] > found.log_c[1] == 0.0
+    batch, whole = one_cluster(problem, [1.1 * dualib.onset(joint)]), np.ones(1, dtype=bool)
+    found, kinds = judge(problem, batch, Sweep(problem, batch), blind(batch), 1e-9, prove=whole, search=whole)
+    assert 1e-4 < found.gap[0] < 0.2 and kinds[0] == "rigorous"
+    assert len(found.points.owner) == 1 and np.abs(found.points.means - batch.means).max() > 1e-2
 
 
 def test_the_x_of_probability_0_say_nothing_of_an_encoder():

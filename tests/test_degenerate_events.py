@@ -13,8 +13,10 @@ from test_degenerate import degenerate
 import dualib
 from dualib import JointDistribution
 from dualib.distortions import IB
-from dualib.optimise import without_idle
-from dualib.problem import Atoms, Problem, join, sweep
+from dualib.engine.batch import Batch
+from dualib.engine.descent import without_idle
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 
 KINDS = ("ib", "dualib")
 SQUARED = dualib.Bregman(
@@ -175,21 +177,16 @@ def test_idle_clusters_are_left_out():
     """Twice the same decoder on two faces, and weights of rounding, on top of the optimum."""
     px = np.array([0.5, 0.3, 0.2])
     problem = Problem(JointDistribution(np.diag(px)), IB())
-    best = Atoms(px, np.eye(3), np.eye(3, dtype=bool))
-    one = Atoms(np.ones(1), px[None, :], np.ones((1, 3), dtype=bool))
-    wider = Atoms(np.array([0.2]), np.eye(3)[:1], np.array([[True, True, False]]))
-    state = sweep(
-        problem,
-        1.0,
-        join(join(Atoms(px - [0.2, 0.0, 0.0], best.means, best.face), wider), Atoms(np.array([1e-18]), one.means, one.face)),
-    )
-    assert len(state.atoms) == 5
-    fewer = without_idle(problem, state)
-    assert len(fewer.atoms) == 3
-    assert sorted(fewer.atoms.weights) == pytest.approx(sorted(px), abs=1e-15)
-    assert fewer.objective == pytest.approx(state.objective, abs=1e-15)
-    assert fewer.residual <= 1e-12
-    assert without_idle(problem, fewer) is fewer
+    faces = np.concatenate([np.eye(3, dtype=bool), [[True, True, False], [True, True, True]]])
+    weights = np.append(px - [0.2, 0.0, 0.0], [0.2, 1e-18])
+    means = np.concatenate([np.eye(3), np.eye(3)[:1], px[None, :]])
+    batch = Batch(np.ones(1), weights, means, np.zeros(5, dtype=np.int64), problem.faces.numbers(faces))
+    before = Sweep(problem, batch)
+    fewer, sweep = without_idle(problem, batch, before)
+    assert sorted(fewer.weights) == pytest.approx(sorted(px), abs=1e-15)
+    assert sweep.objective[0] == pytest.approx(before.objective[0], abs=1e-15)
+    assert sweep.residual[0] <= 1e-12
+    assert without_idle(problem, fewer, sweep)[0] is fewer
 
 
 def test_equal_columns_of_a_matrix_are_one_reproduction():

@@ -10,7 +10,10 @@ import pytest
 import dualib
 from dualib import JointDistribution
 from dualib.distortions import METHODS, as_distortion, check_distortion, from_config
-from dualib.problem import Atoms, Problem, expected_distortion, sweep
+from dualib.engine.batch import Batch
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
+from dualib.solutions import expected_distortions
 
 N_X, N_Y, N_T = 7, 4, 5
 
@@ -53,6 +56,7 @@ DIRECT = {
     "dualexpib": lambda p, r: naive.kl(r, p),
 }
 moving = pytest.mark.parametrize("name", MOVING)
+BETA = 3.0
 
 
 def make(name, seed=0):
@@ -62,39 +66,41 @@ def make(name, seed=0):
     px[2] = 0.0
     problem = Problem(JointDistribution.from_conditionals(py_x, px / px.sum()), MOVING[name])
     members = rng.dirichlet(np.ones(problem.n), N_T)
-    return problem, problem.atoms_from_members(members, rng.dirichlet(np.ones(N_T)))
+    means, face, _ = problem.centroids(members)
+    weights, owner = rng.dirichlet(np.ones(N_T)), np.zeros(N_T, dtype=np.int64)
+    return problem, Batch(np.array([BETA]), weights, means, owner, face)
 
 
 @moving
 def test_distances_are_those_of_the_definition(name):
-    problem, atoms = make(name)
-    decoder = problem.decoder(atoms)
+    problem, batch = make(name)
+    decoder = problem.decoder(batch.means, batch.face)
     np.testing.assert_allclose(decoder.sum(axis=1), 1.0, atol=1e-14)
     direct = np.array([[DIRECT[name](p, r) for p in problem.py_x] for r in decoder])
-    np.testing.assert_allclose(problem.a - problem.log_terms(atoms, 1.0), direct, atol=1e-13)
+    V, b = problem.link(batch.means, batch.face)
+    np.testing.assert_allclose(problem.a - problem.terms(np.ones(N_T), V, b, batch.face), direct, atol=1e-13)
 
 
 @moving
 def test_one_sweep_is_the_textbook_one(name):
-    problem, atoms = make(name)
-    beta = 3.0
-    d = np.array([[DIRECT[name](p, r) for r in problem.decoder(atoms)] for p in problem.py_x])
-    terms = atoms.weights * np.exp(-beta * d)
+    problem, batch = make(name)
+    d = np.array([[DIRECT[name](p, r) for r in problem.decoder(batch.means, batch.face)] for p in problem.py_x])
+    terms = batch.weights * np.exp(-BETA * d)
     encoder = terms / terms.sum(axis=1, keepdims=True)
-    state = sweep(problem, beta, atoms)
+    state = Sweep(problem, batch)
     np.testing.assert_allclose(state.posterior.T, encoder, atol=1e-14)
-    np.testing.assert_allclose(state.new.weights, problem.px @ encoder, atol=1e-14)
-    assert state.objective == pytest.approx(-problem.px @ np.log(terms.sum(axis=1)), abs=1e-13)
+    np.testing.assert_allclose(state.new_weights, problem.px @ encoder, atol=1e-14)
+    assert state.objective[0] == pytest.approx(-problem.px @ np.log(terms.sum(axis=1)), abs=1e-13)
 
 
 @moving
 def test_the_centroid_is_the_minimiser(name):
-    problem, atoms = make(name)
-    state = sweep(problem, 3.0, atoms)
-    at_centroid = expected_distortion(problem, Atoms(state.new.weights, state.new.means, None), state.posterior)
+    problem, batch = make(name)
+    state = Sweep(problem, batch)
+    at_centroid = expected_distortions(problem, batch, state)[0]
     rng = np.random.default_rng(1)
     pairs = state.posterior * problem.px
-    best = problem.decoder(state.new)
+    best = problem.decoder(state.new_means, batch.face)
     for _ in range(30):
         moved = best * np.exp(0.05 * rng.normal(size=best.shape))
         moved /= moved.sum(axis=1, keepdims=True)
@@ -110,10 +116,10 @@ def test_jacobian_and_centroid_condition(name):
 
 @moving
 def test_whitening_is_a_root_of_the_jacobian(name):
-    problem, atoms = make(name)
-    rows = problem.whitened(atoms)
-    difference = problem.U[None] - atoms.means[:, None, :]
-    jacobian = problem.distortion.link_jacobian(atoms.means)
+    problem, batch = make(name)
+    rows = problem.whitened(batch.means, batch.face)
+    difference = problem.U[None] - batch.means[:, None, :]
+    jacobian = problem.distortion.link_jacobian(batch.means)
     expected = np.einsum("txk,tkl,tyl->txy", difference, jacobian, difference)
     np.testing.assert_allclose(rows @ rows.transpose(0, 2, 1), expected, atol=1e-12)
 
@@ -323,6 +329,6 @@ def test_the_local_critical_beta_is_one_over_the_largest_eigenvalue(kind):
     mean = joint.px @ problem.U
     centred = problem.U - mean
     covariance = (centred * joint.px[:, None]).T @ centred
-    jacobian = problem.jacobian(Atoms(np.ones(1), mean[None, :], None))[0]
+    jacobian = problem.jacobian(mean[None, :], np.zeros(1, dtype=np.int64)).matrices()[0]
     largest = np.linalg.eigvals(covariance @ jacobian).real.max()
     assert dualib.local_critical_beta(joint, kind) == pytest.approx(1.0 / largest, rel=1e-12)

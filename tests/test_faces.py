@@ -1,23 +1,20 @@
 """Zeros in p(y|x). The dual IB's decoders may lie on any intersection of supports, and the search must look on each; the optimum of
 the IB may be off a face by a mass that is tiny."""
 
-import itertools
 import re
 import warnings
 
 import numpy as np
 import pytest
 from relations import thinned
-from scipy.special import logsumexp
 from test_certify import random_problem
 
 import dualib
 import dualib.engine.faces
 from dualib.cli import main
-from dualib.distortions import IB, DualIB
-from dualib.engine.faces import FEW_FACES
-from dualib.faces import _starts, closed_faces, has_faces, look_at_faces
-from dualib.problem import Problem, identity_atoms, sweep
+from dualib.distortions import DualIB
+from dualib.engine.faces import FEW_FACES, closed_faces
+from dualib.engine.problem import Problem
 
 REFUTED = [37, 55, 197, 267, 273, 359, 367]
 
@@ -47,73 +44,6 @@ def test_no_certificate_is_refuted_by_the_same_problem_in_another_order():
         assert all(solution.objective - solution.gap <= best + 1e-8 for solution in found), seed
 
 
-def naive_maximum(px, py_x, beta, log_z, face, rng):
-    """The largest log c that naive ascents from many points of the simplex over a set of y lead to; -inf where no source has it."""
-    inside = (py_x[:, face] > 0.0).all(axis=1)
-    if not inside.any():
-        return -np.inf
-    log_p, log_a = np.log(py_x[np.ix_(inside, face)]), np.log(px[inside]) - log_z[inside]
-    log_s = np.log(rng.dirichlet(np.full(int(face.sum()), 0.5), 20) + 1e-300)
-    log_s = np.concatenate([log_s, log_p - logsumexp(log_p, axis=1, keepdims=True)])
-    highest = np.full(len(log_s), -np.inf)
-    while True:
-        s = np.exp(log_s)
-        terms = log_a - beta * ((s * log_s).sum(axis=1)[:, None] - s @ log_p.T)
-        values = logsumexp(terms, axis=1)
-        if (values - highest).max() < 1e-13:
-            return float(values.max())
-        highest = values
-        mean = np.exp(terms - values[:, None]) @ log_p
-        log_s = mean - logsumexp(mean, axis=1, keepdims=True)
-
-
-@pytest.fixture(scope="module", params=range(8))
-def small_table(request):
-    """A table of five to seven y with zeros, its identity start after a sweep, where c exceeds 1, and log max c by set of y."""
-    rng = np.random.default_rng([26, request.param])
-    n_x, n_y, beta = int(rng.integers(4, 9)), 5 + request.param % 2, 10.0 ** rng.uniform(-0.7, 1.3)
-    py_x = rng.dirichlet(np.full(n_y, [0.3, 1.0, 5.0][request.param % 3]), n_x) * (rng.random((n_x, n_y)) < 0.7)
-    py_x[py_x.sum(axis=1) == 0.0] = 1.0
-    joint = dualib.JointDistribution.from_conditionals(py_x / py_x.sum(axis=1, keepdims=True), rng.dirichlet(np.ones(n_x)))
-    problem = Problem(joint, DualIB())
-    state = sweep(problem, beta, identity_atoms(problem))
-    sets = np.array(list(itertools.product([False, True], repeat=n_y))[1:])
-    return (
-        problem,
-        state,
-        {tuple(face): naive_maximum(problem.px, problem.py_x, beta, state.log_z, face, rng) for face in sets},
-    )
-
-
-def test_the_largest_c_of_all_faces_is_found(small_table):
-    problem, state, naive = small_table
-    best = max(naive.values())
-    points, values, complete = look_at_faces(problem, state, best - 1.0)
-    assert complete
-    assert values[0] == pytest.approx(best, abs=1e-9) and (np.diff(values) <= 0.0).all()
-    decoders = problem.decoder(points)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.where(decoders[:, None] > 0.0, np.log(decoders[:, None] / problem.py_x), 0.0)
-    written_out = np.exp(-state.beta * (decoders[:, None] * log_ratio).sum(axis=2)) @ (problem.px / np.exp(state.log_z))
-    assert np.log(written_out) == pytest.approx(values, abs=1e-10)
-    assert not len(look_at_faces(problem, state, best + 1e-9)[1])
-
-
-def test_every_face_with_a_c_above_the_level_is_among_the_starts(small_table):
-    """The bounds rule out no face, whatever the level: each that has a point above it has a start, and no other set is a face."""
-    problem, state, naive = small_table
-    log_a = problem.log_px - state.log_z
-    closed = {tuple(face) for face in intersections(problem.support)}
-    for level in np.quantile([value for face, value in naive.items() if face in closed], [0.0, 0.3, 0.6, 0.9]) - 1e-6:
-        faces = closed_faces(problem, state.beta, log_a, level)
-        found = {tuple(face) for face in faces.face}
-        starts = _starts(problem, state.beta, log_a, faces.face, faces.sharing, level, 1000)
-        above = {face for face in closed if naive[face] > level}
-        assert len(found) == len(faces.face) and faces.complete
-        assert above <= {tuple(face) for face in starts.face} <= found <= closed
-        assert (faces.sharing == problem.allowed(faces.face)).all()
-
-
 def intersections(supports):
     """All intersections of supports that are not empty."""
     found, new = set(), {tuple(row) for row in supports}
@@ -127,20 +57,11 @@ def intersections(supports):
 def test_the_faces_are_all_intersections_of_supports(seed):
     px, py_x, beta = with_zeros(seed)
     problem = Problem(dualib.JointDistribution.from_conditionals(py_x, px), DualIB())
-    faces = closed_faces(problem, beta, problem.log_px, -np.inf)
+    faces = closed_faces(problem.py_x, beta, problem.log_px, -np.inf)
     assert faces.complete and len(faces.face) > 5
-    assert {tuple(face) for face in faces.face} == intersections(problem.support)
-    assert len(faces.face) == len(intersections(problem.support))
-    assert (faces.sharing == [[(face <= row).all() for row in problem.support] for face in faces.face]).all()
-
-
-def test_faces_matter_only_where_there_are_zeros_and_to_the_dual_ib():
-    rng = np.random.default_rng(0)
-    dense = dualib.JointDistribution(rng.dirichlet(np.ones(20)).reshape(5, 4))
-    px, py_x, _ = with_zeros(3)
-    few = dualib.JointDistribution.from_conditionals(py_x, px)
-    assert not has_faces(Problem(dense, DualIB())) and not has_faces(Problem(few, IB()))
-    assert has_faces(Problem(few, DualIB()))
+    assert {tuple(face) for face in faces.face} == intersections(problem.faces.support)
+    assert len(faces.face) == len(intersections(problem.faces.support))
+    assert (faces.sharing == [[(face <= row).all() for row in problem.faces.support] for face in faces.face]).all()
 
 
 def test_with_ten_y_no_face_is_left_out():
@@ -148,7 +69,7 @@ def test_with_ten_y_no_face_is_left_out():
     lacking_one = 1.0 - np.eye(10)
     joint = dualib.JointDistribution.from_conditionals(np.concatenate([lacking_one / 9.0, np.full((1, 10), 0.1)]))
     problem = Problem(joint, DualIB())
-    faces = closed_faces(problem, 1.0, problem.log_px, -np.inf)
+    faces = closed_faces(problem.py_x, 1.0, problem.log_px, -np.inf)
     assert faces.complete and len(faces.face) == FEW_FACES == 2**10 - 1
 
 

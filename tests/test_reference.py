@@ -8,10 +8,10 @@ import pytest
 import reference
 
 import dualib
-from dualib.ascent import log_c
 from dualib.distortions import as_distortion
-from dualib.optimise import atoms_of_encoder
-from dualib.problem import Problem, sweep
+from dualib.engine.initial import of_encoder
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep, log_c, residuals
 
 KINDS = ("ib", "dualib")
 SIZES = ((2, 2), (3, 5), (5, 3), (7, 4), (12, 3), (4, 12), (8, 8), (12, 6), (6, 2), (10, 5))
@@ -50,17 +50,17 @@ def test_the_package_agrees_with_fifty_digits(seed, kind):
     beta = float(np.random.default_rng(50 + seed).uniform(2.0, 25.0))
     problem = Problem(joint, as_distortion(kind))
     for encoder in encoders(joint, kind, beta, seed):
-        atoms = atoms_of_encoder(problem, encoder)
-        state = sweep(problem, beta, atoms)
+        batch = of_encoder(problem, [beta], encoder, "encoder")
+        sweep = Sweep(problem, batch)
         expected = float(reference.residual(kind, pxy, encoder, beta))
-        assert state.residual == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        assert residuals(problem, batch, sweep)[0] == pytest.approx(expected, rel=1e-12, abs=1e-12)
         c = [float(value) for value in reference.ratios(kind, pxy, encoder, beta)]
-        np.testing.assert_allclose(state.c, c, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(sweep.c, c, rtol=1e-12, atol=1e-12)
 
         members = np.random.default_rng(seed).dirichlet(np.full(problem.n, 0.3), 4)
-        points = problem.atoms_from_members(np.concatenate([members, np.eye(problem.n)]))
-        values = log_c(problem, beta, np.log(problem.px) - state.log_z, points)[0]
-        exact = [float(value) for value in reference.log_c(kind, pxy, encoder, beta, problem.decoder(points))]
+        means, face, _ = problem.centroids(np.concatenate([members, np.eye(problem.n)]))
+        values = log_c(problem, batch.beta, sweep.log_z, means, face, np.zeros(len(means), dtype=np.int64))[0]
+        exact = [float(value) for value in reference.log_c(kind, pxy, encoder, beta, problem.decoder(means, face))]
         np.testing.assert_allclose(values, exact, rtol=1e-12, atol=1e-12)
 
 

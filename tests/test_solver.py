@@ -399,14 +399,14 @@ def test_the_gap_of_a_capped_solution_is_to_the_certified_optimum(kind):
 
 
 def test_the_best_start_is_the_feasible_one_of_lowest_objective():
-    problem = Problem(dualib.datasets.toy(), dualib.IB())
+    problem, rng = Problem(dualib.datasets.toy(), dualib.IB()), np.random.default_rng(0)
     for beta, least in ((100.0, 5), (0.01, 1)):
         both = together([one_cluster(problem, [beta]), identity(problem, [beta])])
-        assert len(_best_start(problem, beta, both).weights) == least
+        assert len(_best_start(problem, beta, both, rng).weights) == least
     blocks = Problem(JointDistribution(np.diag([0.2, 0.3, 0.5])), dualib.DualIB())
     alone = identity(blocks, [3.0])
     alone = type(alone)(alone.beta, np.ones(1), alone.means[:1], alone.owner[:1], alone.face[:1])
-    assert len(_best_start(blocks, 3.0, alone).weights) == 3  # infinitely far from the two other x: the identity instead
+    assert len(_best_start(blocks, 3.0, alone, rng).weights) == 3  # infinitely far from the two other x: the identity instead
 
 
 @pytest.mark.parametrize("option", ["n_restarts", "max_iter", "n_clusters"])

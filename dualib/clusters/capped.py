@@ -68,7 +68,8 @@ def _best_end(problem: Problem, batch: Batch, tol: float, max_iter: int) -> Desc
     size = max(1, _AT_ONCE // (problem.n * int(batch.counts.max())))
     if size >= len(batch.beta):
         return lowest(descend(problem, batch, goal=goal_of(tol), most=max_iter))
-    ends, objective, taken = [], np.inf, np.zeros(1, dtype=np.int64)
+    ends: list[Batch] = []
+    objective, taken = np.inf, np.zeros(1, dtype=np.int64)
     for first in range(0, len(batch.beta), size):
         part = batch.copied(range(first, min(first + size, len(batch.beta))))[0]
         end = lowest(descend(problem, part, goal=goal_of(tol), most=max_iter))

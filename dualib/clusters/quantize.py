@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dualib._validation import validate_integer
+from dualib.clusters.capped import softened
 from dualib.clusters.hard import hard_clusters
 from dualib.clusters.intervals import best_intervals, exact
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions import Distortion, as_distortion
-from dualib.engine.choice import engine_problem
-from dualib.engine.optimum import optimum
+from dualib.engine.batch import Batch
+from dualib.engine.choice import problem_of
+from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Ints, Problem
 from dualib.information import mutual_information
 from dualib.memory import check_solvable
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 _TOL = 1e-8  # nats, of the optima that give the bound
 _MOST_SOLVES = 30
 _WORTH = 1e-3  # part of the gap by which the bound must be able to rise for another one
-_STRIDE = 4.0  # of beta, until its optima have a rate below log K and one above
+_LOWER, _HIGHER = 4.0, 1.5  # of beta, until optima have a rate below log K and one above: those of many clusters take long
+_DIGITS = 12  # of weights that are compared: the rest is rounding
 _CLOSED = 1e-9  # gap of a solution that is as good as can be
 
 
@@ -90,7 +93,7 @@ def quantize(
     if kind.fixed_atoms:
         raise ValueError(f"distortion {kind!r} has fixed columns: clusters cannot be joined into a common centroid")
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    problem = engine_problem(joint, kind, f"quantize with distortion {kind!r}")
+    problem = Problem(joint, kind) if exact(kind, joint.n_y) else problem_of(joint, kind)
     labels, known = _best_labels(problem, min(n_clusters, problem.n), n_init, rng)
     clusters = hard_clusters(problem, 0.0, labels, int(labels.max()) + 1)
     reached = clusters.objective
@@ -100,7 +103,7 @@ def quantize(
         bound, certificate = reached, "rigorous"
     elif certify:
         check_solvable(problem)
-        bound, certificate = _bound(problem, n_clusters, reached, rng)
+        bound, certificate = _bound(problem, n_clusters, reached, labels, rng)
     else:
         bound, certificate = -math.inf, None
     return _solution(problem, labels, reached, bound, certificate)
@@ -110,7 +113,7 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     """The best clustering found of the reduced sources, and whether it is known to be the best."""
     if size == problem.n:
         return np.arange(problem.n), True
-    if exact(problem.distortion, problem.py_x.shape[1]):
+    if exact(problem.distortion, problem.joint.n_y):
         return canonical(best_intervals(problem.distortion, problem.px, problem.py_x, size)), True
     found = search_hard(problem, math.inf, size, n_init, [], rng)
     if not found:
@@ -118,28 +121,32 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     return canonical(found[0]), size == 1
 
 
-def _bound(problem: Problem, n_clusters: int, reached: float, rng: np.random.Generator) -> tuple[float, str]:
+def _bound(problem: Problem, n_clusters: int, reached: float, labels: Ints, rng: np.random.Generator) -> tuple[float, str]:
     """The largest ``(F(beta) - log K) / beta`` of some betas, at least 0, and the kind of certificate that F has there.
 
     With u = 1 / beta it is the least ``u (rate - log K) + E d`` of any encoder: concave in u, and below the lines of the optima
-    found, of which one rises and one falls at its maximum. The next u is where they cross.
+    found, of which one rises and one falls at its maximum. The next u is where they cross. Each optimum starts from the one before,
+    the first from the hard clusters softened.
     """
     rate, entropy = math.log(n_clusters), -float(problem.px @ problem.log_px)
     best = (0.0, "rigorous")
     if not (reached > 0.0 and rate < entropy):  # F is at most the entropy
         return best
-    u = reached / (1.0 + rate)
+    u = _LOWER * reached / (1.0 + rate)
+    start = softened(problem, 1.0 / u, [labels])
     falling: tuple[float, float] | None = None  # slope and value at 0 of a line
     rising: tuple[float, float] | None = None
     for _ in range(_MOST_SOLVES):
-        found = optimum(problem, 1.0 / u, tol=_TOL, rng=rng)
+        start = Batch(np.array([1.0 / u]), start.weights, start.means, start.owner, start.face)
+        found = certified_optimum(problem, start, tol=_TOL, coarse=False, rng=rng)
+        start = found.batch
         objective, gap = float(found.sweep.objective[0]), float(found.gap[0])
         best = max(best, (u * (objective - gap - rate), str(found.kind[0])), key=lambda pair: pair[0])
         at_0 = float(expected_distortions(problem, found.batch, found.sweep)[0])
         line = (objective - at_0 / u - rate, at_0)
         falling, rising = (line, rising) if line[0] < 0.0 else (falling, line)
         if falling is None or rising is None:
-            u *= _STRIDE if falling is None else 1.0 / _STRIDE
+            u *= _LOWER if falling is None else 1.0 / _HIGHER
             continue
         u = (falling[1] - rising[1]) / (rising[0] - falling[0])
         left = rising[1] + u * rising[0] - best[0]  # what the bound can still rise by
@@ -152,7 +159,7 @@ def _solution(problem: Problem, labels: Ints, reached: float, bound: float, cert
     """The public solution of a clustering of the reduced sources, clusters by falling weight."""
     joint, size = problem.joint, int(labels.max()) + 1
     weights = np.bincount(labels, problem.px)
-    order = np.argsort(-weights, kind="stable")
+    order = np.argsort(-np.round(weights, _DIGITS), kind="stable")  # of equal weights that of the first x
     labels, weights = np.argsort(order)[labels], weights[order]
     means, face, _ = problem.centroids(problem.members(labels, size, problem.px / weights[labels]))
     V, b = problem.link(means, face)

@@ -98,8 +98,9 @@ def certify(
         rest = np.where(rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol))
         closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rest)
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
-        prove = closed if proofs else np.zeros_like(closed)
-        found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=closed | last, worthwhile=_WANTED * tol)
+        ending = closed | (np.bincount(found.points.owner, minlength=len(numbers)) == 0)  # there is nothing to take up
+        prove = ending if proofs else np.zeros_like(closed)
+        found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=ending | last, worthwhile=_WANTED * tol)
         found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last))
         many = np.bincount(found.points.owner, minlength=len(numbers))
         resting = ((sweep.residual <= tol) | (round_ >= 2 * _PATIENT)) & (goal == fine)

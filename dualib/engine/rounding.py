@@ -23,9 +23,9 @@ def rounding(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
 
 def _sizes(problem: Problem, sweep: Sweep) -> Array:
     """Of each atom ``sum_x p(x, t) sum_k |U[x, k] V[t, k]|``, (m,); b(t), as large where there is one, cancels it: counted once."""
-    sums = sweep.new_weights[:, None] * sweep.new_means
-    if not problem.non_negative:
-        sums = (sweep.posterior * problem.px) @ np.abs(problem.U)
+    if problem.non_negative:
+        return np.asarray((sweep.new_weights[:, None] * sweep.new_means * np.abs(sweep.V)).sum(axis=1))
+    sums = (sweep.posterior * problem.px) @ np.abs(problem.U)
     return np.asarray((sums * np.abs(sweep.V)).sum(axis=1))
 
 
@@ -33,9 +33,8 @@ def largest_beta(problem: Problem) -> float:
     """The beta at which the rounding of beta E d is a nat where every source is a cluster, or goes to its nearest column."""
     sizes, largest = problem.sizes()
     size = float(np.sum(problem.px * sizes))
-    by_rounding = (
-        1.0 / (_EPS * size) if _EPS * size > 0.0 else np.inf
-    )  # 0: no x says anything of Y, but for less than rounding
+    # 0: no x says anything of Y, but for less than rounding
+    by_rounding = 1.0 / (_EPS * size) if _EPS * size > 0.0 else np.inf
     return min(by_rounding, _LARGEST / max(1.0, largest))
 
 

@@ -23,6 +23,7 @@ _NEAR_FACES = 1e-3  # the same where c need not be smooth, for zeros of p(y|x)
 _STATIONARY = 1e-6  # residual of a solution whose atoms are at maxima of c; others hide nothing
 _STILL = 1e-9  # squared natural length of a slow ascent step; on the ridge beside an atom that all but divides few are longer
 _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and what they rise by before
+_RESTED = 1e-11  # log c up to which points are at rest
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
 _SLOWEST, _AWAY_FROM_SADDLE = (
     0.9999,
@@ -112,9 +113,9 @@ def climbed_from(problem: Problem, batch: Batch, sweep: Sweep, found: Found, par
 
 @np.errstate(all="ignore")
 def at_rest(problem: Problem, batch: Batch, sweep: Sweep, found: Found, which: Mask) -> Found:
-    """What was found, with the gaps of a mask where its points come to rest: those of large c are taken up before they do."""
+    """What was found, with the gaps of a mask where its points come to rest: they are taken up before they do."""
     points = stacked([found.points, found.best])
-    points = points.pick((which & (found.gap > _CLEAR))[points.owner])
+    points = points.pick((which & (found.gap > _RESTED))[points.owner])
     if problem.fixed or not len(points.owner):
         return found
     largest = _Largest(batch, sweep)
@@ -171,7 +172,7 @@ def _best_columns(
 
 
 def _shares(values: Array, moment: Array) -> Array:
-    """The weights of new atoms: Newton's step from 0 along the mixture, of log c and the moments ``E exp(-2 beta d) / Z^2``."""
+    """The weights of new atoms: Newton's step from 0 along the mixture with each, of log c and `second_moment`."""
     best = np.exp(values)
     return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
 

@@ -87,8 +87,8 @@ def starting_points(
     has zeros also what lies on other faces, which no ascent leads to.
     """
     if isinstance(problem, SparseProblem):
-        off = off_small_entries(problem, batch, sweep)
-        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), off]), off
+        small = off_small_entries(problem, batch, sweep)
+        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), small]), small
     S = len(batch.beta)
     sources = for_each(problem, *problem.features(), S)
     means, face, _ = problem.centroids(problem.px[None, :])
@@ -133,7 +133,7 @@ def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) ->
     """Where a few ascent steps lead from points of one solution, not to its atoms: those of largest c, each once."""
     for _ in range(_FIRST_STEPS):
         _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
-        points = points._replace(means=new).pick(np.isfinite(new).all(axis=1))
+        points = points._replace(means=new).pick(np.asarray(np.isfinite(new).all(axis=1)))
     value, V, _ = ascent(problem, batch.beta, sweep.log_z, *points)
     distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
     order = np.argsort(-value, kind="stable")
@@ -167,7 +167,7 @@ def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Poi
 def _gains_off(
     problem: SparseProblem, beta: float, log_a: Array, means: Array, V: Array, nothing: float
 ) -> tuple[Array, Ints, Ints, Array]:
-    """The largest gains of c off the small entries of atoms towards sources; these atoms, sources and the sources' shares."""
+    """What c gains off small entries of atoms towards sources: the largest gains, with their atoms, sources and shares of these."""
     small = means <= nothing
     rows = np.flatnonzero(small.any(axis=1))
     off = small[rows].astype(np.float64)

@@ -120,8 +120,8 @@ def anneal(
     if stays_sparse(joint, as_distortion(distortion), n_clusters):
         check_path(None, None, None, tol_curve=None, **rules)
         ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
-        grid = _sparse_grid(betas, events, ends)
-        return _anneal_large(joint, grid, n_clusters, tol, max_iter, direction == "up", random_state, progress)
+        wanted = _sparse_grid(betas, events, ends)
+        return _anneal_large(joint, wanted, n_clusters, tol, max_iter, direction == "up", random_state, progress)
     grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
     width = None if tol_curve is None else float(tol_curve)
     problem = engine_problem(joint, as_distortion(distortion), "anneal")

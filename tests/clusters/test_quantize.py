@@ -10,6 +10,7 @@ from scipy import sparse
 
 import dualib
 from dualib import JointDistribution, Status
+from dualib.engine import choice
 from dualib.prediction import as_map
 
 KINDS = ["ib", "dualib", dualib.Bregman.squared_euclidean(), dualib.Alpha(0.5)]
@@ -129,6 +130,20 @@ def test_x_of_probability_0_and_equal_x():
     assert dualib.quantize(joint, 10).n_clusters == 2  # no more than there are different x
     rows = sparse.csr_array(joint.pxy)
     np.testing.assert_array_equal(dualib.quantize(JointDistribution(rows), 2).encoder, solution.encoder)
+
+
+def test_a_large_sparse_table_stays_sparse(monkeypatch):
+    rng = np.random.default_rng(0)
+    topics = rng.dirichlet(np.full(60, 0.1), 4)
+    counts = np.array([rng.multinomial(60, 0.85 * topics[i % 4] + 0.15 / 60) for i in range(24)])
+    dense = JointDistribution.from_counts(counts[:, counts.sum(axis=0) > 0])
+    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
+    for k in (2, 4):
+        one, other = (dualib.quantize(joint, k) for joint in (dense, JointDistribution(sparse.csr_array(dense.pxy))))
+        assert other.objective == pytest.approx(one.objective, abs=1e-12)
+        np.testing.assert_array_equal(other.encoder, one.encoder)
+        assert other.gap == pytest.approx(one.gap, abs=1e-5)
+        np.testing.assert_array_equal(other.encode(dense.py_x), one.encoder)
 
 
 def test_the_same_seed_gives_the_same_clusters():

@@ -43,31 +43,6 @@ def test_no_decoder_tried_has_a_larger_c_than_the_gap_says(name, joint, distorti
         assert max(twins.log_c(joint, distortion, BETAS[s], log_z, r) for r in tried) <= found.gap[s] + 1e-12
 
 
-@pytest.mark.parametrize("zeros", [0.0, 0.3])
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("kind", ["ib", "dualib"])
-def test_objectives_are_those_of_the_engine_of_0_1_0(kind, seed, zeros):
-    from dualib.optimise import initial_atoms, optimise
-    from dualib.problem import Problem as OldProblem
-
-    rng = np.random.default_rng([seed, int(10 * zeros)])
-    py_x = rng.dirichlet(np.ones(4), 9)
-    py_x[rng.random(py_x.shape) < zeros] = 0.0
-    py_x[py_x.sum(axis=1) == 0.0, 1] = 1.0
-    py_x /= py_x.sum(axis=1, keepdims=True)
-    joint = dualib.JointDistribution.from_conditionals(py_x, rng.dirichlet(np.ones(9)))
-    distortion = dualib.distortions.as_distortion(kind)
-    found = optimum(Problem(joint, distortion), BETAS)
-    assert (found.kind == "rigorous").sum() >= 6 and (
-        found.gap <= 1e-9
-    ).all()  # one proof of all these takes more cells than it may
-    old = OldProblem(joint, distortion)
-    for s, beta in enumerate(BETAS):
-        outcome = optimise(old, beta, initial_atoms(old), tol=1e-9, max_iter=20_000, rng=np.random.default_rng(0))
-        assert found.sweep.objective[s] <= outcome.state.objective + 1e-9
-        assert found.sweep.objective[s] >= outcome.state.objective - outcome.gap - 1e-9
-
-
 def test_what_a_search_has_missed_a_proof_finds(monkeypatch):
     joint = dualib.datasets.toy()
     problem = Problem(joint, dualib.IB())

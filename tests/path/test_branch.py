@@ -10,7 +10,7 @@ from dualib.engine.batch import Batch
 from dualib.engine.initial import of_atoms
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
-from dualib.engine.search import price
+from dualib.engine.search import at_rest, price
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import followed, settled, tangents
 from dualib.path.touching import touching
@@ -93,3 +93,15 @@ def test_a_quarter_of_a_search_sees_every_cluster_just_born(kind, n_x, n_y):
         looked_at += 1
         assert price(problem, past, sweep, rng=np.random.default_rng(looked_at), effort=0.25).gap[0] > 1e-9
     assert looked_at > 0.8 * len(events) > 8
+
+
+def test_a_violation_at_the_end_of_a_long_ridge_is_found():
+    """The optimum has 86 clusters at 16.5 and one more below 16.488; ascents to where that one is born creep along a ridge."""
+    rng = np.random.default_rng(0)
+    problem = Problem(JointDistribution.from_conditionals(rng.dirichlet(np.ones(10), 100)), as_distortion("ib"))
+    batch, sweep, arrived = followed(problem, optimum(problem, [16.5]).batch, np.array([16.4428]))
+    assert arrived[0]
+    for seed in range(5):
+        found = price(problem, batch, sweep, rng=np.random.default_rng(seed))
+        rested = at_rest(problem, batch, sweep, found, np.ones(1, dtype=bool))
+        assert rested.gap[0] == pytest.approx(3.3661e-4, rel=1e-3)
