@@ -10,8 +10,9 @@ Where to start, five calls:
 >>> axes = curve.plot_information_plane()  # doctest: +SKIP
 
 Further: `onset`, below which one cluster is optimal; `certify`, how far any encoder is from the optimum; `quantize`, K hard
-clusters; `read_table` and `load` for files; `compare_predictions`, held-out scores; `datasets`; `InformationBottleneck`, the estimator for scikit-learn. "ib" and
-"dualib" name the two problems: ``dualib.solve(joint, 4.0, "dualib")``. Information is in nats. ``dualib --help`` in a shell.
+clusters; `read_table` and `load` for files; `compare_predictions`, held-out scores; `datasets`; `InformationBottleneck`, the
+estimator for scikit-learn. "ib" and "dualib" name the two problems: ``dualib.solve(joint, 4.0, "dualib")``. Information is in nats.
+``dualib --help`` in a shell.
 
 Modules that are not named here are internal. Every public name is loaded at its first use, so that ``import dualib`` costs next to
 nothing.
