@@ -38,9 +38,11 @@ from scipy import sparse
 
 import dualib
 from dualib.distortions import as_distortion
-from dualib.problem import Atoms, sweep
-from dualib.sparse_problem import SparseProblem, problem_of
-from dualib.sparse_solver import random_atoms
+from dualib.engine.batch import Batch
+from dualib.engine.choice import problem_of
+from dualib.engine.initial import drawn
+from dualib.engine.problem import Problem
+from dualib.engine.sweep import Sweep
 
 BETA = 5.0  # of the sweeps
 ABOVE_ONSET = 3.0  # the beta of the solves, over that at which learning begins (BETA, where that is 0)
@@ -108,22 +110,24 @@ def time_sweeps(joint: dualib.JointDistribution, kind: str, n_t: int) -> dict[st
     problem = problem_of(joint, as_distortion(kind))
     prepared = clock() - start
     rng = np.random.default_rng(0)
-    atoms = _soft_clusters(problem, n_t, rng)
+    batch = _soft_clusters(problem, n_t, rng)
     best, spent, count = np.inf, 0.0, 0
     while count < 3 or spent < 1.0:
         start = clock()
-        atoms = sweep(problem, BETA, atoms).new
+        sweep = Sweep(problem, batch)
+        batch = Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
         seconds = clock() - start
         best, spent, count = min(best, seconds), spent + seconds, count + 1
     return {"seconds": best, "prepared": prepared}
 
 
-def _soft_clusters(problem: Any, n_t: int, rng: np.random.Generator) -> Atoms:
+def _soft_clusters(problem: Problem, n_t: int, rng: np.random.Generator) -> Batch:
     """Random clusters that every x may join."""
-    if isinstance(problem, SparseProblem):
-        return random_atoms(problem, n_t, rng)
+    if problem.is_sparse:
+        return drawn(problem, BETA, n_t - 1, rng)
     members = rng.standard_exponential((n_t, problem.n))
-    return problem.atoms_from_members(members / members.sum(axis=1, keepdims=True))
+    means, face, _ = problem.centroids(members / members.sum(axis=1, keepdims=True))
+    return Batch(np.array([BETA]), np.full(n_t, 1.0 / n_t), means, np.zeros(n_t, dtype=np.int64), face)
 
 
 def time_solve(

@@ -35,14 +35,15 @@ def settled(problem: Problem, batch: Batch) -> tuple[Batch, Sweep]:
             break
         part, rows = batch.pick(going)
         old = sweep.pick(going, rows)
-        step = newton_direction(problem, part, old, np.minimum(0.3, old.residual**0.75), MOST_PRODUCTS)
+        before = old.residual.copy()  # `old` may be `sweep` itself, which changes below
+        step = newton_direction(problem, part, old, np.minimum(0.3, before**0.75), MOST_PRODUCTS)
         length = part.highest(inner(step[:, 1:], dual(part, old.jacobian, step)[:, 1:]))
         shorter = np.minimum(1.0, LONGEST / np.sqrt(np.maximum(length, 1e-300)))
         new = stepped(problem, part, step, shorter)
         after = Sweep(problem, new)
         batch.weights[rows], batch.means[rows] = new.weights, new.means
         sweep.replace(going, rows, after)
-        going[going] = (old.residual > BROKEN) | (after.residual < 0.1 * old.residual)
+        going[going] = (before > BROKEN) | (after.residual < 0.1 * before)
     return batch, sweep
 
 
