@@ -120,8 +120,7 @@ def along_paths(seed: int, count: int) -> None:
     for case, _ in zip(hiding(seed), range(count), strict=False):
         quick = [dualib.anneal(case.joint, case.kind, betas, events=False, random_state=s) for s in range(PATH_SEEDS)]
         others = [dualib.anneal(case.joint, case.kind, betas, events=False, direction="up")]
-        with mock.patch("dualib.old_path._EFFORT", 1.0):
-            others.append(dualib.anneal(case.joint, case.kind, betas, events=False))
+        others.append(dualib.anneal(case.joint, case.kind, betas))
         best = np.min([curve.objective for curve in (*quick, *others)], axis=0)
         for curve in quick:
             refuted = curve.lower_bound > best + TOL
