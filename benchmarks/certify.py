@@ -17,7 +17,7 @@ import numpy as np
 from problems import random_problem
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.descent import swept
 from dualib.engine.initial import identity, of_encoder

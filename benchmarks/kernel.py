@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.descent import swept
 from dualib.engine.problem import Problem

@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.descent import swept
 from dualib.engine.initial import identity
 from dualib.engine.problem import Problem

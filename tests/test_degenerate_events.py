@@ -12,7 +12,7 @@ from test_degenerate import degenerate
 
 import dualib
 from dualib import JointDistribution
-from dualib.distortions import IB
+from dualib.distortions.bottlenecks import IB
 from dualib.engine.batch import Batch
 from dualib.engine.descent import without_idle
 from dualib.engine.problem import Problem

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib.demo import BETAS, TABLE_BETAS, _small_trees, curve_table, run_demo
+from dualib.cli.demo import BETAS, TABLE_BETAS, _small_trees, curve_table, run_demo
 
 SMALL = [0.4, 1.0, 2.0, 3.0, 4.0, 8.0]
 
@@ -109,7 +109,7 @@ def test_the_full_grid_holds_the_betas_of_the_table():
 
 def test_no_display_is_needed_and_the_backend_is_left_alone(tmp_path):
     code = (
-        "import sys, matplotlib; matplotlib.use('svg'); from dualib.demo import run_demo;"
+        "import sys, matplotlib; matplotlib.use('svg'); from dualib.cli.demo import run_demo;"
         f"run_demo({str(tmp_path)!r}, betas=[2.0, 4.0]);"
         "assert matplotlib.get_backend() == 'svg'; assert 'matplotlib.pyplot' not in sys.modules"
     )

@@ -15,8 +15,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 import dualib
-from dualib import Curve, Event, JointDistribution, plotting, tree
-from dualib.distortions import RateDistortion
+from dualib import Curve, Event, JointDistribution, plotting
+from dualib.distortions.matrices import RateDistortion
+from dualib.plotting import tree
 
 BETAS = np.geomspace(2.0, 64.0, 21)
 

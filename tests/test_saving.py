@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import dualib
 from dualib import Alpha, Bregman, Curve, DualIB, Event, ExponentialFamily, JointDistribution, RateDistortion, Solution, Status
-from dualib.storage import load
+from dualib.results.storage import load
 
 OLD = Path(__file__).parent / "reference" / "saved"  # written by 0.1.0, before this file was
 SMALLEST = 5e-324

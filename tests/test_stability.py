@@ -7,7 +7,7 @@ from sweeps import Sweeps, observed_rate, spectral_radius
 
 import dualib
 from dualib import Alpha, JointDistribution
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
 from dualib.engine.stability import UNSEEN, seen

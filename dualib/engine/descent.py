@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import COARSE, EQUAL, SAME, Batch, in_order, merged, without_twins
 from dualib.engine.conjugate import conjugate
 from dualib.engine.loading import compiled

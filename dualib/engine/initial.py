@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import COARSE, Batch, by_owner, in_order, merged
+from dualib.engine.labels import encoder_rows
 from dualib.engine.problem import Ints, Problem
-from dualib.labels import encoder_rows
 
 _FIRST = 32  # sources that become the first clusters of a large problem
 _SOFT = 0.5  # part of everything in each of them

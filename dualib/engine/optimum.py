@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend, without_idle
 from dualib.engine.initial import rough

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib.distortions import Array, Distortion, Mask
+from dualib.distortions.interface import Array, Distortion, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
 

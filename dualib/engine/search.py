@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Problem, inner
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points

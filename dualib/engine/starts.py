@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib.distortions import IB, Array, Mask
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest, nearest_other
 from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 import dualib
-from dualib.archives import UNREADABLE, read_npz, remove_stale, write_npz
+from dualib.data.archives import UNREADABLE, read_npz, remove_stale, write_npz
 from dualib.engine.batch import Batch
 from dualib.engine.judge import Kind
 from dualib.engine.problem import Problem

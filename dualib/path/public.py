@@ -15,7 +15,9 @@ from dualib.engine.sweep import Sweep
 from dualib.path.chain import Bifurcation, single
 from dualib.path.events import locate
 from dualib.path.points import Points, Sides
-from dualib.results import Event, EventKind, Solution
+from dualib.results.common import EventKind
+from dualib.results.event import Event
+from dualib.results.solution import Solution
 from dualib.threads import one_blas_thread
 
 FOLLOWED = 6_000  # unknowns of a solution, up to which branches are followed

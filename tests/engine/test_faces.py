@@ -7,7 +7,7 @@ import pytest
 from test_faces import intersections, naive_maximum, with_zeros
 
 import dualib
-from dualib.distortions import IB, DualIB
+from dualib.distortions.bottlenecks import IB, DualIB
 from dualib.engine.faces import _all_starts, has_faces, look_at_faces
 from dualib.engine.initial import identity
 from dualib.engine.judge import judge

@@ -5,7 +5,7 @@ import pytest
 from test_certify import random_problem
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
 from dualib.engine.search import price
