@@ -17,7 +17,7 @@ from dualib.clusters.seeds import canonical
 from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, by_owner, in_order
 from dualib.engine.descent import Descent, descend, lowest
-from dualib.engine.initial import feasible, rough
+from dualib.engine.initial import feasible
 from dualib.engine.optimum import Optimum, certify, goal_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
@@ -64,20 +64,17 @@ def capped(
 
 
 def _best_end(problem: Problem, batch: Batch, tol: float, max_iter: int) -> Descent:
-    """The lowest end of descents, as many at once as fit."""
-    size = max(1, _AT_ONCE // (problem.n * int(batch.counts.max())))
-    if size >= len(batch.beta):
-        return lowest(descend(problem, batch, goal=goal_of(tol), most=max_iter))
-    ends: list[Batch] = []
-    objective, taken = np.inf, np.zeros(1, dtype=np.int64)
-    for first in range(0, len(batch.beta), size):
-        part = batch.copied(range(first, min(first + size, len(batch.beta))))[0]
-        end = lowest(descend(problem, part, goal=goal_of(tol), most=max_iter))
-        taken += end.taken
-        if not ends or end.sweep.objective[0] < objective:
-            ends, objective = [end.batch], float(end.sweep.objective[0])
-        del end  # its posterior
-    return Descent(ends[0], Sweep(problem, ends[0]), taken)
+    """The lowest end of descents; where these are too large to be together, that of the solution lowest after a few sweeps."""
+    if _numbers(problem, batch) * len(batch.beta) > _AT_ONCE:
+        solutions = [_glance(problem, batch.copied([i])[0]) for i in range(len(batch.beta))]
+        batch, _ = min(solutions, key=lambda pair: float(pair[1][0]))
+    return lowest(descend(problem, batch, goal=goal_of(tol), most=max_iter))
+
+
+def _numbers(problem: Problem, batch: Batch) -> int:
+    """Of the posterior, or of the Jacobians, of the largest solution."""
+    dense = problem.jacobian(batch.means[:1], batch.face[:1]).dense.size
+    return max(problem.n, dense) * int(batch.counts.max())
 
 
 def capped_optimum(
@@ -93,14 +90,11 @@ def capped_optimum(
 ) -> Optimum:
     """The same of a large problem made for that cap, certified: its optimum without a cap would be dear.
 
-    First clusters grow from few to the cap, which may be enough; then that is one more start. The gap is the largest log c found.
+    The gap is the largest log c found. Where fewer clusters are left than may be, more are added as long as that lowers it.
     """
-    free = certify(problem, rough(problem, [beta], rng), tol=tol, most=max_iter, rng=rng)
-    if free.gap[0] <= tol:
-        return free
-    ended = capped(problem, beta, n_clusters, [*starts, free.batch], n_restarts, tol=tol, max_iter=max_iter, rng=rng)
+    ended = capped(problem, beta, n_clusters, starts, n_restarts, tol=tol, max_iter=max_iter, rng=rng)
     found = certify(problem, ended.batch, tol=tol, most=max_iter, coarse=False, rng=rng)
-    return found._replace(taken=free.taken + ended.taken + found.taken)
+    return found._replace(taken=ended.taken + found.taken)
 
 
 def is_bound(batch: Batch, gap: float, n_clusters: int | None, tol: float) -> bool:
@@ -143,7 +137,7 @@ def batch_of_labels(problem: Problem, beta: float, found: Sequence[Ints], share:
 def _in_parts(problem: Problem, beta: float, found: Sequence[Ints], share: float) -> list[Batch]:
     """The batch of softened clusterings in parts that fit into memory."""
     one = batch_of_labels(problem, beta, found[:1], share)
-    numbers = max(problem.n, problem.jacobian(one.means[:1], one.face[:1]).dense.size)
+    numbers = _numbers(problem, one) // len(one.weights)
     size = max(1, _AT_ONCE // (numbers * max(int(labels.max()) + 1 for labels in found)))
     return [batch_of_labels(problem, beta, found[i : i + size], share) for i in range(0, len(found), size)]
 

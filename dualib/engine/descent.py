@@ -44,9 +44,12 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     """Weights and means after Newton's step, or after a part in which neither a mean nor the weights move farther than a radius.
 
     The third result is the length of the longest of the whole step, (S,). Components that would leave the box around all features,
-    as those that vanish do, make a plain step; so does an atom that would leave the domain all the same.
+    as those that vanish do, make a plain step; so does an atom that would leave the domain all the same; and a whole solution, its
+    step being of length inf, where a plain sweep is long.
     """
-    step = newton_direction(problem, batch, sweep, np.minimum(0.3, sweep.residual**0.75), MOST_CG)
+    far = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force))) > _FAR**2
+    part_of_force = np.where(far, 1.0, np.minimum(0.3, sweep.residual**0.75))  # 1: no step is sought
+    step = newton_direction(problem, batch, sweep, part_of_force, MOST_CG)
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
     longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
     part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
@@ -69,6 +72,8 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
+    longest[far], rows = np.inf, far[batch.owner]
+    weights[rows], means[rows] = np.maximum(sweep.new_weights[rows], _LEAST), sweep.new_means[rows]
     return weights, means, longest
 
 
@@ -124,9 +129,6 @@ def descend(
         rested = sweep.residual <= aim
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
-        length = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force)))
-        far = (length > _FAR**2)[batch.owner]
-        weights[far], means[far] = np.maximum(sweep.new_weights[far], _LEAST), sweep.new_means[far]
         trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
         new = Sweep(problem, trial, sweep)
         scale = ROUNDING * (1.0 + np.abs(sweep.objective))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,11 +24,8 @@ _ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are bor
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 _SAMPLED, _LARGEST_SUBSET = 128, 1000  # starts of each kind of a large problem; sources of a subset
 _HALF = 0.5  # part of everything in a source that is softened more
-_FIRST_STEPS, _TOO_NEAR = (
-    3,
-    1e-2,
-)  # ascent steps from these starts; squared natural distance from an atom at which one is dropped
-_FOLLOWED = 64  # of them, the best, that climb on
+_TOO_NEAR = 1e-2  # squared natural distance from an atom at which one of these starts is dropped
+_FOLLOWED = (192, 64)  # of them, the best after one ascent step, and after two
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
@@ -36,7 +33,7 @@ _NOTHING = (
     1e-10,
 )  # of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
-_AT_ONCE = 2_000_000  # numbers of atoms and sources together
+_AT_ONCE = 500_000  # numbers of atoms and sources together
 _LEAST = 1e-300
 
 
@@ -132,15 +129,17 @@ def sampled_points(
 
 def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
     """Where a few ascent steps lead from points of one solution, not to its atoms: those of largest c, each once."""
-    for _ in range(_FIRST_STEPS):
-        _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
+    _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
+    for most in _FOLLOWED:
         points = points._replace(means=new).pick(np.asarray(np.isfinite(new).all(axis=1)))
-    value, V, _ = ascent(problem, batch.beta, sweep.log_z, *points)
-    distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
-    order = np.argsort(-value, kind="stable")
-    points = points.pick(order[distance[order] > _TOO_NEAR])
-    points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
-    return points.pick(np.arange(min(_FOLLOWED, len(points.means))))
+        value, V, new = ascent(problem, batch.beta, sweep.log_z, *points)
+        distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
+        order = np.argsort(-value, kind="stable")
+        order = order[distance[order] > _TOO_NEAR]
+        points, new = points.pick(order), new[order]
+        first = np.flatnonzero(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))[:most]
+        points, new = points.pick(first), new[first]
+    return points._replace(means=new).pick(np.asarray(np.isfinite(new).all(axis=1)))
 
 
 def off_small_entries(problem: SparseProblem, batch: Batch, sweep: Sweep) -> Points:
@@ -221,8 +220,8 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
 
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
     """Of each atom beta lambda_max(Cov_t(U) J), from below where it is small; and points beside those that are nearly unstable."""
-    members = members_of(problem, sweep)
-    main, least = np.argmax(members, axis=1), np.argmin(members, axis=1)
+    main, least = (_extreme_members(problem, sweep, which) for which in (np.argmax, np.argmin))
+    weights = np.maximum(sweep.new_weights, _LEAST)[:, None]
     way = problem.features(main)[0] - batch.means + 1e-3 * problem.features(least)[0]
     b = batch.b[:, None]
     for _ in range(_POWER_STEPS):
@@ -230,14 +229,15 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
         ahead /= np.sqrt(np.maximum(inner(ahead, way), _LEAST))[:, None]
         lean = problem.products(ahead)
         lean -= inner(ahead, batch.means)[:, None]
-        lean *= members
-        way = problem.sums(lean) - lean.sum(axis=1)[:, None] * batch.means
+        lean *= sweep.posterior
+        sums = problem.moments(lean) / weights
+        way = sums[:, 1:] - sums[:, :1] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
     tilt = np.flatnonzero(rate > _TILT)
     if problem.is_sparse or problem.k > _FEW_FEATURES:
         way = way[tilt] / rate[tilt, None]
     else:
-        exact, way = _least_stable(problem, batch, members, tilt)
+        exact, way = _least_stable(problem, batch, sweep, tilt)
         rate[tilt] = np.maximum(exact, rate[tilt])
     middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
     steps = [sign * aside * way for aside in _ASIDE for sign in (1.0, -1.0)]
@@ -245,7 +245,7 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
     return rate, Points(np.concatenate(sides), np.tile(face, len(sides)), np.tile(owner, len(sides)))
 
 
-def _least_stable(problem: Problem, batch: Batch, members: Array, atoms: Ints) -> tuple[Array, Array]:
+def _least_stable(problem: Problem, batch: Batch, sweep: Sweep, atoms: Ints) -> tuple[Array, Array]:
     """The stability numbers of some atoms (p,), exactly, and their least stable directions (p, k) of natural length 1.
 
     Where a second direction is nearly as bad, powers come near the number, but not near enough to tell whether the atom divides.
@@ -255,15 +255,23 @@ def _least_stable(problem: Problem, batch: Batch, members: Array, atoms: Ints) -
     for first in range(0, len(atoms), at_once):
         some = slice(first, first + at_once)
         t = atoms[some]
-        share = np.sqrt(members[t])[:, :, None]
-        rows = np.where(share > 0.0, problem.whitened(batch.means[t], batch.face[t]) * share, 0.0)
+        pairs = sweep.posterior[t] * problem.px
+        share = np.sqrt(pairs / np.maximum(pairs.sum(axis=1, keepdims=True), _LEAST))
+        rows = np.where(share[:, :, None] > 0.0, problem.whitened(batch.means[t], batch.face[t]) * share[:, :, None], 0.0)
         rows[~np.isfinite(rows).all(axis=(1, 2))] = 0.0
         values, vectors = np.linalg.eigh(rows.transpose(0, 2, 1) @ rows)
         number[some] = batch.b[t] * values[:, -1]
-        lean = (rows @ vectors[:, :, -1:])[:, :, 0] * np.sqrt(members[t])
+        lean = (rows @ vectors[:, :, -1:])[:, :, 0] * share
         way[some] = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means[t]
         way[some] /= (np.sqrt(np.maximum(batch.b[t], _LEAST)) * np.maximum(values[:, -1], _LEAST))[:, None]
     return number, way
+
+
+def _extreme_members(problem: Problem, sweep: Sweep, which: Callable[..., Any]) -> Ints:
+    """The main member of each atom, or the least one, some atoms at a time."""
+    posterior, most = sweep.posterior, max(1, _AT_ONCE // problem.n)
+    parts = [which(posterior[first : first + most] * problem.px, axis=1) for first in range(0, len(posterior), most)]
+    return np.concatenate(parts)
 
 
 def _on_other_faces(problem: Problem, S: int, rng: np.random.Generator, effort: float) -> Points:

@@ -11,7 +11,7 @@ from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Jacobian, Problem, inner
 
 _FAINT = 1e-300  # weights and sums that are divided by are at least this
-_AT_ONCE = 4_000_000  # terms of points that are looked at together
+_AT_ONCE = 1_000_000  # terms of points that are looked at together
 _SAFE = 1e100  # Z relative to what it was, within which the exponentials neither overflow nor vanish
 
 
