@@ -17,6 +17,7 @@ ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is know
 _EXACT = 1e-14  # residual that no step need lower
 RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
+_VALLEY = 1e3  # times as large a residual may be for a step, along a curved valley, where objectives tell no difference
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
 MOST_NEWTON, MOST_CG = 100, 300
 _FAR = 0.5  # natural length of a plain sweep above which it is made instead of Newton's step; light atoms count as such
@@ -133,11 +134,14 @@ def descend(
         new = Sweep(problem, trial, sweep)
         scale = ROUNDING * (1.0 + np.abs(sweep.objective))
         worse = ~(new.objective <= sweep.objective + scale)
-        worse |= (new.objective > sweep.objective - scale) & (new.residual > 2.0 * sweep.residual) & (sweep.residual < RESTING)
+        worse |= (
+            (new.objective > sweep.objective - scale) & (new.residual > _VALLEY * sweep.residual) & (sweep.residual < RESTING)
+        )
         radius = np.where(worse, 0.25 * np.minimum(radius, longest), np.minimum(1.0, 2.0 * radius))
         if worse.any():
             _sweep_instead(problem, batch, sweep, worse, trial, new)
-        stalled = np.where((sweep.residual < RESTING) & (worse | (new.residual > _PROGRESS * sweep.residual)), stalled + 1, 0)
+        idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - scale)
+        stalled = np.where((sweep.residual < RESTING) & idle, stalled + 1, 0)
         batch = _needed(trial, new)
         sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
         if iteration % 5 < 3:
