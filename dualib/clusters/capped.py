@@ -93,8 +93,10 @@ def capped_optimum(
     The gap is the largest log c found. Where fewer clusters are left than may be, more are added as long as that lowers it.
     """
     ended = capped(problem, beta, n_clusters, starts, n_restarts, tol=tol, max_iter=max_iter, rng=rng)
-    found = certify(problem, ended.batch, tol=tol, most=max_iter, coarse=False, rng=rng)
-    return found._replace(taken=ended.taken + found.taken)
+    batch, taken = ended.batch, ended.taken
+    del ended  # its posterior is large
+    found = certify(problem, batch, tol=tol, most=max_iter, coarse=False, rng=rng)
+    return found._replace(taken=taken + found.taken)
 
 
 def is_bound(batch: Batch, gap: float, n_clusters: int | None, tol: float) -> bool:

@@ -117,6 +117,7 @@ def certify(
             break
         goal = np.where(_growing(problem, batch, many) & ~closed, np.clip(_ROUGHLY * found.gap, fine, _ROUGHLY), fine)[~done]
         batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
+        del ended, sweep, state  # posteriors, which may be large
     return _together(problem, parts, earlier)
 
 

@@ -21,7 +21,7 @@ from dualib.memory import check_fits
 Ints = npt.NDArray[np.int64]
 
 NEGLIGIBLE = 1e-200  # p(x) up to which a source is as one of probability 0: squares and quotients of less are no numbers
-_SLACK = 1e-9  # relative, of the box in which means can be: for rounding
+SLACK = 1e-9  # relative, of the box in which means can be: for rounding
 
 
 class Jacobian(NamedTuple):
@@ -113,7 +113,7 @@ class Problem:
     non_negative : bool
         Whether atoms move and no feature is below 0.
     most_atoms : int
-        To which a solution grows: there is never a reason for more clusters than sources.
+        To which solutions grow: of a large problem, or under a cap on it. Else none needs more than there are sources, or columns.
     """
 
     is_sparse = False
@@ -150,9 +150,9 @@ class Problem:
         self.column_of: Ints = _first_equal(self.U.T) if self.fixed else np.arange(self.k)
         self.non_negative: bool = not self.fixed and bool((self.U >= 0.0).all())
         low, high = self.U.min(axis=0), self.U.max(axis=0)
-        self._low, self._high = low - _SLACK * np.abs(low), high + _SLACK * np.abs(high)
+        self._low, self._high = low - SLACK * np.abs(low), high + SLACK * np.abs(high)
         sums = self.U.sum(axis=1)
-        constant = low.min() >= 0.0 and np.ptp(sums) <= _SLACK * np.abs(sums).max()
+        constant = low.min() >= 0.0 and np.ptp(sums) <= SLACK * np.abs(sums).max()
         self._sum: float | None = float(sums.mean()) if constant and not self.fixed else None
         self._has_parts = _same_class_defines(type(distortion), "jacobian_parts", "link_jacobian")
         self.faces: Faces | None = None

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
-from dualib.engine.problem import NEGLIGIBLE, Ints, Problem
+from dualib.engine.problem import NEGLIGIBLE, SLACK, Ints, Problem
 from dualib.engine.sizes import check_sparse_fits
 from dualib.joint import JointDistribution
 
@@ -50,10 +50,11 @@ class SparseProblem(Problem):
         self.a: Array = np.add.reduceat(_xlogx(self.rows.data), self.rows.indptr[:-1])  # no row is empty
         self.constant: float = float(np.sum(self.px * self.a))
         self.log_px: Array = np.log(self.px)
-        self.most_atoms: int = min(self.n, MOST_ATOMS if n_clusters is None else n_clusters)
+        self.most_atoms: int = MOST_ATOMS if n_clusters is None else n_clusters
         self.fixed, self.non_negative, self.faces = False, True, None
         self._low, self._high = np.zeros(self.k), np.zeros(self.k)
         np.maximum.at(self._high, self.rows.indices, self.rows.data)
+        self._high *= 1.0 + SLACK
         self._sum, self._has_parts = 1.0, True
         self._blocks = list(_in_blocks(self.rows))
 

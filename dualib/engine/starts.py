@@ -22,10 +22,12 @@ _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from whic
 _FEW_FEATURES = 200  # up to which least stable directions are computed exactly
 _ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are born at any of them
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
-_SAMPLED, _LARGEST_SUBSET = 128, 1000  # starts of each kind of a large problem; sources of a subset
+# of the starts of a large problem, the best in the end: that many times the sources are so many numbers, within bounds
+_NUMBERS, _FEWEST_STARTS, _MOST_STARTS = 150_000, 64, 512
+_LARGEST_SUBSET = 1000  # sources
 _HALF = 0.5  # part of everything in a source that is softened more
 _TOO_NEAR = 1e-2  # squared natural distance from an atom at which one of these starts is dropped
-_FOLLOWED = (192, 64)  # of them, the best after one ascent step, and after two
+_HALVINGS = 3  # ascent steps after each of which half of these starts are left, at most
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
@@ -109,7 +111,8 @@ def sampled_points(
     From sources of the largest own part of c and sources drawn by p(x), softened twice, and from random subsets; the middles of
     neighbouring atoms; everything.
     """
-    n, count = problem.n, min(int(effort * _SAMPLED), problem.n)
+    n, most = problem.n, int(effort * min(max(_NUMBERS // problem.n, _FEWEST_STARTS), _MOST_STARTS))
+    count = min(2 * most, n)
     everything = problem.sums(problem.px[None, :])
     chosen = rng.choice(n, count, replace=False, p=problem.px)
     subsets = problem.sums(_random_subsets(problem, count, rng))
@@ -123,21 +126,23 @@ def sampled_points(
         sources = np.union1d(np.argpartition(-own, count - 1)[:count], chosen)
         means = [softened(problem, sources, share, everything) for share in (_SOFTENED, _HALF)] + [subsets]
         points = for_each(problem, np.concatenate(means), np.zeros(sum(map(len, means)), dtype=np.int64), 1)
-        parts.append(_best_risen(problem, batch, sweep, points._replace(owner=points.owner + s)))
+        parts.append(_best_risen(problem, batch, sweep, points._replace(owner=points.owner + s), most))
     return stacked(parts)
 
 
-def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+def _best_risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points, most: int) -> Points:
     """Where a few ascent steps lead from points of one solution, not to its atoms: those of largest c, each once."""
     _, _, new = ascent(problem, batch.beta, sweep.log_z, *points)
-    for most in _FOLLOWED:
+    for halving in reversed(range(_HALVINGS)):
         points = points._replace(means=new).pick(np.asarray(np.isfinite(new).all(axis=1)))
         value, V, new = ascent(problem, batch.beta, sweep.log_z, *points)
         distance, _ = nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)
         order = np.argsort(-value, kind="stable")
         order = order[distance[order] > _TOO_NEAR]
         points, new = points.pick(order), new[order]
-        first = np.flatnonzero(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))[:most]
+        first = np.flatnonzero(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))[
+            : most << halving
+        ]
         points, new = points.pick(first), new[first]
     return points._replace(means=new).pick(np.asarray(np.isfinite(new).all(axis=1)))
 

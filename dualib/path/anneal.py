@@ -172,7 +172,7 @@ def _anneal_large(
 ) -> Curve:
     """The curve of a problem that is kept sparse: points alone."""
     problem = SparseProblem(joint, n_clusters)
-    check_sparse_fits(joint, 1 if n_clusters is None else problem.most_atoms, points=len(betas))
+    check_sparse_fits(joint, 1 if n_clusters is None else min(problem.n, n_clusters), points=len(betas))
     check_beta(problem, max(betas), "betas")
     report = reporter(progress, "anneal")
     rng = np.random.default_rng(0 if random_state is None else random_state)
