@@ -79,7 +79,7 @@ def solve_many(
         Needs the extra `parallel` where it is not 1.
     backend : str, optional
         As in joblib: "loky" (processes, the default) or "threading". Threads start at once and share memory, but only the compiled
-        kernels and BLAS run side by side in them.
+        compiled code and BLAS run side by side in them.
     on_error : "raise" or "return"
         "raise": the first task in order that fails ends the sweep with a `TaskError` that names it and holds the results before it.
         "return": the `TaskError` takes the place of the result, and the sweep goes on.
