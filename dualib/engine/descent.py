@@ -147,7 +147,7 @@ def descend(
         if iteration % 5 < 3:
             rough = coarse and (iteration < 3 or iteration % 5 == 0)
             within = np.where(apart, EQUAL, COARSE if rough else SAME)
-            batch, sweep, higher = _met(problem, batch, sweep, within, anyhow=rough and iteration < 3)
+            batch, sweep, higher = met(problem, batch, sweep, within, anyhow=rough and iteration < 3)
             apart |= higher
     batch = in_order(finished)
     return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
@@ -162,12 +162,12 @@ def lowest(ended: Descent) -> Descent:
 
 def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, Sweep]:
     """The same states, atoms of one decoder as one and without those that have no weight: what every result is to hold."""
-    batch, sweep, _ = _met(problem, batch, sweep, np.full(len(batch.beta), _ONE), anyhow=False)
+    batch, sweep, _ = met(problem, batch, sweep, np.full(len(batch.beta), _ONE), anyhow=False)
     heavy = _needed(batch, sweep)
     return (batch, sweep) if len(heavy.weights) == len(batch.weights) else _unless_higher(problem, batch, sweep, heavy)[:2]
 
 
-def _met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool) -> tuple[Batch, Sweep, Mask]:
+def met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool = False) -> tuple[Batch, Sweep, Mask]:
     """Atoms that met become one, but where a solution would rise by it (`anyhow`: to infinity): batch, sweep, and these (S,)."""
     fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
     if len(fewer.weights) == len(batch.weights):

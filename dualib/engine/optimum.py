@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import Batch, in_order, nearest
-from dualib.engine.descent import ROUNDING, Descent, descend, without_idle
+from dualib.engine.batch import COARSE, Batch, in_order, nearest
+from dualib.engine.descent import ROUNDING, Descent, descend, met, without_idle
 from dualib.engine.initial import rough
 from dualib.engine.judge import Kinds, judge
 from dualib.engine.problem import Ints, Problem
@@ -87,23 +87,27 @@ def certify(
     numbers, taken = np.arange(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
     fine = goal_of(tol)
     goal = np.full(len(batch.beta), _ROUGHLY if problem.is_sparse and coarse else fine)
+    waited = np.zeros(len(batch.beta), dtype=np.int64)  # rounds in which a solution did not merely grow
     for round_ in range(MOST_ROUNDS):
         ended = descend(problem, batch, goal=goal, most=most - taken[numbers], coarse=coarse and round_ == 0)
         batch, sweep, more = _slim(problem, ended)
+        stuck = (sweep.residual > tol) & (goal == fine)
+        if stuck.any():  # by an atom beside another, perhaps, whose weight would take sweeps without end to vanish
+            batch, sweep, _ = met(problem, batch, sweep, np.where(stuck, COARSE, 0.0))
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
-        patient = round_ < _PATIENT
+        patient = waited < _PATIENT
         rounded = rounding(problem, batch, sweep)
         # what log c may be by rounding alone
         rest = np.where(rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol))
-        closed = found.gap <= np.maximum((_WANTED if patient else 1.0) * tol, rest)
+        closed = found.gap <= np.maximum(np.where(patient, _WANTED, 1.0) * tol, rest)
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
         ending = closed | (np.bincount(found.points.owner, minlength=len(numbers)) == 0)  # there is nothing to take up
         prove = ending if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=ending | last, worthwhile=_WANTED * tol)
         found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last))
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        resting = ((sweep.residual <= tol) | (round_ >= 2 * _PATIENT)) & (goal == fine)
+        resting = ((sweep.residual <= tol) | (waited >= 2 * _PATIENT)) & (goal == fine)
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
         done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])
@@ -115,6 +119,7 @@ def certify(
             parts.append((numbers[done], _part(state, done)))
         if done.all():
             break
+        waited = (waited + (goal == fine))[~done]
         goal = np.where(_growing(problem, batch, many) & ~closed, np.clip(_ROUGHLY * found.gap, fine, _ROUGHLY), fine)[~done]
         batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
         del ended, sweep, state  # posteriors, which may be large
