@@ -141,7 +141,7 @@ def test_a_full_disk_is_an_error_of_the_system_and_leaves_what_was_there(tmp_pat
 def test_a_full_disk_is_one_line_on_the_command_line(tmp_path):
     (tmp_path / "t.csv").write_text("5,3,1\n2,8,2\n1,1,6\n")
     code = (
-        "import resource, sys, dualib\nfrom dualib.cli import main\n"
+        "import resource, sys, dualib\nfrom dualib.cli.main import main\n"
         "dualib.solve(dualib.datasets.toy(), 3.0)\nresource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "sys.exit(main(['solve', sys.argv[1] + '/t.csv', '--beta', '5', '--save', sys.argv[1] + '/s.npz']))"
     )

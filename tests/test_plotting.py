@@ -19,7 +19,7 @@ from dualib import Curve, Event, JointDistribution, plotting
 from dualib.distortions.matrices import RateDistortion
 from dualib.plotting import tree
 from dualib.plotting.marks import MARKERS
-from dualib.plotting.tree import PALETTE
+from dualib.plotting.tree import INK, PALETTE
 
 BETAS = np.geomspace(2.0, 64.0, 21)
 
@@ -272,7 +272,7 @@ def test_branches_have_their_own_colours_and_the_trunk_ink(ib):
     at_end = [to_hex(c) for seg, c in zip(segments, colours, strict=True) if seg[-1][0] == ib.beta[-1]]
     at_start = [to_hex(c) for seg, c in zip(segments, colours, strict=True) if seg[0][0] == ib.beta[0]]
     assert len(set(at_end)) == ib.n_clusters[-1] and set(at_end) <= {c.lower() for c in PALETTE}
-    assert at_start == [plotting.INK]
+    assert at_start == [INK]
 
 
 def test_leaves_are_named_by_their_members(ib):
