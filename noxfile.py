@@ -57,18 +57,12 @@ def default(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Everything compiled anew."""
     session.install(".[test]")
-    session.run(
-        "pytest",
-        "tests/test_environments.py",
-        "tests/engine/test_loading.py",
-        "tests/test_package.py",
-        env={**ONE_THREAD, "DUALIB_SLOW": "1"},
-    )
+    session.run("pytest", "tests/test_environments.py", "tests/engine/test_cache.py", env={**ONE_THREAD, "DUALIB_SLOW": "1"})
 
 
 @nox.session
 def python_only(session: nox.Session) -> None:
-    """Branch coverage, the kernels being Python."""
+    """Branch coverage, the compiled functions being Python."""
     session.install("-e", ".[test]")
     session.run("coverage", "run", "-m", "pytest", *session.posargs, env={**ONE_THREAD, "NUMBA_DISABLE_JIT": "1"})
     session.run("coverage", "report")

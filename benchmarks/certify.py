@@ -17,12 +17,13 @@ import numpy as np
 from problems import random_problem
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
+from dualib.engine.descent import swept
 from dualib.engine.initial import identity, of_encoder
+from dualib.engine.judge import judge
 from dualib.engine.problem import Problem
-from dualib.engine.proof import prove
-from dualib.engine.search import at_rest, price
+from dualib.engine.search import price
 from dualib.engine.sweep import Sweep
 
 BUCKETS = (1e-11, 1e-10, 1e-9, 1e-7, np.inf)
@@ -45,8 +46,7 @@ def seconds_per_sweep(problem, beta, runs=5):
         batch, count = identity(problem, [beta]), 0
         began, spent = time.process_time(), 0.0
         while spent < 2e-3:
-            sweep, count = Sweep(problem, batch), count + 1
-            batch = Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
+            batch, count = swept(batch, Sweep(problem, batch)), count + 1
             spent = time.process_time() - began
         found.append(spent / count)
     return float(np.median(found))
@@ -117,16 +117,13 @@ def proof_against_search(case, solution):
     rng = np.random.default_rng([2, case.number])
     worst = 0.0
     for encoder in (solution.encoder, rng.dirichlet(np.ones(2), case.joint.n_x)):
-        batch = of_encoder(problem, [case.beta], encoder, "encoder")
-        sweep = Sweep(problem, batch)
-        found = price(problem, batch, sweep, rng=rng)
-        searched = float(at_rest(problem, batch, sweep, found, np.ones(1, dtype=bool)).gap[0])
-        log_a = np.log(problem.px) - sweep.log_z[0] + case.beta * problem.a
-        decoders = problem.decoder(batch.means, batch.face)
-        proof = prove(log_a, problem.py_x, case.beta, case.kind, points=decoders, tol=2e-10, lower=max(0.0, searched))
-        if not proof.proved:
+        batch: Batch = of_encoder(problem, [case.beta], encoder, "encoder")
+        sweep, whole = Sweep(problem, batch), np.ones(1, dtype=bool)
+        searched = price(problem, batch, sweep, rng=rng)
+        proved, kinds = judge(problem, batch, sweep, searched, 4e-10, prove=whole, search=~whole)
+        if kinds[0] != "rigorous":
             return np.nan
-        worst = max(worst, abs(proof.upper - max(0.0, searched)))
+        worst = max(worst, abs(float(proved.gap[0] - searched.gap[0])))
     return worst
 
 

@@ -1,9 +1,8 @@
-"""Seconds from nothing to the first certified solution of the five-point toy, in a fresh process, with and without compiled kernels.
+"""What a new user waits for: seconds of fresh processes, with an empty cache of compiled functions and with a filled one.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/cold.py
-    OPENBLAS_NUM_THREADS=1 python benchmarks/cold.py --kernels   # the list of kernels, and what compiling each costs
 
-Each row is the least of a few fresh processes, beside the time that the same interpreter takes to import NumPy and numba alone.
+CPU time and wall time, the least of some runs each; beside them what importing NumPy and numba alone takes.
 """
 
 from __future__ import annotations
@@ -14,42 +13,54 @@ import subprocess
 import sys
 import tempfile
 
-IMPORTS = "import numpy", "import numpy, scipy.linalg, numba"
-SOLVE = "import dualib; dualib.solve(dualib.datasets.toy(), {beta}, {kind!r})"
-COMPILE = (
-    "import dualib\nfor r in dualib.compile_kernels(): print(f'{r.name:40s} {r.state:9s} {r.seconds:6.2f} s  {r.signature}')"
+TABLE = (
+    "import numpy, dualib; r = numpy.random.default_rng(0);"
+    " j = dualib.JointDistribution.from_conditionals(r.dirichlet([1.0] * 8, 60))"
+)
+ROWS = (
+    ("import numpy", "import numpy"),
+    ("import numpy, scipy.linalg, numba", "import numpy, scipy.linalg, numba"),
+    ("import dualib", "import dualib"),
+    ("toy, one solve", "import dualib; dualib.solve(dualib.datasets.toy(), 8.0)"),
+    ("60 x 8, one solve", f"{TABLE}; dualib.solve(j, 5.0)"),
+    ("60 x 8, one solve into 5 clusters", f"{TABLE}; dualib.solve(j, 5.0, n_clusters=5)"),
+    ("letters, a curve with all events", "import dualib; dualib.anneal(dualib.datasets.load_letters(0.5), 'ib')"),
+    ("all compiled functions", "import dualib; dualib.compile_kernels()"),
 )
 
 
-def seconds(code: str, cache: str, runs: int) -> float:
-    """The least time of fresh processes that run the code."""
-    script = f"import time\nstart = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
-    return min(float(run(script, cache).split()[-1]) for _ in range(runs))
-
-
-def run(code: str, cache: str) -> str:
-    """What a fresh process prints."""
+def seconds(code: str, cache: str) -> tuple[float, float]:
+    """CPU and wall seconds of a fresh process that runs the code."""
+    script = f"import time\nbegan = time.perf_counter()\n{code}\nprint(time.process_time(), time.perf_counter() - began)"
     environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-    return subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    cpu, wall = done.stdout.split()
+    return float(cpu), float(wall)
+
+
+def least(code: str, runs: int, *, filled: bool) -> tuple[float, float]:
+    """The least CPU and wall seconds of some runs, each with an empty cache or with one that a run before has filled."""
+    found = []
+    with tempfile.TemporaryDirectory() as shared:
+        for _ in range(runs + filled):
+            if filled:
+                found.append(seconds(code, shared))
+            else:
+                with tempfile.TemporaryDirectory() as own:
+                    found.append(seconds(code, own))
+    found = found[int(filled) :]
+    return min(cpu for cpu, _ in found), min(wall for _, wall in found)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kernels", action="store_true", help="list the kernels with the time to compile and to load each")
-    parser.add_argument("--runs", type=int, default=5, help="fresh processes for each row (default: 5)")
+    parser.add_argument("--runs", type=int, default=3, help="fresh processes for each figure (default: 3)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        rows = [(code, code) for code in IMPORTS]
-        rows += [
-            (f"first solve, {kind}, beta {b:g}", SOLVE.format(beta=b, kind=kind))
-            for kind in ("ib", "dualib")
-            for b in (3.3, 8.0)
-        ]
-        for name, code in rows:
-            print(f"{name:40s} {seconds(code, cache, arguments.runs):6.2f} s", flush=True)
-        if arguments.kernels:
-            print("\nempty cache\n" + run(COMPILE, cache) + "\nfilled cache\n" + run(COMPILE, cache))
+    print(f"{'':36s}{'empty cache: CPU':>18s}{'wall':>8s}{'filled: CPU':>14s}{'wall':>8s}   seconds")
+    for name, code in ROWS:
+        (cold, waited), (warm, passed) = (least(code, arguments.runs, filled=filled) for filled in (False, True))
+        print(f"{name:36s}{cold:18.2f}{waited:8.2f}{warm:14.2f}{passed:8.2f}", flush=True)
 
 
 if __name__ == "__main__":

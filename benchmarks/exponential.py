@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 import dualib
-from dualib.engine.batch import Batch
+from dualib.engine.descent import swept
 from dualib.engine.initial import identity
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
@@ -31,12 +31,13 @@ def seconds_per_sweep(problem, n_t, n_sweeps=3, n_runs=5):
     start = start.keep(np.arange(len(start.weights)) < n_t)
     best, objective = np.inf, np.nan
     for _ in range(n_runs):
-        sweep = Sweep(problem, start)
+        batch, sweep = start, Sweep(problem, start)
         began = time.perf_counter()
         for _ in range(n_sweeps):
-            sweep = Sweep(problem, Batch(start.beta, sweep.new_weights, sweep.new_means, start.owner, start.face))
+            batch = swept(batch, sweep)
+            sweep = Sweep(problem, batch)
         best = min(best, (time.perf_counter() - began) / n_sweeps)
-        objective = sweep.objective[0]
+        objective = float(sweep.objective[0])
     return best, objective
 
 

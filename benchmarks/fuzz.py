@@ -26,7 +26,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 import dualib
-from dualib.tables import read_table
+from dualib.data.tables import read_table
 
 ALLOWED = (ValueError, OSError)
 COUNTS = np.array([[5.0, 3.0, 0.0], [2.0, 8.0, 2.0], [1.0, 0.0, 4.0]])

@@ -79,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "copy"
         shutil.copytree(root, folder, ignore=shutil.ignore_patterns(".git", "__pycache__", ".hypothesis", ".venv"))
-        subprocess.run(  # so that the tests of the first mutants are not cut off while kernels are compiled
+        subprocess.run(  # so that the tests of the first mutants are not cut off while functions are compiled
             [sys.executable, "-c", "import dualib; dualib.compile_kernels()"],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(folder)},

@@ -2,7 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/parallel.py --jobs 2
 
-The least time of each counts. Workers are started, and kernels loaded, before the clock is. That results are the same bit for bit
+The least time of each counts. Workers are started, and functions compiled, before. That results are the same bit for bit
 is checked on the way.
 """
 

@@ -21,8 +21,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import dualib
-from dualib.distortions import as_distortion
-from dualib.engine.batch import Batch
+from dualib.distortions.named import as_distortion
+from dualib.engine.descent import swept
 from dualib.engine.initial import identity
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
@@ -95,7 +95,6 @@ def cost() -> None:
     """The CPU time of whole curves with all events, and in plain sweeps of the identity start; the shortest of three."""
     rng = np.random.default_rng(0)
     large = dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(10), 100))
-    dualib.compile_kernels()
     dualib.anneal(dualib.datasets.toy(), "ib", [2.0, 8.0, 40.0])  # imports
     print(f"{'':24s}{'points':>8s}{'events':>8s}{'seconds':>10s}{'in sweeps':>11s}{'gap':>10s}")
     for name, joint, ends in (("toy", dualib.datasets.toy(), (2.0, 64.0)), ("random 100 x 10", large, (None, 64.0))):
@@ -104,8 +103,7 @@ def cost() -> None:
             batch = identity(problem, [8.0])
             start = time.process_time()
             for _ in range(200):
-                sweep = Sweep(problem, batch)
-                batch = Batch(batch.beta, sweep.new_weights, sweep.new_means, batch.owner, batch.face)
+                batch = swept(batch, Sweep(problem, batch))
             one = (time.process_time() - start) / 200
             seconds = np.inf
             for _ in range(3):

@@ -32,10 +32,10 @@ from speed_plots import draw
 from speed_tables import OURS, TEXTBOOK, WITH_EVENTS, markdown, show, summary
 
 import dualib
-from dualib.certificate import encoder_objective
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
+from dualib.solving.certificate import encoder_objective
 
 RESULTS = Path(__file__).with_name("results.json")
 FALL = 0.30

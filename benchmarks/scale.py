@@ -37,7 +37,7 @@ import numpy as np
 from scipy import sparse
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
 from dualib.engine.initial import drawn

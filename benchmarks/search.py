@@ -33,7 +33,7 @@ import numpy as np
 from problems import RandomProblem, random_problem
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem

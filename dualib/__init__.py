@@ -25,65 +25,71 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
-    from dualib.certificate import Certificate, certify
     from dualib.clusters.agglomerate import Tree, agglomerate
     from dualib.clusters.quantize import quantize
-    from dualib.comparison import compare_predictions
-    from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion
+    from dualib.data.tables import read_table
+    from dualib.distortions.bottlenecks import IB, DualIB
+    from dualib.distortions.divergences import Alpha, Bregman
+    from dualib.distortions.exponential import ExponentialFamily
+    from dualib.distortions.interface import Distortion
+    from dualib.distortions.matrices import RateDistortion
     from dualib.engine.loading import compile_kernels
-    from dualib.estimators import DualInformationBottleneck, InformationBottleneck
-    from dualib.exponential import ExponentialFamily
-    from dualib.following import follow
-    from dualib.interpolation import CurvePoint
     from dualib.joint import JointDistribution
-    from dualib.parallel import TaskError, anneal_many, solve_many
+    from dualib.many.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
+    from dualib.path.following import follow
     from dualib.path.onset import local_critical_beta, onset
-    from dualib.results import Curve, Event, Solution, Status
-    from dualib.scores import Comparison
-    from dualib.solver import solve
-    from dualib.storage import load
-    from dualib.tables import read_table
-    from dualib.targets import solve_at
+    from dualib.path.targets import solve_at
+    from dualib.predict.comparison import compare_predictions
+    from dualib.predict.estimators import DualInformationBottleneck, InformationBottleneck
+    from dualib.predict.scores import Comparison
+    from dualib.results.curve import Curve
+    from dualib.results.event import Event
+    from dualib.results.interpolation import CurvePoint
+    from dualib.results.solution import Solution
+    from dualib.results.status import Status
+    from dualib.results.storage import load
+    from dualib.solving.certificate import Certificate, certify
+    from dualib.solving.solver import solve
     from dualib.warnings import CacheWarning, ConvergenceWarning, DualibWarning
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "JointDistribution": "joint",
-    "Distortion": "distortions",
-    "IB": "distortions",
-    "DualIB": "distortions",
-    "Bregman": "distortions",
-    "Alpha": "distortions",
-    "RateDistortion": "distortions",
-    "ExponentialFamily": "exponential",
+    "Distortion": "distortions.interface",
+    "IB": "distortions.bottlenecks",
+    "DualIB": "distortions.bottlenecks",
+    "Bregman": "distortions.divergences",
+    "Alpha": "distortions.divergences",
+    "RateDistortion": "distortions.matrices",
+    "ExponentialFamily": "distortions.exponential",
     "local_critical_beta": "path.onset",
-    "solve": "solver",
-    "certify": "certificate",
-    "Certificate": "certificate",
+    "solve": "solving.solver",
+    "certify": "solving.certificate",
+    "Certificate": "solving.certificate",
     "agglomerate": "clusters.agglomerate",
     "Tree": "clusters.agglomerate",
     "quantize": "clusters.quantize",
     "anneal": "path.anneal",
     "onset": "path.onset",
-    "follow": "following",
-    "CurvePoint": "interpolation",
-    "solve_at": "targets",
-    "solve_many": "parallel",
-    "anneal_many": "parallel",
-    "TaskError": "parallel",
-    "compare_predictions": "comparison",
-    "Comparison": "scores",
-    "InformationBottleneck": "estimators",
-    "DualInformationBottleneck": "estimators",
-    "Solution": "results",
-    "Curve": "results",
-    "Event": "results",
-    "Status": "results",
-    "load": "storage",
+    "follow": "path.following",
+    "CurvePoint": "results.interpolation",
+    "solve_at": "path.targets",
+    "solve_many": "many.parallel",
+    "anneal_many": "many.parallel",
+    "TaskError": "many.parallel",
+    "compare_predictions": "predict.comparison",
+    "Comparison": "predict.scores",
+    "InformationBottleneck": "predict.estimators",
+    "DualInformationBottleneck": "predict.estimators",
+    "Solution": "results.solution",
+    "Curve": "results.curve",
+    "Event": "results.event",
+    "Status": "results.status",
+    "load": "results.storage",
     "compile_kernels": "engine.loading",
-    "read_table": "tables",
+    "read_table": "data.tables",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",
     "CacheWarning": "warnings",

@@ -2,7 +2,7 @@
 
 import sys
 
-from dualib.cli import main
+from dualib.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ from dualib._validation import shown
 from dualib.information import Array, Unit, chernoff_information
 
 if TYPE_CHECKING:
-    from dualib.results import Solution
+    from dualib.results.solution import Solution
 
 
 def cluster_chernoff(solution: Solution, *, unit: Unit = "nats") -> Array:

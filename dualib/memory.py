@@ -24,11 +24,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dualib.engine.problem import Problem
-    from dualib.joint import JointDistribution
 
 _CELLS = 4096  # numbers for each source that a proof holds: those of 1024 cells, several times
 _ALWAYS_FITS = 2**26  # bytes; below it the system is not asked
@@ -44,19 +39,6 @@ def most_memory(n: int, k: int, n_y: int, n_t: int) -> int:
     return 8 * n * (8 * n + 4 * n_t + 40 * k + 16 * n_y + _CELLS)
 
 
-def check_solvable(problem: Problem) -> None:
-    """Refuse a problem that a certified solve cannot fit into memory; a sparse one is refused before it is made.
-
-    Raises
-    ------
-    MemoryError
-        With the size that it would need.
-    """
-    if not (problem.distortion.fixed_atoms or problem.is_sparse):
-        n, k, n_y = problem.n, problem.U.shape[1], problem.joint.n_y
-        _refuse_above(least_memory(n, k, n_y), f"a certified solve of {n} distinct x with {k} features and {n_y} y")
-
-
 def check_fits(n_x: int, n_y: int, what: str) -> None:
     """Refuse a joint distribution whose dense conditionals, and the features made of them, cannot fit into memory.
 
@@ -65,7 +47,7 @@ def check_fits(n_x: int, n_y: int, what: str) -> None:
     MemoryError
         With the size that it would need.
     """
-    _refuse_above(8 * 4 * n_x * n_y, f"{what} of {n_x} x by {n_y} y")
+    refuse_above(8 * 4 * n_x * n_y, f"{what} of {n_x} x by {n_y} y")
 
 
 def sparse_memory(n_x: int, n_y: int, nonzeros: int, n_t: int) -> int:
@@ -73,21 +55,8 @@ def sparse_memory(n_x: int, n_y: int, nonzeros: int, n_t: int) -> int:
     return 8 * (2 * nonzeros + 10 * n_x + 4 * n_x * n_t + n_y * (90 * n_t + 6000) + 4_000_000)
 
 
-def check_sparse_fits(joint: JointDistribution, n_t: int = 1, points: int = 1) -> None:
-    """Refuse a sparse joint distribution whose solves with n_t clusters, at so many betas, cannot fit into memory.
-
-    Raises
-    ------
-    MemoryError
-        With the size that it would need.
-    """
-    what = f"a sparse problem of {joint.n_x} x by {joint.n_y} y with {joint.pxy.nnz} nonzeros and {n_t} clusters"
-    what += f" at {points} betas" if points > 1 else ""
-    kept = 8 * (points - 1) * n_t * (joint.n_x + 3 * joint.n_y)
-    _refuse_above(sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_t) + kept, what)
-
-
-def _refuse_above(needed: int, what: str) -> None:
+def refuse_above(needed: int, what: str) -> None:
+    """MemoryError where so many bytes are not free, saying what needs them."""
     if needed < _ALWAYS_FITS:
         return
     available = available_memory()

@@ -17,7 +17,7 @@ class ConvergenceWarning(DualibWarning):
 
 
 class CacheWarning(DualibWarning):
-    """The on-disk cache of compiled kernels cannot be used; kernels are compiled in every process."""
+    """The on-disk cache of compiled functions cannot be used: they are compiled in every process."""
 
 
 _collected: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("collected", default=None)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dualib
-from dualib.distortions import check_distortion
+from dualib.distortions.check import check_distortion
 
 
 class MetricDistance(dualib.Distortion):

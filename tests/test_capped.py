@@ -13,9 +13,10 @@ from partitions import hard_objective, least_of_all, with_zeros
 from scipy import sparse
 
 import dualib
-from dualib import JointDistribution, Status, solver
-from dualib.cli import main
+from dualib import JointDistribution, Status
+from dualib.cli.main import main
 from dualib.engine import choice
+from dualib.solving import solver
 
 KINDS = ["ib", "dualib"]
 OTHERS = [dualib.Bregman.squared_euclidean(), dualib.Alpha(0.5)]

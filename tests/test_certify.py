@@ -8,9 +8,9 @@ import pytest
 from scipy.cluster.vq import kmeans2
 
 import dualib
-import dualib.certificate
+import dualib.solving.certificate
 from dualib import JointDistribution, closed_forms, datasets
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import nearest_other
 from dualib.engine.initial import of_atoms, of_encoder, one_cluster
 from dualib.engine.judge import judge
@@ -363,12 +363,12 @@ def test_what_certify_takes_by_name_only_and_refuses():
 def test_the_bound_of_a_full_solve_counts_its_gap(monkeypatch):
     """Where the encoder's own bound is loose, the lower bound is the optimum's objective less the optimum's gap."""
     toy = dualib.datasets.toy()
-    real = dualib.certificate.optimum_from
+    real = dualib.solving.certificate.optimum_from
 
     def with_a_gap(*arguments, **options):
         return real(*arguments, **options)._replace(gap=np.array([0.01]))
 
-    monkeypatch.setattr("dualib.certificate.optimum_from", with_a_gap)
+    monkeypatch.setattr("dualib.solving.certificate.optimum_from", with_a_gap)
     best = dualib.solve(toy, 30.0)
     judged = dualib.certify(toy, np.ones((5, 1)), 30.0)
     assert judged.lower_bound == pytest.approx(best.objective - 0.01, abs=1e-8)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import JointDistribution, archives
-from dualib.distortions import IB
+from dualib import JointDistribution
+from dualib.data import archives
+from dualib.distortions.bottlenecks import IB
 from dualib.path import checkpoint
 
 FIELDS = (
@@ -348,7 +349,7 @@ def test_what_cannot_be_told_apart_or_written_is_refused_first(tmp_path):
 
 
 def test_the_command_line_goes_on_from_a_checkpoint(tmp_path, monkeypatch, capsys):
-    from dualib.cli import main
+    from dualib.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("5,3,1\n2,8,2\n1,1,6\n")

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
 import dualib
-from dualib.comparison import _draw
-from dualib.scores import COLUMNS, SCORES, Scores, score
+from dualib.predict.comparison import _draw
+from dualib.predict.scores import COLUMNS, SCORES, Scores, score
 
 RNG = np.random.default_rng(3)
 FEATURES = RNG.normal(size=(14, 2))
@@ -567,7 +567,7 @@ def test_fits_that_miss_their_tolerance_are_counted_in_one_warning(monkeypatch):
     def hasty(*arguments, **options):
         return dualib.anneal(*arguments, **{**options, "max_iter": 1})
 
-    monkeypatch.setattr("dualib.predictors.anneal", hasty)
+    monkeypatch.setattr("dualib.predict.predictors.anneal", hasty)
     with pytest.warns(dualib.ConvergenceWarning, match=r"[1-9]\d* fits missed their tolerance, the first: beta=") as caught:
         found = compare(methods=["ib"], betas=[12.0], n_splits=1, certify=True, smoothing=0.5)
     assert len(caught) == 1 and len(found) == 1

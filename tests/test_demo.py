@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib.demo import BETAS, TABLE_BETAS, _small_trees, curve_table, run_demo
+from dualib.cli.demo import BETAS, TABLE_BETAS, _small_trees, curve_table, run_demo
 
 SMALL = [0.4, 1.0, 2.0, 3.0, 4.0, 8.0]
 
@@ -108,7 +109,7 @@ def test_the_full_grid_holds_the_betas_of_the_table():
 
 def test_no_display_is_needed_and_the_backend_is_left_alone(tmp_path):
     code = (
-        "import sys, matplotlib; matplotlib.use('svg'); from dualib.demo import run_demo;"
+        "import sys, matplotlib; matplotlib.use('svg'); from dualib.cli.demo import run_demo;"
         f"run_demo({str(tmp_path)!r}, betas=[2.0, 4.0]);"
         "assert matplotlib.get_backend() == 'svg'; assert 'matplotlib.pyplot' not in sys.modules"
     )
@@ -116,7 +117,9 @@ def test_no_display_is_needed_and_the_backend_is_left_alone(tmp_path):
     environment.pop("DISPLAY", None)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert run.returncode == 0, run.stderr
-    assert "IB         3 of 3" in run.stderr  # two points, and the interval between them searched for events
+    lines = re.findall(r"^(IB|dual IB) +(\d+) of (\d+), ", run.stderr, re.M)  # two points, and what lies between them
+    assert [line[0] for line in lines] == ["IB", "dual IB"]
+    assert all(int(done) == int(total) > 2 for _, done, total in lines)
 
 
 def test_one_beta_makes_no_tree(tmp_path, capsys):

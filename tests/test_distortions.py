@@ -9,11 +9,13 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
-from dualib.distortions import METHODS, as_distortion, check_distortion, from_config
+from dualib.distortions.check import check_distortion
+from dualib.distortions.interface import METHODS
+from dualib.distortions.named import as_distortion, from_config
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.solutions import expected_distortions
+from dualib.results.assembly import expected_distortions
 
 N_X, N_Y, N_T = 7, 4, 5
 

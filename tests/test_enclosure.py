@@ -5,8 +5,8 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
-from dualib.distortions import as_distortion
-from dualib.enclosure import least_distortion
+from dualib.distortions.named import as_distortion
+from dualib.results.enclosure import least_distortion
 
 RNG = np.random.default_rng(6)
 MATRIX = 0.2 + RNG.random((5, 3))  # no column is free for any x

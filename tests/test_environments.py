@@ -1,4 +1,4 @@
-"""Other people's environments: no compiler, workers, threads, full disks. The cache of compiled functions is in engine/test_loading.py.
+"""Other people's environments: no compiler, workers, threads, full disks (the cache: engine/test_cache.py).
 
 ``DUALIB_SLOW=1 pytest tests/test_environments.py`` also compiles everything anew: with bounds checked, and in six processes at once.
 """
@@ -116,7 +116,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 for attempt in (
     lambda: curve.save("curve.npz"),
     lambda: curve.save("new.npz"),
-    lambda: dualib.anneal(joint, "ib", [2.0, 8.0], checkpoint="checkpoint.npz"),
+    lambda: dualib.anneal(joint, "ib", np.geomspace(2.0, 8.0, 12), checkpoint="checkpoint.npz"),
 ):
     try:
         attempt()
@@ -141,7 +141,7 @@ def test_a_full_disk_is_an_error_of_the_system_and_leaves_what_was_there(tmp_pat
 def test_a_full_disk_is_one_line_on_the_command_line(tmp_path):
     (tmp_path / "t.csv").write_text("5,3,1\n2,8,2\n1,1,6\n")
     code = (
-        "import resource, sys, dualib\nfrom dualib.cli import main\n"
+        "import resource, sys, dualib\nfrom dualib.cli.main import main\n"
         "dualib.solve(dualib.datasets.toy(), 3.0)\nresource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "sys.exit(main(['solve', sys.argv[1] + '/t.csv', '--beta', '5', '--save', sys.argv[1] + '/s.npz']))"
     )

@@ -8,7 +8,8 @@ from scipy import sparse
 
 import dualib
 from dualib import ExponentialFamily
-from dualib.distortions import check_distortion, from_config
+from dualib.distortions.check import check_distortion
+from dualib.distortions.named import from_config
 from dualib.engine.problem import Problem
 
 

@@ -11,8 +11,8 @@ from test_certify import random_problem
 
 import dualib
 import dualib.engine.faces
-from dualib.cli import main
-from dualib.distortions import DualIB
+from dualib.cli.main import main
+from dualib.distortions.bottlenecks import DualIB
 from dualib.engine.faces import FEW_FACES, closed_faces
 from dualib.engine.problem import Problem
 

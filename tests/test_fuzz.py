@@ -12,8 +12,8 @@ import pytest
 from scipy import sparse
 
 import dualib
-from dualib import archives
-from dualib.tables import read_table
+from dualib.data import archives
+from dualib.data.tables import read_table
 
 PATH = Path(__file__).parent.parent / "benchmarks" / "fuzz.py"
 SPEC = importlib.util.spec_from_file_location("fuzz", PATH)

@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 from scipy import sparse
 
-from dualib.matrix_market import read_matrix_market
+from dualib.data.matrix_market import read_matrix_market
 
 RNG = np.random.default_rng(0)
 SQUARE = RNG.integers(0, 4, (5, 5)).astype(float)

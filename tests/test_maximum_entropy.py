@@ -6,7 +6,7 @@ from scipy import optimize, sparse
 
 import dualib
 from dualib import ExponentialFamily
-from dualib.maximum_entropy import penalised_loss
+from dualib.distortions.maximum_entropy import penalised_loss
 from dualib.warnings import ConvergenceWarning
 
 
@@ -108,7 +108,7 @@ def test_cross_validation_picks_a_penalty_that_predicts():
 
 
 def test_fits_that_stop_short_are_announced(monkeypatch):
-    monkeypatch.setattr("dualib.maximum_entropy._MAX_ITER", 2)
+    monkeypatch.setattr("dualib.distortions.maximum_entropy._MAX_ITER", 2)
     fam = family(29, n_x=8, d=3)
     x, y = draw(fam, np.full(8, 0.125), 500, 30)
     with pytest.warns(ConvergenceWarning, match="slope"):

@@ -15,9 +15,9 @@ import scipy.sparse
 
 import dualib
 from dualib import JointDistribution, Status, _validation
-from dualib.cli import main
-from dualib.results import status_text
-from dualib.tables import read_table
+from dualib.cli.main import main
+from dualib.data.tables import read_table
+from dualib.results.solution import status_text
 
 TOY = dualib.datasets.toy()
 COUNTS = np.array([[5, 3, 1], [1, 8, 2], [0, 1, 9]])

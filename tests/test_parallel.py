@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib import datasets, workers
-from dualib.parallel import TaskError
+from dualib import datasets
+from dualib.many import workers
+from dualib.many.parallel import TaskError
 
 pytest.importorskip("joblib")
 PROBLEMS = [datasets.toy(), datasets.erasure(0.3)]
@@ -106,7 +107,7 @@ def test_one_progress_for_all(capfd):
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(monkeypatch, options, error, message):
-    monkeypatch.setattr("dualib.parallel._solve", lambda *a, **k: pytest.fail("work has begun"))
+    monkeypatch.setattr("dualib.many.parallel._solve", lambda *a, **k: pytest.fail("work has begun"))
     with pytest.raises(error, match=message):
         dualib.solve_many(PROBLEMS, BETAS, **options)
 

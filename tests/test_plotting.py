@@ -15,8 +15,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 import dualib
-from dualib import Curve, Event, JointDistribution, plotting, tree
-from dualib.distortions import RateDistortion
+from dualib import Curve, Event, JointDistribution, plotting
+from dualib.distortions.matrices import RateDistortion
+from dualib.plotting import tree
+from dualib.plotting.marks import MARKERS
+from dualib.plotting.tree import INK, PALETTE
 
 BETAS = np.geomspace(2.0, 64.0, 21)
 
@@ -184,7 +187,7 @@ def test_every_cluster_has_its_stability_number_at_its_beta(ib):
     wanted = [(s.beta, number) for s in [*ib, *sides] for number in s.stability]
     np.testing.assert_allclose(sorted(map(tuple, offsets)), sorted(wanted), rtol=1e-12)
     assert any(np.all(np.asarray(line.get_ydata()) == 1.0) for line in ax.get_lines())
-    marked = {line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() in plotting.MARKERS.values()}
+    marked = {line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() in MARKERS.values()}
     assert marked == {event.beta for event in ib.events}
     assert ax.get_ylim()[1] >= offsets[:, 1].max() and ax.get_xscale() == "log"
 
@@ -268,8 +271,8 @@ def test_branches_have_their_own_colours_and_the_trunk_ink(ib):
     segments, _, colours = strokes(plotting.plot_bifurcations(ib))
     at_end = [to_hex(c) for seg, c in zip(segments, colours, strict=True) if seg[-1][0] == ib.beta[-1]]
     at_start = [to_hex(c) for seg, c in zip(segments, colours, strict=True) if seg[0][0] == ib.beta[0]]
-    assert len(set(at_end)) == ib.n_clusters[-1] and set(at_end) <= {c.lower() for c in plotting.PALETTE}
-    assert at_start == [plotting.INK]
+    assert len(set(at_end)) == ib.n_clusters[-1] and set(at_end) <= {c.lower() for c in PALETTE}
+    assert at_start == [INK]
 
 
 def test_leaves_are_named_by_their_members(ib):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib.prediction import bayes_decoder
+from dualib.results.encoding import bayes_decoder
 
 RNG = np.random.default_rng(7)
 JOINT = dualib.JointDistribution.from_conditionals(RNG.dirichlet(np.ones(4), 7), RNG.dirichlet(np.ones(7)))

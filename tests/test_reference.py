@@ -8,7 +8,7 @@ import pytest
 import reference
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep, log_c, residuals

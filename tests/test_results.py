@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from dualib import Curve, Event, JointDistribution, Solution, Status, datasets, solve
-from dualib.distortions import IB, Alpha, DualIB, RateDistortion
+from dualib.distortions.bottlenecks import IB, DualIB
+from dualib.distortions.divergences import Alpha
+from dualib.distortions.matrices import RateDistortion
 
 PXY = np.array([[0.20, 0.05, 0.05], [0.02, 0.28, 0.00], [0.05, 0.10, 0.25]])
 JOINT = JointDistribution(PXY, x_labels=["a", "b", "c"], y_labels=["u", "v", "w"])

@@ -7,7 +7,7 @@ import pytest
 
 import dualib
 from dualib import datasets
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import dualib
 from dualib import Alpha, Bregman, Curve, DualIB, Event, ExponentialFamily, JointDistribution, RateDistortion, Solution, Status
-from dualib.path.checkpoint import Checkpoint, identity_of
-from dualib.storage import load
+from dualib.results.storage import load
 
 OLD = Path(__file__).parent / "reference" / "saved"  # written by 0.1.0, before this file was
 SMALLEST = 5e-324
@@ -291,18 +290,15 @@ def test_a_curve_of_0_1_0_has_its_labels_and_events():
     assert load(OLD / "family-0.1.0.npz").distortion.l2 is None  # 0.1.0 did not save it
 
 
-def test_a_checkpoint_of_0_1_0_is_read(tmp_path):
-    """Its points, that is: whether they are taken depends on the course that the path takes today."""
-    header, arrays = contents("checkpoint-0.1.0.npz")
+def test_a_checkpoint_of_0_1_0_is_refused_with_a_way_out_and_left_as_it_is(tmp_path):
+    """It holds the course of another path; what a run has computed is in no way lost."""
     path = tmp_path / "c.npz"
     path.write_bytes((OLD / "checkpoint-0.1.0.npz").read_bytes())
-    checkpoint = Checkpoint(path, header["identity"])
-    entry = checkpoint.replay(header["entries"][0]["key"])
-    weights = entry.outcome.state.atoms.weights
-    assert weights.tobytes() == arrays["data"].tobytes()[: weights.nbytes]
-    today = identity_of(load(OLD / "curve-0.1.0.npz").joint, DualIB(), np.random.default_rng(0), {})
-    for what in ("problem", "distortion", "random_state"):
-        assert header["identity"][what] == today[what]
+    with pytest.raises(
+        ValueError, match=r"format version 1, .* reads version 2: finish that run with the dualib that began it"
+    ):
+        dualib.anneal(load(OLD / "curve-0.1.0.npz").joint, "dualib", checkpoint=path)
+    assert path.read_bytes() == (OLD / "checkpoint-0.1.0.npz").read_bytes()
 
 
 @pytest.mark.parametrize(

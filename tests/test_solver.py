@@ -12,14 +12,14 @@ import dualib
 from dualib import JointDistribution, Status
 from dualib.clusters.capped import together
 from dualib.clusters.merging import merged_down
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.descent import descend
 from dualib.engine.initial import identity, of_encoder, one_cluster
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.solutions import status_of
-from dualib.solver import _best_start, _start
+from dualib.results.assembly import status_of
+from dualib.solving.solver import _best_start, _start
 
 KINDS = ("ib", "dualib")
 

@@ -11,9 +11,12 @@ import pytest
 import scipy.sparse
 
 import dualib
-from dualib import Curve, Event, JointDistribution, Solution, archives
-from dualib.distortions import IB, Alpha, Bregman, DualIB, RateDistortion
-from dualib.storage import load, save
+from dualib import Curve, Event, JointDistribution, Solution
+from dualib.data import archives
+from dualib.distortions.bottlenecks import IB, DualIB
+from dualib.distortions.divergences import Alpha, Bregman
+from dualib.distortions.matrices import RateDistortion
+from dualib.results.storage import load, save
 
 RNG = np.random.default_rng(7)
 PXY = RNG.dirichlet(np.full(28, 0.7)).reshape(7, 4)

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from dualib import JointDistribution
-from dualib.tables import load_table, read_table
+from dualib.data.tables import load_table, read_table
 
 COUNTS = np.array([[5.0, 3.0, 0.0], [2.0, 8.0, 2.0]])
 

@@ -6,11 +6,11 @@ from scipy.special import rel_entr
 
 import dualib
 from dualib import closed_forms, datasets
-from dualib.distortions import DualIB
+from dualib.distortions.bottlenecks import DualIB
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.targets import fewest_atoms
+from dualib.path.targets import fewest_atoms
 
 
 @pytest.mark.parametrize("kind", ["ib", "dualib"])

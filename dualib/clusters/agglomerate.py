@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from dualib._validation import validate_integer
 from dualib.clusters.pools import Pools, distortions_of, singles
-from dualib.distortions import IB, Array, Distortion, as_distortion
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array, Distortion
+from dualib.distortions.named import as_distortion
 from dualib.memory import check_fits
 
 if TYPE_CHECKING:

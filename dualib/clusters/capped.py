@@ -14,7 +14,7 @@ import numpy as np
 from dualib.clusters.columns import best_columns
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, by_owner, in_order
 from dualib.engine.descent import Descent, descend, lowest
 from dualib.engine.initial import feasible

@@ -21,7 +21,8 @@ import numpy as np
 
 from dualib.clusters.merging import merged_into
 from dualib.clusters.pools import Pools, distortions_of, face, marks_of, pools_of, xlogx
-from dualib.distortions import IB, Array
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array
 from dualib.engine.loading import loaded
 from dualib.engine.problem import Ints, Problem
 

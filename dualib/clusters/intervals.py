@@ -18,14 +18,16 @@ from collections.abc import Callable
 import numpy as np
 
 from dualib.clusters.pools import Pools, distortions_of, singles
-from dualib.distortions import IB, Array, Bregman, Distortion, DualIB
+from dualib.distortions.bottlenecks import IB, DualIB
+from dualib.distortions.divergences import Bregman
+from dualib.distortions.interface import Array, Distortion
 
 Labels = np.ndarray
 
 
 def exact(distortion: Distortion, n_y: int) -> bool:
     """Whether the best hard clusters are intervals."""
-    from dualib.exponential import ExponentialFamily
+    from dualib.distortions.exponential import ExponentialFamily
 
     return n_y == 2 and type(distortion) in (IB, DualIB, Bregman, ExponentialFamily)  # a subclass may have another form
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dualib.clusters.pools import distortions_of, marks_of, pools_of, xlogx
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep

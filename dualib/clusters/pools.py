@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dualib.distortions import IB, Array, Distortion, Mask
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array, Distortion, Mask
 
 _LEAST = 1e-300  # in place of 0 in a logarithm or a divisor
 

@@ -13,15 +13,17 @@ from dualib.clusters.hard import hard_clusters
 from dualib.clusters.intervals import best_intervals, exact
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
-from dualib.distortions import Distortion, as_distortion
+from dualib.distortions.interface import Distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Ints, Problem
+from dualib.engine.sizes import check_solvable
 from dualib.information import mutual_information
-from dualib.memory import check_solvable
-from dualib.results import Solution, Status
-from dualib.solutions import expected_distortions
+from dualib.results.assembly import expected_distortions
+from dualib.results.solution import Solution
+from dualib.results.status import Status
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:

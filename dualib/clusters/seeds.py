@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dualib.clusters.hard import HardClusters, hard_clusters
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.problem import Ints, Problem
 
 _MOST_COVERS = 20_000  # steps of the search for clusters with a common support

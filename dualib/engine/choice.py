@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dualib._validation import shown
-from dualib.distortions import IB, Distortion
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Distortion
 from dualib.engine.problem import Problem
 from dualib.engine.sparse import SparseProblem
 from dualib.joint import JointDistribution

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual

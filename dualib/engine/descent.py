@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import COARSE, EQUAL, SAME, Batch, in_order, merged, without_twins
 from dualib.engine.conjugate import conjugate
 from dualib.engine.loading import compiled
@@ -17,9 +17,10 @@ ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is know
 _EXACT = 1e-14  # residual that no step need lower
 RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
+_VALLEY = 1e3  # times as large a residual may be for a step, along a curved valley, where objectives tell no difference
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
 MOST_NEWTON, MOST_CG = 100, 300
-_FAR = 0.5  # residual above which a plain sweep is made instead of Newton's step
+_FAR = 0.5  # natural length of a plain sweep above which it is made instead of Newton's step; light atoms count as such
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
@@ -44,10 +45,11 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     """Weights and means after Newton's step, or after a part in which neither a mean nor the weights move farther than a radius.
 
     The third result is the length of the longest of the whole step, (S,). Components that would leave the box around all features,
-    as those that vanish do, make a plain step; so does an atom that would leave the domain all the same.
+    as those that vanish do, make a plain step; so does an atom that would leave the domain all the same; and a whole solution, its
+    step being of length inf, where a plain sweep is long.
     """
-    # none at all where a plain sweep will be made
-    part_of_force = np.where(sweep.residual > _FAR, 1.0, np.minimum(0.3, sweep.residual**0.75))
+    far = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force))) > _FAR**2
+    part_of_force = np.where(far, 1.0, np.minimum(0.3, sweep.residual**0.75))  # 1: no step is sought
     step = newton_direction(problem, batch, sweep, part_of_force, MOST_CG)
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
     longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
@@ -71,6 +73,8 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
+    longest[far], rows = np.inf, far[batch.owner]
+    weights[rows], means[rows] = np.maximum(sweep.new_weights[rows], _LEAST), sweep.new_means[rows]
     return weights, means, longest
 
 
@@ -108,7 +112,7 @@ def descend(
     rested = np.zeros(len(batch.beta), dtype=bool)
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
-        batch = merged(problem, _needed(_swept(batch, sweep), sweep), COARSE)
+        batch = merged(problem, _needed(swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
     for iteration in range(MOST_NEWTON + 1):
@@ -126,18 +130,18 @@ def descend(
         rested = sweep.residual <= aim
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
-        longest[sweep.residual > _FAR] = np.inf
-        far = (sweep.residual > _FAR)[batch.owner]
-        weights[far], means[far] = np.maximum(sweep.new_weights[far], _LEAST), sweep.new_means[far]
         trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
         new = Sweep(problem, trial, sweep)
         scale = ROUNDING * (1.0 + np.abs(sweep.objective))
         worse = ~(new.objective <= sweep.objective + scale)
-        worse |= (new.objective > sweep.objective - scale) & (new.residual > 2.0 * sweep.residual) & (sweep.residual < RESTING)
+        worse |= (
+            (new.objective > sweep.objective - scale) & (new.residual > _VALLEY * sweep.residual) & (sweep.residual < RESTING)
+        )
         radius = np.where(worse, 0.25 * np.minimum(radius, longest), np.minimum(1.0, 2.0 * radius))
         if worse.any():
             _sweep_instead(problem, batch, sweep, worse, trial, new)
-        stalled = np.where((sweep.residual < RESTING) & (worse | (new.residual > _PROGRESS * sweep.residual)), stalled + 1, 0)
+        idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - scale)
+        stalled = np.where((sweep.residual < RESTING) & idle, stalled + 1, 0)
         batch = _needed(trial, new)
         sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
         if iteration % 5 < 3:
@@ -187,7 +191,7 @@ def _unless_higher(
     return mixed, Sweep(problem, mixed), higher
 
 
-def _swept(batch: Batch, sweep: Sweep) -> Batch:
+def swept(batch: Batch, sweep: Sweep) -> Batch:
     """The batch after a plain sweep, which never leads higher."""
     new = Batch(batch.beta, np.maximum(sweep.new_weights, _LEAST), sweep.new_means, batch.owner, batch.face)
     return new.keep(np.ones(len(new.weights), dtype=bool))
@@ -197,7 +201,7 @@ def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, tr
     """Put plain sweeps in the place of trial steps that led higher."""
     old, rows = batch.pick(worse)
     before = sweep.pick(worse, rows)
-    plain = _swept(old, before)
+    plain = swept(old, before)
     trial.weights[rows], trial.means[rows] = plain.weights, plain.means
     new.replace(worse, rows, Sweep(problem, plain, before))
 

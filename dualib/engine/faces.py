@@ -27,7 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.distortions import Array, DualIB, Mask
+from dualib.distortions.bottlenecks import DualIB
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.search import Found, climbed_from

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import COARSE, Batch, by_owner, in_order, merged
+from dualib.engine.labels import encoder_rows
 from dualib.engine.problem import Ints, Problem
-from dualib.labels import encoder_rows
 
 _FIRST = 32  # sources that become the first clusters of a large problem
 _SOFT = 0.5  # part of everything in each of them
@@ -39,7 +39,9 @@ def softened(problem: Problem, sources: npt.NDArray, share: float, everything: A
 def identity(problem: Problem, beta: npt.ArrayLike) -> Batch:
     """At each beta one atom per source, at its own conditional (or per column of a rate-distortion matrix): always feasible."""
     if problem.fixed:
-        return _everywhere(beta, np.full(problem.k, 1.0 / problem.k), np.eye(problem.k), np.zeros(problem.k, dtype=np.int64))
+        distinct = np.unique(problem.column_of)
+        count = len(distinct)
+        return _everywhere(beta, np.full(count, 1.0 / count), np.eye(problem.k)[distinct], np.zeros(count, dtype=np.int64))
     return _everywhere(beta, problem.px, *problem.features())
 
 
@@ -72,11 +74,13 @@ def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, na
     """
     rows = encoder_rows(encoder, problem.joint.n_x, problem.k if problem.fixed else None, name)
     pairs = reduced_pairs(problem, rows)
-    weights = pairs.sum(axis=0)
-    live = weights > 0.0
     if problem.fixed:
         if rows.shape[1] != problem.k:
             raise ValueError(f"{name} must have one column for each of the {problem.k} reproductions, got {rows.shape}")
+        pairs = pairs @ np.eye(problem.k)[problem.column_of]
+    weights = pairs.sum(axis=0)
+    live = weights > 0.0
+    if problem.fixed:
         means, face = np.eye(problem.k)[live], np.zeros(int(live.sum()), dtype=np.int64)
     else:
         means, face, feasible = problem.centroids(np.ascontiguousarray((pairs[:, live] / weights[live]).T))
@@ -119,7 +123,8 @@ def random_clusters(problem: Problem, beta: float, size: int, count: int, rng: n
 def _random_members(problem: Problem, size: int, rng: np.random.Generator) -> Array:
     """Members (size, n), or columns (size, k) of a rate-distortion matrix."""
     if problem.fixed:
-        return np.asarray(np.eye(problem.k)[rng.choice(problem.k, min(size, problem.k), replace=False)])
+        distinct = np.unique(problem.column_of)
+        return np.asarray(np.eye(problem.k)[rng.choice(distinct, min(size, len(distinct)), replace=False)])
     chosen = rng.choice(problem.n, size, replace=False, p=problem.px)
     labels = rng.permutation(np.concatenate([np.arange(size), rng.integers(0, size, problem.n - size)]))
     members = np.zeros((size, problem.n))

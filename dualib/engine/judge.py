@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib.distortions import IB, Array, DualIB, Mask
+from dualib.distortions.bottlenecks import IB, DualIB
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.problem import Problem

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 from typing import NamedTuple
 
 from dualib.warnings import CacheWarning
 
-_MODULES = ("dualib.engine.compiled", "dualib.engine.compiled_cells", "dualib.clusters.compiled")
+MODULES = ("dualib.engine.compiled", "dualib.engine.compiled_cells", "dualib.clusters.compiled")
+PATIENCE = 1.5  # seconds of work on compiled functions after which whoever waits is told
+NOTICE = "dualib: compiling, once on this machine; some ten seconds\n"
+
 _lock = threading.RLock()
 use_cache = True  # read by these modules when they are imported
+speaks = False  # whether to tell of the compiling wherever stderr goes: the command line does
 
 
 class KernelRecord(NamedTuple):
@@ -55,7 +61,7 @@ def compile_kernels() -> list[KernelRecord]:
         If the cache cannot be used.
     """
     records = []
-    for name in _MODULES:
+    for name in MODULES:
         start = time.perf_counter()
         members = vars(loaded(name)).items()
         seconds = time.perf_counter() - start
@@ -82,37 +88,59 @@ def loaded(name: str) -> ModuleType:
 
 def compiled() -> ModuleType:
     """The module `dualib.engine.compiled`."""
-    with _lock:
-        return _loaded("dualib.engine.compiled")
+    return loaded("dualib.engine.compiled")
 
 
 def compiled_cells() -> ModuleType:
     """The module `dualib.engine.compiled_cells`."""
-    with _lock:
-        return _loaded("dualib.engine.compiled_cells")
+    return loaded("dualib.engine.compiled_cells")
 
 
 @functools.cache
 def _loaded(name: str) -> ModuleType:
-    import numba
+    with _announced():
+        import numba
 
-    global use_cache
+        global use_cache
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", numba.NumbaWarning)
+                return importlib.import_module(name)
+        except numba.core.errors.NumbaError as error:
+            if not isinstance(error, Warning):
+                raise  # a function itself is at fault
+            reason: Exception = error
+        except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
+            reason = error
+        warnings.warn(
+            f"the cache of compiled functions cannot be used ({type(reason).__name__}: {reason}); they are compiled anew in this"
+            " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folders of dualib, to mend this.",
+            CacheWarning,
+            stacklevel=4,
+        )
+        use_cache = False
+        sys.modules.pop(name, None)
+        return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _announced() -> Iterator[None]:
+    """Tell on stderr what is going on, where it takes longer than reading a cache does and a person is there to read it."""
+    if not (speaks or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())):
+        yield
+        return
+    timer = threading.Timer(PATIENCE, _tell)
+    timer.daemon = True
+    timer.start()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", numba.NumbaWarning)
-            return importlib.import_module(name)
-    except numba.core.errors.NumbaError as error:
-        if not isinstance(error, Warning):
-            raise  # a function itself is at fault
-        reason: Exception = error
-    except Exception as error:  # a broken cache raises OSError, EOFError, pickle's errors, RuntimeError, ...
-        reason = error
-    warnings.warn(
-        f"the cache of compiled functions cannot be used ({type(reason).__name__}: {reason}); they are compiled anew in this"
-        " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folders of dualib, to mend this.",
-        CacheWarning,
-        stacklevel=4,
-    )
-    use_cache = False
-    sys.modules.pop(name, None)
-    return importlib.import_module(name)
+        yield
+    finally:
+        timer.cancel()
+
+
+@functools.cache
+def _tell() -> None:
+    """Once in a process."""
+    if sys.stderr is not None:
+        sys.stderr.write(NOTICE)
+        sys.stderr.flush()

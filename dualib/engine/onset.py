@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.initial import feasible, one_cluster

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import COARSE, Batch, in_order, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend, met, without_idle
 from dualib.engine.initial import rough
@@ -23,7 +23,7 @@ from dualib.engine.search import Found, at_rest, price
 from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
 
-MOST_ROUNDS = 40
+MOST_ROUNDS = 60
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 # a large problem begins with few clusters: how many it gains in a round, at most; and the residual to which it descends before it
 # gains more, as a part of the gap
@@ -107,7 +107,7 @@ def certify(
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=ending | last, worthwhile=_WANTED * tol)
         found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last))
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        resting = ((sweep.residual <= tol) | ~patient) & (goal == fine)
+        resting = ((sweep.residual <= tol) | (waited >= 3 * _PATIENT)) & (goal == fine)
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
         done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])

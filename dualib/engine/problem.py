@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib.distortions import Array, Distortion, Mask
+from dualib.distortions.interface import Array, Distortion, Mask
 from dualib.joint import JointDistribution
 from dualib.memory import check_fits
 
@@ -108,6 +108,8 @@ class Problem:
         The face of an atom at each source.
     row_of : (n_x,) int
         The reduced source of each original one; -1 where p(x) is 0 or NEGLIGIBLE.
+    column_of : (k,) int
+        Of each column of a rate-distortion matrix the first that is equal to it: one reproduction has one atom.
     non_negative : bool
         Whether atoms move and no feature is below 0.
     most_atoms : int
@@ -145,6 +147,7 @@ class Problem:
         self.U1T, self.pxU1 = np.ascontiguousarray(ones.T), self.px[:, None] * ones
         self.UT: Array = self.U1T[1:]
         self.fixed: bool = distortion.fixed_atoms
+        self.column_of: Ints = _first_equal(self.U.T) if self.fixed else np.arange(self.k)
         self.non_negative: bool = not self.fixed and bool((self.U >= 0.0).all())
         low, high = self.U.min(axis=0), self.U.max(axis=0)
         self._low, self._high = low - SLACK * np.abs(low), high + SLACK * np.abs(high)
@@ -347,6 +350,12 @@ def distinct_rows(px: Array, features: Array, offset: Array, support: Mask | Non
         if len(seen) > len(first):
             first.append(int(x))
     return np.array(first), row_of
+
+
+def _first_equal(rows: Array) -> Ints:
+    """The number of the first row that is equal to each."""
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[group.ravel()])
 
 
 def _same_class_defines(kind: type, first: str, second: str) -> bool:

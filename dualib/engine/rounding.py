@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib._validation import shown
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep

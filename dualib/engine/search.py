@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Problem, inner
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
@@ -165,8 +165,8 @@ def _best_columns(
     values, _, _, terms = log_c(problem, batch.beta, sweep.log_z, *points)
     largest.include(values, points)
     held = np.zeros((len(batch.beta), problem.k), dtype=bool)
-    held[batch.owner, np.argmax(batch.means, axis=1)] = True
-    new = (values > tol) & ~held.ravel()
+    held[batch.owner, problem.column_of[np.argmax(batch.means, axis=1)]] = True
+    new = (values > tol) & ~held[points.owner, np.argmax(points.means, axis=1)]
     moment = terms[new] ** 2 @ problem.px
     return [(_shares(values[new], moment), values[new], points.pick(new))]
 

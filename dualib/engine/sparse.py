@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib.distortions import IB, Array, Distortion
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array, Distortion
 from dualib.engine.problem import NEGLIGIBLE, SLACK, Ints, Problem
+from dualib.engine.sizes import check_sparse_fits
 from dualib.joint import JointDistribution
-from dualib.memory import check_sparse_fits
 
 MOST_ATOMS = 500  # to which a solution grows without a cap
 _FEWEST_ROWS, _LARGEST_BLOCK = 512, 2_000_000  # rows of a block, and numbers of a temporary with as many atoms as there may be

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib.distortions import IB, Array, Mask
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest, nearest_other
 from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner
@@ -18,6 +19,7 @@ from dualib.engine.sweep import Sweep, ascent
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
+_FEW_FEATURES = 200  # up to which least stable directions are computed exactly
 _ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are born at any of them
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 # of the starts of a large problem, the best in the end: that many times the sources are so many numbers, within bounds
@@ -71,8 +73,9 @@ def members_of(problem: Problem, sweep: Sweep) -> Array:
 
 
 def columns(problem: Problem, count: int) -> Points:
-    """All reproductions of a rate-distortion matrix, for each solution."""
-    return for_each(problem, np.eye(problem.k), np.zeros(problem.k, dtype=np.int64), count)
+    """All reproductions of a rate-distortion matrix, equal ones once, for each solution."""
+    distinct = np.unique(problem.column_of)
+    return for_each(problem, np.eye(problem.k)[distinct], np.zeros(len(distinct), dtype=np.int64), count)
 
 
 def starting_points(
@@ -221,7 +224,7 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
 
 
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
-    """Of each atom beta lambda_max(Cov_t(U) J) by the power method, from below; and points beside those that are nearly unstable."""
+    """Of each atom beta lambda_max(Cov_t(U) J), from below where it is small; and points beside those that are nearly unstable."""
     main, least = (_extreme_members(problem, sweep, which) for which in (np.argmax, np.argmin))
     weights = np.maximum(sweep.new_weights, _LEAST)[:, None]
     way = problem.features(main)[0] - batch.means + 1e-3 * problem.features(least)[0]
@@ -235,12 +238,38 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
         sums = problem.moments(lean) / weights
         way = sums[:, 1:] - sums[:, :1] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
-    tilt = rate > _TILT
-    way = way[tilt] / rate[tilt, None]
+    tilt = np.flatnonzero(rate > _TILT)
+    if problem.is_sparse or problem.k > _FEW_FEATURES:
+        way = way[tilt] / rate[tilt, None]
+    else:
+        exact, way = _least_stable(problem, batch, sweep, tilt)
+        rate[tilt] = np.maximum(exact, rate[tilt])
     middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
     steps = [sign * aside * way for aside in _ASIDE for sign in (1.0, -1.0)]
     sides = [middle + problem.within(middle, step) * step for step in steps]
     return rate, Points(np.concatenate(sides), np.tile(face, len(sides)), np.tile(owner, len(sides)))
+
+
+def _least_stable(problem: Problem, batch: Batch, sweep: Sweep, atoms: Ints) -> tuple[Array, Array]:
+    """The stability numbers of some atoms (p,), exactly, and their least stable directions (p, k) of natural length 1.
+
+    Where a second direction is nearly as bad, powers come near the number, but not near enough to tell whether the atom divides.
+    """
+    number, way = np.zeros(len(atoms)), np.zeros((len(atoms), problem.k))
+    at_once = max(1, _AT_ONCE // (problem.n * problem.k))
+    for first in range(0, len(atoms), at_once):
+        some = slice(first, first + at_once)
+        t = atoms[some]
+        pairs = sweep.posterior[t] * problem.px
+        share = np.sqrt(pairs / np.maximum(pairs.sum(axis=1, keepdims=True), _LEAST))
+        rows = np.where(share[:, :, None] > 0.0, problem.whitened(batch.means[t], batch.face[t]) * share[:, :, None], 0.0)
+        rows[~np.isfinite(rows).all(axis=(1, 2))] = 0.0
+        values, vectors = np.linalg.eigh(rows.transpose(0, 2, 1) @ rows)
+        number[some] = batch.b[t] * values[:, -1]
+        lean = (rows @ vectors[:, :, -1:])[:, :, 0] * share
+        way[some] = lean @ problem.U - lean.sum(axis=1)[:, None] * batch.means[t]
+        way[some] /= (np.sqrt(np.maximum(batch.b[t], _LEAST)) * np.maximum(values[:, -1], _LEAST))[:, None]
+    return number, way
 
 
 def _extreme_members(problem: Problem, sweep: Sweep, which: Callable[..., Any]) -> Ints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Jacobian, Problem, inner

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, shown, validate_beta
-from dualib.distortions import Distortion, as_distortion
+from dualib.distortions.interface import Distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.choice import engine_problem, stays_sparse
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
+from dualib.engine.sizes import check_solvable, check_sparse_fits
 from dualib.engine.sparse import SparseProblem
-from dualib.memory import check_solvable, check_sparse_fits
 from dualib.path.checkpoint import Checkpoint, identity_of
 from dualib.path.grid import all_around, refine_enclosure, refine_shape
 from dualib.path.large import LargePoints
@@ -29,8 +30,8 @@ from dualib.path.onset import onset_of
 from dualib.path.points import Points
 from dualib.path.public import bracketed_events, located_events
 from dualib.progress import Progress, reporter
-from dualib.results import Curve
-from dualib.solver import check_options, warn_unless_converged
+from dualib.results.curve import Curve
+from dualib.solving.solver import check_options, warn_unless_converged
 from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:

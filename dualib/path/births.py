@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
@@ -16,10 +16,12 @@ from dualib.path.maxima import ridges
 from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
+FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn cluster is worth there
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
-STEPS_BACK = 4  # of a branch from the far end of its link to BEYOND
+AT_REST = 1e-11  # residual there; where an atom has all but divided the weights are far off with one of 1e-9
+STEPS_BACK = 8  # of a branch from the far end of its link to BEYOND
 CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
 SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
@@ -127,10 +129,11 @@ def _beyond(
         else:
             start = (_divided if attempt.startswith("halves") else _grown)(problem, base, found, many, by)
             if attempt == "descent":
-                new, ok = polished(problem, certify(problem, start, coarse=False, proofs=False).batch), ~np.isnan(by)
+                new = polished(problem, certify(problem, start, tol=FAINT, coarse=False, proofs=False).batch)
+                ok = whole(problem, new, Sweep(problem, new))
             else:
                 new, sweep = settled(problem, start)
-                ok = alone[numbers] & whole(problem, new, sweep)
+                ok = alone[numbers] & whole(problem, new, sweep) & (sweep.residual < AT_REST)
                 ok &= one_more[numbers] | (attempt == "born")  # else more may have come out of the atom than two halves
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, first_alike
 from dualib.engine.descent import newton_direction
 from dualib.engine.problem import Ints, Problem, inner

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 import dualib
-from dualib.archives import UNREADABLE, read_npz, remove_stale, write_npz
+from dualib.data.archives import UNREADABLE, read_npz, remove_stale, write_npz
 from dualib.engine.batch import Batch
 from dualib.engine.judge import Kind
 from dualib.engine.problem import Problem
@@ -115,7 +115,8 @@ class Checkpoint:
         if header.get("version") != VERSION:
             found = header.get("version")
             raise ValueError(
-                f"checkpoint: {self.name!r} has format version {found!r}, and this dualib reads version {VERSION}"
+                f"checkpoint: {self.name!r} has format version {found!r}, and this dualib reads version {VERSION}: finish that run"
+                " with the dualib that began it, or give another path"
             )
         self._check_identity(header.get("identity"))
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep

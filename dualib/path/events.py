@@ -24,6 +24,7 @@ from dualib.path.branch import polished, predicted, tangents
 from dualib.path.chain import Bifurcation, Chain, Piece, single
 from dualib.path.crossing import Reach, crossing, reach
 from dualib.path.hidden import suspects
+from dualib.progress import Reporter
 
 SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
 NARROW = 1e-7  # links are not divided further, in log beta
@@ -33,7 +34,7 @@ MOST_ROUNDS = 30
 
 
 @np.errstate(all="ignore")
-def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
+def locate(problem: Problem, batch: Batch, report: Reporter | None = None) -> Chain:
     """The chain between certified solutions in ascending order of beta, every link explained.
 
     Parameters
@@ -41,12 +42,15 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
     problem : Problem
     batch : Batch
         Solutions at S betas, ascending, each certified to be optimal.
+    report : Reporter, optional
+        Told of every link that is worked on.
 
     Returns
     -------
     Chain
         With the same betas among its own; solutions of the grid that a neighbour's branch replaces are as good.
     """
+    report = Reporter() if report is None else report
     chain, cleared = Chain(problem, polished(problem, batch)), set[float]()
     looked_at = set[tuple[float, float]]()
     patience = np.full(len(batch.beta) + 1, PATIENCE)
@@ -65,6 +69,8 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
             if not pieces:
                 break
             continue
+        count = len(links)
+        report.expect(count)
         one_way = (np.minimum(chain.died, chain.born) == 0)[links]
         few = (chain.died + chain.born)[links] <= np.where(chain.width[links] < CROWDED, MOST_BIRTHS, 1)
         pieces, leaping = births(chain, links[one_way & few])
@@ -73,13 +79,13 @@ def locate(problem: Problem, batch: Batch, log: list | None = None) -> Chain:
         mixed = np.setdiff1d(links[~one_way], [int(place) for place, _, _ in crossed] + replaced).astype(np.int64)
         pieces += births(chain, mixed[chain.counts[mixed] != chain.counts[mixed + 1]])[0]
         done = np.unique([int(place) for place, _, _ in pieces] + replaced).astype(np.int64)
-        if log is not None:
-            log.append((round_, len(links), int((one_way & few).sum()), len(done), len(replaced)))
         links = np.setdiff1d(links, done).astype(np.int64)
         crowded = chain.batch.beta[links[chain.width[links] < CROWDED]]
         np.subtract.at(patience, np.searchsorted(batch.beta, crowded, side="right"), 1)
         pieces += _middles(chain, links)
         chain.insert(pieces)
+        for _ in range(count):
+            report.step()
     _coarsen(chain)
     return chain
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from dualib.distortions import Array
-from dualib.enclosure import Enclosure
+from dualib.distortions.interface import Array
 from dualib.path.points import Points
+from dualib.results.enclosure import Enclosure
 
 LARGEST_BETA = 1e4
 SATURATED = 1e-3  # the grid ends where all but this part of I(X;Y) is kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions import Array
+from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.starts import Points, for_each

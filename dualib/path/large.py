@@ -14,8 +14,8 @@ from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 from dualib.path.points import Point, Points
 from dualib.progress import Reporter
-from dualib.results import Solution
-from dualib.solutions import Judged, solutions_of
+from dualib.results.assembly import Judged, solutions_of
+from dualib.results.solution import Solution
 
 RESTARTS = 3  # of the search of hard clusters at each beta, beside the neighbour's
 _RISE = 1e-12  # of an objective, relative to 1 + |G|: rounding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions import Mask
+from dualib.distortions.interface import Mask
 from dualib.engine.batch import Batch, nearest
 from dualib.engine.problem import Problem
 from dualib.path.branch import radius

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dualib.distortions import Distortion, as_distortion
+from dualib.distortions.interface import Distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine import onset as engine_onset
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
 from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem
-from dualib.memory import check_solvable
+from dualib.engine.sizes import check_solvable
 from dualib.path.touching import touching
 from dualib.threads import one_blas_thread
 

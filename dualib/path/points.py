@@ -14,8 +14,8 @@ from dualib.engine.sweep import Sweep
 from dualib.path.chain import arranged, single
 from dualib.path.checkpoint import Checkpoint
 from dualib.progress import Reporter
-from dualib.results import Solution
-from dualib.solutions import Judged, judged, solutions_of
+from dualib.results.assembly import Judged, judged, solutions_of
+from dualib.results.solution import Solution
 
 # betas solved at once, so many and no more whatever was solved before, so that a resumed run does the same; and sources times
 # sources, or features, of all of them, so that their arrays stay in the cache, or near

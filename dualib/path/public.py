@@ -15,7 +15,9 @@ from dualib.engine.sweep import Sweep
 from dualib.path.chain import Bifurcation, single
 from dualib.path.events import locate
 from dualib.path.points import Points, Sides
-from dualib.results import Event, EventKind, Solution
+from dualib.results.common import EventKind
+from dualib.results.event import Event
+from dualib.results.solution import Solution
 from dualib.threads import one_blas_thread
 
 FOLLOWED = 6_000  # unknowns of a solution, up to which branches are followed
@@ -28,7 +30,7 @@ def located_events(points: Points) -> list[Event]:
     problem, batch = points.problem, points.batch()
     if int(batch.counts.max()) * (1 + problem.k) > FOLLOWED:
         return bracketed_events(points)
-    chain = locate(problem, batch)
+    chain = locate(problem, batch, points.report)
     for i in np.flatnonzero(chain.given):
         points.replace(float(chain.batch.beta[i]), single(chain.batch, i))
     events = [(i, event) for i, event in enumerate(chain.events) if event is not None]

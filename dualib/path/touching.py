@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.distortions import Array, Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.path.branch import BROKEN, distances, predicted, settled, tangents

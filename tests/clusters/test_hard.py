@@ -13,10 +13,10 @@ from dualib.clusters.columns import best_columns
 from dualib.clusters.hard import HardClusters, hard_clusters
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical, covered_labels, regrown_labels, seeded_labels
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
+from dualib.engine.labels import encoder_rows
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.labels import encoder_rows
 
 KINDS = ["ib", "dualib", dualib.Bregman.squared_euclidean(), dualib.Alpha(0.5)]
 LABELS = np.array([0, 0, 1, 2, 2, 2, 0])

@@ -10,7 +10,7 @@ from partitions import with_zeros
 import dualib
 from dualib import JointDistribution
 from dualib.clusters.merging import merged_down, merged_into
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.initial import of_encoder, one_cluster
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep

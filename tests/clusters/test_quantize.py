@@ -11,7 +11,7 @@ from scipy import sparse
 import dualib
 from dualib import JointDistribution, Status
 from dualib.engine import choice
-from dualib.prediction import as_map
+from dualib.results.encoding import as_map
 
 KINDS = ["ib", "dualib", dualib.Bregman.squared_euclidean(), dualib.Alpha(0.5)]
 

@@ -3,8 +3,11 @@
 import numpy as np
 
 from dualib import JointDistribution
-from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion
-from dualib.exponential import ExponentialFamily
+from dualib.distortions.bottlenecks import IB, DualIB
+from dualib.distortions.divergences import Alpha, Bregman
+from dualib.distortions.exponential import ExponentialFamily
+from dualib.distortions.interface import Distortion
+from dualib.distortions.matrices import RateDistortion
 
 N_X, N_Y = 7, 5
 

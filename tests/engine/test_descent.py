@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import SAME, Batch, in_order, merged, nearest_other, without_twins
 from dualib.engine.descent import descend, newton_direction
 from dualib.engine.initial import identity
@@ -108,7 +109,7 @@ def test_one_decoder_on_two_faces_is_one_cluster(kind, stays):
     import dualib
 
     joint = dualib.JointDistribution.from_conditionals([[0.5, 0.3, 0.2], [0.6, 0.4, 0.0]])
-    problem = Problem(joint, dualib.distortions.as_distortion(kind))
+    problem = Problem(joint, as_distortion(kind))
     faces = problem.faces.numbers(np.array([[True, True, True], [True, True, False]]))
     little = 1e-15
     larger = np.array([0.6, 0.4 - little, little])

@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from test_faces import intersections, naive_maximum, with_zeros
+from scipy.special import logsumexp
+from test_faces import intersections, with_zeros
 
 import dualib
-from dualib.distortions import IB, DualIB
+from dualib.distortions.bottlenecks import IB, DualIB
 from dualib.engine.faces import _all_starts, has_faces, look_at_faces
 from dualib.engine.initial import identity
 from dualib.engine.judge import judge
@@ -17,6 +18,26 @@ from dualib.engine.search import Found, at_rest
 from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
 from engine import twins
+
+
+def naive_maximum(px, py_x, beta, log_z, face, rng):
+    """The largest log c that naive ascents from many points of the simplex over a set of y lead to; -inf where no source has it."""
+    inside = (py_x[:, face] > 0.0).all(axis=1)
+    if not inside.any():
+        return -np.inf
+    log_p, log_a = np.log(py_x[np.ix_(inside, face)]), np.log(px[inside]) - log_z[inside]
+    log_s = np.log(rng.dirichlet(np.full(int(face.sum()), 0.5), 20) + 1e-300)
+    log_s = np.concatenate([log_s, log_p - logsumexp(log_p, axis=1, keepdims=True)])
+    highest = np.full(len(log_s), -np.inf)
+    while True:
+        s = np.exp(log_s)
+        terms = log_a - beta * ((s * log_s).sum(axis=1)[:, None] - s @ log_p.T)
+        values = logsumexp(terms, axis=1)
+        if (values - highest).max() < 1e-13:
+            return float(values.max())
+        highest = values
+        mean = np.exp(terms - values[:, None]) @ log_p
+        log_s = mean - logsumexp(mean, axis=1, keepdims=True)
 
 
 def nothing_found(problem, batch, sweep, level):

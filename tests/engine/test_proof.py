@@ -543,3 +543,37 @@ def test_result_and_errors():
         prove([0.0, 0.0], [[1.5, -0.5], [0.1, 0.9]], 1.0, "ib")
     with pytest.raises(ValueError, match=r"points must have shape \(n, 2\)"):
         prove([0.0, 0.0], rows, 1.0, "ib", points=[[0.2, 0.3, 0.5]])
+
+
+class Remembered:
+    """`bound_cells`, and the arguments of its calls."""
+
+    def __init__(self):
+        self.calls, self._cells = [], compiled_cells()
+
+    def bound_cells(self, *arguments):
+        self.calls.append(copied(arguments))
+        self._cells.bound_cells(*arguments)
+
+
+def copied(arguments):
+    return [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+
+
+def test_bounds_are_the_same_wherever_arrays_lie_in_memory(monkeypatch):
+    """Sums in an order of the compiler's choice came out otherwise, in the last bit, by how far apart its arrays happened to be."""
+    cells = Remembered()
+    monkeypatch.setattr(proof, "compiled_cells", lambda: cells)
+    dualib.solve(dualib.datasets.toy(), 20.0)
+    monkeypatch.undo()
+    first, lying_about = None, []
+    for size in np.random.default_rng(0).integers(1, 200, 1000):
+        lying_about.append(np.ones(size))
+        if size % 2:
+            lying_about.pop(0)
+        found = [copied(call) for call in cells.calls]
+        for call in found:
+            compiled_cells().bound_cells(*call)
+        bits = [call[10].tobytes() for call in found]
+        first = bits if first is None else first
+        assert bits == first

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dualib
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.descent import without_idle
 from dualib.engine.initial import of_encoder

@@ -157,7 +157,7 @@ def test_parts_of_a_jacobian_are_the_jacobian():
 
 
 def test_a_subclass_with_a_jacobian_of_its_own_is_asked_for_that():
-    from dualib.distortions import IB
+    from dualib.distortions.bottlenecks import IB
 
     class Halved(IB):
         def link_jacobian(self, means, face=None):

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from dualib.distortions import IB, Alpha, Bregman, RateDistortion
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.divergences import Alpha, Bregman
+from dualib.distortions.matrices import RateDistortion
 from engine.cases import Itakura
 
 

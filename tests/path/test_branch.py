@@ -5,7 +5,7 @@ import pytest
 
 import dualib
 from dualib import JointDistribution
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.batch import Batch
 from dualib.engine.initial import of_atoms
 from dualib.engine.optimum import optimum

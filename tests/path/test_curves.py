@@ -1,5 +1,6 @@
 """Curves as a whole: with and without events, chains of events, clusters that come and go, and the one cluster below the onset."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -110,3 +111,43 @@ def test_below_the_onset_the_gap_of_the_one_cluster_bounds_a_fresh_one(kind):
             fresh = dualib.certify(joint, solution.encoder, solution.beta, kind)
             assert fresh.gap <= solution.gap + 1e-12
             assert solution.certificate == fresh.kind
+
+
+def onset_in_fifty_digits(px, p, kind, s, beta):
+    """The beta at which log c beside the one cluster touches 0, y binary: both log c and its slope vanish at s."""
+    with mpmath.workdps(50):
+        px, p = [mpmath.mpf(v) for v in px], [mpmath.mpf(v) for v in p]
+        if kind == "ib":
+            r = mpmath.fsum(a * b for a, b in zip(px, p, strict=True))
+        else:
+            log_odds = mpmath.fsum(a * mpmath.log(b / (1 - b)) for a, b in zip(px, p, strict=True))
+            r = 1 / (1 + mpmath.exp(-log_odds))
+
+        def d(x, q):
+            first, second = (p[x], q) if kind == "ib" else (q, p[x])
+            return first * mpmath.log(first / second) + (1 - first) * mpmath.log((1 - first) / (1 - second))
+
+        def log_c(q, b):
+            return mpmath.log(mpmath.fsum(px[x] * mpmath.exp(b * (d(x, r) - d(x, q))) for x in range(len(px))))
+
+        def equations(q, b):  # divided by what both have where q is r: log c by (q - r)^2, its slope by q - r
+            return [log_c(q, b) / (q - r) ** 2, mpmath.diff(lambda v: log_c(v, b), q) / (q - r)]
+
+        return mpmath.findroot(equations, (mpmath.mpf(s), mpmath.mpf(beta)), tol=1e-40)[1]
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("tilt", [0.1, 0.02, 0.004])
+def test_an_appearance_that_is_nearly_a_split(kind, tilt):
+    """Two sources alike but for `tilt`, 0 at a split: with it log c at the touching point falls like its 4th power."""
+    px, p = [0.5 + tilt, 0.5 - tilt], [0.15, 0.85]
+    joint = JointDistribution.from_conditionals(np.array([p, [0.85, 0.15]]).T, px)
+    (event,) = dualib.anneal(joint, kind, beta_min=0.4, beta_max=4.0).events
+    born = np.argmin(event.above.weights)
+    exact = onset_in_fifty_digits(px, p, kind, event.above.decoder[born, 0], event.beta)
+    assert abs(float(event.beta / exact - 1)) <= event.precision <= 3e-10
+    assert (event.kind, event.before, event.after) == ("appearance", 1, 2)
+    assert event.above.beta < event.beta * (1.0 + 2e-5)
+    beyond = dualib.solve(joint, event.above.beta, kind, tol=1e-11)
+    assert event.above.weights[born] == pytest.approx(beyond.weights.min(), rel=1e-2)
+    assert event.beta < dualib.local_critical_beta(joint, kind)

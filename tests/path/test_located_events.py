@@ -10,7 +10,7 @@ import pytest
 
 import dualib
 from dualib import JointDistribution, closed_forms, datasets
-from dualib.distortions import as_distortion
+from dualib.distortions.named import as_distortion
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.search import price

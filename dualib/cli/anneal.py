@@ -1,0 +1,38 @@
+"""``dualib anneal``: the path over beta of a table in a file, as tables and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+from dualib.cli.input import checked_seed, describe, read_input
+
+
+def run_anneal(arguments: argparse.Namespace) -> None:
+    """Solve the path, write its tables and pictures, and print the short table."""
+    from dualib.cli.demo import curve_table, write_curve, write_pictures
+    from dualib.path.anneal import anneal
+
+    table, joint = read_input(arguments)
+    print(describe(arguments, table, joint))
+    os.makedirs(arguments.output, exist_ok=True)
+    curve = anneal(
+        joint,
+        arguments.distortion,
+        arguments.betas,
+        beta_min=arguments.beta_min,
+        beta_max=arguments.beta_max,
+        tol=arguments.tol,
+        progress=not arguments.quiet,
+        random_state=checked_seed(arguments.seed),
+        checkpoint=arguments.checkpoint,
+    )
+    stem = os.path.join(arguments.output, arguments.distortion)
+    files = write_curve(curve, stem, unit=arguments.unit)
+    if not arguments.no_plots:
+        files += write_pictures(curve, stem, unit=arguments.unit)
+    print(f"\n{curve_table([curve], unit=arguments.unit)}\n\nwritten:")
+    print("\n".join(f"  {name}" for name in files))

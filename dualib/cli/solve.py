@@ -1,0 +1,105 @@
+"""``dualib solve``: one optimum of a table in a file, for a person or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dualib.data.tables import Table
+    from dualib.results.solution import Solution
+from dualib.cli.input import _FEW_CELLS, check_folder, checked_seed, describe, listed, read_input
+
+
+def run_solve(arguments: argparse.Namespace) -> None:
+    """Solve at one beta, and print or save the solution."""
+    from dualib.solving.solver import solve
+
+    table, joint = read_input(arguments)
+    if arguments.save is not None:
+        check_folder(arguments.save)
+    solution = solve(
+        joint,
+        arguments.beta,
+        arguments.distortion,
+        tol=arguments.tol,
+        n_clusters=arguments.n_clusters,
+        random_state=checked_seed(arguments.seed),
+    )
+    if arguments.save is not None:
+        solution.save(arguments.save)
+    if arguments.json:
+        print(_as_json(solution, table, arguments))
+        return
+    print(describe(arguments, table, joint))
+    print(_solution_text(solution, arguments.unit, arguments.n_clusters))
+    if arguments.save is not None:
+        print(f'\nsaved in {arguments.save}: dualib.load("{arguments.save}")')
+
+
+def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str:
+    """Show the numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
+    import numpy as np
+
+    from dualib.results.solution import status_text
+
+    summary = solution.summary(unit)  # type: ignore[arg-type]
+    certified = f", {solution.certificate}" if solution.certificate else ""
+    rows = [
+        ("objective", f"{summary['objective']:.8g}   gap {summary['gap']:.1e}{certified}"),
+        ("rate I(X;T)", f"{summary['rate']:.8g}"),
+        ("relevance I(T;Y)", f"{summary['relevance']:.8g}"),
+        ("distortion E d", f"{summary['expected_distortion']:.8g}"),
+        ("status", f"{status_text(solution)}, {solution.n_iter} sweeps"),
+        *_remarks(solution, n_clusters),
+    ]
+    name = {"ib": "IB", "dualib": "dual IB"}[solution.distortion.name]
+    lines = ["", f"{name} at beta = {solution.beta:g}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
+    lines += ["", f"{solution.n_clusters} cluster{'s' * (solution.n_clusters != 1)}, with p(t) and members:"]
+    home = np.argmax(solution.encoder, axis=1)
+    for t in np.argsort(-solution.weights, kind="stable"):
+        members = np.flatnonzero((home == t) & (solution.joint.px > 0.0))
+        members = members[np.argsort(-solution.joint.px[members], kind="stable")]
+        lines.append(f"  {solution.weights[t]:.4f}  {listed([solution.joint.x_labels[x] for x in members])}")
+    return "\n".join(lines)
+
+
+def _remarks(solution: Solution, n_clusters: int | None) -> Iterator[tuple[str, str]]:
+    """What the numbers alone would not tell: that beta is below the onset, or that the cap on the clusters is none."""
+    from dualib.results.solution import is_below_onset
+
+    if is_below_onset(solution):
+        yield "one cluster", _onset_text(solution)
+    if n_clusters is not None and n_clusters > solution.n_x:
+        yield "--n-clusters", f"{n_clusters} is more than the {solution.n_x} x, so it caps nothing"
+
+
+def _onset_text(solution: Solution) -> str:
+    """Where the onset of learning is, or a bound on it where it would take long to find."""
+    from dualib.path.onset import cheap_onset_bound, onset
+
+    joint, most = solution.joint, ""
+    if joint.n_x * joint.n_y <= _FEW_CELLS:
+        beta = onset(joint, solution.distortion)
+        if math.isinf(beta):
+            return "nothing can be learned: y does not depend on x"
+    else:
+        beta, most = cheap_onset_bound(joint, solution.distortion), "at most "
+    where = f", {most}{beta:.6g}" if math.isfinite(beta) else ""
+    return f"beta is below the onset of learning{where}: give a larger one"
+
+
+def _as_json(solution: Solution, table: Table, arguments: argparse.Namespace) -> str:
+    """All of a solution as JSON; a number that is infinite (not known) is null."""
+    import json
+
+    def finite(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    result: dict[str, Any] = {"file": arguments.file, "table": table.kind, "smoothing": arguments.smoothing}
+    result.update({key: finite(value) for key, value in solution.summary(arguments.unit).items()})
+    result.update(x_labels=list(solution.joint.x_labels), y_labels=list(solution.joint.y_labels))
+    result.update({name: getattr(solution, name).tolist() for name in ("weights", "encoder", "decoder")})
+    return json.dumps(result, indent=1, allow_nan=False)

@@ -1,0 +1,1 @@
+"""Readers of files, and the counts that come with the package."""

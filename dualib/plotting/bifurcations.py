@@ -1,0 +1,187 @@
+"""Clusters against beta: trees of decoders, and the stability numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dualib._validation import shown
+from dualib.path.onset import local_critical_beta
+from dualib.plotting.tree import (
+    FULL_WIDTH,
+    GREY,
+    INK,
+    PALETTE,
+    draw_tree,
+    emptiest_corner,
+    link,
+    name_leaves,
+    new_axes,
+    plain,
+    with_sides,
+)
+from dualib.results.curve import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+from dualib.plotting.marks import IntArray, draw_events, event_handles, log_beta_axis
+from dualib.plotting.plane import _has_outside
+
+
+def plot_bifurcations(
+    curve: Curve,
+    ax: Axes | None = None,
+    *,
+    y_index: int | None = None,
+    mark_events: bool = True,
+    label_clusters: bool = True,
+    legend: bool = True,
+    show_onset: bool = True,
+) -> Axes:
+    """The tree of clusters: a decoder coordinate p(y|t) of each against beta, line width in proportion to p(t).
+
+    Lines are linked from each beta to the next by nearest decoder and encoder, and branch where a cluster splits. A
+    cluster born away from the others is tied to the nearest by a dotted line. Colours follow the main branches.
+
+    Parameters
+    ----------
+    curve : Curve
+    ax : Axes, optional
+    y_index : int, optional
+        Column of the decoder; by default the one that varies most between the clusters.
+    mark_events : bool
+        A thin vertical line at the beta of each event, with a marker for its kind.
+    label_clusters : bool
+        Name the clusters at the largest beta by their members.
+    legend : bool
+    show_onset : bool
+        The one-cluster solution goes on as a dashed line where it has ceased to be optimal, and the textbook's local critical
+        beta is marked on it: from the onset to there an annealer that perturbs and follows is stuck.
+
+    Returns
+    -------
+    Axes
+    """
+    column = _checked_column(curve, int(_varying_columns(curve)[0]) if y_index is None else y_index)
+    ax = new_axes((7.2, 4.6)) if ax is None else ax
+    whole = with_sides(curve)
+    draw_tree(ax, whole, column, link(whole))
+    low, high = curve.beta[0], curve.beta[-1]
+    log_beta_axis(ax, low, high if high > low else 1.01 * low)
+    onset_handles = _draw_trivial(ax, curve, column) if show_onset else []
+    ax.set(xlabel="beta", ylabel=f"decoder  p({_column_name(curve, column)} | t)")
+    if mark_events:
+        draw_events(ax, curve)
+    if label_clusters and curve.n_clusters[-1] <= 40:
+        name_leaves(ax, curve[-1], column)
+    if legend:
+        handles = _width_handles() + event_handles([curve] if mark_events else ()) + onset_handles
+        ax.legend(handles=handles, loc=emptiest_corner(ax, curve, column), fontsize=8, framealpha=0.85)
+    return ax
+
+
+def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = True) -> Axes:
+    """The stability numbers beta lambda_max of all clusters against beta: one splits where its number reaches 1.
+
+    Parameters
+    ----------
+    curve : Curve
+    ax : Axes, optional
+    mark_events : bool
+        A thin vertical line at each event. A cluster born at a distance needs no number at 1.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes((7.2, 4.2)) if ax is None else ax
+    low, high = curve.beta[0], curve.beta[-1]
+    log_beta_axis(ax, low, high if high > low else 1.01 * low)
+    solutions = sorted([*curve, *(e.below for e in curve.events if e.below is not None)], key=lambda s: s.beta)
+    beta = np.concatenate([np.full(s.n_clusters, s.beta) for s in solutions])
+    weights = np.concatenate([s.weights for s in solutions])
+    numbers = np.concatenate([s.stability for s in solutions])
+    ax.scatter(beta, numbers, 4.0 + 40.0 * weights, color=PALETTE[0], alpha=0.7, lw=0, label="clusters, area by p(t)")
+    ax.axhline(1.0, color=INK, lw=1.0, ls="--", label="1: splits here")
+    if mark_events:
+        draw_events(ax, curve)
+    ax.set(xlabel="beta", ylabel="stability number  beta lambda_max")
+    ax.set_ylim(0.0, max(1.1, 1.05 * float(numbers.max())))
+    ax.legend(handles=ax.get_legend_handles_labels()[0] + event_handles([curve] if mark_events else ()), fontsize=8)
+    return ax
+
+
+def plot_bifurcation_grid(curve: Curve, y_indices: Iterable[int] | None = None, *, columns: int = 3) -> np.ndarray:
+    """`plot_bifurcations` for several y as small multiples in a new figure; by default the six that vary most.
+
+    Returns
+    -------
+    ndarray of Axes, shape (rows, columns)
+        Unused places are invisible.
+    """
+    import matplotlib.pyplot as plt
+
+    chosen = [int(y) for y in (_varying_columns(curve)[:6] if y_indices is None else y_indices)]
+    if not chosen or columns < 1:
+        raise ValueError(f"y_indices and columns must ask for at least one picture, got {shown(chosen)} and {shown(columns)}")
+    columns = min(columns, len(chosen))
+    rows = math.ceil(len(chosen) / columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.6 * columns, 2.7 * rows), squeeze=False, sharex=True, layout="constrained"
+    )
+    for place, (ax, y) in enumerate(itertools.zip_longest(axes.flat, chosen)):
+        if y is None:
+            ax.set_visible(False)
+            continue
+        plot_bifurcations(curve, ax=ax, y_index=y, label_clusters=False, legend=False)
+        ax.set_xlabel("beta" if place + columns >= len(chosen) else "")
+        ax.xaxis.set_tick_params(labelbottom=place + columns >= len(chosen))
+    handles = _width_handles() + event_handles([curve])
+    figure.legend(handles=handles, loc="outside upper left" if _has_outside() else "upper left", ncols=6, frameon=False)
+    return np.asarray(axes)
+
+
+def _draw_trivial(ax: Axes, curve: Curve, y: int) -> list[Any]:
+    """The one-cluster solution beyond the onset, dashed, and the local critical beta on it; the handles for a legend."""
+    trivial = next((solution for solution in curve if solution.n_clusters == 1), None)
+    if trivial is None or curve.onset is None or not curve.onset < curve.beta[-1] or curve.distortion.fixed_atoms:
+        return []
+    level = float(trivial.decoder[0, y])
+    handles = ax.plot(
+        [curve.onset, curve.beta[-1]], [level] * 2, "--", color=GREY, lw=1.0, zorder=1, label="one cluster, not optimal"
+    )
+    local = local_critical_beta(curve.joint, curve.distortion)
+    if curve.beta[0] < local < curve.beta[-1]:
+        style: dict[str, Any] = {"ls": "", "color": GREY, "ms": 6, "mew": 1.5, "zorder": 4}
+        handles += ax.plot([local], [level], marker="x", label=f"local critical beta {local:.4g}", **style)
+    return handles
+
+
+def _width_handles() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], color=GREY, lw=FULL_WIDTH * w, label=f"p(t) = {w:g}") for w in (1.0, 0.3, 0.1)]
+
+
+def _column_name(curve: Curve, column: int) -> str:
+    """What a column of the decoder stands for: a value of y, or a column of a rate-distortion matrix."""
+    fixed = curve.distortion.fixed_atoms or curve[0].decoder.shape[1] != curve.joint.n_y
+    return f"column {column}" if fixed else f"y = {plain(curve.joint.y_labels[column])}"
+
+
+def _checked_column(curve: Curve, y_index: int) -> int:
+    width = curve[0].decoder.shape[1]
+    if isinstance(y_index, bool) or not isinstance(y_index, (int, np.integer)) or not 0 <= y_index < width:
+        raise ValueError(f"y_index must be an integer from 0 to {width - 1}, got {shown(y_index)}")
+    return int(y_index)
+
+
+def _varying_columns(curve: Curve) -> IntArray:
+    """Decoder columns, the one of largest variance between the clusters at the largest beta first."""
+    last = curve[-1]
+    centred = last.decoder - last.weights @ last.decoder
+    return np.argsort(-(last.weights @ centred**2), kind="stable")

@@ -1,0 +1,181 @@
+"""The tree of clusters over beta: which cluster comes from which, in what colour, and the drawing of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.results.curve import Curve
+from dualib.results.solution import Solution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Corner = Literal["upper left", "lower left", "upper right", "lower right"]
+Links = list[tuple[IntArray, npt.NDArray[np.bool_]]]
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, GREY = "#222222", "#8A8A8A"
+NAMES = {"ib": "IB", "dualib": "dual IB", "dualexpib": "dualExpIB"}
+FULL_WIDTH, LEAST_WIDTH = 9.0, 0.7  # line widths in points, of a cluster of weight 1 and of the lightest
+
+
+def with_sides(curve: Curve) -> Curve:
+    """The curve with the solutions on both sides of its located events, so that branches reach to where they begin and end."""
+    known = {solution.beta: solution for solution in curve}
+    for event in curve.events:
+        if event.located and event.below is not None and event.above is not None:
+            known.setdefault(event.below.beta, event.below)
+            beta = max(event.above.beta, event.below.beta * (1.0 + 1e-12))  # at a jump both are at the same beta
+            known.setdefault(beta, dataclasses.replace(event.above, beta=beta))
+    return Curve(list(known.values()), events=curve.events, onset=curve.onset)
+
+
+def link(curve: Curve) -> Links:
+    """For each step up in beta: the cluster below that each one above comes from, and whether it was born apart."""
+    from scipy.optimize import linear_sum_assignment
+
+    links = []
+    for below, above in itertools.pairwise(curve):
+        cost = _distance(below.decoder, above.decoder) + _distance(members(below), members(above))
+        parent = np.argmin(cost, axis=0)
+        rows, columns = linear_sum_assignment(cost)  # a cluster goes on as one line; only the surplus can branch off
+        parent[columns] = rows
+        surplus = np.ones(above.n_clusters, dtype=bool)
+        surplus[columns] = False
+        kinds = {event.kind for event in curve.events if below.beta <= event.beta <= above.beta}
+        links.append((parent, surplus & (kinds == {"appearance"})))
+    return links
+
+
+def members(solution: Solution) -> Array:
+    """p(x|t), (n_t, n_x)."""
+    joint = (solution.joint.px[:, None] * solution.encoder).T
+    total = joint.sum(axis=1, keepdims=True)
+    return joint / np.where(total > 0.0, total, 1.0)
+
+
+def _distance(p: Array, q: Array) -> Array:
+    """Squared Hellinger distance of every pair of rows, (m, n)."""
+    return np.maximum(1.0 - np.sqrt(p) @ np.sqrt(q).T, 0.0)
+
+
+def _branch_colours(curve: Curve, links: Links) -> list[list[str]]:
+    """One colour per cluster and beta: that of its branch where the tree is as wide as the palette, trunks in ink."""
+    cut = int(np.flatnonzero(curve.n_clusters <= len(PALETTE))[-1]) if min(curve.n_clusters) <= len(PALETTE) else 0
+    order = np.argsort(np.argsort(-curve[cut].weights, kind="stable"))
+    colours: list[list[str]] = [[] for _ in range(len(curve))]
+    colours[cut] = [PALETTE[rank % len(PALETTE)] for rank in order]
+    for i in range(cut + 1, len(curve)):
+        colours[i] = [colours[i - 1][parent] for parent in links[i - 1][0]]
+    for i in range(cut - 1, -1, -1):
+        own = [{colours[i + 1][t] for t in np.flatnonzero(links[i][0] == a)} for a in range(curve[i].n_clusters)]
+        colours[i] = [colours_of.pop() if len(colours_of) == 1 else INK for colours_of in own]
+    return colours
+
+
+def draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
+    """Draw every cluster as a line of decoder coordinate y against beta, as wide as its weight."""
+    from matplotlib.collections import LineCollection
+
+    colours = _branch_colours(curve, links)
+    strokes: list[tuple[float, str, list[tuple[float, float]]]] = []  # width, colour, points
+    open_strokes: dict[int, int] = {}  # cluster at the current beta -> its stroke
+    ties = []
+    for i, (parent, born) in enumerate(links):
+        below, above = curve[i], curve[i + 1]
+        going_on, open_strokes = open_strokes, {}
+        for t in range(above.n_clusters):
+            start, end = (below.beta, below.decoder[parent[t], y]), (above.beta, above.decoder[t, y])
+            if born[t]:
+                ties.append([start, end])
+                continue
+            # Steps of equal width are one stroke, for pieces drawn over each other leave scalloped edges.
+            look = (round(max(LEAST_WIDTH, FULL_WIDTH * above.weights[t]), 1), colours[i + 1][t])
+            stroke = going_on.pop(parent[t], -1)
+            if stroke < 0 or strokes[stroke][:2] != look:
+                strokes.append((*look, [start]))
+                stroke = len(strokes) - 1
+            strokes[stroke][2].append(end)
+            open_strokes[t] = stroke
+    strokes.sort(key=lambda stroke: -stroke[0])  # thin lines on top of thick ones
+    width, colour, points = zip(*strokes, strict=True) if strokes else ((), (), ())
+    ax.add_collection(LineCollection(points, linewidths=width, colors=colour, capstyle="round", zorder=2))
+    ax.add_collection(LineCollection(ties, linewidths=0.8, colors=GREY, linestyles=":", zorder=1.5))
+    last = curve[-1]
+    sizes = np.maximum(LEAST_WIDTH, FULL_WIDTH * last.weights) ** 2
+    ax.scatter([last.beta] * last.n_clusters, last.decoder[:, y], sizes, c=colours[-1], lw=0, zorder=2, clip_on=False)
+    ax.autoscale_view()
+    ax.margins(y=0.06)
+
+
+def emptiest_corner(ax: Axes, curve: Curve, y: int) -> Corner:
+    """The corner of the axes, by its name for a legend, that the tree leaves free, or most nearly so.
+
+    Matplotlib's own choice does not see collections of lines.
+    """
+    points = np.concatenate([np.column_stack([np.full(len(s.weights), s.beta), s.decoder[:, y]]) for s in curve])
+    across, up = ax.transAxes.inverted().transform(ax.transData.transform(points)).T
+    corners: dict[Corner, tuple[Array, Array]] = {"upper left": (across, 1.0 - up), "lower left": (across, up)}
+    corners |= {"upper right": (1.0 - across, 1.0 - up), "lower right": (1.0 - across, up)}
+    return min(corners, key=lambda name: int(np.sum((corners[name][0] < 0.42) & (corners[name][1] < 0.33))))
+
+
+def name_leaves(ax: Axes, solution: Solution, y: int) -> None:
+    """Name the clusters at the right end by their members; texts are pushed apart and tied to their lines."""
+    low, high = ax.get_ylim()
+    order = np.argsort(solution.decoder[:, y], kind="stable")
+    at = (solution.decoder[order, y] - low) / (high - low)
+    groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 0.004) + 1)  # closer: one line, one text
+    height = 72.0 * ax.get_window_extent().height / ax.figure.dpi  # points
+    anchors = np.array([at[group].mean() for group in groups])
+    places = _spread(anchors, min(8.5 / height, 1.0 / len(groups)))
+    arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 0}
+    style: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "fontsize": 7, "arrowprops": arrow}
+    for group, anchor, place in zip(groups, anchors, places, strict=True):
+        text = ", ".join(filter(None, (_member_names(solution, t) for t in order[group])))
+        ax.annotate(text, (1.008, anchor), (1.045, place), textcoords="axes fraction", **style)
+
+
+def _member_names(solution: Solution, t: int, most: int = 5) -> str:
+    """The sources that belong to cluster t more than to any other, the surest first."""
+    live = (np.argmax(solution.encoder, axis=1) == t) & (solution.joint.px > 0.0)
+    inside = [x for x in np.argsort(-solution.encoder[:, t], kind="stable") if live[x]]
+    names = [plain(solution.joint.x_labels[x]) for x in inside[:most]] + ["\u2026"] * (len(inside) > most)
+    return " ".join(names)
+
+
+def _spread(at: Array, space: float) -> Array:
+    """The nearest places in [0, 1] to `at` (ascending) that are at least `space` apart: bounded isotonic regression."""
+    steps = space * np.arange(len(at))
+    blocks: list[list[float]] = []  # mean, size
+    for value in at - steps:
+        blocks.append([float(value), 1.0])
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            mean, size = blocks.pop()
+            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * size) / (blocks[-1][1] + size), blocks[-1][1] + size]
+    level = np.concatenate([np.full(int(size), mean) for mean, size in blocks])
+    return np.clip(level, 0.0, max(0.0, 1.0 - steps[-1])) + steps
+
+
+def plain(label: str) -> str:
+    """A label that matplotlib shows as it is, cut to a length that fits."""
+    return (label if len(label) <= 14 else label[:13] + "\u2026").replace("$", r"\$")
+
+
+def new_axes(size: tuple[float, float]) -> Axes:
+    """The axes of one new figure."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def distortion_name(result: Curve | Solution) -> str:
+    """The distortion's name for labels."""
+    return NAMES.get(result.distortion.name, repr(result.distortion))

@@ -1,0 +1,1 @@
+"""How good clusters are on what was held out: comparisons, scores, and the estimators for scikit-learn."""

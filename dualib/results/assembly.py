@@ -1,0 +1,269 @@
+"""From the engine's batches to public solutions: sources put back, quantities computed, for many solutions at once."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib.distortions.interface import Array
+from dualib.engine.batch import Batch
+from dualib.engine.optimum import Optimum
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.rounding import rounding
+from dualib.engine.stability import error_bound, linear_rate, stability
+from dualib.engine.sweep import Sweep, residuals
+from dualib.joint import JointDistribution
+from dualib.results.solution import OFF, Solution, fresh_solution
+from dualib.results.status import Status
+from dualib.threads import one_blas_thread
+
+_AT_ONCE = 2_000_000  # numbers of the encoders put together at once
+_FEW_AT_ONCE = 300_000  # numbers of their parts
+
+
+class Judged(NamedTuple):
+    """What is known of the solutions of a batch: gaps (inf: none), kinds of certificates, sweeps taken, (S,) each."""
+
+    gap: Array
+    certificate: Sequence[Any]
+    taken: Ints
+
+
+def judged(found: Optimum) -> Judged:
+    """Of certified optima."""
+    return Judged(found.gap, found.kind.tolist(), found.taken)
+
+
+def status_of(residual: float, gap: float, tol: float, *, certified: bool = True, capped: bool = False) -> Status:
+    """What the residual and the gap that it states say of a solution; `capped`: by a cap on the clusters, which may cost some."""
+    if residual > max(tol, 1e-11):
+        return Status.MAX_ITER
+    if capped:
+        return Status.CAPPED
+    if not certified:
+        return Status.NOT_CERTIFIED
+    return Status.CONVERGED if gap <= tol else Status.GAP_OPEN
+
+
+def solutions_of(
+    problem: Problem,
+    batch: Batch,
+    sweep: Sweep,
+    known: Judged,
+    tol: float,
+    *,
+    certified: bool = True,
+    capped: bool = False,
+) -> list[Solution]:
+    """The public solutions of a batch: encoder of every x, its marginal and its centroids, clusters by falling weight."""
+    rows = max(1, _AT_ONCE // max(problem.joint.n_x, problem.joint.n_y))
+    found: list[Solution] = []
+    first = 0
+    while first < len(batch.beta):  # as many as make up that many numbers, and at least one
+        last = max(first + 1, int(np.searchsorted(batch.ends, batch.ends[first] + rows, side="right")) - 1)
+        which = np.zeros(len(batch.beta), dtype=bool)
+        which[first:last] = True
+        part, atoms = batch.pick(which)
+        some = Judged(known.gap[first:last], known.certificate[first:last], known.taken[first:last])
+        judge = functools.partial(status_of, tol=tol, certified=certified, capped=capped)
+        found += _assembled(problem, part, sweep.pick(which, atoms), some, judge)
+        first = last
+    return found
+
+
+def _assembled(
+    problem: Problem, batch: Batch, sweep: Sweep, known: Judged, judge: Callable[[float, float], Status]
+) -> list[Solution]:
+    joint = problem.joint
+    encoders = _full_encoders(problem, batch, sweep)  # in the order of the batch, and to be normalised
+    parts = _Parts(encoders, batch.total(encoders), batch.owner)
+    weights = parts.times(joint.px)
+    rates = batch.total(parts.of_rate(joint.px, weights))
+    tables = parts.with_y(joint)
+    order = np.lexsort((-weights, batch.owner))
+    weights, means, face = weights[order], sweep.new_means[order], batch.face[order]
+    decoders = problem.decoder(means, face)
+    expected, moved = expected_distortions(problem, batch, sweep), residuals(problem, batch, sweep)
+    relevances = _informations(batch, tables)
+    claimed = _informations(batch, weights[:, None] * decoders)
+    rounded = rounding(problem, batch, sweep)
+    sound = bool(
+        np.isfinite(means).all()
+        and bool((encoders.min(axis=1) >= 0.0).all())
+        and (decoders >= 0.0).all()
+        and np.abs(decoders.sum(axis=1) - 1.0).max() <= OFF
+        and np.abs(batch.total(weights) - 1.0).max() <= OFF
+    )
+    for array in (weights, means, decoders):
+        array.setflags(write=False)  # each solution has its part of them
+    found = []
+    for s, beta in enumerate(batch.beta.tolist()):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        encoder = parts.transposed(order[own])
+        encoder.setflags(write=False)
+        rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(moved[s])
+        objective = rate + beta * distortion
+        apart = float(objective - sweep.objective[s])  # two roundings of the same number, but for an encoder put back together
+        gap = max(float(known.gap[s]) + max(0.0, apart - 2.0 * float(rounded[s])), float(rounded[s]))
+        fields = {
+            "joint": joint,
+            "distortion": problem.distortion,
+            "beta": beta,
+            "encoder": encoder,
+            "weights": weights[own],
+            "means": means[own],
+            "decoder": decoders[own],
+            "objective": objective,
+            "rate": rate,
+            "relevance": float(relevances[s]),
+            "expected_distortion": distortion,
+            "decoder_information": float(claimed[s]),
+            "gap": gap,
+            "certificate": known.certificate[s],
+            "status": judge(residual, gap),
+            "n_iter": int(known.taken[s]),
+            "residual": residual,
+        }
+        finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
+        which = np.arange(len(batch.beta)) == s
+        part, atoms = batch.pick(which)
+        known_sweep = None if problem.is_sparse else sweep.pick(which, atoms)
+        later = _Later(problem, part, known_sweep, order[own] - batch.ends[s])
+        found.append(fresh_solution(fields, later, sound=sound and finite))
+    return found
+
+
+class _Parts:
+    """p(t|x) (m, n_x) of the clusters of a batch, normalised some at a time: they may be as large as the memory allows twice.
+
+    Sums over x are not by BLAS, which rounds by its number of threads.
+    """
+
+    def __init__(self, rows: Array, totals: Array, owner: Ints) -> None:
+        self.rows, self.totals, self.owner = rows, totals, owner
+        self.some = max(1, _FEW_AT_ONCE // rows.shape[1])
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        for first in range(0, len(self.rows), self.some):
+            part = slice(first, first + self.some)
+            yield part, self.rows[part] / self.totals[self.owner[part]]
+
+    def times(self, values: Array) -> Array:
+        """Sums over x, (m,)."""
+        return np.concatenate([np.einsum("tx,x->t", rows, values) for _, rows in self])
+
+    def of_rate(self, px: Array, weights: Array) -> Array:
+        """``sum_x p(x) p(t|x) log( p(t|x) / p(t) )``, (m,)."""
+        parts = []
+        for part, rows in self:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(rows > 0.0, np.log(rows) - np.log(weights[part])[:, None], 0.0)
+            parts.append(np.einsum("tx,x->t", rows * ratio, px))
+        return np.concatenate(parts)
+
+    def with_y(self, joint: JointDistribution) -> Array:
+        """p(t, y), (m, n_y)."""
+        if not joint.is_sparse:
+            return np.concatenate([rows @ joint.pxy for _, rows in self])
+        return np.concatenate([(joint.pxy.T @ np.ascontiguousarray(rows.T)).T for _, rows in self])
+
+    def transposed(self, which: Ints) -> Array:
+        """The encoder (n_x, n_t) of some clusters, all of one solution."""
+        encoder, total = np.empty((self.rows.shape[1], len(which))), self.totals[self.owner[which[0]]]
+        most = max(1, _FEW_AT_ONCE // len(which))
+        for first in range(0, len(encoder), most):
+            part = slice(first, first + most)
+            encoder[part] = (self.rows[which, part] / total[part]).T
+        return encoder
+
+
+def expected_distortions(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """E d (S,), of clusters at the weights and centroids of their sources: d is linear in the features, whose means tell all."""
+    features = (sweep.posterior @ problem.pxU1)[:, 1:] if problem.fixed else sweep.new_weights[:, None] * sweep.new_means
+    V, b = problem.link(sweep.new_means, batch.face)
+    return problem.constant + batch.total(sweep.new_weights * b - inner(features, V))
+
+
+def _informations(batch: Batch, tables: Array) -> Array:
+    """The mutual information (S,) of the tables p(t, y) of all solutions, rows one after the other."""
+    total = batch.total(tables.sum(axis=1))
+    rows, columns = tables.sum(axis=1, keepdims=True), batch.total(tables)[batch.owner]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(tables) - np.log(rows) - np.log(columns)
+        terms = np.where(tables > 0.0, tables * logs, 0.0).sum(axis=1)
+    return np.maximum(batch.total(terms) / total + np.log(total), 0.0)
+
+
+def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+    """p(t|x) (m, n_x), but for the normalisation, of every original source: the posterior itself where these are all.
+
+    One of probability 0 is encoded by its conditional. Where no cluster is at a finite distance from such a source its column is
+    p(t), the answer that claims nothing about it.
+    """
+    live = problem.row_of >= 0
+    if live.all() and len(live) == problem.n:
+        return sweep.posterior
+    encoders = np.tile(batch.weights[:, None], len(live))
+    encoders[:, live] = sweep.posterior[:, problem.row_of[live]]
+    dead = np.flatnonzero(~live)
+    if len(dead):
+        with np.errstate(all="ignore"):
+            b = problem.link(batch.means, batch.face)[1]
+            terms = problem.terms_of(batch.b, sweep.V, b, batch.face, dead) + np.log(batch.weights)[:, None]
+            top = batch.highest(terms)
+            near = np.isfinite(top)[batch.owner]
+            encoders[:, dead] = np.where(near, np.exp(terms - top[batch.owner]), encoders[:, dead])
+    return encoders
+
+
+class _Later(Mapping[str, Callable[[], Any]]):
+    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state.
+
+    The sweep there is kept, or made when it is needed: that of a large problem is as large as the solution.
+    """
+
+    __slots__ = ("_rate", "_sweep", "batch", "order", "problem")
+
+    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArray[np.intp]) -> None:
+        self.problem, self.batch, self._sweep, self.order = problem, batch, sweep, order
+        self._rate: float | None = None
+
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep at the state."""
+        return Sweep(self.problem, self.batch) if self._sweep is None else self._sweep
+
+    def __getitem__(self, name: str) -> Callable[[], Any]:
+        if name not in _DEFERRED:
+            raise KeyError(name)
+        return functools.partial(_DEFERRED[name], self)
+
+    def __len__(self) -> int:
+        return len(_DEFERRED)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_DEFERRED)
+
+    @one_blas_thread
+    def rho(self) -> float:
+        """The linear rate of sweeps at the state."""
+        if self._rate is None:
+            self._rate = linear_rate(self.problem, self.batch, self.sweep)
+        return self._rate
+
+    def error_bound(self) -> float:
+        """How far the fixed point is, sweeps converging at that rate."""
+        return error_bound(float(residuals(self.problem, self.batch, self.sweep)[0]), self.rho())
+
+    @one_blas_thread
+    def stability(self) -> Array:
+        """The stability number of each cluster, in their order."""
+        return stability(self.problem, self.batch, self.sweep)[self.order]
+
+
+_DEFERRED = {"error_bound": _Later.error_bound, "rho": _Later.rho, "stability": _Later.stability}

@@ -1,0 +1,47 @@
+"""What a Solution and a Curve have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import os
+
+    from matplotlib.axes import Axes
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+EventKind = Literal["appearance", "split", "jump"]
+Assignment = Literal["soft", "map"]
+DecoderKind = Literal["problem", "bayes"]
+
+
+class Result:
+    """What a Solution and a Curve have in common."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to `path` as one .npz file without pickle; `dualib.load` reads it back."""
+        from dualib.results.storage import save
+
+        save(self, path)
+
+    def plot_clusters(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The encoder as a labelled map; see `dualib.plotting.plot_clusters`."""
+        from dualib.plotting.cluster_map import plot_clusters
+
+        return plot_clusters(cast(Any, self), ax=ax, **options)
+
+
+def frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
+    """A read-only copy in C order: a caller's own array stays its own."""
+    array = np.array(values, dtype=dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,162 @@
+"""Encoding of sources, seen in training or not, and prediction of y for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse, shown
+from dualib.distortions.bottlenecks import IB
+from dualib.distortions.interface import Array, Distortion
+from dualib.engine.problem import reached
+from dualib.memory import check_fits
+
+if TYPE_CHECKING:
+    from dualib.results.common import Assignment, DecoderKind
+    from dualib.results.solution import Solution
+
+
+def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
+    """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals; at beta = inf 1 at the least d.
+
+    Parameters
+    ----------
+    solution : Solution
+    py_x : array_like or scipy.sparse matrix, shape (m, n_y)
+        Conditionals p(y|x), rows summing to 1. A row of zeros has no conditional: smooth or estimate it first.
+    assignment : "soft" or "map"
+        p(t|x) itself, or 1 at the likeliest cluster of each x (the first of equals) and 0 elsewhere.
+
+    Returns
+    -------
+    ndarray, shape (m, n_t)
+
+    Raises
+    ------
+    ValueError
+        A wrong width, a row that is no distribution, or a row infinitely far from every cluster (its zeros forbid all of
+        them): smooth it. Another `assignment`.
+    """
+    if math.isinf(solution.beta):  # hard clusters: the nearest one, whatever their weights
+        even = np.full(solution.n_clusters, 1.0 / solution.n_clusters)
+        return as_map(encode(dataclasses.replace(solution, beta=1.0, weights=even), py_x, assignment=assignment))
+    _check_choice("assignment", assignment, ("soft", "map"))
+    known = (solution.distortion, solution.beta, solution.weights, solution.means, solution.decoder)
+    if is_sparse(py_x):
+        encoder = _encode_sparse(*known, as_sparse_probability_rows("py_x", py_x, solution.joint.n_y))
+    else:
+        encoder = encode_rows(*known, as_probability_rows("py_x", py_x, solution.joint.n_y))
+    return as_map(encoder) if assignment == "map" else encoder
+
+
+def predict_proba(
+    solution: Solution,
+    py_x: npt.ArrayLike | None = None,
+    *,
+    decoder: DecoderKind = "problem",
+    assignment: Assignment = "soft",
+) -> Array:
+    """``p(y|x) = sum_t p(t|x) p(y|t)`` of any sources: the prediction through the clusters.
+
+    Parameters
+    ----------
+    solution : Solution
+    py_x : array_like, shape (m, n_y), optional
+        Conditionals of the sources, rows summing to 1; None: those of training, by their encoder.
+    decoder : "problem" or "bayes"
+        p(y|t) that the distortion makes (for the dual IB the geometric mean of the members), or that of the true joint
+        distribution (`bayes_decoder`). They are the same for the IB.
+    assignment : "soft" or "map"
+        Weigh the clusters by p(t|x), or take the likeliest cluster of each x.
+
+    Returns
+    -------
+    ndarray, shape (m, n_y)
+        Rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        As `encode`; another `decoder`.
+    """
+    _check_choice("decoder", decoder, ("problem", "bayes"))
+    _check_choice("assignment", assignment, ("soft", "map"))
+    if py_x is not None:
+        encoder = encode(solution, py_x, assignment=assignment)
+    else:
+        encoder = as_map(solution.encoder) if assignment == "map" else solution.encoder
+    prediction = encoder @ (solution.decoder if decoder == "problem" else bayes_decoder(solution))
+    return np.asarray(prediction / prediction.sum(axis=1, keepdims=True))
+
+
+def bayes_decoder(solution: Solution) -> Array:
+    """``p(y|t) = sum_x p(x) p(t|x) p(y|x) / p(t)`` of the true joint distribution, (n_t, n_y): Bayes' rule.
+
+    Of the IB it is the decoder itself; a cluster that no source is in (weight 0) keeps the decoder of the problem, or p(y) where
+    that is no distribution over y.
+    """
+    joint = solution.joint
+    pairs = np.asarray(joint.py_x.T @ (joint.px[:, None] * solution.encoder)).T
+    weights = pairs.sum(axis=1, keepdims=True)
+    spare = solution.decoder if solution.decoder.shape == pairs.shape else np.broadcast_to(joint.py, pairs.shape)
+    return np.where(weights > 0.0, pairs / np.where(weights > 0.0, weights, 1.0), spare)
+
+
+def encode_rows(distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Array) -> Array:
+    """p(t|x), (m, n_t), of conditionals `rows` (m, n_y), already checked, through given clusters.
+
+    Raises
+    ------
+    ValueError
+        A row infinitely far from every cluster.
+    """
+    features, _ = distortion.lift(rows)
+    faces = () if distortion.support is None else (decoder > 0.0,)
+    with np.errstate(all="ignore"):
+        V, b = distortion.link(means, *faces)
+        terms = beta * (features @ V.T - b)
+    if faces:
+        terms[~reached(*faces, rows > 0.0, cover=distortion.support == "cover").T] = -np.inf
+    return _normalised(terms, weights)
+
+
+def _encode_sparse(distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Any) -> Array:
+    """The same of CSR rows, which stay sparse for the IB, whose features they are."""
+    if type(distortion) is not IB:
+        check_fits(rows.shape[0], rows.shape[1], "the dense form of py_x")
+        return encode_rows(distortion, beta, weights, means, decoder, rows.toarray())
+    V, _ = distortion.link(means, decoder > 0.0)
+    terms = beta * np.asarray(rows @ V.T)
+    terms[np.asarray((rows != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
+    return _normalised(terms, weights)
+
+
+def _normalised(terms: Array, weights: Array) -> Array:
+    """p(t|x) of ``-beta d`` (m, n_t), but for what depends on x alone."""
+    with np.errstate(divide="ignore"):
+        terms += np.log(weights)
+    top = terms.max(axis=1)
+    if not np.isfinite(top).all():
+        raise ValueError(_too_far(int(np.flatnonzero(~np.isfinite(top))[0])))
+    encoder = np.exp(terms - top[:, None])
+    return np.asarray(encoder / encoder.sum(axis=1, keepdims=True))
+
+
+def _too_far(row: int) -> str:
+    return f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first"
+
+
+def as_map(encoder: Array) -> Array:
+    """The hard assignment: 1 at the largest p(t|x) of each row, the first of equals."""
+    hard = np.zeros_like(encoder)
+    hard[np.arange(len(encoder)), np.argmax(encoder, axis=1)] = 1.0
+    return hard
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {shown(value)}")

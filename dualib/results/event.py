@@ -1,0 +1,81 @@
+"""`Event`: one bifurcation of a path over beta."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dualib._validation import shown
+
+if TYPE_CHECKING:
+    pass
+from dualib.results.common import EventKind
+from dualib.results.solution import Solution
+
+
+@dataclass(frozen=True)
+class Event:
+    """A beta at which the support of the optimal solution changes, named for rising beta.
+
+    Attributes
+    ----------
+    kind : {"appearance", "split", "jump"}
+        A cluster is born away from all others with weight 0 (or, where `after` is the smaller number, dies there); one divides;
+        a whole segment of solutions is optimal, from `below` to `above`.
+    beta, interval : float, (float, float)
+        Where it is, and the betas between which it lies.
+    before, after, multiplicity : int
+        Numbers of clusters just below and above `beta`; how many events coincide there (symmetric problems).
+    located, precision : bool, float
+        Found by root finding, or only bracketed by the grid; relative width of the bracket, by default of `interval`.
+    below, above : Solution, optional
+        The solution at the event, continued from below and from above. Both are at `beta` itself for a jump; otherwise a new cluster
+        has weight 0 at `beta`, and the side that has it is given a little further on. Put together at their first use.
+    """
+
+    kind: EventKind
+    beta: float
+    interval: tuple[float, float]
+    before: int
+    after: int
+    multiplicity: int = 1
+    located: bool = False
+    precision: float = math.inf
+    below: Solution | None = field(default_factory=lambda: None, compare=False, repr=False)
+    above: Solution | None = field(default_factory=lambda: None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in EVENT_KINDS:
+            raise ValueError(f"kind must be one of {', '.join(EVENT_KINDS)}, got {shown(self.kind)}")
+        low, high = (float(end) for end in self.interval)
+        if not (math.isfinite(high) and 0.0 < low <= self.beta <= high):
+            raise ValueError(
+                f"interval must be positive, finite and hold beta = {shown(self.beta)}, got {shown(self.interval)}"
+            )
+        object.__setattr__(self, "beta", float(self.beta))
+        object.__setattr__(self, "interval", (low, high))
+        for name in ("below", "above"):
+            if callable(getattr(self, name)):
+                object.__setattr__(self, f"_{name}", getattr(self, name))
+                object.__delattr__(self, name)
+        if math.isinf(self.precision):
+            object.__setattr__(self, "precision", (high - low) / self.beta)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A side given as a function."""
+            compute = self.__dict__.get(f"_{name}") if name in ("below", "above") else None
+            if compute is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            object.__setattr__(self, name, compute())
+            object.__delattr__(self, f"_{name}")
+            return self.__dict__[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        sides = {"below": self.below, "above": self.above}
+        return {**self.__dict__, **sides}
+
+
+EVENT_KINDS = ("appearance", "split", "jump")

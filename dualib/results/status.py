@@ -1,0 +1,28 @@
+"""How a solve ended, in words."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is the message for a person, with advice."""
+
+    CONVERGED = "converged: the residual and the certified gap are within the tolerance"
+    MAX_ITER = (
+        "stopped at max_iter before the residual fell below tol: raise max_iter, loosen tol, or start from a "
+        "neighbouring beta (anneal)"
+    )
+    GAP_OPEN = (
+        "stationary, but a gap above tol to the global optimum is left: raise max_iter, give another init or "
+        "random_state, or anneal down from a higher beta; the gap stated is the bound that holds"
+    )
+    CAPPED = (
+        "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: "
+        "what the cap costs; that of hard clusters (quantize) is to a bound for so many"
+    )
+    NOT_CERTIFIED = "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"

@@ -1,0 +1,163 @@
+"""How far is an encoder from the global optimum? The duality gap, searched for or proved.
+
+For any weights and decoders (w, r) with normaliser Z, and ``c(s) = sum_x p(x) exp(-beta d(x, s)) / Z(x)``,
+
+    G(w, r) - log max_s c(s)  <=  F(beta)  <=  G(w, r)
+
+because for any other mixing measure w' the objective is at least ``G - log sum_s w'(s) c(s)`` (Jensen). The maximum is proved
+by branch and bound for the IB and the dual IB with at most four y (the IB: or four x), exact for a rate-distortion matrix, and
+otherwise the largest value of a multistart search: strong evidence, and called so. Where zeros of p(y|x) leave the dual IB more
+faces than can be looked at (`dualib.engine.faces`) it is heuristic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import shown, validate_beta
+from dualib.distortions.interface import Array, Distortion
+from dualib.distortions.named import as_distortion
+from dualib.engine.batch import Batch
+from dualib.engine.choice import engine_problem
+from dualib.engine.initial import of_encoder
+from dualib.engine.judge import Kind
+from dualib.engine.labels import encoder_rows
+from dualib.engine.optimum import certify as optimum_from
+from dualib.engine.optimum import judged_state
+from dualib.engine.problem import Problem
+from dualib.engine.rounding import check_beta, rounding
+from dualib.engine.sizes import check_solvable
+from dualib.engine.sweep import Sweep, residuals
+from dualib.solving.solver import check_options
+from dualib.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known of the distance of an encoder from the global optimum.
+
+    Attributes
+    ----------
+    objective : float
+        ``I(X;T) + beta E d`` of the encoder with its own marginal and centroids, nats.
+    lower_bound : float
+        No encoder and decoder can be below this, nats (as sure as `kind` says).
+    gap : float
+        ``objective - lower_bound``, at least 0.
+    kind : {"rigorous", "multistart", "heuristic"}
+        Proved, searched for, or searched for on a part only of the faces of the dual IB.
+    witness : ndarray, shape (n_y,)
+        The decoder at which the largest c was found: a cluster there would lower the objective where the gap is not 0.
+    residual : float
+        How far the encoder is from satisfying the self-consistent equations.
+    """
+
+    objective: float
+    lower_bound: float
+    gap: float
+    kind: Kind
+    witness: Array
+    residual: float
+
+    def __repr__(self) -> str:
+        return f"Certificate(objective={self.objective:.10g}, gap={self.gap:.1e} nats, {self.kind})"
+
+
+@one_blas_thread
+def certify(
+    joint: JointDistribution,
+    encoder: npt.ArrayLike,
+    beta: float,
+    distortion: str | Distortion = "ib",
+    *,
+    tol: float = 1e-9,
+    effort: float = 1.0,
+    random_state: int | np.random.Generator | None = None,
+) -> Certificate:
+    """Bound the distance of anybody's encoder, from any package, to the global optimum.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+    encoder : array_like, shape (n_x, n_t), or of int, shape (n_x,)
+        p(t|x), rows summing to 1; or the labels of a hard clustering, the cluster of each x.
+    beta : float
+        Trade-off, > 0.
+    distortion : "ib", "dualib" or Distortion
+    tol : float
+        Accuracy of a proof, nats.
+    effort : float
+        Factor on the number of random and pairwise starts of the search.
+    random_state : int, Generator or None
+        Seed of the search; None is a fixed seed.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad argument, named with its value; an encoder of infinite objective.
+
+    Notes
+    -----
+    The encoder is first judged by the bound at its own weights and centroids. That bound is loose for an encoder far from
+    stationary, so the lower bound stated is the better of it and of the one from a full solve.
+    """
+    beta = validate_beta(beta)
+    check_options(tol)
+    if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
+        raise ValueError(f"effort must be a positive number, got {shown(effort)}")
+    problem = engine_problem(joint, as_distortion(distortion), "certify")
+    check_beta(problem, beta)
+    check_solvable(problem)
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    encoder = encoder_rows(encoder, joint.n_x, problem.k if problem.fixed else None)
+    batch = of_encoder(problem, [beta], encoder, "encoder")
+    sweep = Sweep(problem, batch)
+    objective = encoder_objective(problem, encoder, batch)
+    if not np.isfinite(objective):
+        raise ValueError("encoder has an infinite objective: some x is in a cluster at infinite distortion")
+    own = judged_state(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
+    kind, bound = str(own.kind[0]), float(sweep.objective[0] - own.gap[0])
+    if objective - bound > tol:
+        found = optimum_from(problem, batch, tol=tol, rng=rng, effort=effort, coarse=False)
+        better = float(found.sweep.objective[0] - found.gap[0])
+        if better > bound or found.gap[0] <= tol:  # a large gap is searched for no further than it takes to see that it is
+            bound, kind = better, str(found.kind[0])
+    bound = min(bound, objective) - float(rounding(problem, batch, sweep)[0])
+    witness = problem.decoder(own.best.means, own.best.face)[0]
+    residual = float(residuals(problem, batch, sweep)[0])
+    return Certificate(objective, bound, objective - bound, cast(Kind, kind), witness, residual)
+
+
+def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:
+    """``I(X;T) + beta E d`` of an encoder on the original sources, with its own marginal and centroids, one solution of a batch."""
+    rows = np.asarray(encoder, dtype=np.float64)
+    rows = rows / rows.sum(axis=1, keepdims=True)
+    live = problem.row_of >= 0
+    px, rows = problem.joint.px[live], rows[live]
+    weights = px @ rows
+    kept = weights > 0.0
+    rows, weights = rows[:, kept], weights[kept]
+    pairs = np.zeros((len(weights), problem.n))
+    np.add.at(pairs.T, problem.row_of[live], px[:, None] * rows)
+    lost = problem.lost(batch.face)
+    if lost is not None and (pairs[lost] > 0.0).any():
+        return np.inf
+    if problem.fixed:  # equal columns are one atom of the batch, and as many clusters of the encoder as it makes of them
+        V, b = problem.link(np.eye(problem.k)[kept], np.zeros(len(weights), dtype=np.int64))
+    else:
+        V, b = problem.link(batch.means, batch.face)
+    ratio = np.divide(rows, weights, out=np.ones_like(rows), where=rows > 0.0)
+    rate = float(np.sum(px[:, None] * rows * np.log(ratio)))
+    distortion = problem.constant + float(pairs.sum(axis=1) @ b - np.sum((pairs @ problem.U) * V))
+    return rate + float(batch.beta[0]) * distortion

@@ -1,0 +1,227 @@
+"""`solve`: the optimal encoder at one beta, with the certified distance to the global optimum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dualib._validation import shown, validate_beta
+from dualib.clusters.capped import capped, capped_optimum, is_bound
+from dualib.clusters.merging import merged_down
+from dualib.distortions.interface import Distortion
+from dualib.distortions.named import as_distortion
+from dualib.engine.batch import Batch
+from dualib.engine.choice import problem_of
+from dualib.engine.descent import descend, lowest
+from dualib.engine.initial import feasible, of_encoder, one_cluster, random_clusters, rough
+from dualib.engine.optimum import Optimum, goal_of
+from dualib.engine.optimum import certify as certified_optimum
+from dualib.engine.problem import Problem
+from dualib.engine.rounding import check_beta
+from dualib.engine.sizes import check_solvable
+from dualib.engine.sweep import Sweep
+from dualib.results.assembly import Judged, judged, solutions_of
+from dualib.results.solution import status_text
+from dualib.results.status import Status
+from dualib.threads import one_blas_thread
+from dualib.warnings import warn_of_convergence
+
+if TYPE_CHECKING:
+    from dualib.joint import JointDistribution
+    from dualib.results.solution import Solution
+
+
+@one_blas_thread
+def solve(
+    joint: JointDistribution,
+    beta: float,
+    distortion: str | Distortion = "ib",
+    *,
+    tol: float = 1e-9,
+    n_clusters: int | None = None,
+    init: npt.ArrayLike | Literal["random"] | None = None,
+    n_restarts: int = 10,
+    max_iter: int = 20_000,
+    certify: bool = True,
+    random_state: int | np.random.Generator | None = None,
+) -> Solution:
+    """Minimise ``I(X;T) + beta E d(x, t)`` and certify how far the answer is from the global minimum.
+
+    Parameters
+    ----------
+    joint : JointDistribution
+        p(x, y), (n_x, n_y).
+    beta : float
+        Trade-off, > 0.
+    distortion : "ib", "dualib" or Distortion
+        KL(p(y|x) || p(y|t)) (Tishby, Pereira and Bialek 1999), KL(p(y|t) || p(y|x)) (Piran, Shwartz-Ziv and Tishby 2020), or
+        any other of the form in `dualib.distortions`.
+    tol : float
+        Wanted gap to the global optimum, nats; the residual of the self-consistent equations is brought well below it.
+    n_clusters : int, optional
+        Cap on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
+        and from `init` where that is an encoder. With ``certify=True`` the optimum without the cap is computed first: it is the
+        answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and the gap is to it:
+        what the cap costs. (Of a large sparse p(x, y) it is not computed, and the gap to it is found by search.) With
+        ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
+    init : array (n_x, n_t), array of int (n_x,), "random", optional
+        Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
+        ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum
+        reached.
+    n_restarts : int
+        Restarts for `n_clusters` and for ``init="random"``.
+    max_iter : int
+        Cap on the number of sweeps.
+    certify : bool
+        Search for a better optimum, and bound the distance to the best. Without it the gap is inf.
+    random_state : int, Generator or None
+        Seed of the search's random starts; None is a fixed seed, so that results repeat.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad argument, named with its value; no feasible clustering.
+
+    Warns
+    -----
+    ConvergenceWarning
+        `tol` was not reached; the solution states its true residual and gap.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> solution = dualib.solve(dualib.datasets.toy(), beta=8.0)
+    >>> solution.n_clusters, round(solution.relevance, 6)
+    (2, 0.074305)
+    """
+    beta = validate_beta(beta)
+    check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
+    kind = as_distortion(distortion)
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    if isinstance(init, str) and init != "random":
+        raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
+    problem = problem_of(joint, kind, n_clusters)
+    check_beta(problem, beta)
+    if certify:
+        check_solvable(problem)
+    given = None if init is None or isinstance(init, str) else _given(problem, beta, init, n_clusters)
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
+    free = None
+    if certify and not (problem.is_sparse and n_clusters is not None):
+        start = _best_start(problem, beta, given or _start(problem, beta, init, n_restarts, rng), rng)
+        free = certified_optimum(problem, start, tol=tol, most=max_iter, rng=rng)
+    if n_clusters is not None and (free is None or len(free.batch.weights) > n_clusters):
+        solution = _capped(problem, beta, n_clusters, given, n_restarts, free, certify=certify, **options)
+    elif free is not None:
+        (solution,) = solutions_of(problem, free.batch, free.sweep, judged(free), tol)
+    else:
+        solution = _local(problem, given or _start(problem, beta, init, n_restarts, rng), tol=tol, max_iter=max_iter)
+    warn_unless_converged(solution, tol, stacklevel=4)
+    return solution
+
+
+def _local(problem: Problem, start: Batch, *, tol: float, max_iter: int) -> Solution:
+    """The best local optimum from the solutions of a batch, not certified."""
+    fine = feasible(problem, start)
+    if not fine.any():
+        raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
+    ended = lowest(descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter))
+    known = Judged(np.array([np.inf]), [None], ended.taken)
+    return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=False)[0]
+
+
+def _capped(
+    problem: Problem,
+    beta: float,
+    n_clusters: int,
+    given: Batch | None,
+    n_restarts: int,
+    free: Optimum | None,
+    *,
+    certify: bool,
+    tol: float,
+    max_iter: int,
+    rng: np.random.Generator,
+) -> Solution:
+    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed.
+
+    Of a large problem it is not, and the gap is the largest log c found at the answer.
+    """
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
+    known = [] if given is None or not feasible(problem, given).all() else [given]
+    if certify and free is None:
+        found = capped_optimum(problem, beta, n_clusters, known, n_restarts, **options)
+        bound = is_bound(found.batch, float(found.gap[0]), n_clusters, tol)
+        return solutions_of(problem, found.batch, found.sweep, judged(found), tol, capped=bound)[0]
+    states = [] if free is None else [(free.batch, free.sweep)]
+    states += [(start, Sweep(problem, start)) for start in known]
+    starts = [merged_down(problem, batch, sweep, n_clusters) for batch, sweep in states]
+    ended = capped(problem, beta, n_clusters, [start for start in starts if start is not None], n_restarts, **options)
+    if free is None:
+        judgement = Judged(np.array([np.inf]), [None], ended.taken)
+    else:
+        gap = np.maximum(0.0, ended.sweep.objective - (free.sweep.objective - free.gap))
+        judgement = Judged(gap, free.kind.tolist(), ended.taken + free.taken)
+    # as many clusters as sources are never too few, and fewer than are allowed may be all that are wanted
+    binding = free is not None or n_clusters <= len(ended.batch.weights) < problem.n
+    return solutions_of(problem, ended.batch, ended.sweep, judgement, tol, certified=certify, capped=binding)[0]
+
+
+def _given(problem: Problem, beta: float, init: npt.ArrayLike, n_clusters: int | None) -> Batch:
+    """The encoder given, as a solution."""
+    given = of_encoder(problem, [beta], init, "init")
+    if problem.is_sparse and n_clusters is not None and len(given.weights) > n_clusters:
+        raise ValueError(f"init must have at most n_clusters = {n_clusters} clusters, got {len(given.weights)}")
+    return given
+
+
+def _start(problem: Problem, beta: float, init: Any, n_restarts: int, rng: np.random.Generator) -> Batch:
+    """The rough start with the one cluster, or random encoders, each a solution of the batch."""
+    return _rough(problem, beta, rng) if init is None else random_clusters(problem, beta, problem.n, n_restarts, rng)
+
+
+def _best_start(problem: Problem, beta: float, start: Batch, rng: np.random.Generator) -> Batch:
+    """The feasible solution of lowest objective; a rough start where none is feasible."""
+    if not feasible(problem, start).any():
+        return _rough(problem, beta, rng)
+    objective = Sweep(problem, start).objective
+    return start.pick(np.arange(len(objective)) == np.argmin(objective))[0]
+
+
+def _rough(problem: Problem, beta: float, rng: np.random.Generator) -> Batch:
+    """A rough start and the one cluster, where that is feasible and not there yet."""
+    start, single = rough(problem, [beta], rng), one_cluster(problem, [beta])
+    if problem.fixed or problem.is_sparse or single is None:
+        return start
+    return start.joined(single.weights, single.means, single.owner, single.face).keep(
+        np.ones(len(start.weights) + 1, dtype=bool)
+    )
+
+
+def check_options(tol: Any, **counts: Any) -> None:
+    """A positive tolerance, and whole numbers of at least 1 (None where an option may be left out)."""
+    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
+        raise ValueError(f"tol must be a positive number, got {shown(tol)}")
+    for name, value in counts.items():
+        if value is None and name == "n_clusters":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an integer, got {shown(value)}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {shown(value)}")
+
+
+def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:
+    """ConvergenceWarning with beta, gap and remedy where the solution missed `tol`."""
+    if solution.status in (Status.MAX_ITER, Status.GAP_OPEN):
+        warn_of_convergence(
+            f"beta={solution.beta:g}: residual {solution.residual:.1e}, gap {solution.gap:.1e} nats, tol {tol:g}; "
+            f"{status_text(solution)}",
+            stacklevel=stacklevel,
+        )
