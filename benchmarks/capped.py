@@ -110,10 +110,8 @@ def main() -> None:
             )
     print(f"{len(chosen)} capped solves in {sum(times):.0f} s of CPU time, {np.median(times):.2f} s in the median")
     most = f" (by {max(worse):.1e} at most)" if worse else ""
-    print(
-    above = f"above the baseline by more than {WORSE:g} nats: {len(worse)}{most}"
-    print(f"crashes {crashes}, warnings {warned}, {above}; below it: {better}")
-    )
+    verdict = f"above the baseline by more than {WORSE:g} nats: {len(worse)}{most}"
+    print(f"crashes {crashes}, warnings {warned}, {verdict}; below it: {better}")
 
 
 if __name__ == "__main__":
