@@ -2,6 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/capped.py                # 2,000 solves by the IB, some minutes
     OPENBLAS_NUM_THREADS=1 python benchmarks/capped.py --count 200    # every tenth of them
+    OPENBLAS_NUM_THREADS=1 python benchmarks/capped.py --tables documents "spike words"    # 800 of them
 
 Five tables of counts with zeros: which letter follows which; documents of mixed topics, two sizes; documents of two topics, each
 with a word of its own; spike words of neurons. Each is solved with 2, 3, 5, 8 and 12 clusters, at eight betas from 5 to 1e4, by ten
@@ -73,9 +74,12 @@ def tables() -> dict[str, dualib.JointDistribution]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000, help="how many of the 2,000 solves, evenly spread")
+    parser.add_argument("--tables", nargs="+", help="only these, by name")
     parser.add_argument("--show", action="store_true", help="print each solve that is worse")
     arguments = parser.parse_args()
     joints, best = tables(), {}
+    if arguments.tables:
+        joints = {name: joints[name] for name in arguments.tables}
     cases = list(itertools.product(joints, CLUSTERS, BETAS, range(SEEDS)))
     chosen = [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, min(arguments.count, len(cases))).astype(int))]
     crashes, warned, worse, better, times = 0, 0, [], 0, []
@@ -105,8 +109,9 @@ def main() -> None:
                 flush=True,
             )
     print(f"{len(chosen)} capped solves in {sum(times):.0f} s of CPU time, {np.median(times):.2f} s in the median")
-    print(f"crashes {crashes}, warnings {warned}, above the baseline by more than {WORSE:g} nats: {len(worse)}", end="")
-    print(f" (by {max(worse):.1e} at most)" if worse else "", f"; below it: {better}")
+    most = f" (by {max(worse):.1e} at most)" if worse else ""
+    verdict = f"above the baseline by more than {WORSE:g} nats: {len(worse)}{most}"
+    print(f"crashes {crashes}, warnings {warned}, {verdict}; below it: {better}")
 
 
 if __name__ == "__main__":

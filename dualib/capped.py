@@ -2,7 +2,7 @@
 
 With a cap the problem is no longer convex, and sweeps, which are hard at once where beta is high, stay where they start. So hard
 clusters are sought first (`dualib.hard`): from seeds as of k-means++ by the distortion, by moves of all x and of single ones that
-the exact objective judges, and by one cluster more and two merged into one. This is done at the beta wanted and at larger ones up to
+the exact objective judges, and by some clusters more and as many mergers. This is done at the beta wanted and at larger ones up to
 infinity, each from the clusters of the next larger, for what is good at a neighbouring beta is a good start. The best of these, of
 the optimum without a cap merged down, and of the encoder given are then softened to the beta wanted.
 """
@@ -24,7 +24,7 @@ from dualib.weights import reweight
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
 _MORE = 5  # times as many seeds at most, whose clusters are then merged
-_REGROWN = 5  # times as many trials with a cluster more and one less as seedings
+_REGROWN, _BEGUN = 12, 6  # trials with more clusters and as many mergers for each restart, and how many more at most
 _WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at the beta wanted
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
 _SOFT = 1e-3  # part of everything in a softened start
@@ -76,7 +76,8 @@ def search_hard(
 ) -> list[Labels]:
     """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
 
-    From the clusterings `known`, `n_restarts` seedings, and as many times one of the best with a cluster more and one less.
+    From the clusterings `known`, from `n_restarts` rounds of seeds (infinity first; `beta` first; more seeds than clusters, merged),
+    and from the best of these with some clusters more and as many mergers, again and again.
     """
     size = min(n_clusters, problem.n)
     best: dict[float, HardClusters] = {}  # by price
@@ -107,9 +108,12 @@ def search_hard(
         seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
         if seeded is not None:
             follow(seeded, order)
-    for turn in range(_REGROWN * n_restarts if best and 1 < size < problem.n else 0):
+    for turn in range(_REGROWN * n_restarts if best and 1 < size < problem.n and work <= _WORK else 0):
         price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
-        follow(regrown_labels(best[price], 1 + turn % 3, rng, noisy=turn % 5 > 2), rising if turn % 2 == 0 else falling)
+        before = best[price]
+        follow(regrown_labels(before, 1 + turn // 2 % _BEGUN, rng, noisy=turn % 5 > 2), [price])
+        if best[price] is not before:
+            follow(best[price].labels, rising if turn % 2 == 0 else falling)
     return [labels for _, labels in sorted(found.values(), key=lambda pair: pair[0])]
 
 
