@@ -17,8 +17,9 @@ from dualib.branch import touching
 from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.labels import encoder_rows
+from dualib.labels import encoder_rows
 from dualib.local import coalesce, merge_atoms, needed, polish, tidy
-from dualib.problem import Atoms, Problem, Sweep, identity_atoms, join, sweep, trivial_atoms
+from dualib.problem import Atoms, Problem, Sweep, column_of, distance_matrix, identity_atoms, join, sweep, trivial_atoms
 from dualib.search import Maxima, by_height, search
 from dualib.weights import fewest_atoms, reweight
 
@@ -81,8 +82,8 @@ def feasible(problem: Problem, atoms: Atoms) -> bool:
 def random_atoms(problem: Problem, size: int, rng: np.random.Generator) -> Atoms:
     """`size` atoms at random sources, drawn without replacement by p(x), each softened by a little of everything."""
     if problem.distortion.fixed_atoms:
-        chosen = rng.choice(problem.U.shape[1], min(size, problem.U.shape[1]), replace=False)
-        return Atoms(np.full(len(chosen), 1.0 / len(chosen)), np.eye(problem.U.shape[1])[chosen], None)
+        columns = identity_atoms(problem)
+        return columns.pick(rng.choice(len(columns), min(size, len(columns)), replace=False)).normalised()
     chosen = rng.choice(problem.n, size, replace=False, p=problem.px)
     labels = rng.permutation(np.concatenate([np.arange(size), rng.integers(0, size, problem.n - size)]))
     members = np.zeros((size, problem.n))
@@ -278,7 +279,9 @@ def without_idle(problem: Problem, state: Sweep) -> Sweep:
     same.
     """
     atoms = state.atoms
-    if len(atoms) > 1 and not problem.distortion.fixed_atoms:
+    if problem.distortion.fixed_atoms:
+        atoms = _of_distinct_columns(problem, atoms)
+    elif len(atoms) > 1:
         atoms = merge_atoms(problem, state.beta, atoms, _TWINS, across_faces=True)
     heavy = needed(problem, atoms, atoms.weights > WEIGHTLESS)
     if not heavy.all():
@@ -288,6 +291,15 @@ def without_idle(problem: Problem, state: Sweep) -> Sweep:
         return state
     fewer = sweep(problem, state.beta, atoms.pick(heavy).normalised())
     return fewer if _as_good(fewer, state) and fewer.residual <= state.residual + _ROUNDING else state
+
+
+def _of_distinct_columns(problem: Problem, atoms: Atoms) -> Atoms:
+    """Fixed atoms, those whose columns are the same to all sources as one."""
+    columns, index = np.unique(column_of(problem)[atoms.means.argmax(axis=1)], return_inverse=True)
+    if len(columns) == len(atoms):
+        return atoms
+    weights = np.asarray(np.bincount(index, atoms.weights), dtype=np.float64)
+    return Atoms(weights, np.eye(problem.U.shape[1])[columns], None)
 
 
 def _as_good(fewer: Sweep, state: Sweep) -> bool:

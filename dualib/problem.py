@@ -316,11 +316,17 @@ def _distinct_rows(px: Array, features: Array, offset: Array, support: Mask | No
     return np.array(first), row_of
 
 
+def column_of(problem: Problem) -> np.ndarray:
+    """Of fixed atoms, for each column the first that is the same to all sources, which stands for both (k,)."""
+    _, first, index = np.unique(problem.UT, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[index.ravel()])  # of NumPy 2.0 a column
+
+
 def identity_atoms(problem: Problem) -> Atoms:
     """One atom per distinct source, at its own conditional: the start that is feasible for every distortion."""
     if problem.distortion.fixed_atoms:
-        n_columns = problem.U.shape[1]
-        return Atoms(np.full(n_columns, 1.0 / n_columns), np.eye(n_columns), None)
+        columns = np.unique(column_of(problem))
+        return Atoms(np.full(len(columns), 1.0 / len(columns)), np.eye(problem.U.shape[1])[columns], None)
     return problem.atoms_from_members(np.eye(problem.n), problem.px.copy())
 
 

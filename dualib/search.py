@@ -28,7 +28,7 @@ from dualib.maxima_kernels import (
     TILT,
     maxima_known,
 )
-from dualib.problem import Atoms, Problem, distance_matrix, join, natural_distance
+from dualib.problem import Atoms, Problem, distance_matrix, identity_atoms, join, natural_distance
 from dualib.search_kernels import AHEAD, FASTEST, ascend_known
 from dualib.starts import known_starts, members_of, off_their_faces, starting_points
 
@@ -68,7 +68,8 @@ def search(
     """
     log_a = problem.log_px - log_z
     if problem.distortion.fixed_atoms:
-        columns = Atoms(np.zeros(problem.U.shape[1]), np.eye(problem.U.shape[1]), None)
+        columns = identity_atoms(problem)
+        columns = Atoms(np.zeros(len(columns)), columns.means, None)
         return by_height(columns, log_c(problem, beta, log_a, columns)[0])
     posterior = np.require(posterior, requirements=["C", "W"])
     if problem.known is not None and problem.support is None:

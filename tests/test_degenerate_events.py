@@ -192,6 +192,27 @@ def test_idle_clusters_are_left_out():
     assert without_idle(problem, fewer) is fewer
 
 
+def test_equal_columns_of_a_matrix_are_one_reproduction():
+    """Two letters of one column, and one of another: as without the copies, whichever way the solution is found."""
+    rng = np.random.default_rng(3)
+    matrix = rng.random((5, 4))
+    joint = JointDistribution(np.diag(rng.dirichlet(np.full(5, 2.0))))
+    plain, twice = dualib.RateDistortion(matrix), dualib.RateDistortion(np.column_stack([matrix, matrix[:, :2], matrix[:, 0]]))
+    betas = np.geomspace(0.5, 60.0, 8)
+    curve, other = (dualib.anneal(joint, distortion, betas) for distortion in (plain, twice))
+    assert curve.events
+    assert changes(other) == changes(curve)
+    assert [event.beta for event in other.events] == pytest.approx([event.beta for event in curve.events], rel=1e-9)
+    assert other.n_clusters.tolist() == curve.n_clusters.tolist()
+    assert other.objective == pytest.approx(curve.objective, abs=1e-9)
+    encoder = rng.dirichlet(np.ones(7), 5)  # of all seven
+    for init in (encoder, "random"):
+        solution = dualib.solve(joint, 40.0, twice, init=init, certify=False, tol=1e-10)
+        assert set(solution.means.argmax(axis=1).tolist()) <= {0, 1, 2, 3}
+    assert dualib.certify(joint, encoder, 40.0, twice).gap >= 0.0
+    assert dualib.certify(joint, other[-1].encoder @ other[-1].means, other[-1].beta, twice).gap <= 1e-8
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rare", [1e-16, 1e-40, 1e-190])
 def test_the_cluster_of_a_rare_x_is_none_of_them(rare, kind):
