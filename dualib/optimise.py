@@ -17,9 +17,8 @@ from dualib.branch import touching
 from dualib.distortions import Array
 from dualib.gap import Kind, judge, provable
 from dualib.labels import encoder_rows
-from dualib.labels import encoder_rows
 from dualib.local import coalesce, merge_atoms, needed, polish, tidy
-from dualib.problem import Atoms, Problem, Sweep, column_of, distance_matrix, identity_atoms, join, sweep, trivial_atoms
+from dualib.problem import Atoms, Problem, Sweep, column_of, identity_atoms, join, sweep, trivial_atoms
 from dualib.search import Maxima, by_height, search
 from dualib.weights import fewest_atoms, reweight
 
