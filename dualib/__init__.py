@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
     from dualib.annealing import anneal
     from dualib.certificate import Certificate, certify
+    from dualib.clusters.agglomerate import Tree, agglomerate
     from dualib.comparison import compare_predictions
     from dualib.critical import onset
     from dualib.distortions import IB, Alpha, Bregman, Distortion, DualIB, RateDistortion, local_critical_beta
@@ -59,6 +60,8 @@ _HOME = {
     "solve": "solver",
     "certify": "certificate",
     "Certificate": "certificate",
+    "agglomerate": "clusters.agglomerate",
+    "Tree": "clusters.agglomerate",
     "anneal": "annealing",
     "onset": "critical",
     "follow": "following",
@@ -106,6 +109,8 @@ __all__ = [
     "Solution",
     "Status",
     "TaskError",
+    "Tree",
+    "agglomerate",
     "anneal",
     "anneal_many",
     "certify",

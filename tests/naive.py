@@ -35,6 +35,19 @@ def centroid(kind, weights, py_x):
     return r / r.sum()
 
 
+def hard_distortion(kind, px, py_x, labels):
+    """E d of hard clusters, inf where the members of one share no y (dual IB)."""
+    total = 0.0
+    for label in set(labels):
+        of = np.flatnonzero(np.asarray(labels) == label)
+        with np.errstate(all="ignore"):
+            r = centroid(kind, px[of] / px[of].sum(), py_x[of])
+        if np.isnan(r).any():
+            return np.inf
+        total += sum(px[x] * distortion(kind, py_x[x], r) for x in of)
+    return total
+
+
 def encoder_of(kind, px, py_x, weights, decoder, beta):
     """p(t|x) = w_t exp(-beta d) / Z, and the objective - sum p log Z."""
     d = distortion_matrix(kind, py_x, decoder)

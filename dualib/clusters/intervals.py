@@ -1,0 +1,117 @@
+"""The best K hard clusters for two y, exactly, by dynamic programming over the sorted x.
+
+For fixed decoders d(x, t) is affine in one number of x: p(y=1|x) for the IB and Bregman divergences, its logit for the dual IB and
+exponential families. So each x goes to the decoder of least d by intervals of that number, and the best partition is one into
+intervals (Kurkoski and Yagi 2014, for quantisers of channels). The distortion of an interval is a concave function, homogeneous of
+degree 1, of sums over it, and the x are sorted by the direction of their summands. Such costs satisfy the quadrangle inequality
+
+    cost(a, c) + cost(b, d) <= cost(a, d) + cost(b, c),      a <= b <= c <= d,
+
+(each is an integral over costs -|l|, l linear, for which it is the convexity of |.|), so the place of the last cut rises with the
+end of the prefix, and the cuts of all prefixes are found by divide and conquer: O(n K log n) costs, a whole level of it at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dualib.clusters.pools import Pools, distortions_of, singles
+from dualib.distortions import IB, Array, Bregman, Distortion, DualIB
+
+Labels = np.ndarray
+
+
+def exact(distortion: Distortion, n_y: int) -> bool:
+    """Whether the best hard clusters are intervals."""
+    from dualib.exponential import ExponentialFamily
+
+    return n_y == 2 and isinstance(distortion, (IB, DualIB, Bregman, ExponentialFamily))
+
+
+def best_intervals(distortion: Distortion, px: Array, py_x: Array, n_clusters: int) -> Labels:
+    """The hard clusters of least expected distortion, at most `n_clusters`, as labels (n,) by rising p(y=1|x).
+
+    Parameters
+    ----------
+    distortion : Distortion
+        One for which `exact` holds.
+    px, py_x : (n,), (n, 2)
+        Probabilities > 0, and conditionals.
+
+    Raises
+    ------
+    ValueError
+        No clustering of so few clusters is at a finite distortion (dual IB).
+    """
+    order = np.argsort(py_x[:, 1], kind="stable")
+    cumulated = _cumulated(singles(distortion, px[order], py_x[order]))
+    n = len(px)
+
+    def cost(first: np.ndarray, end: np.ndarray) -> Array:
+        return distortions_of(distortion, _between(cumulated, first, end))
+
+    best = cost(np.zeros(n, dtype=int), np.arange(1, n + 1))
+    cuts = [np.zeros(n, dtype=int)]
+    for _ in range(1, min(n_clusters, n)):
+        best, cut = _with_one_more(best, cost)
+        cuts.append(cut)
+    if not np.isfinite(best[-1]):
+        raise ValueError(
+            f"n_clusters: no {n_clusters} cluster(s) hold all x at a finite distortion: their supports are disjoint"
+        )
+    return _labels(cuts)[np.argsort(order)]
+
+
+def _cumulated(pools: Pools) -> Pools:
+    """Sums over the first 0, 1, ..., n members, in extended precision where the machine has it: differences are taken of them."""
+    return Pools(*(np.cumsum(np.concatenate([np.zeros_like(part[:1]), part]), axis=0, dtype=np.longdouble) for part in pools))  # type: ignore[arg-type]
+
+
+def _between(cumulated: Pools, first: np.ndarray, end: np.ndarray) -> Pools:
+    """The pools of the members from `first` to before `end`."""
+    difference = cumulated.pick(end) - cumulated.pick(first)
+    return Pools(*(part.astype(np.float64) for part in difference))
+
+
+def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array]) -> tuple[Array, np.ndarray]:
+    """From the best distortions of the first 1, ..., n members in k clusters those in at most k + 1, and where the last one begins.
+
+    The last cluster of the prefixes that end within ``[low, high)`` begins within ``[low_cut, high_cut]``: the middle one is solved,
+    then both halves.
+    """
+    n = len(best)
+    before = np.append(0.0, best)  # of the first 0, ..., n members
+    result, cut = best.copy(), np.zeros(n, dtype=int)
+    segments = np.array([[0, n, 0, n - 1]])
+    while len(segments):
+        low, high, low_cut, high_cut = segments.T
+        middle = (low + high) // 2
+        begin = low_cut
+        count = np.minimum(high_cut, middle) - begin + 1
+        starts = np.append(0, np.cumsum(count)[:-1])
+        first = np.arange(count.sum()) + np.repeat(begin - starts, count)
+        total = before[first] + cost(first, np.repeat(middle + 1, count))
+        least = np.minimum.reduceat(total, starts)
+        ties = np.flatnonzero(total == np.repeat(least, count))
+        at = first[ties[np.searchsorted(ties, starts)]]  # the first of equals
+        result[middle], cut[middle] = least, at
+        halves = np.concatenate([np.stack([low, middle, low_cut, at], 1), np.stack([middle + 1, high, at, high_cut], 1)])
+        segments = halves[halves[:, 0] < halves[:, 1]]
+    return result, cut
+
+
+def _labels(cuts: list[np.ndarray]) -> Labels:
+    """Labels of the sorted members, from where the last cluster of each prefix begins with 1, 2, ..., K clusters."""
+    end = len(cuts[0])
+    labels = np.zeros(end, dtype=np.int64)
+    pieces = []
+    for cut in reversed(cuts):
+        if end == 0:
+            break
+        pieces.append((int(cut[end - 1]), end))
+        end = int(cut[end - 1])
+    for number, (first, last) in enumerate(reversed(pieces)):
+        labels[first:last] = number
+    return labels
