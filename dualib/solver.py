@@ -171,6 +171,8 @@ def _capped(
 def _finish(problem: Problem, outcome: Outcome, tol: float, *, certified: bool = True, capped: bool = False) -> Solution:
     """The public solution, and the warning where the tolerance was missed."""
     solution = assemble(problem, outcome, status_of(outcome, tol, certified=certified, capped=capped))
+    if solution.status is Status.CONVERGED and solution.gap > tol:  # the gap stated counts what rounding leaves of beta E d
+        solution = assemble(problem, outcome, Status.GAP_OPEN)
     warn_unless_converged(solution, tol, stacklevel=5)
     return solution
 
