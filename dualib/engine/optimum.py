@@ -102,12 +102,13 @@ def certify(
         rest = np.where(rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol))
         closed = found.gap <= np.maximum(np.where(patient, _WANTED, 1.0) * tol, rest)
         last = (taken[numbers] >= most) | (round_ == MOST_ROUNDS - 1)
-        ending = closed | (np.bincount(found.points.owner, minlength=len(numbers)) == 0)  # there is nothing to take up
+        resting = ((sweep.residual <= tol) | (waited >= 3 * _PATIENT)) & (goal == fine)
+        nothing = np.bincount(found.points.owner, minlength=len(numbers)) == 0  # there is to take up
+        ending = (closed | nothing) & resting | last
         prove = ending if proofs else np.zeros_like(closed)
-        found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=ending | last, worthwhile=_WANTED * tol)
+        found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=ending, worthwhile=_WANTED * tol)
         found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last))
         many = np.bincount(found.points.owner, minlength=len(numbers))
-        resting = ((sweep.residual <= tol) | (waited >= 3 * _PATIENT)) & (goal == fine)
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
         done = (closed | (many == 0)) & resting | last
         state = Optimum(batch, sweep, found.gap, kinds, found.best, taken[numbers])
@@ -123,7 +124,8 @@ def certify(
         goal = np.where(_growing(problem, batch, many) & ~closed, np.clip(_ROUGHLY * found.gap, fine, _ROUGHLY), fine)[~done]
         batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
         del ended, sweep, state  # posteriors, which may be large
-    return _together(problem, parts, earlier)
+    found_all = _together(problem, parts)
+    return _or_earlier(problem, found_all, earlier, tol=tol, rng=rng, effort=effort) if earlier else found_all
 
 
 def _within_room(problem: Problem, batch: Batch, found: Found) -> Found:
@@ -229,16 +231,8 @@ def _slim(problem: Problem, ended: Descent) -> Descent:
     return Descent(*without_idle(problem, slim, again), ended.taken)
 
 
-def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict[int, Optimum]) -> Optimum:
-    """One optimum of parts, by their numbers; where a solution has not come to rest, of its best earlier state."""
-    if earlier:
-        everything = _together(problem, parts, {})
-        parts = []
-        for i in range(len(everything.gap)):
-            one = _part(everything, np.arange(len(everything.gap)) == i)
-            before = earlier.get(i)
-            better = before if before is not None and not _better(one, before) else one
-            parts.append((np.array([i]), better._replace(taken=one.taken)))
+def _together(problem: Problem, parts: list[tuple[Ints, Optimum]]) -> Optimum:
+    """One optimum of parts, by their numbers."""
     order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
     found = [part for _, part in parts]
     batch = in_order([(numbers, part.batch) for numbers, part in parts])
@@ -246,3 +240,17 @@ def _together(problem: Problem, parts: list[tuple[Ints, Optimum]], earlier: dict
     means, face = (np.concatenate([getattr(part.best, name) for part in found])[order] for name in ("means", "face"))
     best = Points(means, face, np.arange(len(order)))
     return Optimum(batch, Sweep(problem, batch), gap, kinds, best, taken)
+
+
+def _or_earlier(
+    problem: Problem, found: Optimum, earlier: dict[int, Optimum], *, tol: float, rng: np.random.Generator, effort: float
+) -> Optimum:
+    """With the best earlier state of each solution that has not come to rest, where that is better also once it is judged."""
+    parts = []
+    for i in range(len(found.gap)):
+        one = _part(found, np.arange(len(found.gap)) == i)
+        if i in earlier and not _better(one, earlier[i]):
+            before = judged_state(problem, earlier[i].batch, earlier[i].sweep, tol=tol, rng=rng, effort=effort)
+            one = one if _better(one, before) else before._replace(taken=one.taken)
+        parts.append((np.array([i]), one))
+    return _together(problem, parts)
