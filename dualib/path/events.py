@@ -29,7 +29,9 @@ from dualib.progress import Reporter
 SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
 NARROW = 1e-7  # links are not divided further, in log beta
 CROWDED, PATIENCE = 1e-3, 8  # in log beta; divisions of links below that, between two points of the grid, that are worth it
+QUIET = 1e-4  # width, in log beta, of links in which what is born and dies again is worth less than certificates tell
 MOST_BIRTHS = 8  # clusters sought at once in a narrow link, where they may be born together; one in others
+MIXED = 3  # clusters born and dead, together, up to which a birth is sought among them, and the link is not divided at once
 MOST_ROUNDS = 30
 
 
@@ -76,7 +78,8 @@ def locate(problem: Problem, batch: Batch, report: Reporter | None = None) -> Ch
         pieces, leaping = births(chain, links[one_way & few])
         crossed, replaced = _jumps(chain, np.union1d(links[~one_way], leaping).astype(np.int64))
         pieces += crossed
-        mixed = np.setdiff1d(links[~one_way], [int(place) for place, _, _ in crossed] + replaced).astype(np.int64)
+        mixed = links[~one_way & ((chain.died + chain.born)[links] <= MIXED)]
+        mixed = np.setdiff1d(mixed, [int(place) for place, _, _ in crossed] + replaced).astype(np.int64)
         pieces += births(chain, mixed[chain.counts[mixed] != chain.counts[mixed + 1]])[0]
         done = np.unique([int(place) for place, _, _ in pieces] + replaced).astype(np.int64)
         links = np.setdiff1d(links, done).astype(np.int64)
@@ -93,7 +96,7 @@ def locate(problem: Problem, batch: Batch, report: Reporter | None = None) -> Ch
 def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
     """Births in links whose atoms match, of clusters that die again; each link is looked at once."""
     ends = list(itertools.pairwise(chain.batch.beta.tolist()))
-    quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > NARROW and pair not in looked_at]
+    quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > QUIET and pair not in looked_at]
     looked_at.update(ends[i] for i in quiet)
     link, points = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
     if not len(link):

@@ -58,20 +58,24 @@ class Maxima:
 
 
 @np.errstate(all="ignore")
-def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints) -> Maxima:
-    """Newton's method to the maxima of log c near points (p, k) of solutions (p,), on their faces."""
+def approached(
+    problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints, most: int
+) -> tuple[Array, Array, Array]:
+    """At most so many of Newton's steps towards a maximum of log c: means (p, k), members (p, n), squared length (p,) of the last."""
     p = len(points)
     means = points.copy()
     q, length, live = np.zeros((p, problem.n)), np.full(p, np.inf), np.arange(p)
-    for _ in range(MOST_STEPS):
+    for _ in range(most):
         beta, here, on = batch.beta[owner[live]], means[live], face[live]
         _, _, once, terms = log_c(problem, batch.beta, sweep.log_z, here, on, owner[live])
         terms *= problem.px
-        q[live] = terms / terms.sum(axis=1, keepdims=True)
+        terms /= terms.sum(axis=1, keepdims=True)
+        q[live] = terms
         if problem.fixed:
             length[live] = 0.0
             break
-        image, metric = linear_maps(problem, beta, q[live], once, on)
+        metric = beta[:, None, None] * problem.jacobian(once, on).matrices()
+        image = problem.covariances(terms, once) @ metric
         bad = ~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1)
         image[bad], once[bad] = 0.0, here[bad]
         step = _solved(np.eye(problem.k) - image, once - here)
@@ -83,6 +87,13 @@ def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, fac
         live = live[(length[live] > 1e-26) & ~bad]
         if not len(live):
             break
+    return means, q, length
+
+
+@np.errstate(all="ignore")
+def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints) -> Maxima:
+    """Newton's method to the maxima of log c near points (p, k) of solutions (p,), on their faces."""
+    means, q, length = approached(problem, batch, sweep, points, face, owner, MOST_STEPS)
     V = problem.link(means, face)[0]
     apart, atom = nearest(problem, batch, sweep.V, owner, means, V, face)
     atom = np.where(np.isfinite(apart), atom, batch.start[owner])
