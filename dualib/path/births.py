@@ -13,7 +13,7 @@ from dualib.engine.search import price
 from dualib.engine.sweep import Sweep, dual, log_c
 from dualib.path.branch import MOST_PRODUCTS, followed, polished, predicted, settled, stepped, tangents, whole
 from dualib.path.chain import Bifurcation, Chain, Piece, single
-from dualib.path.maxima import ridges
+from dualib.path.maxima import BESIDE, ridges, rise
 from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
@@ -201,6 +201,10 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
     means, face = found.means[which], found.face[which]
     sweep = Sweep(problem, start)
     value, _, _, terms = log_c(problem, start.beta, sweep.log_z, means, face, owner)
+    apart, atom = nearest(problem, start, sweep.V, owner, means, problem.link(means, face)[0], face)
+    beside = np.flatnonzero(apart < BESIDE)  # where c itself is rounding
+    if len(beside) and not problem.fixed:
+        value[beside] = rise(problem, start, sweep, start.means[atom[beside]], means[beside], face[beside], owner[beside])
     excess, alone = np.expm1(value), np.array([len(some) for some in tied]) == 1
     bent, response = _response(problem, start, sweep, terms[np.searchsorted(owner, np.arange(len(tied)))])
     bent = np.where(alone, bent, np.nan)[owner]
