@@ -21,6 +21,7 @@ from dualib.memory import check_fits
 Ints = npt.NDArray[np.int64]
 
 NEGLIGIBLE = 1e-200  # p(x) up to which a source is as one of probability 0: squares and quotients of less are no numbers
+_MOST_PRODUCTS = 5_000_000  # of features with each other, of all sources, that are held
 SLACK = 1e-9  # relative, of the box in which means can be: for rounding
 
 
@@ -279,6 +280,21 @@ class Problem:
         return sizes + np.abs(b) + np.abs(self.U * V).sum(axis=1), float(largest)
 
     # ---- points made of sources
+
+    @functools.cached_property
+    def _products_of_features(self) -> Array:
+        """Of each source its features, less their mean, times each other (n, k k)."""
+        centred = self.U - self.px @ self.U
+        return (centred[:, :, None] * centred[:, None, :]).reshape(self.n, -1)
+
+    def covariances(self, members: Array, means: Array) -> Array:
+        """Cov_q(U) (p, k, k) of members q (p, n) and their means, to the rounding of all features."""
+        if self.n * self.k * self.k > _MOST_PRODUCTS:
+            centred = self.U - means[:, None]
+            return np.asarray((members[:, :, None] * centred).transpose(0, 2, 1) @ centred)
+        off = means - self.px @ self.U
+        found = (members @ self._products_of_features).reshape(-1, self.k, self.k)
+        return np.asarray(found - off[:, :, None] * off[:, None, :])
 
     @functools.cached_property
     def csr(self) -> tuple[Array, npt.NDArray[np.int32], Ints]:

@@ -6,13 +6,14 @@ import numpy as np
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
+from dualib.engine.descent import newton_direction
 from dualib.engine.optimum import certify
-from dualib.engine.problem import Ints, Problem
+from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.search import price
-from dualib.engine.sweep import Sweep, log_c
-from dualib.path.branch import followed, polished, predicted, settled, tangents, whole
+from dualib.engine.sweep import Sweep, dual, log_c
+from dualib.path.branch import MOST_PRODUCTS, followed, polished, predicted, settled, stepped, tangents, whole
 from dualib.path.chain import Bifurcation, Chain, Piece, single
-from dualib.path.maxima import ridges
+from dualib.path.maxima import BESIDE, ridges, rise
 from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
@@ -20,6 +21,7 @@ FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
+RESPONSE = 1e-4  # relative residual of what the other atoms do as a cluster grows
 AT_REST = 1e-11  # residual there; where an atom has all but divided the weights are far off with one of 1e-9
 STEPS_BACK = 8  # of a branch from the far end of its link to BEYOND
 CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
@@ -172,6 +174,8 @@ def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> list[tuple[B
         batch, _, fine = followed(problem, batch, base.beta * np.exp(np.sign(by) * step))
         arrives = arrives & fine & (batch.counts > base.counts)
         way.insert(0, (batch, arrives))
+        if not arrives.any():
+            break
     return way
 
 
@@ -195,7 +199,29 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
     start = predicted(problem, base, tangent, by)
     owner, which = np.repeat(np.arange(len(tied)), [len(some) for some in tied]), np.concatenate(tied)
     means, face = found.means[which], found.face[which]
-    value, _, _, terms = log_c(problem, start.beta, Sweep(problem, start).log_z, means, face, owner)
-    excess = np.expm1(value)
-    weights = np.clip(excess / np.maximum(terms**2 @ problem.px - 2.0 * excess - 1.0, 1e-12), 1e-12, 0.1)
+    sweep = Sweep(problem, start)
+    value, _, _, terms = log_c(problem, start.beta, sweep.log_z, means, face, owner)
+    apart, atom = nearest(problem, start, sweep.V, owner, means, problem.link(means, face)[0], face)
+    beside = np.flatnonzero(apart < BESIDE)  # where c itself is rounding
+    if len(beside) and not problem.fixed:
+        value[beside] = rise(problem, start, sweep, start.means[atom[beside]], means[beside], face[beside], owner[beside])
+    excess, alone = np.expm1(value), np.array([len(some) for some in tied]) == 1
+    bent, response = _response(problem, start, sweep, terms[np.searchsorted(owner, np.arange(len(tied)))])
+    bent = np.where(alone, bent, np.nan)[owner]
+    bent = np.where(bent > 0.0, bent, np.maximum(terms**2 @ problem.px - 2.0 * excess - 1.0, 1e-12))
+    weights = np.clip(excess / bent, 1e-12, 0.1)
+    start = stepped(problem, start, response, np.where(alone, weights[np.searchsorted(owner, np.arange(len(tied)))], 0.0))
     return start.joined(weights, means, owner, face).keep(np.ones(len(start.weights) + len(weights), dtype=bool))
+
+
+def _response(problem: Problem, batch: Batch, sweep: Sweep, terms: Array) -> tuple[Array, Array]:
+    """What the weight of a new atom changes, by its `terms` exp(-beta d) / Z (S, n): -dc there (S,), and the others (m, 1 + k)."""
+    sums = -(sweep.posterior * terms[batch.owner]) @ problem.pxU1
+    force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
+    if problem.fixed:
+        force[:, 1:] = 0.0
+    step = newton_direction(problem, batch, sweep, np.full(len(batch.beta), RESPONSE), MOST_PRODUCTS, force=force)
+    ahead = dual(batch, sweep.jacobian, step)
+    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + ahead[:, 1:] @ problem.UT
+    log_z = terms + batch.total(sweep.posterior * moving)
+    return (terms * log_z) @ problem.px, step

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import Batch, first_alike
+from dualib.engine.batch import Batch, first_alike, nearest
 from dualib.engine.descent import newton_direction
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
@@ -100,6 +100,34 @@ def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep,
     way = new.b * inner(new.means - batch.means, sweep.V - problem.link(batch.means, batch.face)[0])
     far = way > radius(np.abs(np.log(beta / batch.beta)))[batch.owner]
     return new, sweep, whole(problem, new, sweep) & (np.bincount(batch.owner[far], minlength=len(beta)) == 0)
+
+
+def one_branch(problem: Problem, below: Batch, above: Batch) -> Mask:
+    """Whether solutions (S,) of as many atoms each lead to each other, however far these move; and by the same way, half-way."""
+    middle = np.sqrt(below.beta * above.beta)
+    rising, falling = _led(problem, below, middle), _led(problem, above, middle)
+    same = _same(problem, rising, falling)
+    return (
+        same
+        & _same(problem, _led(problem, rising, above.beta), above)
+        & _same(problem, _led(problem, falling, below.beta), below)
+    )
+
+
+def _led(problem: Problem, batch: Batch, beta: Array) -> Batch:
+    """Where one step along the branches leads, at rest or not."""
+    tangent, _ = tangents(problem, batch, Sweep(problem, batch))
+    start = predicted(problem, batch, tangent, np.log(beta / batch.beta))
+    return settled(problem, Batch(beta.copy(), start.weights, start.means, start.owner, start.face))[0]
+
+
+def _same(problem: Problem, one: Batch, two: Batch) -> Mask:
+    """Which solutions are at rest on the same atoms, in any order."""
+    V, link = problem.link(one.means, one.face)[0], problem.link(two.means, two.face)[0]
+    distance, mate = nearest(problem, two, link, one.owner, one.means, V, one.face)
+    off = ~(distance < TOGETHER) | (np.bincount(mate, minlength=len(two.weights))[mate] > 1)
+    rests = whole(problem, one, Sweep(problem, one)) & (one.counts == two.counts)
+    return np.asarray(rests & (np.bincount(one.owner[off], minlength=len(one.beta)) == 0))
 
 
 def radius(step: Array) -> Array:

@@ -53,12 +53,15 @@ class Chain:
         The atoms without a partner in the next solution, and in the one before.
     died, born : ndarray, (S - 1,)
         How many there are on either side of each link.
+    joined : set of (float, float)
+        The betas of links whose atoms move too far to be matched, but whose ends are known to be of one branch.
     """
 
     def __init__(self, problem: Problem, batch: Batch) -> None:
         self.problem, self.batch = problem, batch
         self.given = np.ones(len(batch.beta), bool)
         self.events: list[Bifurcation | None] = [None] * len(batch.beta)
+        self.joined = set[tuple[float, float]]()
         self._match()
 
     def _match(self) -> None:
@@ -72,7 +75,16 @@ class Chain:
     def open(self) -> Ints:
         """The links (by their lower ends) whose atoms do not match and that no event explains."""
         unexplained = np.array([event is None for event in self.events[:-1]], bool)
-        return np.flatnonzero(unexplained & (self.died + self.born > 0))
+        return np.array(
+            [i for i in np.flatnonzero(unexplained & (self.died + self.born > 0)) if self._ends(i) not in self.joined], int
+        )
+
+    def join(self, links: Ints) -> None:
+        """Note that the ends of links are of one branch."""
+        self.joined.update(self._ends(i) for i in links)
+
+    def _ends(self, link: int | np.integer) -> tuple[float, float]:
+        return float(self.batch.beta[link]), float(self.batch.beta[link + 1])
 
     def odd(self, link: int, rising: bool) -> Ints:
         """The rows of the atoms without a partner at the upper end of a link (`rising`), or at its lower end."""
@@ -102,6 +114,8 @@ class Chain:
 
     def replace(self, which: Ints, part: Batch) -> None:
         """Put other solutions in the places of some (by number)."""
+        betas = set(self.batch.beta[which].tolist())
+        self.joined = {ends for ends in self.joined if betas.isdisjoint(ends)}
         rest = np.setdiff1d(np.arange(len(self.batch.beta)), which)
         parts = [(which.astype(np.float64), part)]
         if len(rest):

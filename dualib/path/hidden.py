@@ -15,12 +15,15 @@ from dualib.engine.problem import Ints, Problem
 from dualib.engine.starts import Points, for_each
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import radius, tangents
-from dualib.path.maxima import maxima_near
+from dualib.path.maxima import approached, maxima_near
 from dualib.path.touching import slope_of
 
 CLIMBS = 8  # ascent steps from every source
 NEAR = 0.05  # log c below 0 of a maximum that is looked at
 MET, SWALLOWED = 0.1, 0.05  # squared natural distance at which points are one, and at which one is an atom's
+# Newton's steps of a round, after which points that have met, or come to an atom, are dropped, and by rounds the squared natural
+# length of the last of them in points that get nowhere
+STEPS, WANDERS = 3, (1.0, 0.05)
 MARGIN = 0.3  # part of the lower end's depth by which the cubic may miss 0
 
 
@@ -33,7 +36,7 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     ends = np.union1d(links, links + 1)
     batch, links = batch.copied(ends)[0], np.searchsorted(ends, links)
     sweep = Sweep(problem, batch)
-    points = _maxima(problem, batch, sweep)
+    points = _survivors(problem, batch, sweep, _maxima(problem, batch, sweep))
     if not len(points.means):
         return nothing
     found = maxima_near(problem, batch, sweep, *points)
@@ -58,6 +61,19 @@ def _maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
         if climb >= CLIMBS // 2:
             fine &= value > -4.0 * NEAR
         points = Points(means[fine], points.face[fine], points.owner[fine])
+        V = problem.link(points.means, points.face)[0]
+        points = points.pick(nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0] > SWALLOWED)
+        points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, 1e-3))
+    return points
+
+
+def _survivors(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """The same after some of Newton's steps, but for what comes to atoms, meets another or wanders."""
+    for longest in WANDERS:
+        if not len(points.means):
+            break
+        means, _, length = approached(problem, batch, sweep, *points, STEPS)
+        points = Points(means, points.face, points.owner).pick(length < longest)
         V = problem.link(points.means, points.face)[0]
         points = points.pick(nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0] > SWALLOWED)
         points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, 1e-3))

@@ -20,7 +20,8 @@ APART = 1e-6  # squared natural distance of a maximum from the atoms; nearer tha
 BESIDE = 0.1  # squared natural distance below which a height is the integral of the gradient from the nearest atom
 FARTHEST_CLIMB = 4.0  # squared natural distance that a maximum may lie from where it is looked for
 LONGEST_STEP = 0.3  # of Newton's method, natural distance
-MOST_STEPS = 14
+MOST_STEPS, FREE_STEPS = 14, 5
+NEARS = 0.5  # part of its squared length before, below which a step must be after the free ones
 RIDGE = 5e-3  # natural distance at which the polynomial is fitted
 NODES, SHARES = (0.5 * (part + shift) for part, shift in zip(np.polynomial.legendre.leggauss(8), (1.0, 0.0), strict=True))
 
@@ -58,31 +59,43 @@ class Maxima:
 
 
 @np.errstate(all="ignore")
-def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints) -> Maxima:
-    """Newton's method to the maxima of log c near points (p, k) of solutions (p,), on their faces."""
+def approached(
+    problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints, most: int
+) -> tuple[Array, Array, Array]:
+    """Newton's steps towards maxima of log c, so many at most: means (p, k), members (p, n), squared length (p,) of the last."""
     p = len(points)
     means = points.copy()
     q, length, live = np.zeros((p, problem.n)), np.full(p, np.inf), np.arange(p)
-    for _ in range(MOST_STEPS):
+    for step_ in range(most):
         beta, here, on = batch.beta[owner[live]], means[live], face[live]
         _, _, once, terms = log_c(problem, batch.beta, sweep.log_z, here, on, owner[live])
         terms *= problem.px
-        q[live] = terms / terms.sum(axis=1, keepdims=True)
+        terms /= terms.sum(axis=1, keepdims=True)
+        q[live] = terms
         if problem.fixed:
             length[live] = 0.0
             break
-        image, metric = linear_maps(problem, beta, q[live], once, on)
+        metric = beta[:, None, None] * problem.jacobian(once, on).matrices()
+        image = problem.covariances(terms, once) @ metric
         bad = ~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1)
         image[bad], once[bad] = 0.0, here[bad]
-        step = _solved(np.eye(problem.k) - image, once - here)
+        step, before = _solved(np.eye(problem.k) - image, once - here), length[live]
         length[live] = inner(step, (metric @ step[:, :, None])[:, :, 0])
         moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
         outside = problem.outside(moved, problem.link(moved, on)[0])
         means[live] = np.where(outside[:, None], once, moved)
         length[live[bad]] = np.inf
-        live = live[(length[live] > 1e-26) & ~bad]
+        nears = (length[live] < NEARS * before) | (step_ < FREE_STEPS)
+        live = live[(length[live] > 1e-26) & ~bad & nears]
         if not len(live):
             break
+    return means, q, length
+
+
+@np.errstate(all="ignore")
+def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints) -> Maxima:
+    """Newton's method to the maxima of log c near points (p, k) of solutions (p,), on their faces."""
+    means, q, length = approached(problem, batch, sweep, points, face, owner, MOST_STEPS)
     V = problem.link(means, face)[0]
     apart, atom = nearest(problem, batch, sweep.V, owner, means, V, face)
     atom = np.where(np.isfinite(apart), atom, batch.start[owner])

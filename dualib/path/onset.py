@@ -59,7 +59,7 @@ def onset_of(problem: Problem, rng: np.random.Generator) -> float:
     beta = engine_onset.onset(problem, rng)
     if problem.fixed or not 0.0 < beta < np.inf:
         return beta
-    start = one_cluster(problem, [beta * (1.0 - 0.5 * _NEAR)])
+    start = one_cluster(problem, [beta * np.exp(-_NEAR)])
     assert start is not None  # else the onset is 0
     found = _beside(problem, start, beta)
     return found if (1.0 - _NEAR) * beta < found < beta else beta

@@ -24,7 +24,8 @@ SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
 SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
-MOST_STEPS, MOST_LOST = 16, 4
+MOST_STEPS, MOST_LOST, MOST_IDLE = 16, 4, 4
+SHORTER = 0.75  # part of the shortest step so far, above which a step is idle
 LEFT = 0.01  # part of a step out of the interval that is left inside, at which no root is expected there
 
 
@@ -99,6 +100,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
     before, after = np.where(rising, low, high), np.where(rising, high, low)
     good, good_tangent, last = batch, np.zeros((len(batch.weights), 1 + problem.k)), None
     lost, end = np.zeros(E, dtype=np.int64), after  # how often a branch was not to be had; where its interval ends
+    idle, shortest = np.zeros(E, dtype=np.int64), np.full(E, np.inf)
     for _ in range(MOST_STEPS):
         look = _look(problem, batch, points, on, sign > 0.0)
         at, height = np.log(look.batch.beta), look.maxima.height
@@ -117,6 +119,8 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         lost += ~look.rests
         ended = (after == end) & (sign * (to - after) > LEEWAY) & (np.abs(after - at) < LEFT * np.abs(by))
         to[outside] = 0.5 * (before + after)[outside]
+        idle += ~(np.abs(to - at) < SHORTER * shortest)
+        shortest = np.fmin(shortest, np.abs(to - at))
         found[numbers[root]] = to[root]
         means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
         divides[numbers[divide & (1.0 - look.born_at < SPLIT)]] = True
@@ -130,7 +134,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         )
         good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
         points = np.where(look.exists[:, None], look.maxima.means, points)
-        done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST)
+        done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST) | (idle > MOST_IDLE)
         if done.any():
             finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
         numbers = numbers[~done]
@@ -140,6 +144,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         good, rows = good.pick(~done)
         good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
         before, after, sign, lost, end = before[~done], after[~done], sign[~done], lost[~done], end[~done]
+        idle, shortest = idle[~done], shortest[~done]
         batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
     if len(numbers):
         finished.append((numbers, good))

@@ -12,7 +12,8 @@ from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.search import at_rest, price
 from dualib.engine.sweep import Sweep, log_c
-from dualib.path.branch import followed, settled, tangents
+from dualib.path.births import _response
+from dualib.path.branch import followed, one_branch, settled, tangents
 from dualib.path.touching import touching
 
 KINDS = ("ib", "dualib")
@@ -46,6 +47,51 @@ def test_the_tangent_is_the_derivative_along_the_branch(kind, n_x, n_y, beta):
     np.testing.assert_allclose(tangent[:, 1:], moves, atol=2e-3 * np.abs(moves).max() + 1e-6)
     logs = (above[1].log_z - below[1].log_z) / (2.0 * h)
     np.testing.assert_allclose(change_of_log_z, logs, atol=2e-3 * np.abs(logs).max() + 1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_response_to_a_new_atom_is_the_derivative_by_its_weight(kind):
+    """Of c where it is, and of the others: with a little of it, they come to rest where the response says."""
+    problem = Problem(random_joint(3, 9, 4), as_distortion(kind))
+    batch, sweep = settled(problem, optimum(problem, [6.0]).batch)
+    one, face, owner = problem.U[:1], batch.face[:1], np.zeros(1, dtype=np.int64)
+    value, _, _, terms = log_c(problem, batch.beta, sweep.log_z, one, face, owner)
+    bent, step = _response(problem, batch, sweep, terms)
+    h = 1e-6
+    moved = Batch(batch.beta, batch.weights * (1.0 + h * step[:, 0]), batch.means + h * step[:, 1:], batch.owner, batch.face)
+    z = np.exp(Sweep(problem, moved).log_z) + h * np.exp(sweep.log_z) * terms
+    changed = np.exp(log_c(problem, batch.beta, np.log(z), one, face, owner)[0]) - np.exp(value)
+    assert -changed[0] / h == pytest.approx(bent[0], rel=1e-3)
+    kept = np.exp(log_c(problem, batch.beta, np.log(z), moved.means, moved.face, moved.owner)[0])
+    alone = np.exp(log_c(problem, batch.beta, np.log(z), batch.means, batch.face, batch.owner)[0])
+    assert np.abs(kept - 1.0).max() < 1e-2 * max(np.abs(alone - 1.0).max(), h)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_solutions_of_one_branch_lead_to_each_other(kind):
+    problem = Problem(random_joint(5, 8, 3), as_distortion(kind))
+    below, sweep = settled(problem, optimum(problem, [6.0]).batch)
+    above, _, arrives = followed(problem, below, np.array([6.3]))
+    assert sweep.residual[0] < 1e-11
+    assert arrives[0]
+    assert one_branch(problem, below, above)[0]
+    order = np.arange(len(above.weights))[::-1]
+    turned = Batch(above.beta, above.weights[order], above.means[order], above.owner, above.face[order])
+    assert one_branch(problem, below, turned)[0]
+    fewer = above.keep(above.weights > above.weights.min())
+    assert not one_branch(problem, below, settled(problem, fewer)[0])[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_covariances_of_features(kind):
+    problem, rng = Problem(random_joint(2, 7, 4), as_distortion(kind)), np.random.default_rng(0)
+    members = rng.dirichlet(np.ones(problem.n), 5)
+    means = members @ problem.U
+    found = problem.covariances(members, means)
+    for q, mean, own in zip(members, means, found, strict=True):
+        np.testing.assert_allclose(
+            own, sum(p * np.outer(u - mean, u - mean) for p, u in zip(q, problem.U, strict=True)), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
