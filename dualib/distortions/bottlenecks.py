@@ -73,7 +73,7 @@ class DualIB(Distortion):
     def link(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
         """V = r = softmax(M), b = sum_y r log r."""
         r, log_r = softmax(means, face)
-        return r, np.sum(r * log_r, axis=1)
+        return r, np.einsum("ij,ij->i", r, log_r)
 
     def decoder(self, means: Array, face: Mask | None = None) -> Array:
         """R = softmax(M) on the face."""

@@ -35,15 +35,18 @@ class Batch:
         The beta of each atom.
     """
 
-    def __init__(self, beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> None:
+    def __init__(self, beta: Array, weights: Array, means: Array, owner: Ints, face: Ints, ends: Ints | None = None) -> None:
         self.beta, self.weights, self.means, self.owner, self.face = beta, weights, means, owner, face
-        self.ends: Ints = np.append(0, np.cumsum(np.bincount(owner, minlength=len(beta))))
-        self.start, self.b = self.ends[:-1], beta[owner]
+        if ends is None:
+            ends = np.zeros(len(beta) + 1, dtype=np.int64)
+            np.cumsum(np.bincount(owner, minlength=len(beta)), out=ends[1:])
+        self.ends: Ints = ends
+        self.start, self.b = ends[:-1], beta[owner]
 
     @property
     def counts(self) -> Ints:
         """The number of atoms of each solution, (S,)."""
-        return np.diff(self.ends)
+        return np.asarray(self.ends[1:] - self.start)
 
     def total(self, rows: Array) -> Array:
         """Sums over the atoms of each solution."""
@@ -53,13 +56,27 @@ class Batch:
         """The largest value among the atoms of each solution."""
         return np.maximum.reduceat(values, self.start, axis=0)
 
-    def pick(self, which: Mask) -> tuple[Batch, Mask]:
-        """The solutions of a mask (S,), and the mask of their atoms."""
-        rows = which[self.owner]
+    def pick(self, which: Mask) -> tuple[Batch, Ints]:
+        """The solutions of a mask (S,), and the rows of their atoms."""
         if which.all():
-            return self, rows
-        owner = (np.cumsum(which) - 1)[self.owner[rows]]
+            return self, np.arange(len(self.owner))
+        rows, counts = np.flatnonzero(which[self.owner]), self.counts[which]
+        owner = np.repeat(np.arange(len(counts)), counts)
         return Batch(self.beta[which], self.weights[rows], self.means[rows], owner, self.face[rows]), rows
+
+    def one(self, s: int) -> tuple[Batch, slice]:
+        """Solution s alone, and its atoms."""
+        own = slice(self.ends[s], self.ends[s + 1])
+        count = int(own.stop - own.start)
+        ends = np.array([0, count])
+        alone = (self.weights[own].copy(), self.means[own].copy(), np.zeros(count, dtype=np.int64), self.face[own].copy())
+        return Batch(self.beta[s : s + 1].copy(), *alone, ends), own
+
+    def moved(self, weights: Array, means: Array) -> Batch:
+        """The same atoms with other weights, which are normalised, and means."""
+        new = Batch(self.beta, weights, means, self.owner, self.face, self.ends)
+        new.weights = weights / new.total(weights)[new.owner]
+        return new
 
     def copied(self, which: Sequence[int] | Ints) -> tuple[Batch, Ints]:
         """Solutions by number, repeatedly perhaps, and the rows of their atoms."""
@@ -70,10 +87,9 @@ class Batch:
 
     def keep(self, rows: Mask) -> Batch:
         """The atoms of a mask, weights normalised."""
-        if not rows.all():
-            new = Batch(self.beta, self.weights[rows], self.means[rows], self.owner[rows], self.face[rows])
-        else:
-            new = Batch(self.beta, self.weights, self.means, self.owner, self.face)
+        if rows.all():
+            return self.moved(self.weights, self.means)
+        new = Batch(self.beta, self.weights[rows], self.means[rows], self.owner[rows], self.face[rows])
         new.weights = new.weights / new.total(new.weights)[new.owner]
         return new
 
@@ -123,7 +139,8 @@ def nearest_other(batch: Batch, V: Array) -> tuple[Array, Ints]:
 def first_alike(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float | Array) -> Ints:
     """Of each point the first of its solution within a squared natural distance (of each solution) that is such a first one."""
     V = problem.link(means, face)[0]
-    return compiled().first_alike(beta, owner, means, V, face, np.broadcast_to(radius, beta.shape).astype(np.float64))
+    radii = np.full(beta.shape, radius, dtype=np.float64)
+    return compiled().first_alike(beta, owner, means, V, face, radii)
 
 
 def distinct(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float) -> Mask:
@@ -136,7 +153,7 @@ def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
     if problem.fixed:
         return batch
     into = first_alike(problem, batch.beta, batch.owner, batch.means, batch.face, radius)
-    if (into == np.arange(len(into))).all():
+    if np.array_equal(into, np.arange(len(into))):
         return batch
     order = np.argsort(into, kind="stable")
     begin = np.flatnonzero(np.diff(into[order], prepend=-1))

@@ -23,7 +23,7 @@ _OPTIONS: Any = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
-_F1, _F2, _F3, _I1 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]", "int64[::1]"
+_F1, _F2, _F3, _I1, _B1 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]", "int64[::1]", "boolean[::1]"
 
 
 @njit(f"Tuple(({_F1}, {_I1}))({_F1}, {_I1}, {_F2}, {_F2}, {_I1}, {_I1}, {_F2}, {_F2}, {_I1}, boolean)", **_OPTIONS)
@@ -86,6 +86,60 @@ def exponentials(owner, terms, shift, reference):  # type: ignore[no-untyped-def
             bits[x] = (np.int64(whole) + 1023) << 52
         for x in range(terms.shape[1]):
             line[x] *= power[x]
+
+
+@njit(f"void({_I1}, {_I1}, {_F2}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+def posteriors(ends, owner, terms, shift, reference, z):  # type: ignore[no-untyped-def]
+    """`exponentials`, their sums (S, n) over the atoms of each solution, and terms divided by these: a solution at a time."""
+    for s in range(len(z)):
+        first, last = ends[s], ends[s + 1]
+        exponentials(owner[first:last], terms[first:last], shift[first:last], reference)
+        total = z[s]
+        total[:] = 0.0
+        for t in range(first, last):
+            for x in range(len(total)):
+                total[x] += terms[t, x]
+        scale = 1.0 / total
+        for t in range(first, last):
+            for x in range(len(total)):
+                terms[t, x] *= scale[x]
+
+
+@njit(f"void({_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F2}, {_F2}, {_F3}, boolean, {_F1}, {_F1}, {_F2}, {_F2}, {_F1})", **_OPTIONS)
+def forces(  # type: ignore[no-untyped-def]
+    ends, beta, weights, means, sums, diagonal, vector, dense, fixed, new_weights, c, new_means, force, residual
+):
+    """From the sums ``p(x) p(t|x) [1, U]`` to what `dualib.engine.sweep.Sweep` says of atoms and solutions; no weight: no move."""
+    k = means.shape[1]
+    move = np.zeros(k)
+    for s in range(len(beta)):
+        worst = 0.0
+        for t in range(ends[s], ends[s + 1]):
+            new_weights[t] = sums[t, 0]
+            c[t] = sums[t, 0] / weights[t]
+            still = fixed or sums[t, 0] < 1e-300
+            for i in range(k):
+                new_means[t, i] = means[t, i] if still else sums[t, 1 + i] / sums[t, 0]
+                move[i] = new_means[t, i] - means[t, i]
+            force[t, 0] = c[t] - 1.0
+            for i in range(k):
+                force[t, 1 + i] = c[t] * move[i]
+            length, across = 0.0, 0.0
+            if dense.shape[0] == 0:
+                for i in range(k):
+                    across += vector[t, i] * move[i]
+                    length += diagonal[t, i] * move[i] * move[i]
+                length -= across * across
+            else:
+                for i in range(k):
+                    some = 0.0
+                    for j in range(k):
+                        some += dense[t, i, j] * move[j]
+                    length += some * move[i]
+            far = max(abs(c[t] - 1.0), np.sqrt(max(beta[s] * length, 0.0)))
+            worst = far if far > worst or np.isnan(far) else worst
+            worst = np.nan if np.isnan(length) else worst
+        residual[s] = worst
 
 
 @njit(
@@ -170,3 +224,67 @@ def conjugate(  # type: ignore[no-untyped-def]
                     rest[t, i] -= alpha * bent[t, i]
             if not curvature > 0.0:
                 break
+
+
+@njit(f"void({_F1}, {_I1}, {_F2}, {_I1}, {_F1}, {_F2}, {_I1})", **_OPTIONS)
+def largest(values, owner, means, face, best, best_means, best_face):  # type: ignore[no-untyped-def]
+    """The largest value of each solution so far, and where, become those of points that have more; NaN counts for nothing."""
+    for p in range(len(values)):
+        s = owner[p]
+        if values[p] > best[s]:
+            best[s], best_face[s] = values[p], face[p]
+            best_means[s] = means[p]
+
+
+@njit(
+    f"void({_F1}, {', '.join(9 * [_F2])}, {_B1}, {_F1}, {_F2}, {_F1}, {_F1}, {_B1})",
+    **_OPTIONS,
+)
+def extrapolated(  # type: ignore[no-untyped-def]
+    b, means, V, once, once_V, twice, twice_V, other, other_V, other_after, failed, most, result, rise, left, growing
+):
+    """Where log c is highest in the plane of an ascent step and of an earlier point, by the model of `dualib.engine.search`.
+
+    Points (p, k) with their V after none, one and two steps, and earlier ones with V and where a step leads; `failed`: these are
+    extrapolations that led lower. Become: `result`, the points, `rise`, what the second step rises by, `left`, what log c may
+    still rise, and `growing`, whether steps do. `most`: the slowest rate assumed, the length where steps grow, the shorter length
+    after a failure, and the least part of independence of two directions.
+    """
+    count, k = means.shape
+    for p in range(count):
+        first, second, cross, bend, bend_other, slope_other, far = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for y in range(k):
+            step, ahead = once[p, y] - means[p, y], twice[p, y] - once[p, y]
+            dual, dual_ahead = once_V[p, y] - V[p, y], twice_V[p, y] - once_V[p, y]
+            first += step * dual
+            second += ahead * dual_ahead
+            bend += dual * (step - ahead)
+        for y in range(k):
+            step, ahead = once[p, y] - means[p, y], twice[p, y] - once[p, y]
+            way, dual_way = once[p, y] - other[p, y], once_V[p, y] - other_V[p, y]
+            less = other_after[p, y] - other[p, y] - ahead
+            cross += 0.5 * ((once_V[p, y] - V[p, y]) * less + dual_way * (step - ahead))
+            bend_other += dual_way * less
+            slope_other += dual_way * ahead
+            far += way * dual_way
+        slope = first - bend
+        first, second = b[p] * first, max(b[p] * second, 0.0)
+        rate = np.sqrt(second / max(first, 1e-300))
+        growing[p] = rate >= 1.0 and second > 1e-24
+        rate = min(rate, most[0])
+        rise[p], left[p] = second, 0.5 * second / (1.0 - rate * rate)
+        by_step, by_other = most[1] if growing[p] else rate / (1.0 - rate), 0.0
+        det = bend * bend_other - cross * cross
+        if bend > 0.0 and bend_other > 0.0 and det > most[3] * bend * bend_other and not growing[p]:
+            by_step, by_other = (slope * bend_other - slope_other * cross) / det, (slope_other * bend - slope * cross) / det
+        elif failed[p] and bend_other > 0.0:  # along a line: between the two
+            by_step, by_other = 0.0, slope_other / bend_other
+        length = abs(by_step) * np.sqrt(second)
+        if by_other != 0.0:
+            length += abs(by_other) * np.sqrt(b[p] * abs(far))
+        part = min(1.0, (most[2] if failed[p] else 1.0) / max(length, 1e-300))
+        for y in range(k):
+            result[p, y] = twice[p, y] + part * by_step * (twice[p, y] - once[p, y])
+        if by_other != 0.0:
+            for y in range(k):
+                result[p, y] += part * by_other * (twice[p, y] - other_after[p, y])

@@ -15,6 +15,7 @@ from dualib.engine.sweep import Sweep, dual
 
 ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is known of it
 _EXACT = 1e-14  # residual that no step need lower
+_BELOW = 1e-15  # residual that no step is computed to
 RESTING = 1e-7  # residual below which a step that does not lower the objective ends the descent: it is as low as numbers tell
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
 _VALLEY = 1e3  # times as large a residual may be for a step, along a curved valley, where objectives tell no difference
@@ -49,7 +50,8 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     step being of length inf, where a plain sweep is long.
     """
     far = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force))) > _FAR**2
-    part_of_force = np.where(far, 1.0, np.minimum(0.3, sweep.residual**0.75))  # 1: no step is sought
+    part_of_force = np.maximum(sweep.residual**0.75, _BELOW / np.maximum(sweep.residual, _BELOW))
+    part_of_force = np.where(far, 1.0, np.minimum(0.3, part_of_force))  # 1: no step is sought
     step = newton_direction(problem, batch, sweep, part_of_force, MOST_CG)
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
     longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
@@ -130,7 +132,7 @@ def descend(
         rested = sweep.residual <= aim
         weights, means, longest = newton(problem, batch, sweep, radius)
         taken += 1
-        trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
+        trial = batch.moved(weights, means)
         new = Sweep(problem, trial, sweep)
         scale = ROUNDING * (1.0 + np.abs(sweep.objective))
         worse = ~(new.objective <= sweep.objective + scale)
@@ -143,12 +145,14 @@ def descend(
         idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - scale)
         stalled = np.where((sweep.residual < RESTING) & idle, stalled + 1, 0)
         batch = _needed(trial, new)
-        sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
+        sweep = new if problem.faces is None or len(batch.weights) == len(new.c) else Sweep(problem, batch)
         if iteration % 5 < 3:
             rough = coarse and (iteration < 3 or iteration % 5 == 0)
             within = np.where(apart, EQUAL, COARSE if rough else SAME)
             batch, sweep, higher = _met(problem, batch, sweep, within, anyhow=rough and iteration < 3)
             apart |= higher
+        if len(batch.weights) != len(sweep.c):  # atoms were left out, and none merged
+            sweep = Sweep(problem, batch)
     batch = in_order(finished)
     return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
 
@@ -193,8 +197,7 @@ def _unless_higher(
 
 def swept(batch: Batch, sweep: Sweep) -> Batch:
     """The batch after a plain sweep, which never leads higher."""
-    new = Batch(batch.beta, np.maximum(sweep.new_weights, _LEAST), sweep.new_means, batch.owner, batch.face)
-    return new.keep(np.ones(len(new.weights), dtype=bool))
+    return batch.moved(np.maximum(sweep.new_weights, _LEAST), sweep.new_means)
 
 
 def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, trial: Batch, new: Sweep) -> None:
@@ -209,6 +212,8 @@ def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, tr
 def _needed(batch: Batch, sweep: Sweep) -> Batch:
     """Without atoms of next to no weight, but for those that hold some rare source: nothing else is near it."""
     keep = batch.weights > _FAINT
+    if keep.all():
+        return batch
     few = np.flatnonzero(~keep)
     keep[few] = sweep.posterior[few].max(axis=1, initial=0.0) > _MAIN
     return batch.keep(keep)

@@ -191,7 +191,7 @@ def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, many: Int
         weights[beside] = old[halved] = 0.5 * old[halved]
         means[halved] = mirrored[inside]
     whole = Batch(batch.beta, old, means, batch.owner, batch.face).joined(weights, points.means, points.owner, points.face)
-    return whole.keep(np.ones(len(whole.weights), dtype=bool))
+    return whole.moved(whole.weights, whole.means)
 
 
 def _slim(problem: Problem, ended: Descent) -> Descent:

@@ -196,7 +196,9 @@ class Problem:
         """Which atoms have left the box around all features, where no mean can be, or have no finite V, (m,)."""
         if self.fixed:
             return np.zeros(len(means), dtype=bool)
-        return np.asarray((self.beyond(means) | ~np.isfinite(V)).any(axis=1))
+        outside = self.beyond(means)
+        outside |= ~np.isfinite(V)
+        return np.asarray(outside.any(axis=1)) if outside.any() else np.zeros(len(means), dtype=bool)
 
     def beyond(self, means: Array) -> Mask:
         """Which components are out of that box, (m, k)."""

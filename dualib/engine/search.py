@@ -13,7 +13,8 @@ import numpy as np
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
-from dualib.engine.problem import Problem, inner
+from dualib.engine.loading import compiled
+from dualib.engine.problem import Problem
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, ascent, log_c, second_moment
 
@@ -25,10 +26,9 @@ _STILL = 1e-9  # squared natural length of a slow ascent step; on the ridge besi
 _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and what they rise by before
 _RESTED = 1e-11  # log c up to which points are at rest
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
-_SLOWEST, _AWAY_FROM_SADDLE = (
-    0.9999,
-    30.0,
-)  # linear rate that an extrapolation assumes at most; its length where steps still grow
+# linear rate that an extrapolation assumes at most; its natural length where steps still grow, and after one that failed, else 1;
+# determinant of two directions, beside their bends, from which on they are two
+_LIMITS = np.array([0.9999, 30.0, 0.25, 1e-3])
 _MET_ON_THE_WAY, _MET = 1e-4, 0.1  # squared natural distance within which points are one, on the way and as new atoms
 _WORTHWHILE = 0.05  # part of the largest log c from which on a point becomes an atom
 _SHARE = (1e-6, 0.3)  # weight of a new atom, at least and at most
@@ -66,16 +66,8 @@ class _Largest:
         self.include(own, Points(batch.means, batch.face, batch.owner))
 
     def include(self, values: Array, points: Points) -> None:
-        """Look at points sorted by solution; NaN counts for nothing."""
-        values = np.where(np.isnan(values), -np.inf, values)
-        if not len(values):
-            return
-        begin = np.flatnonzero(np.diff(points.owner, prepend=-1))
-        top, whose = np.maximum.reduceat(values, begin), points.owner[begin]
-        better = top > self.value[whose]
-        for place, owner, value in zip(begin[better], whose[better], top[better], strict=True):
-            row = place + int(np.argmax(values[place : place + np.searchsorted(points.owner[place:], owner, side="right")]))
-            self.value[owner], self.means[owner], self.face[owner] = value, points.means[row], points.face[row]
+        """Look at points; NaN counts for nothing."""
+        compiled().largest(values, points.owner, points.means, points.face, self.value, self.means, self.face)
 
 
 @np.errstate(all="ignore")
@@ -189,12 +181,15 @@ def _climbed(
     V = problem.link(points.means, points.face)[0]
     points = points.pick(~problem.outside(points.means, V) & ~swallowed(points, V))
     fallback, floor, found = points.means, np.full(len(points.means), -np.inf), []
+    nowhere = np.full_like(points.means, np.nan)
+    before = _Before(nowhere, nowhere, nowhere, np.zeros(len(nowhere), dtype=bool))
     for climb in range(_MOST_CLIMBS):
         if not len(points.means):
             break
         value, V0, once = ascent(problem, batch.beta, sweep.log_z, *points)
         bad = ~(value >= floor)  # the extrapolation led lower, or out of the domain
         if bad.any():
+            before = before.replaced(bad, points.means, V0, once)
             points.means[bad] = fallback[bad]
             value[bad], V0[bad], once[bad] = ascent(problem, batch.beta, sweep.log_z, *points.pick(bad))
         largest.include(value, points)
@@ -203,14 +198,10 @@ def _climbed(
         value, V1, twice = ascent(problem, batch.beta, sweep.log_z, *here)
         largest.include(value, here)
         V2 = problem.link(twice, face)[0]
-        b = batch.beta[owner]
-        first, second = inner(once - means, V1 - V0) * b, np.maximum(inner(twice - once, V2 - V1) * b, 0.0)
-        rate = np.sqrt(second / np.maximum(first, 1e-300))
-        growing, rate = (rate >= 1.0) & (second > 1e-24), np.minimum(rate, _SLOWEST)
-        left = 0.5 * second / (1.0 - rate**2)  # what log c will still rise, about
+        extrapolated, second, left, growing = _extrapolated(batch.beta[owner], (means, V0), (once, V1), (twice, V2), before)
         ready = (left < 0.1 * value) & ~growing | (value > _CLEAR) & (climb >= _PATIENT) | (climb == _MOST_CLIMBS - 1)
         ready &= value > tol
-        go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(twice).all(axis=1)
+        go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(np.einsum("ij->i", twice))
         if ready.any():
             resting = here.pick(ready)
             moment = second_moment(problem, batch.beta, sweep.log_z, *resting)
@@ -218,11 +209,39 @@ def _climbed(
         go &= ~swallowed(Points(twice, face, owner), V2)
         if climb in (1, 4):
             go[go] = distinct(problem, batch.beta, owner[go], twice[go], face[go], _MET_ON_THE_WAY)
-        longest = 1.0 / np.sqrt(np.maximum(second[go], 1e-300))
-        factor = np.minimum(np.where(growing, _AWAY_FROM_SADDLE, rate / (1.0 - rate))[go], longest)[:, None]
-        fallback, floor = twice[go], (value + 0.5 * second)[go]
-        points = Points(fallback + factor * (fallback - once[go]), face[go], owner[go])
+        fallback, floor, points = twice[go], (value + 0.5 * second)[go], Points(extrapolated[go], face[go], owner[go])
+        before = _Before(once[go], V1[go], fallback, np.zeros(len(fallback), dtype=bool))
     return found
+
+
+class _Before(NamedTuple):
+    """Points of an earlier climb: means and V (p, k), where a step leads, and whether an extrapolation failed there, (p,)."""
+
+    means: Array
+    V: Array
+    after: Array
+    failed: Mask
+
+    def replaced(self, bad: Mask, means: Array, V: Array, after: Array) -> _Before:
+        """With those of a mask that an extrapolation led to: the way back is between."""
+        rows = bad[:, None]
+        return _Before(np.where(rows, means, self.means), np.where(rows, V, self.V), np.where(rows, after, self.after), bad)
+
+
+def _extrapolated(
+    b: Array, now: tuple[Array, Array], once: tuple[Array, Array], twice: tuple[Array, Array], before: _Before
+) -> tuple[Array, Array, Array, Mask]:
+    """Where points lead, what log c rises by in the second step and still (p,), and whether steps grow; points as means and V each.
+
+    The moves of ascent steps are the gradient of log c in the metric of the means. Three of them give the quadratic model of log c
+    in the plane of a step and of the way to where the point was before, and the extrapolation leads one step beyond its highest
+    point: this is the method of conjugate gradients, two dimensions at a time. Where the model bends upwards, or there is no
+    before, only the step counts, by the ratio of two; after an extrapolation that failed, only what lies between.
+    """
+    result, (rise, left) = np.empty_like(twice[0]), np.empty((2, len(b)))
+    growing = np.zeros(len(b), dtype=bool)
+    compiled().extrapolated(b, *now, *once, *twice, *before, _LIMITS, result, rise, left, growing)
+    return result, rise, left, growing
 
 
 def _radius(problem: Problem, batch: Batch, sweep: Sweep, rate: Array, off: Points | None) -> Array:

@@ -57,31 +57,22 @@ class Sweep:
             shift, reference = np.zeros_like(shift), batch.highest(terms)
         else:
             reference = near.log_z
-        compiled().exponentials(batch.owner, terms, shift, reference)
-        z = batch.total(terms)
+        z = np.empty((len(batch.beta), problem.n))
+        compiled().posteriors(batch.ends, batch.owner, terms, shift, reference, z)
         if near is not None and not ((z > 1.0 / _SAFE) & (z < _SAFE)).all():
             self._exponentials(problem, batch, shift, None)
             return
-        for s, scale in enumerate(1.0 / z):
-            terms[batch.ends[s] : batch.ends[s + 1]] *= scale
         self.posterior, self.log_z = terms, np.log(z) + reference
 
     def _sums(self, problem: Problem, batch: Batch) -> None:
         self.objective: Array = batch.beta * problem.constant - problem.expectation(self.log_z)
         self.objective[~np.isfinite(self.objective)] = np.inf
         sums = problem.moments(self.posterior)
-        self.new_weights = sums[:, 0]
-        self.new_means = batch.means
-        if not problem.fixed:
-            gone = self.new_weights < _FAINT
-            self.new_means = sums[:, 1:] / np.maximum(sums[:, :1], _FAINT)
-            self.new_means[gone] = batch.means[gone]
-        self.c = self.new_weights / batch.weights
-        self.force = np.hstack([(self.c - 1.0)[:, None], self.c[:, None] * (self.new_means - batch.means)])
         self.jacobian: Jacobian = problem.jacobian(batch.means, batch.face)
-        move = self.new_means - batch.means
-        length = batch.b * np.maximum(inner(move, self.jacobian.times(move)), 0.0)
-        self.residual: Array = batch.highest(np.maximum(np.abs(self.c - 1.0), np.sqrt(length)))
+        (self.new_weights, self.c), self.residual = np.empty((2, len(sums))), np.empty(len(batch.beta))
+        self.new_means, self.force = np.empty_like(batch.means), np.empty_like(sums)
+        where = (batch.ends, batch.beta, batch.weights, batch.means, sums, *self.jacobian, problem.fixed)
+        compiled().forces(*where, self.new_weights, self.c, self.new_means, self.force, self.residual)
         self.residual[~np.isfinite(self.objective) | np.isnan(self.residual)] = np.inf
 
     def pick(self, which: Mask, rows: npt.NDArray) -> Sweep:
@@ -89,9 +80,20 @@ class Sweep:
         if which.all():
             return self
         new = object.__new__(Sweep)
+        solutions = np.flatnonzero(which)
         for name, value in vars(self).items():
-            part = which if name in self._OF_SOLUTIONS else rows
+            part = solutions if name in self._OF_SOLUTIONS else rows
             setattr(new, name, value.pick(part) if isinstance(value, Jacobian) else value[part])
+        return new
+
+    def one(self, s: int, own: slice) -> Sweep:
+        """Of solution s alone, whose atoms are `own`."""
+        new = object.__new__(Sweep)
+        for name, value in vars(self).items():
+            if isinstance(value, Jacobian):
+                setattr(new, name, Jacobian(*(part[own].copy() for part in value)))
+            else:
+                setattr(new, name, value[slice(s, s + 1) if name in self._OF_SOLUTIONS else own].copy())
         return new
 
     def replace(self, which: Mask, rows: npt.NDArray, other: Sweep) -> None:
@@ -128,8 +130,9 @@ def log_c(
     terms = problem.exponents(b, V, face)
     with np.errstate(all="ignore"):
         compiled().exponentials(owner, terms, -b * offset, log_z)
-        sums = problem.moments(terms)
-        sums[problem.outside(means, V)] = np.nan
+        sums, outside = problem.moments(terms), problem.outside(means, V)
+        if outside.any():
+            sums[outside] = np.nan
         new = sums[:, 1:] / sums[:, :1]
         return np.log(sums[:, 0]), V, new, terms
 
@@ -137,6 +140,8 @@ def log_c(
 def ascent(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints) -> tuple[Array, Array, Array]:
     """The same without the terms, of some points at a time: log c (p,), V, and where an ascent step leads."""
     most = max(1, _AT_ONCE // problem.n)
+    if len(means) <= most:
+        return log_c(problem, beta, log_z, means, face, owner)[:3]
     value, V, new = np.empty(len(means)), np.empty_like(means), np.empty_like(means)
     for first in range(0, len(means), most):
         part = slice(first, first + most)

@@ -126,4 +126,4 @@ def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
 
 def single(batch: Batch, i: int | np.integer) -> Batch:
     """One solution of a batch."""
-    return batch.copied([int(i)])[0]
+    return batch.one(int(i))[0]

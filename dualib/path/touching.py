@@ -137,8 +137,8 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         if not len(numbers):
             break
         last = look.number[~done], at[~done]
-        good, rows = good.pick(~done)
-        good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
+        good, left = good.pick(~done)
+        good_tangent, points, on, to = good_tangent[left], points[~done], on[~done], to[~done]
         before, after, sign, lost, end = before[~done], after[~done], sign[~done], lost[~done], end[~done]
         batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
     if len(numbers):

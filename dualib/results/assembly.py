@@ -130,9 +130,8 @@ def _assembled(
             "residual": residual,
         }
         finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
-        which = np.arange(len(batch.beta)) == s
-        part, atoms = batch.pick(which)
-        known_sweep = None if problem.is_sparse else sweep.pick(which, atoms)
+        part, atoms = batch.one(s)
+        known_sweep = None if problem.is_sparse else sweep.one(s, atoms)
         later = _Later(problem, part, known_sweep, order[own] - batch.ends[s])
         found.append(fresh_solution(fields, later, sound=sound and finite))
     return found

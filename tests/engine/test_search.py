@@ -8,9 +8,34 @@ import dualib
 from dualib.distortions.named import as_distortion
 from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
-from dualib.engine.search import price
+from dualib.engine.search import _Before, _extrapolated, price
 from dualib.engine.starts import for_each
 from dualib.engine.sweep import Sweep
+
+
+def test_an_extrapolation_leads_to_the_top_of_a_quadratic_model():
+    """Ascent steps on a bowl of two dimensions: two of them and an earlier point tell all of it; along a line one is enough."""
+    rng = np.random.default_rng(0)
+    basis, top = np.linalg.qr(rng.standard_normal((2, 2)))[0], rng.random(2)
+    slow = basis @ np.diag([0.97, 0.6]) @ basis.T
+
+    def ascended(points):
+        return top + (points - top) @ slow
+
+    start = top + 0.01 * rng.standard_normal((4, 2))
+    once, other, b = ascended(start), top + 0.02 * rng.standard_normal((4, 2)), np.ones(4)
+    twice = ascended(once)
+    before = _Before(other, other, ascended(other), np.zeros(4, dtype=bool))
+    result, rise, _, growing = _extrapolated(b, (start, start), (once, once), (twice, twice), before)
+    np.testing.assert_allclose(result, np.broadcast_to(top, (4, 2)), atol=1e-12)
+    np.testing.assert_allclose(rise, ((twice - once) ** 2).sum(axis=1))
+    assert not growing.any()
+    nowhere = np.full((4, 2), np.nan)
+    line = top + np.outer([0.01, 0.02, -0.01, 0.03], basis[:, 0])
+    once = ascended(line)
+    twice = ascended(once)
+    result, *_ = _extrapolated(b, (line, line), (once, once), (twice, twice), before._replace(means=nowhere, V=nowhere))
+    np.testing.assert_allclose(result, np.broadcast_to(top, (4, 2)), atol=1e-12)
 
 
 def from_the_sources_alone(problem, batch, *_):
