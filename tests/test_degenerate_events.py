@@ -230,3 +230,12 @@ def test_a_sparse_table_of_blocks_has_one_cluster_each():
         assert solution.rate == pytest.approx(math.log(20.0), abs=1e-9)
         assert solution.gap <= 1e-9
         assert degenerate.surplus(solution) is None
+
+
+@pytest.mark.parametrize(("number", "blocks"), [(14, 2), (29, 4)])
+@pytest.mark.parametrize("beta", [1.00001, 1.0001, 1.001])
+def test_just_above_the_jump_of_blocks_no_cluster_lingers(number, blocks, beta):
+    """One with a mass of 6e-6 on another block, which sweeps would take 1e5 steps to lose, was left, and the residual with it."""
+    joint = degenerate.EVENT_TABLES["blocks"](np.random.default_rng(number))
+    solution = dualib.solve(joint, beta)
+    assert solution.n_clusters == blocks and solution.converged

@@ -14,7 +14,7 @@ from dualib.engine.problem import Ints, Problem
 EQUAL, SAME, COARSE = 1e-12, 1e-5, 0.1
 
 _LEVEL = 1e-12  # of c, that is rounding
-_TWIN = 1e-6  # of a decoder, off the face of another of the same solution, that is next to nothing
+TWIN, NEARLY = 1e-6, 1e-3  # of a decoder, off the face of another of the same solution: next to nothing; of one that is stuck
 
 
 class Batch:
@@ -146,11 +146,11 @@ def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
     return Batch(batch.beta, weights, means, batch.owner[first], batch.face[first])
 
 
-def without_twins(problem: Problem, batch: Batch, c: Array, radius: Array) -> Batch:
-    """Atoms of one decoder, but for next to nothing, within a squared natural distance (S,), whose faces differ, become one.
+def without_twins(problem: Problem, batch: Batch, c: Array, radius: Array, off: float = TWIN) -> Batch:
+    """Atoms of one decoder, within a squared natural distance (S,), whose faces differ, become one.
 
-    That of the larger c (m,) stays; of the same to rounding that on the face on which more is at a finite distance: the larger one
-    for the IB, the smaller one for the dual IB.
+    They may have a mass `off` on what is not their common face. That of the larger c (m,) stays; of the same to rounding that on the
+    face on which more is at a finite distance: the larger one for the IB, the smaller one for the dual IB.
     """
     faces = problem.faces
     if faces is None or (batch.face == batch.face[batch.start][batch.owner]).all():
@@ -161,7 +161,7 @@ def without_twins(problem: Problem, batch: Batch, c: Array, radius: Array) -> Ba
     rank = masks.sum(axis=1) * (1.0 if faces.cover else -1.0)
     for s in range(len(batch.beta)):
         own = slice(batch.ends[s], batch.ends[s + 1])
-        lies = decoders[own] @ masks[own].T.astype(np.float64) > 1.0 - _TWIN
+        lies = decoders[own] @ masks[own].T.astype(np.float64) > 1.0 - off
         for pair in np.argwhere(np.triu(lies & lies.T & (face[own, None] != face[None, own]), 1)) + own.start:
             common = masks[pair[0]] & masks[pair[1]]
             distance = batch.beta[s] * ((means[pair[0]] - means[pair[1]]) * (V[pair[0]] - V[pair[1]]))[common].sum()

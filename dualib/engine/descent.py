@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import COARSE, EQUAL, SAME, Batch, in_order, merged, without_twins
+from dualib.engine.batch import COARSE, EQUAL, SAME, TWIN, Batch, in_order, merged, without_twins
 from dualib.engine.conjugate import conjugate
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem, inner
@@ -167,9 +167,11 @@ def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, S
     return (batch, sweep) if len(heavy.weights) == len(batch.weights) else _unless_higher(problem, batch, sweep, heavy)[:2]
 
 
-def met(problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool = False) -> tuple[Batch, Sweep, Mask]:
+def met(
+    problem: Problem, batch: Batch, sweep: Sweep, within: Array, *, anyhow: bool = False, off: float = TWIN
+) -> tuple[Batch, Sweep, Mask]:
     """Atoms that met become one, but where a solution would rise by it (`anyhow`: to infinity): batch, sweep, and these (S,)."""
-    fewer = merged(problem, without_twins(problem, batch, sweep.c, within), within)
+    fewer = merged(problem, without_twins(problem, batch, sweep.c, within, off), within)
     if len(fewer.weights) == len(batch.weights):
         return batch, sweep, np.zeros(len(batch.beta), dtype=bool)
     return _unless_higher(problem, batch, sweep, fewer, anyhow=anyhow)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import COARSE, Batch, in_order, nearest
+from dualib.engine.batch import COARSE, NEARLY, Batch, in_order, nearest
 from dualib.engine.descent import ROUNDING, Descent, descend, met, without_idle
 from dualib.engine.initial import rough
 from dualib.engine.judge import Kinds, judge
@@ -93,7 +93,7 @@ def certify(
         batch, sweep, more = _slim(problem, ended)
         stuck = (sweep.residual > tol) & (goal == fine)
         if stuck.any():  # by an atom beside another, perhaps, whose weight would take sweeps without end to vanish
-            batch, sweep, _ = met(problem, batch, sweep, np.where(stuck, COARSE, 0.0))
+            batch, sweep, _ = met(problem, batch, sweep, np.where(stuck, COARSE, 0.0), off=NEARLY)
         taken[numbers] += more
         found = price(problem, batch, sweep, tol=_WANTED * tol, rng=rng, effort=effort)
         patient = waited < _PATIENT
