@@ -114,6 +114,7 @@ def test_whoever_waits_for_the_compiler_is_told_once(monkeypatch, capsys):
 
     timers = []
     monkeypatch.setattr(loading.threading, "Timer", Timer)
+    monkeypatch.setattr(loading, "speaks", False)
     loading._tell.cache_clear()
     with loading._announced():
         pass
