@@ -23,7 +23,7 @@ from dualib.engine.descent import swept
 from dualib.engine.initial import identity, of_encoder
 from dualib.engine.judge import judge
 from dualib.engine.problem import Problem
-from dualib.engine.search import price
+from dualib.engine.search import at_rest, price
 from dualib.engine.sweep import Sweep
 
 BUCKETS = (1e-11, 1e-10, 1e-9, 1e-7, np.inf)
@@ -119,7 +119,7 @@ def proof_against_search(case, solution):
     for encoder in (solution.encoder, rng.dirichlet(np.ones(2), case.joint.n_x)):
         batch: Batch = of_encoder(problem, [case.beta], encoder, "encoder")
         sweep, whole = Sweep(problem, batch), np.ones(1, dtype=bool)
-        searched = price(problem, batch, sweep, rng=rng)
+        searched = at_rest(problem, batch, sweep, price(problem, batch, sweep, rng=rng), whole)
         proved, kinds = judge(problem, batch, sweep, searched, 4e-10, prove=whole, search=~whole)
         if kinds[0] != "rigorous":
             return np.nan

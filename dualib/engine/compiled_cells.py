@@ -55,7 +55,7 @@ _EPS = 2.220446049250313e-16
 _NEGLIGIBLE = 46.0  # exp(-46) = 1e-20: what is so much smaller does not count
 _NARROW = 1.0  # largest exponent of a cell up to which only the form is tried
 _WIDEST = 30.0  # ... from which on only the vertices are
-_SWE_EPS = 30  # of the mirror ascent
+_ASCENTS = 30  # of the mirror ascent
 _LENGTH = 0.3  # weight of an edge's natural length against the bend of A along it, when an edge is chosen
 _OPTIONS: Any = {"cache": loading.use_cache, "nogil": True, "error_model": "numpy"}
 _F1, _F2, _F3, _I1 = "float64[::1]", "float64[:,::1]", "float64[:,:,::1]", "int64[::1]"
@@ -104,7 +104,7 @@ def _greatest(slope, spread, tension, factor, slack, limit):  # type: ignore[no-
         for w in range(k):
             factor[v, w] = share * spread[v, w] - tension[v, w]
     before, step = -np.inf, 0.0
-    for sweep in range(_SWE_EPS):
+    for sweep in range(_ASCENTS):
         square, value, high, low = 0.0, 0.0, -np.inf, np.inf
         for v in range(k):
             product = 0.0

@@ -20,14 +20,15 @@ _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, el
 _VALLEY = 1e3  # times as large a residual may be for a step, along a curved valley, where objectives tell no difference
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
 MOST_NEWTON, MOST_CG = 100, 300
-_FAR = 0.5  # natural length of a plain sweep above which it is made instead of Newton's step; light atoms count as such
+_FAR = 0.5  # natural length of a plain sweep above which it is made instead of Newton's step; atoms count by their weight
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
-_DYING = (
-    1e-9  # c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
+# c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
+_DYING = 1e-9
+_SHRINK = (
+    0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is in part its own
 )
-_SHRINK = 0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is mostly its own
 _ONE = 1e-9  # squared natural distance of two decoders that are one
 _LEAST = 1e-300  # weight that stands for 0 until it is left out
 
@@ -96,13 +97,19 @@ def newton_direction(
 
 @np.errstate(all="ignore")
 def descend(
-    problem: Problem, batch: Batch, *, goal: float | Array = 1e-11, most: int | Ints = 20_000, coarse: bool = False
+    problem: Problem,
+    batch: Batch,
+    *,
+    goal: float | Array = 1e-11,
+    most: int | Ints = 20_000,
+    coarse: bool = False,
+    steps: int = MOST_NEWTON,
 ) -> Descent:
     """Lower all objectives to local minima, without atoms that lose their weight or meet another.
 
     No step is taken that raises an objective beyond rounding. `coarse`: from a rough start, whose atoms are merged from farther
     away, whatever the first of these mergers do to the objective. A solution ends one step after the residual `goal`, which brings
-    the error far below it where sweeps would take many; where no step leads lower; or after `most` sweeps.
+    the error far below it where sweeps would take many; where no step leads lower; after `most` sweeps, or after so many `steps`.
     """
     finished, numbers = [], np.arange(len(batch.beta))
     taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
@@ -115,9 +122,9 @@ def descend(
         batch = merged(problem, _needed(swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         taken += 1
-    for iteration in range(MOST_NEWTON + 1):
+    for iteration in range(steps + 1):
         done = (sweep.residual <= _EXACT) | (rested & (sweep.residual <= aim))
-        done |= (stalled >= _STALLED) | (taken >= limit) | (iteration == MOST_NEWTON)
+        done |= (stalled >= _STALLED) | (taken >= limit) | (iteration == steps)
         if done.any():
             finished.append((numbers[done], batch.pick(done)[0]))
             total[numbers[done]] = taken[done]

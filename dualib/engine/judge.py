@@ -64,8 +64,9 @@ def provable(problem: Problem) -> bool:
 def _table(problem: Problem) -> Table | None:
     """The conditionals as branch and bound takes them; None where it does not apply."""
     if problem not in _tables:
-        kind: Literal["ib", "dualib"] = "ib" if isinstance(problem.distortion, IB) else "dualib"
-        known = isinstance(problem.distortion, (IB, DualIB)) and not problem.is_sparse
+        own = type(problem.distortion)  # a subclass may have another link
+        kind: Literal["ib", "dualib"] = "ib" if own is IB else "dualib"
+        known = own in (IB, DualIB) and not problem.is_sparse
         possible = known and is_provable(problem.py_x, kind)
         _tables[problem] = Table(problem.py_x / problem.py_x.sum(axis=1, keepdims=True), kind) if possible else None
     return _tables[problem]
@@ -97,7 +98,7 @@ def _with_proofs(problem: Problem, batch: Batch, sweep: Sweep, found: Found, whi
 
 def _ascended(problem: Problem, batch: Batch, sweep: Sweep, decoders: Array, owner: npt.NDArray) -> tuple[Points, Array]:
     """Points one ascent step from decoders (p, n_y) of solutions, which gives them faces that sweeps keep; and log c there."""
-    means = decoders if isinstance(problem.distortion, IB) else np.log(np.where(decoders > 0.0, decoders, 1.0))
+    means = decoders if type(problem.distortion) is IB else np.log(np.where(decoders > 0.0, decoders, 1.0))
     face = np.zeros(len(owner), dtype=np.int64) if problem.faces is None else problem.faces.numbers(decoders > 0.0)
     _, _, _, terms = log_c(problem, batch.beta, sweep.log_z, means, face, owner)
     pairs = terms * problem.px

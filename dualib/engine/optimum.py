@@ -6,6 +6,8 @@ that the search sees through.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -125,7 +127,10 @@ def certify(
         batch, numbers = _grown(problem, batch, sweep, found, many, halve=round_ % 2 == 0).pick(~done)[0], numbers[~done]
         del ended, sweep, state  # posteriors, which may be large
     found_all = _together(problem, parts)
-    return _or_earlier(problem, found_all, earlier, tol=tol, rng=rng, effort=effort) if earlier else found_all
+    if not earlier:
+        return found_all
+    again = functools.partial(judged_state, problem, tol=tol, rng=rng, effort=effort) if proofs else None
+    return _or_earlier(problem, found_all, earlier, again)
 
 
 def _within_room(problem: Problem, batch: Batch, found: Found) -> Found:
@@ -243,14 +248,14 @@ def _together(problem: Problem, parts: list[tuple[Ints, Optimum]]) -> Optimum:
 
 
 def _or_earlier(
-    problem: Problem, found: Optimum, earlier: dict[int, Optimum], *, tol: float, rng: np.random.Generator, effort: float
+    problem: Problem, found: Optimum, earlier: dict[int, Optimum], judged: Callable[[Batch, Sweep], Optimum] | None
 ) -> Optimum:
-    """With the best earlier state of each solution that has not come to rest, where that is better also once it is judged."""
+    """With the best earlier state of each solution that has not come to rest, where that is better, also once it is `judged`."""
     parts = []
     for i in range(len(found.gap)):
         one = _part(found, np.arange(len(found.gap)) == i)
         if i in earlier and not _better(one, earlier[i]):
-            before = judged_state(problem, earlier[i].batch, earlier[i].sweep, tol=tol, rng=rng, effort=effort)
+            before = earlier[i] if judged is None else judged(earlier[i].batch, earlier[i].sweep)
             one = one if _better(one, before) else before._replace(taken=one.taken)
         parts.append((np.array([i]), one))
     return _together(problem, parts)

@@ -136,7 +136,7 @@ class Problem:
         first, self.row_of = distinct_rows(joint.px, features, offset, support)
         merged = np.bincount(self.row_of[self.row_of >= 0], joint.px[self.row_of >= 0], minlength=len(first))
         self.px: Array = np.asarray(merged / merged.sum(), dtype=np.float64)
-        self.full_py_x, self.full_features, self.full_offset = py_x, features, offset
+        self.full_py_x, self.full_features = py_x, features
         self.py_x: Array = np.ascontiguousarray(py_x[first], dtype=np.float64)
         self.U: Array = np.ascontiguousarray(features[first], dtype=np.float64)
         self.a: Array = offset[first]

@@ -5,7 +5,6 @@ Moves of a mean are measured by J at the means after the sweep, along what is `s
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import numpy as np
@@ -19,10 +18,8 @@ from dualib.engine.sweep import Sweep
 
 UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
 _NO_MEMBER = UNSEEN**2  # p(x|t) beside the largest, of no account even where p(y|t) is hardly seen
-_MOST_UNKNOWNS, _DENSE = (
-    20_000,
-    400,
-)  # of the linear rate: above the first it is not computed, up to the second by a dense matrix
+_MOST_UNKNOWNS = 20_000  # of the linear rate: above these it is not computed
+_DENSE, _DENSE_AT_LAST = 400, 3_000  # up to which it is by a dense matrix; where the iteration for more has not ended
 _MOST_NUMBERS = 20_000_000  # of the same for a sparse problem: sources times unknowns
 _LANCZOS = 30  # steps behind the stability numbers of a sparse problem
 _SPENT = 1e-10  # a next direction of Lanczos's method shorter than this, beside eigenvalues of at most 1, is rounding
@@ -164,7 +161,10 @@ def linear_rate(problem: Problem, batch: Batch, sweep: Sweep) -> float:
     if unknowns > _DENSE:
         operator = LinearOperator((unknowns, unknowns), one_minus_hessian, dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(unknowns)
-        with contextlib.suppress(ArpackNoConvergence):
+        try:
             return float(eigsh(operator, k=1, which="LA", v0=start, tol=1e-9, maxiter=50, return_eigenvectors=False)[0])
+        except ArpackNoConvergence:
+            if unknowns > _DENSE_AT_LAST:
+                return np.inf
     matrix = np.array([one_minus_hessian(row) for row in np.eye(unknowns)])
     return float(np.linalg.eigvalsh(0.5 * (matrix + matrix.T))[-1])

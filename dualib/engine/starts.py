@@ -204,8 +204,10 @@ def _random_subsets(problem: Problem, count: int, rng: np.random.Generator) -> A
 
 def _tempered(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
     """Where ascent steps at half the beta lead from the sources: to clusters of several sources, far from each of them."""
+    # Z leaves out exp(-beta a), which counts half at half the beta
+    log_z = sweep.log_z - 0.5 * batch.beta[:, None] * (problem.a - problem.a.max())
     for step in range(_TEMPERED):
-        new = ascent(problem, 0.5 * batch.beta, sweep.log_z, *points)[2]
+        new = ascent(problem, 0.5 * batch.beta, log_z, *points)[2]
         fine = np.asarray(np.isfinite(new).all(axis=1))
         points = Points(new, points.face, points.owner).pick(fine)
         if step in (2, _TEMPERED - 1):  # most have met by then
@@ -215,8 +217,11 @@ def _tempered(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> P
 
 def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
     """The middles of each atom and its nearest: clusters are born between."""
-    alone = Batch(batch.beta, batch.weights, batch.means, batch.owner, np.zeros_like(batch.face))  # whatever their faces
-    distance, mate = nearest_other(alone, sweep.V)
+    means, V = batch.means, sweep.V
+    if problem.faces is not None:  # the natural distance says nothing across faces; that of Hellinger does
+        means = V = np.sqrt(problem.decoder(batch.means, batch.face))
+    alone = Batch(batch.beta, batch.weights, means, batch.owner, np.zeros_like(batch.face))
+    distance, mate = nearest_other(alone, V)
     face, empty = problem.joined_faces(batch.face, batch.face[mate])
     middles = Points(0.5 * (batch.means + batch.means[mate]), face, batch.owner)
     between = np.isfinite(distance) & ~empty

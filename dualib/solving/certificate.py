@@ -94,7 +94,7 @@ def certify(
     tol : float
         Accuracy of a proof, nats.
     effort : float
-        Factor on the number of random and pairwise starts of the search.
+        Factor on the number of random starts of the search, which there are where p(y|x) has zeros.
     random_state : int, Generator or None
         Seed of the search; None is a fixed seed.
 

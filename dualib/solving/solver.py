@@ -131,7 +131,7 @@ def _local(problem: Problem, start: Batch, *, tol: float, max_iter: int) -> Solu
     fine = feasible(problem, start)
     if not fine.any():
         raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
-    ended = lowest(descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter))
+    ended = lowest(descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter, steps=max_iter))
     known = Judged(np.array([np.inf]), [None], ended.taken)
     return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=False)[0]
 

@@ -577,3 +577,15 @@ def test_bounds_are_the_same_wherever_arrays_lie_in_memory(monkeypatch):
         bits = [call[10].tobytes() for call in found]
         first = bits if first is None else first
         assert bits == first
+
+
+class OfOnesOwn(dualib.IB):
+    """The IB by another name, as far as anybody can tell."""
+
+    def link(self, means, face=None):
+        return super().link(means, face)
+
+
+def test_a_distortion_derived_from_the_ib_is_not_proved_by_its_formula():
+    assert dualib.solve(dualib.datasets.toy(), 8.0).certificate == "rigorous"
+    assert dualib.solve(dualib.datasets.toy(), 8.0, OfOnesOwn()).certificate == "multistart"
