@@ -29,6 +29,7 @@ _HALF = 0.5  # part of everything in a source that is softened more
 _TOO_NEAR = 1e-2  # squared natural distance from an atom at which one of these starts is dropped
 _HALVINGS = 3  # ascent steps after each of which half of these starts are left, at most
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
+_NEIGHBOURS, _FEWEST_PAIRS, _PAIRS_OF = 8, 8, 8  # of a source, whose pairs are looked at; pairs kept: so many, or a part of n
 _LEAST_GAIN = 1e-13  # of c off a face
 _NOTHING = (
     1e-30,
@@ -83,8 +84,8 @@ def starting_points(
 ) -> tuple[Points, Points | None]:
     """All starts, and those among them just off the faces of atoms, which no radius may hide; of a large problem some.
 
-    Every source, and where they go at half the beta; the middles of neighbouring atoms; the centroid of everything. Where p(y|x)
-    has zeros also what lies on other faces, which no ascent leads to.
+    Every source, and where they go at half the beta; the middles of neighbouring atoms, and those of pairs of sources where c is
+    largest; the centroid of everything. Where p(y|x) has zeros also what lies on other faces, which no ascent leads to.
     """
     if isinstance(problem, SparseProblem):
         small = off_small_entries(problem, batch, sweep)
@@ -94,6 +95,8 @@ def starting_points(
     means, face, _ = problem.centroids(problem.px[None, :])
     parts = [sources, _tempered(problem, batch, sweep, sources), _middles(problem, batch, sweep), beside]
     parts.append(for_each(problem, means, face, S))
+    if problem.n > 2:
+        parts.append(_pairs(problem, batch, sweep, rng, effort))
     off = None
     if problem.faces is not None:
         parts.append(_on_other_faces(problem, S, rng, effort))
@@ -226,6 +229,29 @@ def _middles(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
     middles = Points(0.5 * (batch.means + batch.means[mate]), face, batch.owner)
     between = np.isfinite(distance) & ~empty
     return middles.pick(np.flatnonzero(between))
+
+
+def _pairs(problem: Problem, batch: Batch, sweep: Sweep, rng: np.random.Generator, effort: float) -> Points:
+    """The middles of those pairs of sources at which c is largest: clusters of several are born far from each of them.
+
+    Of the pairs that are neighbours, by Hellinger's distance, and of as many drawn at random.
+    """
+    n, S = problem.n, len(batch.beta)
+    root = np.sqrt(problem.py_x)
+    alike = root @ root.T - 2.0 * np.eye(n)
+    mates = np.argsort(-alike, axis=1, kind="stable")[:, : min(_NEIGHBOURS, n - 1)]
+    drawn = rng.integers(0, n, (int(effort * n * mates.shape[1] / 2), 2))
+    first, second = np.concatenate([np.repeat(np.arange(n), mates.shape[1]), drawn[:, 0]]), np.append(mates, drawn[:, 1])
+    pairs = np.unique(np.sort(np.stack([first, second], axis=1), axis=1), axis=0)
+    members, rows = np.zeros((len(pairs), n)), np.arange(len(pairs))
+    members[rows, pairs[:, 0]] = _HALF
+    members[rows, pairs[:, 1]] += _HALF
+    means, face, feasible = problem.centroids(members)
+    if not feasible.any():
+        return Points(means, face, face)
+    value = ascent(problem, batch.beta, sweep.log_z, *for_each(problem, means, face, S))[0].reshape(S, -1)
+    kept = np.argsort(-value, axis=1, kind="stable")[:, : max(_FEWEST_PAIRS, n // _PAIRS_OF)]
+    return Points(means[kept.ravel()], face[kept.ravel()], np.repeat(np.arange(S), kept.shape[1]))
 
 
 def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Points]:
