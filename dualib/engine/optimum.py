@@ -26,6 +26,7 @@ from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
 
 MOST_ROUNDS = 60
+_FEW = 2  # atoms that a solution gains in a round after so many that patience is at its end
 _WANTED, _PATIENT = 0.25, 10  # part of the tolerance to which gaps are closed, for so many rounds: the rest is left to proofs
 # a large problem begins with few clusters: how many it gains in a round, at most; and the residual to which it descends before it
 # gains more, as a part of the gap
@@ -109,7 +110,7 @@ def certify(
         ending = (closed | nothing) & resting | last
         prove = ending if proofs else np.zeros_like(closed)
         found, kinds = judge(problem, batch, sweep, found, tol, prove=prove, search=ending, worthwhile=_WANTED * tol)
-        found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last))
+        found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, last), patient)
         many = np.bincount(found.points.owner, minlength=len(numbers))
         closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
         done = (closed | (many == 0)) & resting | last
@@ -133,11 +134,14 @@ def certify(
     return _or_earlier(problem, found_all, earlier, again)
 
 
-def _within_room(problem: Problem, batch: Batch, found: Found) -> Found:
-    """What was found; of a large problem no more than a solution may gain, the best first."""
-    if not problem.is_sparse or not len(found.weights):
-        return found
-    room, owner = np.minimum(problem.most_atoms - batch.counts, _GAINED), found.points.owner
+def _within_room(problem: Problem, batch: Batch, found: Found, patient: Mask) -> Found:
+    """What was found, the best first: of a large problem no more than a solution may gain, and little once patience is at its end.
+
+    Near a continuum of optimal atoms many new ones at once would undo what the descents before have settled.
+    """
+    room, owner = np.where(patient, len(found.weights), _FEW), found.points.owner
+    if problem.is_sparse:
+        room = np.minimum(room, np.minimum(problem.most_atoms - batch.counts, _GAINED))
     kept = np.arange(len(owner)) - np.searchsorted(owner, owner) < room[owner]
     return found._replace(weights=found.weights[kept], points=found.points.pick(kept))
 
