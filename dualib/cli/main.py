@@ -86,7 +86,7 @@ example:
 
 Which letter follows which in English text (27 x 27: the alphabet and the space between words, shown as _) is
 clustered by the Information Bottleneck and by its dual, over the whole range of beta, in seconds; the first time some
-functions are compiled, which takes 15 seconds more.
+functions are compiled, which takes some six seconds more.
 """
 
 

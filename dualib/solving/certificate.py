@@ -94,7 +94,7 @@ def certify(
     tol : float
         Accuracy of a proof, nats.
     effort : float
-        Factor on the number of random starts of the search, which there are where p(y|x) has zeros.
+        Factor on the number of random starts of the search: pairs of x, and where p(y|x) has zeros subsets of them.
     random_state : int, Generator or None
         Seed of the search; None is a fixed seed.
 
