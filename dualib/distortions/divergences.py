@@ -27,7 +27,7 @@ class Bregman(Distortion):
 
     See Also
     --------
-    squared_euclidean : d = |p - r|^2 / 2.
+    squared_euclidean : ``d = |p - r|^2 / 2``.
     """
 
     name = "bregman"
@@ -47,7 +47,7 @@ class Bregman(Distortion):
 
     @classmethod
     def squared_euclidean(cls) -> Bregman:
-        """Half the squared Euclidean distance, F(p) = |p|^2 / 2: soft k-means on the conditionals."""
+        """Half the squared Euclidean distance, ``F(p) = |p|^2 / 2``: soft k-means on the conditionals."""
         return cls(_half_square, _identity, _identity_matrices, label="squared-euclidean")
 
     def lift(self, py_x: Array) -> tuple[Array, Array]:
