@@ -1,7 +1,7 @@
 """What holds the built site together: ``python docs/check.py build/site``. Nothing is fetched.
 
-Every link within the site leads to a page, and to an anchor of it, that there is; every picture is there; every page has a way back to
-the front page; the words people search for are found.
+Every link within the site leads to a page, and to an anchor of it, that there is; every picture is there; every page has a way
+back to the front page; the words people search for are found.
 """
 
 import json

@@ -65,6 +65,14 @@ def plot_bifurcations(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_bifurcations(curve, y_index=1)
+    >>> axes.get_ylabel()
+    'decoder  p(y = 1 | t)'
     """
     column = _checked_column(curve, int(_varying_columns(curve)[0]) if y_index is None else y_index)
     ax = new_axes((7.2, 4.6)) if ax is None else ax
@@ -97,6 +105,14 @@ def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = 
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_stability(curve)
+    >>> axes.get_ylabel()
+    'stability number  beta lambda_max'
     """
     ax = new_axes((7.2, 4.2)) if ax is None else ax
     low, high = curve.beta[0], curve.beta[-1]
@@ -122,6 +138,13 @@ def plot_bifurcation_grid(curve: Curve, y_indices: Iterable[int] | None = None, 
     -------
     ndarray of Axes, shape (rows, columns)
         Unused places are invisible.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> dualib.plotting.plot_bifurcation_grid(curve).size  # one for each y
+    2
     """
     import matplotlib.pyplot as plt
 
