@@ -92,10 +92,10 @@ def plane(facts: Facts) -> str:
     parts.append(f'<text class="note" x="{x - 6:.1f}" y="{y - 5:.1f}" text-anchor="end">I(X;Y) = {total:.4g}</text>')
     if facts.sample is not None and facts.sample.shuffled > 0.0 and not facts.source.smoothing:
         honest = factor * facts.sample.shuffled
-        x, y = frame.at(right, honest)
+        x, y = frame.at(0.0, honest)  # the curve is far below at its left end
         parts.append(frame.line([(0.0, honest), (right, honest)], "honest"))
         words = f"{honest:.4g} without what chance gives"
-        parts.append(f'<text class="note" x="{x - 6:.1f}" y="{y + 14:.1f}" text-anchor="end">{words}</text>')
+        parts.append(f'<text class="note" x="{x + 6:.1f}" y="{y + 15:.1f}">{words}</text>')
     parts += _pieces(frame, facts)
     for i, solution in enumerate(curve):
         x, y = frame.at(factor * solution.rate, factor * solution.relevance)

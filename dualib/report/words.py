@@ -48,7 +48,7 @@ def of_learning(facts: Facts) -> list[str]:
     said.append(
         f"From beta = {curve.beta[0]:.4g} to {curve.beta[-1]:.4g} the optimum goes from {curve.n_clusters[0]} to "
         f"{curve.n_clusters[-1]} clusters by {len(curve.events)} event{'s' * (len(curve.events) != 1)}"
-        + (f", {len(located)} of them located as roots." if curve.events else ".")
+        + (f", {_part(len(located), len(curve.events))} of them located as roots." if curve.events else ".")
     )
     return said
 

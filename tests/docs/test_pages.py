@@ -24,7 +24,7 @@ PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.m
 BLOCK = re.compile(r"(?:^<!-- *(?P<mark>[^>]*?) *-->\n+)?^```(?P<language>[\w{}-]*)\n(?P<text>.*?)^```$", re.M | re.S)
 SET_UP = ("pip install . && dualib demo\n", 'pip install -e ".[test]" && pytest\n')  # which .ci/run runs
 COUNTS = ",noun,verb,adj\nrun,30,90,4\nhouse,120,11,20\nred,20,2,90\ngo,21,140,9\n"  # a reader's own table
-SHOWN = {"", "text", "csv", "toml", "yaml", "dockerfile", "{toctree}", "{include}", "{bibliography}"}  # nothing to run
+SHOWN = {"", "text", "toml", "yaml", "dockerfile", "{toctree}", "{include}", "{bibliography}"}  # nothing to run
 
 
 def blocks_of(page: Path) -> list[tuple[str, str, str]]:
