@@ -66,7 +66,7 @@ def run_report(arguments: argparse.Namespace) -> None:
         random_state=seed,
     )
     sample = None
-    if table.kind == "counts" and isinstance(table.values, np.ndarray):
+    if table.kind == "counts":
         sample = _sample(arguments, table.values, np.random.default_rng(0 if seed is None else seed))
     facts = Facts(
         source=Source(os.path.basename(arguments.file), digest, table.kind, arguments.smoothing),
@@ -87,7 +87,7 @@ def _sample(arguments: argparse.Namespace, counts: Any, rng: np.random.Generator
     from dualib.progress import ProgressBar
     from dualib.report.facts import FEW_CELLS, N_SHUFFLED, sample_of
 
-    if arguments.quiet or counts.size > FEW_CELLS:
+    if arguments.quiet or counts.shape[0] * counts.shape[1] > FEW_CELLS:
         return sample_of(counts, arguments.distortion, arguments.smoothing, rng)
     with ProgressBar(N_SHUFFLED, "tables without dependence") as bar:
         return sample_of(counts, arguments.distortion, arguments.smoothing, rng, bar.update)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 N_SHUFFLED = 10  # tables without dependence, whose onsets are stated
 FEW_CELLS = 20_000  # of a table whose onset takes about a second
+MOST_CELLS = 200_000  # of one that is shuffled a hundred times
 MOST_MEMBERS, MOST_Y = 12, 4  # that are named of a cluster
 LEAST_MARK = 0.01  # p(y|t) of a y that is named, but for the first
 SHOWN_RATES = (0.2, 0.4, 0.6, 0.8)  # of the largest: where clusters are written out
@@ -110,11 +111,11 @@ def sample_of(
     rng: np.random.Generator,
     report: Callable[[], Any] = lambda: None,
 ) -> Sample | None:
-    """The sample's part of the information in a dense table of whole counts; None for any other.
+    """The sample's part of the information in a table of whole counts; None where it is too large to be shuffled, or has one row.
 
     Parameters
     ----------
-    counts : ndarray, shape (n_x, n_y)
+    counts : ndarray or scipy.sparse array, shape (n_x, n_y)
     distortion : "ib" or "dualib"
         Whose onset is sought in the shuffled tables.
     smoothing : float
@@ -125,9 +126,9 @@ def sample_of(
     """
     from scipy.stats import random_table
 
-    table = np.asarray(counts)
-    if min(table.shape) < 2:
+    if min(counts.shape) < 2 or counts.shape[0] * counts.shape[1] > MOST_CELLS:
         return None
+    table = counts if isinstance(counts, np.ndarray) else counts.toarray()
     shuffled = mutual_information_shuffled(table, random_state=rng)
     onsets: list[float] = []
     if table.size <= FEW_CELLS:

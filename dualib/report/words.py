@@ -39,16 +39,16 @@ def of_reading(facts: Facts) -> list[str]:
 def of_learning(facts: Facts) -> list[str]:
     """Where clusters begin, and what happens along beta."""
     curve = facts.curve
-    located = [event for event in curve.events if event.located]
     said = []
     if curve.onset is not None and math.isfinite(curve.onset):
         said.append(f"Below beta = {curve.onset:.8g}, the onset of learning, one cluster of all x is the best there is.")
     elif curve.onset is not None:
         said.append("Y does not depend on X: one cluster is the best at every beta.")
+    number, located = len(curve.events), sum(event.located for event in curve.events)
+    how = f", {_part(located, number)} of them located as roots" if located else ", bracketed by the points"
     said.append(
         f"From beta = {curve.beta[0]:.4g} to {curve.beta[-1]:.4g} the optimum goes from {curve.n_clusters[0]} to "
-        f"{curve.n_clusters[-1]} clusters by {len(curve.events)} event{'s' * (len(curve.events) != 1)}"
-        + (f", {_part(len(located), len(curve.events))} of them located as roots." if curve.events else ".")
+        f"{curve.n_clusters[-1]} clusters by {number} event{'s' * (number != 1)}{how * (number > 0)}."
     )
     return said
 
@@ -84,6 +84,11 @@ def _part(number: int, total: int) -> str:
 def of_sample(facts: Facts) -> list[str]:
     """How much of it is the sample's."""
     sample, factor, unit = facts.sample, facts.factor, facts.unit
+    if sample is None and facts.source.kind == "counts":
+        return [
+            "The table is too large, or too small, to be held against shuffled ones here. The clusters were chosen on the counts "
+            "that measure them: split the observations into two tables, and dualib compare TRAIN TEST says what is left on others."
+        ]
     if sample is None:
         return [
             "The table holds no counts of observations, so nothing is known of the sample that it may come from. All numbers here "

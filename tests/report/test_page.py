@@ -151,6 +151,20 @@ def test_tables_without_dependence_are_found_out():
     assert sample.null_onsets[0] < 1.5 * own  # nothing that shuffled tables do not have
 
 
+def test_a_sparse_table_of_counts_is_one_too(folder):
+    from scipy import io, sparse
+
+    io.mmwrite(folder / "t.mtx", sparse.coo_array(COUNTS))
+    numbers = re.compile(r"I\(X;Y\) = [\d.]+ nats.*? begin at beta = [\d.]+ to [\d.]+")
+    dense, thin = (text_of(written("--betas", "2,8", name=name), "sample") for name in ("t.csv", "t.mtx"))
+    assert numbers.search(dense).group() == numbers.search(thin).group()
+
+
+def test_a_table_too_large_to_be_shuffled_says_so(monkeypatch):
+    monkeypatch.setattr("dualib.report.facts.MOST_CELLS", 11)
+    assert "too large" in text_of(written("--betas", "2,8"), "sample")
+
+
 def test_dependence_that_is_there_begins_far_below_chance():
     page = written("--distortion", "ib")
     said = text_of(page, "sample")
