@@ -13,7 +13,7 @@ import numpy as np
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
-from dualib.engine.problem import Problem, inner
+from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, ascent, log_c, second_moment
 
@@ -54,6 +54,11 @@ class Found(NamedTuple):
     gap: Array
     best: Points
     rate: Array
+
+    @property
+    def counts(self) -> Ints:
+        """The number of new atoms of each solution, (S,)."""
+        return np.bincount(self.points.owner, minlength=len(self.gap))
 
 
 class _Largest:
@@ -167,14 +172,14 @@ def _best_columns(
     held = np.zeros((len(batch.beta), problem.k), dtype=bool)
     held[batch.owner, problem.column_of[np.argmax(batch.means, axis=1)]] = True
     new = (values > tol) & ~held[points.owner, np.argmax(points.means, axis=1)]
-    moment = terms[new] ** 2 @ problem.px
-    return [(_shares(values[new], moment), values[new], points.pick(new))]
+    part = terms[new] / problem.expectation(terms[new])[:, None]
+    return [(_shares(values[new], problem.expectation(part**2)), values[new], points.pick(new))]
 
 
 def _shares(values: Array, moment: Array) -> Array:
-    """The weights of new atoms: Newton's step from 0 along the mixture with each, of log c and `second_moment`."""
-    best = np.exp(values)
-    return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
+    """The weights of new atoms: Newton's step from 0 along the mixture with each, ``(c - 1) / (moment c^2 - 2 c + 1)``."""
+    part = np.exp(-values)  # 1 / c, for c may overflow
+    return np.clip((part - part**2) / np.maximum(moment - 2.0 * part + part**2, 1e-12), *_SHARE)
 
 
 def _climbed(
