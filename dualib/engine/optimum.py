@@ -251,8 +251,8 @@ def _grown(problem: Problem, batch: Batch, sweep: Sweep, found: Found, *, halve:
         beside, halved = beside[inside], halved[inside]
         weights[beside] = old[halved] = 0.5 * old[halved]
         means[halved] = mirrored[inside]
-    whole = Batch(batch.beta, old, means, batch.owner, batch.face).joined(weights, points.means, points.owner, points.face)
-    return whole.keep(np.ones(len(whole.weights), dtype=bool))
+    lighter = Batch(batch.beta, old, means, batch.owner, batch.face)
+    return lighter.joined(weights, points.means, points.owner, points.face).normalised()
 
 
 def _remember(earlier: dict[int, Optimum], number: int, one: Optimum) -> None:

@@ -25,10 +25,8 @@ _STILL = 1e-9  # squared natural length of a slow ascent step; on the ridge besi
 _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and what they rise by before
 _RESTED = 1e-11  # log c up to which points are at rest
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
-_SLOWEST, _AWAY_FROM_SADDLE = (
-    0.9999,
-    30.0,
-)  # linear rate that an extrapolation assumes at most; its length where steps still grow
+# linear rate that an extrapolation assumes at most; its length where steps still grow
+_SLOWEST, _AWAY_FROM_SADDLE = 0.9999, 30.0
 _MET_ON_THE_WAY, _MET = 1e-4, 0.1  # squared natural distance within which points are one, on the way and as new atoms
 _WORTHWHILE = 0.05  # part of the largest log c from which on a point becomes an atom
 _SHARE = (1e-6, 0.3)  # weight of a new atom, at least and at most

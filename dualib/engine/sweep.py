@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -88,7 +90,7 @@ class Sweep:
     def pick(self, which: Mask, rows: npt.NDArray) -> Sweep:
         """Of the solutions of a mask (S,), whose atoms are `rows`."""
         if which.all():
-            return self
+            return copy.copy(self)
         new = object.__new__(Sweep)
         for name, value in vars(self).items():
             part = which if name in self._OF_SOLUTIONS else rows
@@ -97,6 +99,9 @@ class Sweep:
 
     def replace(self, which: Mask, rows: npt.NDArray, other: Sweep) -> None:
         """Put another sweep, of as many atoms, in the place of some solutions."""
+        if which.all():
+            vars(self).update(vars(other))
+            return
         for name, value in vars(self).items():
             part, new = which if name in self._OF_SOLUTIONS else rows, getattr(other, name)
             for whole, some in zip(value, new, strict=True) if isinstance(value, Jacobian) else ((value, new),):
