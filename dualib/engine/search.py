@@ -228,8 +228,8 @@ def _climbed(
 class _Pace(NamedTuple):
     """What two ascent steps tell of points, (p,).
 
-    The squared natural length of the second; whether steps grow; what log c will still rise, about; and how many such steps to go on:
-    the sum of all that would follow, if each were shorter by the same factor.
+    The squared natural length of the second; whether steps grow; what log c will still rise, about; and how many such steps to go
+    on: the sum of all that would follow, if each were shorter by the same factor.
     """
 
     step: Array
