@@ -21,11 +21,11 @@ import numpy.typing as npt
 from dualib._validation import shown, validate_beta
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.encoders import encoder_rows
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
 from dualib.engine.initial import of_encoder
 from dualib.engine.judge import Kind
-from dualib.engine.labels import encoder_rows
 from dualib.engine.optimum import certify as optimum_from
 from dualib.engine.optimum import judged_state
 from dualib.engine.problem import Problem
