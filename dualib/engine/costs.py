@@ -12,8 +12,8 @@ from dualib.engine.problem import Problem
 def encoder_costs(problem: Problem, encoder: Array, batch: Batch) -> tuple[float, float]:
     """I(X;T) and E d of an encoder (n_x, n_t) of the original sources, with its own marginal and centroids.
 
-    `batch` is the one solution that `dualib.engine.initial.of_encoder` makes of it. E d is inf where an x is in a cluster at infinite
-    distance.
+    `batch` is the one solution that `dualib.engine.initial.of_encoder` makes of it. E d is inf where an x is in a cluster that is
+    infinitely far.
     """
     rows = encoder / encoder.sum(axis=1, keepdims=True)
     live = problem.row_of >= 0

@@ -41,8 +41,8 @@ class Deviation:
     Attributes
     ----------
     epsilon : float
-        ``min over beta of (L_beta[q] - F(beta)) / beta``, ``L_beta[q] = I(X;T) + beta E d`` of the encoder and F the optimum: for the
-        IB, the relevance that it lacks at its rate.
+        ``min over beta of (L_beta[q] - F(beta)) / beta``, with ``L_beta[q] = I(X;T) + beta E d`` of the encoder and F the optimum:
+        for the IB, the relevance that it lacks at its rate.
     error_bound : float
         The true value is within this of epsilon, as surely as the certificates of the solutions used.
     beta : float
