@@ -98,8 +98,8 @@ def entropy_nsb(counts: npt.ArrayLike, *, n_states: int | None = None, unit: Uni
 def mutual_information_nsb(counts: Any, *, unit: Unit = "nats") -> float:
     """I(X;Y) of whole counts (n_x, n_y), dense or scipy.sparse, by `entropy_nsb` of n_x rows, n_y columns and n_x n_y cells.
 
-    Rows and columns of zeros are states too. Where the rows are many and the cells seen are few, the three priors do not fit each
-    other, and the estimate is no better than the others.
+    Rows and columns of zeros are states too. Of tables with many more cells than observations it is the least biased of the
+    estimates here, though no longer unbiased: ``docs/samples.md`` compares them.
     """
     return in_unit(unit, _information(_nsb, counts))
 

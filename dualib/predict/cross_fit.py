@@ -35,7 +35,8 @@ from dualib.solving.solver import check_options, solve
 from dualib.threads import one_blas_thread
 from dualib.warnings import warn_of_convergence
 
-_STRENGTHS = np.geomspace(1e-3, 30.0, 19)  # pseudocounts to choose from
+_STRENGTHS = np.geomspace(1e-3, 30.0, 13)  # pseudocounts to choose from
+_BETAS, _SATURATED = 12, 0.05  # of the grid where none is given, which ends where all but this part of I(X;Y) is kept
 _MOST_SWEEPS = 20_000
 _FEWEST = 4  # observations that make two halves of more than one each
 
@@ -60,7 +61,7 @@ def cross_fit(
     *,
     table_smoothing: float = 0.0,
     n_shuffles: int = 20,
-    tol: float = 1e-3,
+    tol: float = 1e-2,
     n_jobs: int | None = None,
     progress: Progress = False,
 ) -> CrossFit:
@@ -77,12 +78,12 @@ def cross_fit(
     distortion : "ib", "dualib" or Distortion
         Of an `ExponentialFamily` p(y|x) is its own, whatever the counts: fit it to other samples. It has no shuffled onsets.
     betas : array_like, shape (m,), optional
-        Trade-offs, > 0. None: 16 in geometric steps, from below the onset of all counts to where their information is all but kept.
+        Trade-offs, > 0. None: 12 in geometric steps, from below the onset of all counts to where 95% of their I(X;Y) is kept.
     n_splits : int
         Random divisions into halves. Two are the least for a standard error.
     smoothing : float, optional
         Pseudocounts of the predictions, >= 0: the mean number added to each cell of the table of clusters by y, spread like p(y).
-        None: for each beta and half the one of 19 from .001 to 30 of least leave-one-out log loss on that half, the training part.
+        None: for each beta and half the one of 13 from .001 to 30 of least leave-one-out log loss on that half, the training part.
     random_state : int, Generator or None
         Seed of the splits and shuffles; None is a fixed seed.
     table_smoothing : float
@@ -91,7 +92,7 @@ def cross_fit(
     n_shuffles : int
         Tables with y shuffled; 0 for none.
     tol : float
-        Wanted gap of the many solutions, nats. `best` is solved to 1e-9.
+        Wanted gap of the many solutions, nats; small beside what the sample leaves open. `best` is solved to 1e-9.
     n_jobs : int, optional
         Splits and shuffles at a time, as of `compare_predictions`; the result is the same for all. Needs the extra `parallel` where
         it is not 1.
@@ -201,8 +202,12 @@ def _path(
     onset = onset_of(problem, np.random.default_rng(0))
     if betas is not None:
         check_beta(problem, max(betas), "betas")
-    points.solve(all_around(points, onset, None, None) if betas is None else betas)
+    points.solve(_grid(points, onset) if betas is None else betas)
     return onset, points.solutions()
+
+
+def _grid(points: Points, onset: float) -> Array:
+    return all_around(points, onset, None, None, count=_BETAS, saturated=_SATURATED)
 
 
 def _split(
