@@ -66,10 +66,10 @@ def _draw_relevance(ax: Axes, result: CrossFit) -> None:
     null = result.null_onsets[np.isfinite(result.null_onsets) & (result.null_onsets > 0.0)]
     if len(null):
         ax.axvspan(null.min(), null.max(), color=PALETTE[4], alpha=0.25, lw=0.0, label="onsets with y shuffled")
-    if np.isfinite(result.onset):
+    if beta[0] <= result.onset <= beta[-1]:
         ax.axvline(result.onset, color=INK, lw=1.0, ls="--", label="onset")
     ax.set(ylabel="relevance  I(T;Y)  [nats]", title="in the sample, and out of it")
-    _legend(ax)
+    ax.legend(fontsize=8, framealpha=0.85, loc="best")
 
 
 def _draw_loss(ax: Axes, result: CrossFit) -> None:
@@ -82,7 +82,3 @@ def _draw_loss(ax: Axes, result: CrossFit) -> None:
         ax.plot([result.best_beta], least, "o", ms=12, mfc="none", color=PALETTE[2])
     title = f"least at beta = {result.best_beta:.3g}, {result.best.n_clusters} clusters"
     ax.set(ylabel="held-out log loss  [nats per observation]", title=title)
-
-
-def _legend(ax: Axes) -> None:
-    ax.legend(fontsize=8, framealpha=0.85, loc="best")

@@ -38,6 +38,7 @@ from dualib.warnings import warn_of_convergence
 _STRENGTHS = np.geomspace(1e-3, 30.0, 13)  # pseudocounts to choose from
 _BETAS, _SATURATED = 12, 0.05  # of the grid where none is given, which ends where all but this part of I(X;Y) is kept
 _MOST_SWEEPS = 20_000
+_VALIDATION = 0.25  # of the training half that is set aside to choose the smoothing by
 _FEWEST = 4  # observations that make two halves of more than one each
 
 
@@ -83,7 +84,8 @@ def cross_fit(
         Random divisions into halves. Two are the least for a standard error.
     smoothing : float, optional
         Pseudocounts of the predictions, >= 0: the mean number added to each cell of the table of clusters by y, spread like p(y).
-        None: for each beta and half the one of 13 from .001 to 30 of least leave-one-out log loss on that half, the training part.
+        None: for each beta and half the one of 13 from .001 to 30 that is best for a quarter of that half, the training part, by
+        encoders of the rest of it. Given, it saves half of the time.
     random_state : int, Generator or None
         Seed of the splits and shuffles; None is a fixed seed.
     table_smoothing : float
@@ -214,10 +216,16 @@ def _split(
     table: Array, kind: Distortion, betas: list[float], strengths: Array, added: float, tol: float, seed: int, split: int
 ) -> Measured:
     """One split: means of both directions."""
-    first = draw(np.random.default_rng([seed, 0, split]), table, int(table.sum()) // 2)
-    one, other = (
-        _direction(*halves, kind, betas, strengths, added, tol) for halves in ((first, table - first), (table - first, first))
-    )
+    rng = np.random.default_rng([seed, 0, split])
+    first = draw(rng, table, int(table.sum()) // 2)
+    rules = (kind, betas, added, tol)
+    parts = []
+    for chooses, measures in ((first, table - first), (table - first, first)):
+        held_out = draw(rng, chooses, max(round(_VALIDATION * float(chooses.sum())), 1))
+        chosen, gap = _strengths(chooses - held_out, held_out, strengths, *rules)
+        part = _direction(chooses, measures, chosen, *rules)
+        parts.append(part._replace(gap=max(part.gap, gap)))
+    one, other = parts
     return Measured(
         0.5 * (one.relevance + other.relevance),
         0.5 * (one.loss + other.loss),
@@ -226,25 +234,38 @@ def _split(
     )
 
 
+def _strengths(
+    kept: Array, held_out: Array, strengths: Array, kind: Distortion, betas: list[float], added: float, tol: float
+) -> tuple[Array, float]:
+    """For each beta the smoothing of least log loss on a part of the training half that is set aside; the largest gap."""
+    if len(strengths) == 1:
+        return np.full(len(betas), strengths[0]), 0.0
+    encoders, gap = _encoders(kept, kind, betas, added, tol)
+    losses = [[log_loss_of(_predicted(encoder, strength, kept), held_out) for strength in strengths] for encoder in encoders]
+    return strengths[np.argmin(losses, axis=1)], gap
+
+
 def _direction(
-    chooses: Array, measures: Array, kind: Distortion, betas: list[float], strengths: Array, added: float, tol: float
+    chooses: Array, measures: Array, strengths: Array, kind: Distortion, betas: list[float], added: float, tol: float
 ) -> Measured:
-    """Encoders chosen on one half and measured on the other."""
-    points = Points(engine_problem(_joint(chooses, kind, added), kind, "cross_fit"), tol, _MOST_SWEEPS, 0, Reporter())
+    """Encoders chosen on one half and measured on the other, with the smoothing (m,) of each."""
+    encoders, gap = _encoders(chooses, kind, betas, added, tol)
+    pairs = list(zip(encoders, strengths, strict=True))
+    relevance = np.array([corrected_relevance(encoder, measures) for encoder in encoders])
+    loss = np.array([log_loss_of(_predicted(encoder, strength, chooses), measures) for encoder, strength in pairs])
+    return Measured(relevance, loss, strengths, gap)
+
+
+def _encoders(table: Array, kind: Distortion, betas: list[float], added: float, tol: float) -> tuple[list[Array], float]:
+    """The optimal encoders (n_x, n_t) of counts at each beta, p(t|x) = p(t) of an x that nothing is known of; the largest gap."""
+    points = Points(engine_problem(_joint(table, kind, added), kind, "cross_fit"), tol, _MOST_SWEEPS, 0, Reporter())
     points.solve(betas)
     solutions = points.solutions()
-    unknown = chooses.sum(axis=1) == 0.0
+    unknown = table.sum(axis=1) == 0.0
     if added or isinstance(kind, ExponentialFamily):  # these tell of every x
         unknown[:] = False
-    rows = []
-    for solution in solutions:
-        encoder = np.where(unknown[:, None], solution.weights, solution.encoder)
-        pairs = encoder.T @ chooses  # observations of clusters by y
-        strength = float(strengths[np.argmin([_left_one_out(encoder, pairs, chooses, a) for a in strengths])])
-        prediction = encoder @ _smoothed(pairs, strength, chooses)
-        rows.append((corrected_relevance(encoder, measures), log_loss_of(prediction, measures), strength))
-    relevance, loss, chosen = np.array(rows).T
-    return Measured(relevance, loss, chosen, max(solution.gap for solution in solutions))
+    encoders = [np.where(unknown[:, None], solution.weights, solution.encoder) for solution in solutions]
+    return encoders, max(solution.gap for solution in solutions)
 
 
 def corrected_relevance(encoder: Array, counts: Array) -> float:
@@ -259,33 +280,15 @@ def _plug_in(encoder: Array, counts: Array) -> float:
     return mutual_information_of(pairs / pairs.sum())
 
 
-def _prior(chooses: Array) -> Array:
-    """What pseudocounts are spread like: p(y) of the training part, each y counted once more."""
-    prior = chooses.sum(axis=0) + 1.0
-    return np.asarray(prior / prior.mean())
+def _predicted(encoder: Array, strength: float, counts: Array) -> Array:
+    """``p(y|x) = sum_t p(t|x) p(y|t)``, p(y|t) of the counts with `strength` of them added to each cell, on average.
 
-
-def _smoothed(pairs: Array, strength: float, chooses: Array) -> Array:
-    """p(y|t) of the training part, with `strength` observations added to each cell, on average."""
-    prior = _prior(chooses)
-    rows = pairs + strength * prior
-    rows[rows.sum(axis=1) == 0.0] = prior  # a cluster of x without counts, which only smoothing of the table has made
-    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
-
-
-def _left_one_out(encoder: Array, pairs: Array, chooses: Array, strength: float) -> float:
-    """The log loss of the training part, each observation predicted by all others, the encoder as it is.
-
-    An observation of (x, y) adds p(t|x) to the cell (t, y): ``p(y|x) = sum_t p(t|x) (n(t,y) - p(t|x) + a_y) / (n(t) - p(t|x) + a)``.
+    They are spread like p(y), each y counted once more.
     """
-    prior = strength * _prior(chooses)
-    seen = chooses > 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = encoder / (pairs.sum(axis=1) + prior.sum() - encoder)
-        share = np.where(encoder > 0.0, share, 0.0)
-        prediction = share @ (pairs + prior) - (share * encoder).sum(axis=1, keepdims=True)
-        loss = -np.sum(chooses[seen] * np.log(np.maximum(prediction[seen], 0.0)))
-    return float(loss) if np.isfinite(loss) else np.inf
+    prior = counts.sum(axis=0) + 1.0
+    rows = encoder.T @ counts + strength * prior / prior.mean()
+    rows[rows.sum(axis=1) == 0.0] = prior  # a cluster of x without counts, which only smoothing of the table has made
+    return np.asarray(encoder @ (rows / rows.sum(axis=1, keepdims=True)))
 
 
 def _null_onset(table: Array, kind: Distortion, added: float, seed: int, shuffle: int) -> float:
