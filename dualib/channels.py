@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
 
 _MOST_STEPS = 100  # of Newton's method; ten are usual
+_ABOVE = 1e-2  # the first level above the largest divergence, nats, so that all multipliers are positive
 _SHORT = 0.995  # part of the way to the boundary that a step goes at most
 _AS_ONE = 1e-14  # relative size of what is added to the diagonal, where rows that depend on each other make it singular
 
@@ -106,7 +107,7 @@ def gnid(u: npt.ArrayLike, v: npt.ArrayLike, px: npt.ArrayLike) -> float:
     -------
     float
         0 for encoders that are the same but for their clusters' names, also where both have a single cluster; 1 where U says nothing
-        of V.
+        of V. Below 0 for some soft encoders, which can tell more of each other than of a second draw of their own.
 
     Raises
     ------
@@ -129,17 +130,43 @@ def _between(px: Array, u: Array, v: Array) -> float:
 def _capacity(P: Array, tol: float) -> tuple[Array, float, float]:
     """The input p (n,), its information and its gap of a channel (n, m) of distinct rows and no empty column.
 
-    Maximise ``sum_x p_x D_x``, ``D_x = KL(P_x || p P)``, whose gradient is D - 1, over the simplex. Optimal: ``D_x + z_x = l`` and
-    ``p_x z_x = 0`` with z >= 0. Newton's method on these with ``p_x z_x = mu``, mu falling to 0.
+    With exact zeros where an x is of no use: what is found without these x is kept where it is optimal among all.
+    """
+    p, z = _interior(P, tol)
+    information, gap = _judged(P, p)
+    useful = p >= z
+    if not useful.all():
+        fewer = np.zeros(len(P))
+        fewer[useful] = _interior(P[useful][:, P[useful].any(axis=0)], tol)[0]
+        other, its_gap = _judged(P, fewer)
+        if its_gap <= max(tol, gap):
+            p, information, gap = fewer, other, its_gap
+    return p, max(0.0, information), max(0.0, gap)
+
+
+def _judged(P: Array, p: Array) -> tuple[float, float]:
+    """``sum_x p_x D_x`` and ``max_x D_x`` less it, ``D_x = KL(P_x || p P)``."""
+    q = p @ P
+    if not (q > 0.0).all():
+        return 0.0, np.inf
+    D = xlogy(P, P).sum(axis=1) - P @ np.log(q)
+    return float(p @ D), float(D.max() - p @ D)
+
+
+def _interior(P: Array, tol: float) -> tuple[Array, Array]:
+    """The input p (n,) > 0 whose gap is within `tol`, or the least that was reached, and the multipliers z of ``p >= 0``.
+
+    Maximise ``sum_x p_x D_x``, whose gradient is D - 1, over the simplex. Optimal: ``D_x + z_x = l`` and ``p_x z_x = 0`` with
+    z >= 0. Newton's method on these with ``p_x z_x = mu``, mu falling to 0.
     """
     own = xlogy(P, P).sum(axis=1)
     p = np.full(len(P), 1.0 / len(P))
     D = own - P @ np.log(p @ P)
-    level = float(D.max()) + 1e-2
+    level = float(D.max()) + _ABOVE
     z = level - D
-    best = (p, float(p @ D), float(D.max() - p @ D))
+    best, least = (p, z), float(D.max() - p @ D)
     for _ in range(_MOST_STEPS):
-        if best[2] <= tol:
+        if least <= tol:
             break
         solved = _Newton(P, p, z, D - level + z)
         mu = float(p @ z) / len(p)
@@ -151,9 +178,9 @@ def _capacity(P: Array, tol: float) -> tuple[Array, float, float]:
         p, z, level = p + reach * dp, z + reach * dz, level + reach * dl
         p /= p.sum()
         D = own - P @ np.log(p @ P)
-        if D.max() - p @ D < best[2]:
-            best = (p, float(p @ D), float(D.max() - p @ D))
-    return _tidied(P, own, best, z, tol)
+        if D.max() - p @ D < least:
+            best, least = (p, z), float(D.max() - p @ D)
+    return best
 
 
 class _Newton:
@@ -190,15 +217,3 @@ def _reach(values: Array, change: Array, most: float = 1.0) -> float:
     """How many times the change can be added before a value is 0."""
     falling = change < 0.0
     return float((-values[falling] / change[falling]).min(initial=most))
-
-
-def _tidied(P: Array, own: Array, best: tuple[Array, float, float], z: Array, tol: float) -> tuple[Array, float, float]:
-    """With exact zeros where an x is of no use, if that keeps the gap."""
-    p = np.where(best[0] < z, 0.0, best[0])
-    p /= p.sum()
-    q = p @ P
-    if not (q > 0.0).all():
-        return best
-    D = own - P @ np.log(q)
-    gap = max(0.0, float(D.max() - p @ D))
-    return (p, max(0.0, float(p @ D)), gap) if gap <= max(tol, best[2]) else (best[0], max(0.0, best[1]), max(0.0, best[2]))

@@ -66,6 +66,19 @@ def test_an_x_of_no_use_has_probability_zero():
     assert gap <= 1e-12
 
 
+def test_probability_is_exactly_where_the_divergence_is_largest():
+    """Thirty Gaussian bumps on a line: a few are used, and none that has less than the capacity to tell."""
+    places = np.arange(30)
+    py_x = np.exp(-0.5 * ((places[:, None] - places) / 3.0) ** 2)
+    py_x /= py_x.sum(axis=1, keepdims=True)
+    capacity, px, _ = channel_capacity(py_x)
+    divergence = np.array([kl(row, px @ py_x) for row in py_x])
+    assert (px[divergence < capacity - 1e-6] == 0.0).all()
+    assert divergence[px > 0.0] == pytest.approx(capacity, abs=1e-8)
+    assert np.count_nonzero(px) < 10
+    assert px == pytest.approx(px[::-1], abs=1e-6)
+
+
 @pytest.mark.parametrize("zeros", [0.0, 0.5])
 @pytest.mark.parametrize(("n_x", "n_y"), [(2, 3), (7, 4), (4, 9), (60, 12), (12, 60)])
 def test_capacity_is_certified_by_the_bound(n_x, n_y, zeros):
@@ -144,6 +157,15 @@ def test_gnid_is_its_definition(seed):
     assert gnid(u, u[:, [2, 0, 1]], px) == pytest.approx(0.0, abs=1e-12)
     order = np.random.default_rng(seed).permutation(len(px))
     assert gnid(u[order], v[order], px[order]) == pytest.approx(gnid(u, v, px), abs=1e-12)
+
+
+def test_gnid_may_be_below_zero():
+    """Two soft encoders can tell more of each other than each of a second draw of its own."""
+    seeds = range(400)
+    least = min((gnid_by_loops(u, v, px), seed) for seed in seeds for px, u, v in [encoders(seed, 4, (2, 3), 0.1)])
+    px, u, v = encoders(least[1], 4, (2, 3), 0.1)
+    assert least[0] < 0.0
+    assert gnid(u, v, px) == pytest.approx(least[0], abs=1e-12)
 
 
 def test_gnid_of_labels():
