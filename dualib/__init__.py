@@ -10,7 +10,8 @@ Where to start, five calls:
 >>> axes = curve.plot_information_plane()  # doctest: +SKIP
 
 Further: `onset`, below which one cluster is optimal; `certify`, how far any encoder is from the optimum; `quantize`, K hard
-clusters; `read_table` and `load` for files; `compare_predictions`, held-out scores; `datasets`; `InformationBottleneck`, the
+clusters; `read_table` and `load` for files; `compare_predictions`, held-out scores; `cross_fit`,
+how much of a curve is the sample's; `datasets`; `InformationBottleneck`, the
 estimator for scikit-learn. "ib" and "dualib" name the two problems: ``dualib.solve(joint, 4.0, "dualib")``. Information is in nats.
 ``dualib --help`` in a shell.
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from dualib.path.onset import local_critical_beta, onset
     from dualib.path.targets import solve_at
     from dualib.predict.comparison import compare_predictions
+    from dualib.predict.cross_fit import cross_fit
+    from dualib.predict.cross_fit_result import CrossFit
     from dualib.predict.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.predict.scores import Comparison
     from dualib.results.curve import Curve
@@ -81,6 +84,8 @@ _HOME = {
     "TaskError": "many.parallel",
     "compare_predictions": "predict.comparison",
     "Comparison": "predict.scores",
+    "cross_fit": "predict.cross_fit",
+    "CrossFit": "predict.cross_fit_result",
     "InformationBottleneck": "predict.estimators",
     "DualInformationBottleneck": "predict.estimators",
     "Solution": "results.solution",
@@ -104,6 +109,7 @@ __all__ = [
     "Certificate",
     "Comparison",
     "ConvergenceWarning",
+    "CrossFit",
     "Curve",
     "CurvePoint",
     "Distortion",
@@ -126,6 +132,7 @@ __all__ = [
     "closed_forms",
     "compare_predictions",
     "compile_kernels",
+    "cross_fit",
     "datasets",
     "exponents",
     "follow",

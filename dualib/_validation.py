@@ -223,6 +223,13 @@ def as_counts(name: str, array: Any) -> Array:
     return np.asarray(values / values.max())
 
 
+def in_unit(unit: str, nats: float) -> float:
+    """An information in `unit`, "nats" or "bits"; ValueError for another."""
+    if unit not in ("nats", "bits"):
+        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
+    return float(nats / np.log(2.0)) if unit == "bits" else float(nats)
+
+
 def _first(raw: np.ndarray) -> str:
     return shown(raw.flat[0]) if raw.size else "none"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     pass
-from dualib.cli.input import checked_seed, describe, read_input
+from dualib.cli.input import checked_seed, describe, read_input, share_of_sample
 
 
 def run_anneal(arguments: argparse.Namespace) -> None:
@@ -18,6 +18,7 @@ def run_anneal(arguments: argparse.Namespace) -> None:
 
     table, joint = read_input(arguments)
     print(describe(arguments, table, joint))
+    print(share_of_sample(arguments, table), end="")
     os.makedirs(arguments.output, exist_ok=True)
     curve = anneal(
         joint,

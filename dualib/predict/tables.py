@@ -36,7 +36,7 @@ def paired_tables(train_counts: Any, test_counts: Any, features: Any) -> tuple[A
     ValueError, TypeError
         What is wrong with which table, and what to do with rows that are examples.
     """
-    train, test = _counts("train_counts", train_counts), _counts("test_counts", test_counts)
+    train, test = as_count_table("train_counts", train_counts), as_count_table("test_counts", test_counts)
     train_labels, test_labels = labels_of(train_counts), labels_of(test_counts)
     for axis, known, found in zip("xy", train_labels, test_labels, strict=True):
         check_same_labels(axis, known, found, "train_counts", "test_counts")
@@ -94,10 +94,19 @@ def _remedy(axis: str, new: Sequence[str], as_many: bool) -> str:
     return f"give both tables the same {axis}, with zeros where one of them counts nothing"
 
 
-def _counts(name: str, counts: Any) -> Array:
+def as_count_table(name: str, counts: Any) -> Array:
+    """Counts (n_x, n_y) as an array: of a table with labels, a DataFrame, a sparse matrix, or anything that is an array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Not two-dimensional, with fewer than two columns, negative, not whole, all zero, or too many to be drawn from.
+    """
     if hasattr(counts, "mutual_information"):
         raise TypeError(f"{name} must be a table of counts, got a JointDistribution: give the counts it was made from")
-    values = counts.values if hasattr(counts, "x_labels") else counts
+    values = counts
+    if hasattr(counts, "x_labels"):
+        values = counts.counts if hasattr(counts, "counts") else counts.values
     table = as_non_negative(name, values.toarray() if is_sparse(values) else values, 2)
     if (table != np.rint(table)).any():
         value = float(table[table != np.rint(table)][0])
@@ -107,3 +116,11 @@ def _counts(name: str, counts: Any) -> Array:
     if table.shape[1] < 2:
         raise ValueError(f"{name} must have at least 2 columns, got shape {table.shape}")
     return table
+
+
+def draw(rng: np.random.Generator, counts: Array, size: int) -> Array:
+    """`size` of the counted observations, without replacement."""
+    if size == counts.sum():
+        return counts.copy()
+    flat = counts.astype(np.int64).ravel()
+    return rng.multivariate_hypergeometric(flat, size, method="marginals").reshape(counts.shape).astype(np.float64)
