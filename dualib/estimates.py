@@ -22,7 +22,14 @@ _LARGEST_TOTAL = 2.0**53  # counts beyond are no whole numbers of a float
 
 
 def entropy_miller_madow(counts: npt.ArrayLike, *, unit: Unit = "nats") -> float:
-    """Entropy of the empirical distribution of counts (n,), plus (m - 1) / (2 N), m the number of states seen (Miller 1955)."""
+    """Entropy of the empirical distribution of counts (n,), plus (m - 1) / (2 N), m the number of states seen (Miller 1955).
+
+    Examples
+    --------
+    >>> from dualib.information import entropy, entropy_miller_madow
+    >>> round(entropy_miller_madow([5, 3, 2]) - entropy([0.5, 0.3, 0.2]), 12)  # (3 - 1) / (2 * 10)
+    0.1
+    """
     return in_unit(unit, _miller_madow(as_non_negative("counts", counts, 1), 0))
 
 
@@ -31,6 +38,13 @@ def mutual_information_miller_madow(counts: Any, *, unit: Unit = "nats") -> floa
 
     The plug-in value is biased upward by about (cells seen - rows seen - columns seen + 1) / (2 N), which this subtracts; it may
     come out below 0.
+
+    Examples
+    --------
+    >>> from dualib.information import mutual_information, mutual_information_miller_madow
+    >>> counts = [[4, 1, 2], [1, 5, 3], [2, 2, 4]]
+    >>> round(mutual_information(counts), 6), round(mutual_information_miller_madow(counts), 6)
+    (0.116738, 0.033404)
     """
     return in_unit(unit, _information(_miller_madow, counts, whole=False))
 
@@ -99,7 +113,7 @@ def mutual_information_nsb(counts: Any, *, unit: Unit = "nats") -> float:
     """I(X;Y) of whole counts (n_x, n_y), dense or scipy.sparse, by `entropy_nsb` of n_x rows, n_y columns and n_x n_y cells.
 
     Rows and columns of zeros are states too. Of tables with many more cells than observations it is the least biased of the
-    estimates here, though no longer unbiased: ``docs/samples.md`` compares them.
+    estimates here, though no longer unbiased: ``docs/explanation/samples.md`` compares them.
     """
     return in_unit(unit, _information(_nsb, counts))
 

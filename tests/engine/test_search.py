@@ -66,7 +66,7 @@ def test_the_gradient_function_is_right_where_its_terms_overflow():
     problem = Problem(dualib.JointDistribution.from_conditionals(py_x), as_distortion("ib"))
     beta, zeros = np.array([4e3]), np.zeros(7, dtype=np.int64)
     batch = of_encoder(problem, beta, np.ones((7, 1)), "encoder")
-    value, _, ahead, terms = log_c(problem, beta, Sweep(problem, batch).log_z, problem.U, zeros, zeros)
+    value, _, ahead, _ = log_c(problem, beta, Sweep(problem, batch).log_z, problem.U, zeros, zeros)
     # beta (d(x, r) - d(x, s)) of the one cluster r and of s = p(y|x'), all s by all x
     exponents = beta * (problem.U @ (np.log(problem.U) - np.log(batch.means)).T).T
     np.testing.assert_allclose(value, logsumexp(exponents, b=problem.px, axis=1), rtol=1e-12)
