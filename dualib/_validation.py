@@ -229,4 +229,5 @@ def _first(raw: np.ndarray) -> str:
 
 def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:
     index = tuple(int(i) for i in np.argwhere(bad)[0])
-    return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}"
+    missing = " (a missing value)" if np.isnan(values[index]) else ""
+    return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}{missing}"

@@ -20,15 +20,17 @@ from dualib.warnings import DualibWarning
 if TYPE_CHECKING:
     pass
 from dualib.cli.anneal import run_anneal
+from dualib.cli.input import LAYOUT_HELP, add_reading
 from dualib.cli.solve import run_solve
 
-_TABLE_HELP = """\
+_TABLE_HELP = f"""\
 FILE is a table of counts or of probabilities, rows x and columns y; it is divided by its sum:
   .csv, .tsv    with or without a header line and a column of labels (an empty
                 corner cell says that both are there)
   .npy, .npz    one array, or one called counts or pxy
   .npz, .mtx    sparse: scipy.sparse.save_npz, Matrix Market
-"""
+  .xlsx, .ods, .parquet    by pandas, where it is installed
+{LAYOUT_HELP}"""
 
 
 _MAIN_EPILOG = """\
@@ -231,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_problem(command: argparse.ArgumentParser) -> None:
     """Add the arguments that `solve` and `anneal` share."""
     command.add_argument("file", metavar="FILE", help="table of counts or probabilities, see below")
+    add_reading(command)
     ib, dual = "ib: KL( p(y|x) || p(y|t) )", "dualib: KL( p(y|t) || p(y|x) )"
     command.add_argument("--distortion", choices=("ib", "dualib"), default="ib", help=f"{ib}; {dual} (default: ib)")
     smoothing = "added to every cell of the table first, in its unit: a pseudocount (default: 0, zeros are exact)"
