@@ -135,7 +135,7 @@ class JointDistribution:
             return joint
         if is_sparse(values):
             if values.ndim == 2:
-                check_fits(*values.shape, "smoothing makes a sparse table dense, which")
+                check_fits(values.shape[0], values.shape[1], "smoothing makes a sparse table dense, which")
             values = values.toarray()
         matrix = as_counts("counts", values if amount == 0.0 else as_non_negative("counts", values, 2) + amount)
         return cls(matrix / matrix.sum(), x_labels, y_labels)

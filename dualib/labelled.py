@@ -11,13 +11,31 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from dualib._validation import as_non_negative, as_non_negative_csr, is_sparse, shown
-from dualib.samples import coded, is_missing, pair_counts, text_of
+from dualib._validation import as_non_negative, as_non_negative_csr, is_missing, is_sparse, shown
+from dualib.samples import coded, pair_counts, text_of
 
 Labels = tuple[str, ...] | None
 NAMES_OF_LABELS = frozenset(  # what the column of labels is called, where it has a name
-    "id ids index idx key name names label labels symbol symbols x word words token term doc document class category item neuron "
-    "unit cell channel subject".split()
+    (
+        *(
+            "id",
+            "ids",
+            "index",
+            "idx",
+            "key",
+            "name",
+            "names",
+            "label",
+            "labels",
+            "symbol",
+            "symbols",
+            "x",
+            "word",
+            "words",
+            "token",
+        ),
+        *("term", "doc", "document", "class", "category", "item", "neuron", "unit", "cell", "channel", "subject"),
+    )
 )
 
 
@@ -70,6 +88,7 @@ class CountTable:
 
     @property
     def kind(self) -> str:
+        """What the numbers seem to be."""
         entries = self.counts.data if is_sparse(self.counts) else self.counts
         if (entries == np.rint(entries)).all():
             return "counts"
@@ -105,7 +124,7 @@ def labelled(name: str, table: Any) -> tuple[Any, Labels, Labels]:
         return _data_frame(name, table) if hasattr(table, "columns") else _series(name, table)
     if hasattr(table, "column_names") or hasattr(table, "columns"):
         return _columns(name, table)
-    _refuse_missing(name, table)
+    _refuse_masked(name, table)
     return table, None, None
 
 
@@ -137,8 +156,8 @@ def check_distinct(name: str, axis: str, labels: Sequence[str]) -> None:
         if label in first:
             which = "rows" if axis == "x" else "columns"
             raise ValueError(
-                f"{name} must have different {axis} labels, got {label!r} twice, at {which} {first[label]} and {i}: add such {which} "
-                "up, or name them apart"
+                f"{name} must have different {axis} labels, got {label!r} twice, at {which} {first[label]} and {i}: add such "
+                f"{which} up, or name them apart"
             )
         first[label] = i
 
@@ -153,7 +172,9 @@ def _data_frame(name: str, frame: Any) -> tuple[Any, Labels, Labels]:
     missing = np.argwhere(frame.isna().to_numpy())
     for label, dtype in zip(y_labels, frame.dtypes, strict=True):
         if dtype.kind not in "biuf" and not (dtype.kind == "O" and len(missing)):
-            advice = f"make it the index (set_index({label!r})) if it holds the labels of x, else drop it or turn it into numbers"
+            advice = (
+                f"make it the index (set_index({label!r})) if it holds the labels of x, else drop it or turn it into numbers"
+            )
             raise TypeError(f"{name} must hold real numbers, got a column {label!r} of {dtype}: {advice}")
     if len(missing):
         i, j = missing[0]
@@ -177,7 +198,7 @@ def _refuse_id_column(name: str, frame: Any, y_labels: Sequence[str]) -> None:
 
 
 def _series(name: str, series: Any) -> tuple[Any, Labels, Labels]:
-    """A table in long form, as groupby(...).size() and value_counts() give it: one level of the index is x, the other y."""
+    """A table in long form, as groupby(...).size() gives it: one level of the index is x, the other y."""
     if getattr(series.index, "nlevels", 1) != 2:
         raise ValueError(
             f"{name} must be a table, or a Series whose index has two levels, x and y, got a Series of index levels "
@@ -200,7 +221,9 @@ def _series(name: str, series: Any) -> tuple[Any, Labels, Labels]:
 
 def _data_array(name: str, array: Any) -> tuple[Any, Labels, Labels]:
     if hasattr(array, "data_vars"):
-        raise TypeError(f"{name} must be a DataArray, got a Dataset: choose one of its variables, {list(array.data_vars)[:5]!r}")
+        raise TypeError(
+            f"{name} must be a DataArray, got a Dataset: choose one of its variables, {list(array.data_vars)[:5]!r}"
+        )
     if len(array.dims) != 2:
         raise ValueError(f"{name} must have 2 dimension(s), x and y, got the dimensions {tuple(array.dims)!r}")
     x_labels, y_labels = (
@@ -266,20 +289,12 @@ def _names_labels(name: str) -> bool:
     return name.casefold() in NAMES_OF_LABELS or name.casefold().endswith("_id")
 
 
-def _refuse_missing(name: str, table: Any) -> None:
-    """Of arrays: what is masked, and None or NaN among objects; NaN among numbers is refused where they are validated."""
+def _refuse_masked(name: str, table: Any) -> None:
+    """NumPy would drop the mask; None and NaN are refused where arrays are validated."""
     if np.ma.isMaskedArray(table):
         masked = np.argwhere(np.ma.getmaskarray(table))
         if len(masked):
             _refuse_missing_at(name, f"index {tuple(masked[0].tolist())}, which is masked", "filled(0)")
-    try:
-        raw = np.asarray(table)
-    except ValueError:  # ragged, and refused as such
-        return
-    if raw.dtype == object and raw.ndim:
-        for index, value in np.ndenumerate(raw):
-            if is_missing(value):
-                _refuse_missing_at(name, f"index {index}", "0")
 
 
 def _refuse_missing_at(name: str, place: str, fill: str) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, is_sparse, shown, validate_integer
+from dualib._validation import as_float_array, is_missing, is_sparse, shown, validate_integer
 
 LARGEST_DENSE = 10_000_000  # cells; a table of counts with more is sparse
 Codes = npt.NDArray[np.int64]
@@ -18,15 +18,6 @@ def text_of(label: Any) -> str:
     if isinstance(label, tuple):
         return ",".join(map(text_of, label))
     return label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
-
-
-def is_missing(value: Any) -> bool:
-    """Whether this is None, NaN, or pandas' NA or NaT."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    if isinstance(value, np.datetime64):
-        return bool(np.isnat(value))
-    return isinstance(value, (float, np.floating)) and bool(value != value)
 
 
 class Symbols(NamedTuple):
@@ -111,7 +102,9 @@ def _columns_of(name: str, samples: Any) -> list[Any]:
     if is_sparse(samples):
         raise TypeError(f"{name} must be an array of samples, got a sparse matrix: JointDistribution.from_counts takes counts")
     if isinstance(samples, str):
-        raise TypeError(f"{name} must be a sequence of samples, got the text {shown(samples)}: write list(...) for its letters")
+        raise TypeError(
+            f"{name} must be a sequence of samples, got the text {shown(samples)}: write list(...) for its letters"
+        )
     if hasattr(samples, "iloc") and hasattr(samples, "columns"):
         columns = [np.asarray(samples.iloc[:, j]) for j in range(samples.shape[1])]
     elif hasattr(samples, "columns"):
@@ -128,7 +121,9 @@ def _columns_of(name: str, samples: Any) -> list[Any]:
 def _as_array(name: str, samples: Any) -> Any:
     """An array; of objects where the samples are tuples, each one a symbol, or where NumPy would make text of what is missing."""
     if np.ma.isMaskedArray(samples) and np.ma.getmaskarray(samples).any():
-        raise ValueError(f"{name}: a missing value at index {int(np.argwhere(np.ma.getmaskarray(samples))[0][0])}: {_LEAVE_OUT}")
+        raise ValueError(
+            f"{name}: a missing value at index {int(np.argwhere(np.ma.getmaskarray(samples))[0][0])}: {_LEAVE_OUT}"
+        )
     if isinstance(samples, (list, tuple)) and samples and all(isinstance(value, tuple) for value in samples):
         array = np.empty(len(samples), dtype=object)
         array[:] = samples
@@ -147,13 +142,10 @@ _LEAVE_OUT = "leave such samples out, or give what is missing a name"
 
 
 def _coded_column(name: str, values: Any, column: str) -> Symbols:
+    listed = values.tolist() if values.dtype.kind == "O" else []
+    missing: Any = [i for i, value in enumerate(listed) if _has_missing(value)]
     if values.dtype.kind in "fcmM":
         missing = np.flatnonzero(np.isnat(values) if values.dtype.kind in "mM" else np.isnan(values))
-    elif values.dtype.kind == "O":
-        listed = values.tolist()
-        missing = [i for i, value in enumerate(listed) if _has_missing(value)]
-    else:
-        missing = []
     if len(missing):
         at = int(missing[0])
         raise ValueError(f"{name}: a missing value ({shown(values[at])}) at index {at}{column}: {_LEAVE_OUT}")
@@ -161,11 +153,11 @@ def _coded_column(name: str, values: Any, column: str) -> Symbols:
         states, codes = np.unique(values, return_inverse=True)
         return Symbols(tuple(map(text_of, states.tolist())), codes.ravel())
     try:
-        states = sorted(set(listed))
+        known = sorted(set(listed))
     except TypeError:
         raise TypeError(f"{name} must hold samples of one sortable kind, got {shown(values[:3])}...") from None
-    numbers = {state: i for i, state in enumerate(states)}
-    return Symbols(tuple(map(text_of, states)), np.array([numbers[value] for value in listed], dtype=np.int64))
+    numbers = {state: i for i, state in enumerate(known)}
+    return Symbols(tuple(map(text_of, known)), np.array([numbers[value] for value in listed], dtype=np.int64))
 
 
 def _has_missing(value: Any) -> bool:

@@ -24,10 +24,10 @@ columns, x, y and how often. What is not said is guessed, and the guess is print
 
 def add_reading(command: argparse.ArgumentParser) -> None:
     """Add the options that say how a table of text is to be read."""
-    answers = {"choices": tuple(_ANSWERS), "default": "auto"}
-    command.add_argument("--header", help="whether the first line has names (default: auto, which guesses)", **answers)
+    header = "whether the first line has names (default: auto, which guesses)"
     index = "whether the first column has the labels of x, or in other layouts numbers the lines (default: auto)"
-    command.add_argument("--index", help=index, **answers)
+    command.add_argument("--header", choices=tuple(_ANSWERS), default="auto", help=header)
+    command.add_argument("--index", choices=tuple(_ANSWERS), default="auto", help=index)
     layouts = ("auto", "table", "samples", "long")
     command.add_argument("--layout", choices=layouts, default="auto", help="of a file of text, see below (default: auto)")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from dualib._validation import is_missing
 from dualib.data.archives import UNREADABLE
 from dualib.data.text import Cells
-from dualib.samples import is_missing, text_of
+from dualib.samples import text_of
 
 FRAMES = {  # by ending, what pandas needs to read it; one of each is enough
     ".xlsx": ("openpyxl", "calamine"),
@@ -21,8 +22,8 @@ _DISTRIBUTION = {"odf": "odfpy", "calamine": "python-calamine"}
 _SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
-def read_frame(name: str, ending: str, otherwise: str) -> tuple[Cells, bool | None]:
-    """The cells of a file, and True where their first row is known to be a header.
+def read_frame(name: str, ending: str, otherwise: str) -> tuple[Cells, bool | None, bool | None]:
+    """The cells of a file, and True where it is known that their first row is a header, or their first column an index.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def read_frame(name: str, ending: str, otherwise: str) -> tuple[Cells, bool | No
     with open(name, "rb"):  # a missing file is called so, whatever pandas makes of it
         pass
     try:
-        rows = _sheet(name) if ending in _SHEETS else _frame(name, ending)
+        rows, indexed = (_sheet(name), None) if ending in _SHEETS else _frame(name, ending)
     except (*UNREADABLE, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"path {name!r} cannot be read by pandas: {reason[:200]}") from error
@@ -45,7 +46,7 @@ def read_frame(name: str, ending: str, otherwise: str) -> tuple[Cells, bool | No
         rows.pop()
     if not rows or not rows[0]:
         raise ValueError(f"path {name!r}: the table is empty")
-    return Cells(name, rows, list(range(1, len(rows) + 1)), place="row"), None if ending in _SHEETS else True
+    return Cells(name, rows, list(range(1, len(rows) + 1)), place="row"), None if ending in _SHEETS else True, indexed
 
 
 def _is_installed(package: str) -> bool:
@@ -61,17 +62,17 @@ def _sheet(name: str) -> list[list[str]]:
     return [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
 
 
-def _frame(name: str, ending: str) -> list[list[str]]:
-    """Names of the columns, then the rows, with the index before them where it is not just their numbers."""
+def _frame(name: str, ending: str) -> tuple[list[list[str]], bool | None]:
+    """Names of the columns, then the rows, and whether the index is before them, as where it is not just their numbers."""
     import pandas
 
     frame = pandas.read_parquet(name) if ending == ".parquet" else pandas.read_feather(name)
     rows = [[text_of(label) for label in frame.columns]]
     rows += [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     if type(frame.index).__name__ == "RangeIndex":
-        return rows
+        return rows, None
     corner = "" if frame.index.name is None else text_of(frame.index.name)
-    return [[label, *row] for label, row in zip([corner, *map(_cell, frame.index)], rows, strict=True)]
+    return [[label, *row] for label, row in zip([corner, *map(_cell, frame.index)], rows, strict=True)], True
 
 
 def _cell(value: Any) -> str:

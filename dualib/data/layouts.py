@@ -1,12 +1,14 @@
 """What the cells of a text table are: which layout, where its labels are, and which of its rows and columns are sums.
 
-Three layouts: "table", rows x and columns y; "samples", two columns, x and y of each sample; "long", three columns, x, y and how often.
+Three layouts: "table", rows x and columns y; "samples", two columns, x and y of each sample; "long", three columns, x, y and how
+often.
 What is not given is guessed from the cells. A guess is made only where nothing else is likely, and is said; where a header, an index
 or a Total may as well be counts, the table is refused with the argument that decides it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,7 +22,10 @@ from dualib.samples import Symbols, pair_counts
 
 Labels = tuple[str, ...] | None
 _COUNT_NAMES = frozenset(
-    "count counts n freq frequency weight weights value values size number probability prob p pxy spikes times occurrences".split()
+    (
+        *("count", "counts", "n", "number", "freq", "frequency", "times", "occurrences", "spikes", "size", "value", "values"),
+        *("weight", "weights", "probability", "prob", "p", "pxy"),
+    )
 )
 _CORNERS_OF_ROW_NUMBERS = ("", "unnamed: 0", "index")  # as pandas calls a column that only numbers the rows
 
@@ -65,9 +70,11 @@ def _of_two_columns(cells: Cells, columns: list[list[str]]) -> str:
     if below[0] in ("text", "mixed") and below[1] == "number" and nature(x[:1]) == "text":
         if len(set(x[1:])) < len(x) - 1 and y[0].casefold() not in _COUNT_NAMES:
             return "samples"
-        _refuse_layout(cells, "labels and numbers: a table with a single y, which tells nothing of x, or samples", "table", "samples")
+        _refuse_layout(
+            cells, "labels and numbers: a table with a single y, which tells nothing of x, or samples", "table", "samples"
+        )
     if below == ("number", "number"):
-        rows = list(zip(x[1:], y[1:], strict=True))
+        rows = list(zip(x, y, strict=True))[int(above == "text") :]
         named = above == "text" and (x[0].casefold(), y[0].casefold()) == ("x", "y")
         if named or len(set(rows)) < len(rows) or any(value_of(a) == value_of(b) == 0.0 for a, b in rows):
             _refuse_layout(cells, "two columns of numbers: a table with two y, or samples of x and y", "table", "samples")
@@ -85,7 +92,9 @@ def _of_three_columns(cells: Cells, columns: list[list[str]]) -> str:
         return "long"
     pairs = list(zip(x, y, strict=True))[int(nature([x[0], y[0]]) == "text") :]
     if nature(x[1:]) == nature(y[1:]) == "number" and _is_grid(pairs):
-        _refuse_layout(cells, "three columns of numbers: a table with three y, or a long one of x, y and counts", "table", "long")
+        _refuse_layout(
+            cells, "three columns of numbers: a table with three y, or a long one of x, y and counts", "table", "long"
+        )
     return "table"
 
 
@@ -93,7 +102,7 @@ def _is_grid(pairs: Sequence[tuple[str, str]]) -> bool:
     """Whether pairs of numbers are sorted and different, with each part given again: as the rows of a long table are."""
     values = [(value_of(a) or 0.0, value_of(b) or 0.0) for a, b in pairs]  # what is missing is refused later
     again = all(len({pair[k] for pair in values}) < len(values) for k in (0, 1))
-    return len(values) >= 4 and again and all(a < b for a, b in zip(values, values[1:], strict=False))
+    return len(values) >= 4 and again and all(a < b for a, b in itertools.pairwise(values))
 
 
 def _refuse_layout(cells: Cells, what: str, *layouts: str) -> None:
@@ -116,7 +125,7 @@ def _is_running(cells: Sequence[str]) -> bool:
 def _is_rising(cells: Sequence[str]) -> bool:
     """Whether the cells are numbers, each larger than the one before, as sorted labels are."""
     values = [value_of(cell) for cell in cells]
-    return None not in values and all(a < b for a, b in zip(values, values[1:], strict=False))  # type: ignore[operator]
+    return None not in values and all(a < b for a, b in itertools.pairwise(values))  # type: ignore[operator]
 
 
 def _is_short_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -200,7 +209,10 @@ def _table(cells: Cells, header: bool | None, index: bool | None, guessed: bool)
     cells.find_decimal_commas(numbers, lines)
     names = [f"column {label!r}" for label in y_labels] if y_labels else [f"column {j + 1}" for j in range(len(rows[0]))]
     values = np.array(
-        [[cells.number(c, line, name) for c, name in zip(row, names, strict=False)] for row, line in zip(numbers, lines, strict=True)]
+        [
+            [cells.number(c, line, name) for c, name in zip(row, names, strict=False)]
+            for row, line in zip(numbers, lines, strict=True)
+        ]
     )
     if not told:
         notes += [f"{_ordinal(cells, 0)} is {'a header' if header else 'no header'}"]
@@ -243,7 +255,9 @@ def _has_header(cells: Cells, index: bool | None) -> bool:
         if _has_row_numbers(rows) and nature([row[1] for row in rows[1:]]) == "text":
             return True
         odd = next(cell for cell in rows[0] if nature([cell]) == "text")
-        cells.refuse(f"text ({odd[:40]!r}) mixed with numbers: if this line is a header, empty its first cell, or {_say('header')}", at)
+        cells.refuse(
+            f"text ({odd[:40]!r}) mixed with numbers: if this line is a header, empty its first cell, or {_say('header')}", at
+        )
     if kind == "text":
         return True
     if nature([corner]) == "number" or index is False:
@@ -309,7 +323,7 @@ def _has_index(cells: Cells, header: bool) -> bool:
         return True
     if kind == "mixed":
         texts = [i for i, cell in enumerate(column) if nature([cell]) == "text"]
-        if header and 2 * len(texts) > len(column):
+        if header and 2 * len(texts) >= len(column):
             return True
         advice = f"if these are labels, put a header with an empty first cell above them, or {_say('index')}"
         at = cells.lines[texts[0] + int(header)]
@@ -318,7 +332,10 @@ def _has_index(cells: Cells, header: bool) -> bool:
         return True
     running = _is_running(column) and (len(column) > 3 or column[0] == "0") and len(column) > 1
     if running or (_is_rising(column) and _are_whole(column) and len(column) > (2 if header else 3)):
-        cells.refuse(f"cannot tell whether {','.join(column[:3])}... below each other are labels or counts: {_say('index')}", cells.lines[0])
+        cells.refuse(
+            f"cannot tell whether {','.join(column[:3])}... below each other are labels or counts: {_say('index')}",
+            cells.lines[0],
+        )
     return False
 
 
@@ -335,8 +352,13 @@ def _labels_come_second(cells: Cells) -> bool:
     if named and _names_labels(head[0]) and len(set(column)) == len(column):
         return True
     if named and len(column) > 2 and _is_rising(column) and _are_whole(column):
-        advice = "say index=True and layout='table' (--index yes --layout table) if they are counts, else remove the first column"
-        cells.refuse(f"cannot tell whether {','.join(column[:3])}... in column {head[0]!r} are labels or counts: {advice}", cells.lines[0])
+        advice = (
+            "say index=True and layout='table' (--index yes --layout table) if they are counts, else remove the first column"
+        )
+        cells.refuse(
+            f"cannot tell whether {','.join(column[:3])}... in column {head[0]!r} are labels or counts: {advice}",
+            cells.lines[0],
+        )
     return False
 
 
@@ -348,7 +370,9 @@ def _are_whole(column: Sequence[str]) -> bool:
     return all(cell.isdecimal() for cell in column)
 
 
-def _check_distinct(cells: Cells, x_labels: Sequence[str] | None, y_labels: Sequence[str] | None, lines: Sequence[int]) -> None:
+def _check_distinct(
+    cells: Cells, x_labels: Sequence[str] | None, y_labels: Sequence[str] | None, lines: Sequence[int]
+) -> None:
     for labels, places, what in ((x_labels, lines, cells.place), (y_labels, range(1, 1 << 60), "column")):
         first: dict[str, int] = {}
         for label, place in zip(labels or (), places, strict=False):

@@ -9,9 +9,14 @@ import numpy as np
 
 from dualib.data.text import Cells
 
-_NAMES = frozenset("total totals sum sums margin margins summe gesamt insgesamt somme suma totale".split()) | {"grand total", "row total"}
+_NAMES = frozenset(
+    (
+        *("total", "totals", "grand total", "row total", "sum", "sums", "margin", "margins"),
+        *("summe", "gesamt", "insgesamt", "somme", "suma", "totale"),
+    )
+)
 _PANDAS = "all"  # of crosstab(margins=True); also a word
-_LEAST_SUM = 20.0  # of unnamed sums: in tables of small numbers they are there by chance
+_LEAST_SUM = 10.0  # the largest of unnamed sums is at least this: in tables of small numbers they are there by chance
 
 
 def names_total(label: str) -> bool:
@@ -55,7 +60,7 @@ def _place_of_sums(cells: Cells, table: Any, labels: Sequence[str] | None, what:
             cells.refuse(
                 f"the {what} {labels[at]!r} is not the sum of the others: leave it out if it is a total, else give it another name"  # type: ignore[index]
             )
-        whole = (table == np.rint(table)).all() and others.max() < np.inf and others.sum() >= _LEAST_SUM
+        whole = (table == np.rint(table)).all() and others.max() >= _LEAST_SUM
         if is_sum and guessed and whole and len(table) > 2 and len(others) > 1:
             shown = f" ({labels[at]!r})" if labels else ""
             place = "last" if at else "first"

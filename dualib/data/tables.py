@@ -45,8 +45,8 @@ def read_table(
     Parameters
     ----------
     path : path-like
-        .csv or .tsv, in one of three layouts (below), commas, semicolons or tabs between the cells; .npy; .npz with one array, or one
-        called ``counts`` or ``pxy`` (and optionally ``x_labels`` and ``y_labels``), or a matrix saved by `scipy.sparse.save_npz`;
+        .csv or .tsv, in one of three layouts (below), commas, semicolons or tabs between the cells; .npy; .npz with one array, or
+        one called ``counts`` or ``pxy`` (and optionally ``x_labels`` and ``y_labels``), or a matrix of `scipy.sparse.save_npz`;
         .mtx. With pandas and what it needs for them also the first sheet of .xlsx, .xlsm, .xls and .ods, and .parquet and .feather.
     header : bool, optional
         Whether the first line has names, those of the y in a table. None: guessed.
@@ -91,8 +91,9 @@ def read_table(
             found = _read_binary(name, file, ending)
         _check_defaults(name, header, index, layout)
     elif ending in FRAMES:
-        cells, named = read_frame(name, ending, _wrong_ending(name, ending))
-        found = arranged(cells, named if header is None else header, index, layout)
+        cells, *known = read_frame(name, ending, _wrong_ending(name, ending))
+        header, index = (found if said is None else said for found, said in zip(known, (header, index), strict=True))
+        found = arranged(cells, header, index, layout)
     else:
         raise ValueError(_wrong_ending(name, ending))
     _check_values(name, found.counts)

@@ -49,7 +49,9 @@ class Cells:
         if not found:
             points = [(cell, line) for row, line in zip(cells, lines, strict=True) for cell in row if "." in cell]
             if points and all(_THOUSANDS.fullmatch(cell.replace(".", ",")) for cell, _ in points):
-                self.refuse(f"{points[0][0]!r} may have a decimal point or a thousands separator: write it without", points[0][1])
+                self.refuse(
+                    f"{points[0][0]!r} may have a decimal point or a thousands separator: write it without", points[0][1]
+                )
             return
         first, at = found[0]
         if all(_THOUSANDS.fullmatch(cell) for cell, _ in found):
@@ -79,7 +81,9 @@ class Cells:
             hint = ": write numbers without separators of thousands"
         if cell.endswith("%"):
             hint = ": write numbers without percent signs"
-        self.refuse(f"{cell[:40]!r} is not a finite number{hint} ({column})" if hint else self._not_a_number(cell, column), line)
+        self.refuse(
+            f"{cell[:40]!r} is not a finite number{hint} ({column})" if hint else self._not_a_number(cell, column), line
+        )
 
     @staticmethod
     def _not_a_number(cell: str, column: str) -> str:
@@ -89,7 +93,9 @@ class Cells:
         """A sample, as text; refused where it is missing."""
         if cell in _NO_LABELS:
             shown = repr(cell) if cell else "an empty cell"
-            self.refuse(f"a missing value ({shown}) for {what}: leave the {self.place} out, or give what is missing a name", line)
+            self.refuse(
+                f"a missing value ({shown}) for {what}: leave the {self.place} out, or give what is missing a name", line
+            )
         return cell
 
 

@@ -36,16 +36,16 @@ def paired_tables(train_counts: Any, test_counts: Any, features: Any) -> tuple[A
     ValueError, TypeError
         What is wrong with which table, and what to do with rows that are examples.
     """
-    train, *train_labels = _counts("train_counts", train_counts)
-    test, *test_labels = _counts("test_counts", test_counts)
+    train, test = as_count_table("train_counts", train_counts), as_count_table("test_counts", test_counts)
+    train_labels, test_labels = labelled("train_counts", train_counts)[1:], labelled("test_counts", test_counts)[1:]
     for axis, known, found in zip("xy", train_labels, test_labels, strict=True):
         check_same_labels(axis, known, found, "train_counts", "test_counts")
     if test.shape != train.shape:
         remedy = f"; {_EXAMPLES}" if len(test) != len(train) else "; columns are the y, and y has to be the same in both"
         raise ValueError(f"test_counts must have the shape of train_counts, {train.shape}, got {test.shape}{remedy}")
     in_train, in_test = train.sum(axis=1), test.sum(axis=1)
-    labelled = train_labels[0] is not None and test_labels[0] is not None
-    if not labelled and len(train) > 1 and (in_train == 1.0).all() and (in_test == 1.0).all():
+    with_labels = train_labels[0] is not None and test_labels[0] is not None
+    if not with_labels and len(train) > 1 and (in_train == 1.0).all() and (in_test == 1.0).all():
         raise ValueError(
             f"test_counts must be of the x of train_counts, got a single count in each of the {len(train)} rows of both, as examples"
             f" have: {_EXAMPLES}. If the x are the same, show it by labels: DataFrames with one index, files with a column of labels"
@@ -85,10 +85,17 @@ def _remedy(axis: str, new: Sequence[str], as_many: bool) -> str:
     return f"give both tables the same {axis}, with zeros where one of them counts nothing"
 
 
-def _counts(name: str, counts: Any) -> tuple[Array, Labels, Labels]:
+def as_count_table(name: str, counts: Any) -> Array:
+    """Counts (n_x, n_y) as an array: of whatever `JointDistribution.from_counts` takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Not two-dimensional, with fewer than two columns, negative, not whole, all zero, or too many to be drawn from.
+    """
     if hasattr(counts, "mutual_information"):
         raise TypeError(f"{name} must be a table of counts, got a JointDistribution: give the counts it was made from")
-    values, x_labels, y_labels = labelled(name, counts)
+    values = labelled(name, counts)[0]
     table = as_non_negative(name, values.toarray() if is_sparse(values) else values, 2)
     if (table != np.rint(table)).any():
         value = float(table[table != np.rint(table)][0])
@@ -97,4 +104,4 @@ def _counts(name: str, counts: Any) -> tuple[Array, Labels, Labels]:
         raise ValueError(f"{name} must sum to less than 1e9, got {table.sum():g}: divide the counts")
     if table.shape[1] < 2:
         raise ValueError(f"{name} must have at least 2 columns, got shape {table.shape}")
-    return table, x_labels, y_labels
+    return table
