@@ -268,6 +268,12 @@ class JointDistribution:
         return f"JointDistribution({self.n_x} x {self.n_y}, {kind}I(X;Y) = {self.mutual_information:.6g} nats)"
 
 
+def not_a_joint(name: str, value: object) -> str:
+    """What to say of something else in the place of a joint distribution."""
+    remedy = "write JointDistribution.from_counts(counts), or JointDistribution(pxy) for probabilities"
+    return f"{name} must be a JointDistribution, got {type(value).__name__}: {remedy}"
+
+
 def _check_total(total: float) -> None:
     if not abs(total - 1.0) <= SUM_TOLERANCE:
         raise ValueError(f"pxy must sum to 1, got {shown(total)}; use JointDistribution.from_counts for counts")

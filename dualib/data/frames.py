@@ -34,7 +34,8 @@ def read_frame(name: str, ending: str, otherwise: str) -> tuple[Cells, bool | No
     """
     if importlib.util.find_spec("pandas") is None or not any(map(_is_installed, FRAMES[ending])):
         package = _DISTRIBUTION.get(FRAMES[ending][0], FRAMES[ending][0])
-        raise ValueError(f"{otherwise}, or install pandas and {package} (pip install pandas {package}), which read it")
+        extra = ', as the extra "tables" does' if package in ("openpyxl", "pyarrow") else ""
+        raise ValueError(f"{otherwise}, or install pandas and {package}, which read it{extra} (pip install pandas {package})")
     with open(name, "rb"):  # a missing file is called so, whatever pandas makes of it
         pass
     try:
