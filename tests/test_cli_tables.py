@@ -1,4 +1,4 @@
-"""The command line on tables as people have them: how they are read is said, beta may stand after the file, long paths are announced."""
+"""The command line on tables as people have them: how they are read, beta after the file, and how long a path will take."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def test_a_guess_is_printed_and_options_decide(folder, capsys):
 
 
 def test_samples_are_read_where_they_are_said_to_be(folder, capsys):
-    assert main("solve samples.csv --beta 5".split()) == 2
+    assert main(["solve", "samples.csv", "--beta", "5"]) == 2
     err = capsys.readouterr().err
     assert "two columns of numbers: a table with two y, or samples of x and y: say layout='table' or layout='samples'" in err
     results = [
@@ -105,7 +105,7 @@ def test_what_else_stands_after_the_file(command, message, capsys):
     assert message in err and err.count("\n") == 1
 
 
-# --- how long it takes --------------------------------------------------------------------------------------------------------------
+# --- how long it takes -----------------------------------------------------------------------------------------------------------
 
 
 def announced(monkeypatch, capsys, seconds, clusters, command):
@@ -134,6 +134,6 @@ def test_two_solutions_are_timed(folder, capsys):
 
 def test_a_span_of_time_in_words():
     assert estimate._span(0.004, 3.0) == "about 0.004 to 3 seconds"
-    assert estimate._span(95.0, 99.0) == "about 90 to 100 seconds"
+    assert estimate._span(96.0, 99.0) == "about 100 seconds"
     assert estimate._span(7200.0, 7300.0) == "about 2 hours"
     assert re.fullmatch(r"about \d+ to \d+ minutes", estimate._span(600.0, 1800.0))
