@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dualib.distortions.matrices import RateDistortion
     from dualib.engine.loading import compile_kernels
     from dualib.joint import JointDistribution
+    from dualib.labelled import CountTable
     from dualib.many.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
     from dualib.path.following import follow
@@ -95,6 +96,7 @@ _HOME = {
     "load": "results.storage",
     "compile_kernels": "engine.loading",
     "read_table": "data.tables",
+    "CountTable": "labelled",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",
     "CacheWarning": "warnings",
@@ -109,6 +111,7 @@ __all__ = [
     "Certificate",
     "Comparison",
     "ConvergenceWarning",
+    "CountTable",
     "CrossFit",
     "Curve",
     "CurvePoint",

@@ -55,8 +55,8 @@ def compare_predictions(
 
     Parameters
     ----------
-    train_counts, test_counts : array_like, scipy.sparse matrix or pandas.DataFrame, shape (n_x, n_y)
-        Whole numbers, the same x and y in both, row by row and column by column; the labels of DataFrames must say so. A row of
+    train_counts, test_counts : array_like, scipy.sparse matrix, DataFrame, DataArray or CountTable, shape (n_x, n_y)
+        Whole numbers, the same x and y in both, row by row and column by column; where there are labels they must say so. A row of
         zeros in `train_counts` is an x without samples: it is predicted from the prior, or by the family from its features. One in
         `test_counts` is not scored. A y never seen in training has the probability that the smoothing gives it.
     features : array_like or scipy.sparse matrix, shape (n_x, d), optional

@@ -22,13 +22,14 @@ from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable
 from dualib.information import mutual_information_of
 from dualib.joint import JointDistribution
+from dualib.labelled import labelled
 from dualib.many.workers import in_order, pool_of, value_of
 from dualib.path.grid import all_around
 from dualib.path.onset import onset_of
 from dualib.path.points import Points
 from dualib.predict.cross_fit_result import CrossFit
 from dualib.predict.scores import log_loss_of
-from dualib.predict.tables import as_count_table, draw, labels_of
+from dualib.predict.tables import as_count_table, draw
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results.solution import Solution
 from dualib.solving.solver import check_options, solve
@@ -150,7 +151,7 @@ def cross_fit(
     report = reporter(progress, "cross-fit")
     with contextlib.closing(report):
         report.expect(splits + shuffles * (not isinstance(kind, ExponentialFamily)))
-        joint = _joint(table, kind, added, *labels_of(counts))
+        joint = _joint(table, kind, added, *labelled("counts", counts)[1:])
         onset, path = _path(joint, kind, wanted, tol, report)
         grid = [solution.beta for solution in path]
         halves = functools.partial(_split, table, kind, grid, strengths, added, tol, seed)
