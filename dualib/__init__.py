@@ -10,7 +10,8 @@ Where to start, five calls:
 >>> axes = curve.plot_information_plane()  # doctest: +SKIP
 
 Further: `onset`, below which one cluster is optimal; `certify`, how far any encoder is from the optimum; `quantize`, K hard
-clusters; `read_table` and `load` for files; `compare_predictions`, held-out scores; `datasets`; `InformationBottleneck`, the
+clusters; `read_table` and `load` for files; `compare_predictions`, held-out scores; `cross_fit`,
+how much of a curve is the sample's; `datasets`; `InformationBottleneck`, the
 estimator for scikit-learn. "ib" and "dualib" name the two problems: ``dualib.solve(joint, 4.0, "dualib")``. Information is in nats.
 ``dualib --help`` in a shell.
 
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
     from dualib.distortions.matrices import RateDistortion
     from dualib.engine.loading import compile_kernels
     from dualib.joint import JointDistribution
+    from dualib.labelled import CountTable
     from dualib.many.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
     from dualib.path.following import follow
     from dualib.path.onset import local_critical_beta, onset
     from dualib.path.targets import solve_at
     from dualib.predict.comparison import compare_predictions
+    from dualib.predict.cross_fit import cross_fit
+    from dualib.predict.cross_fit_result import CrossFit
     from dualib.predict.estimators import DualInformationBottleneck, InformationBottleneck
     from dualib.predict.scores import Comparison
     from dualib.results.curve import Curve
@@ -81,6 +85,8 @@ _HOME = {
     "TaskError": "many.parallel",
     "compare_predictions": "predict.comparison",
     "Comparison": "predict.scores",
+    "cross_fit": "predict.cross_fit",
+    "CrossFit": "predict.cross_fit_result",
     "InformationBottleneck": "predict.estimators",
     "DualInformationBottleneck": "predict.estimators",
     "Solution": "results.solution",
@@ -90,6 +96,7 @@ _HOME = {
     "load": "results.storage",
     "compile_kernels": "engine.loading",
     "read_table": "data.tables",
+    "CountTable": "labelled",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",
     "CacheWarning": "warnings",
@@ -104,6 +111,8 @@ __all__ = [
     "Certificate",
     "Comparison",
     "ConvergenceWarning",
+    "CountTable",
+    "CrossFit",
     "Curve",
     "CurvePoint",
     "Distortion",
@@ -126,6 +135,7 @@ __all__ = [
     "closed_forms",
     "compare_predictions",
     "compile_kernels",
+    "cross_fit",
     "datasets",
     "exponents",
     "follow",

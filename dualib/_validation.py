@@ -107,7 +107,9 @@ def as_float_array(name: str, array: Any, ndim: int) -> Array:
     except ValueError as error:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
     if raw.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got dtype {raw.dtype} (first value {_first(raw)})")
+        raise TypeError(
+            f"{name} must hold real numbers, got dtype {raw.dtype} ({_missing(raw) or f'first value {_first(raw)}'})"
+        )
     if raw.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s), got shape {raw.shape}")
     if raw.size == 0:
@@ -133,6 +135,15 @@ def as_non_negative(name: str, array: Any, ndim: int) -> Array:
     if not values.any():
         raise ValueError(f"{name} must not be all zero, got shape {values.shape} of zeros")
     return values
+
+
+def is_missing(value: Any) -> bool:
+    """Whether this is None, NaN, or pandas' NA or NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    return isinstance(value, (float, np.floating)) and bool(value != value)
 
 
 def is_sparse(matrix: Any) -> bool:
@@ -223,10 +234,28 @@ def as_counts(name: str, array: Any) -> Array:
     return np.asarray(values / values.max())
 
 
+def in_unit(unit: str, nats: float) -> float:
+    """An information in `unit`, "nats" or "bits"; ValueError for another."""
+    if unit not in ("nats", "bits"):
+        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
+    return float(nats / np.log(2.0)) if unit == "bits" else float(nats)
+
+
 def _first(raw: np.ndarray) -> str:
     return shown(raw.flat[0]) if raw.size else "none"
 
 
+def _missing(raw: np.ndarray) -> str:
+    """The place of the first missing value among objects, if there is one."""
+    if raw.dtype.kind != "O" or raw.ndim == 0:
+        return ""
+    places = (
+        f"a missing value, {shown(value)}, at index {index}" for index, value in np.ndenumerate(raw) if is_missing(value)
+    )
+    return next(places, "")
+
+
 def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:
     index = tuple(int(i) for i in np.argwhere(bad)[0])
-    return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}"
+    missing = " (a missing value)" if np.isnan(values[index]) else ""
+    return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}{missing}"

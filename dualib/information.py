@@ -1,4 +1,4 @@
-"""Entropies, divergences and mutual information of discrete distributions, and estimates of them from counts.
+"""Entropies, divergences, mutual information, channel capacity, and estimates of them from counts.
 
 Natural logarithms (nats) unless ``unit="bits"``; ``0 log 0 = 0``.
 """
@@ -10,7 +10,40 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, is_sparse, shown
+from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, in_unit, is_sparse, shown
+from dualib.channels import ChannelCapacity, channel_capacity, gnid
+from dualib.estimates import (
+    entropy_chao_shen,
+    entropy_grassberger,
+    entropy_miller_madow,
+    entropy_nsb,
+    mutual_information_chao_shen,
+    mutual_information_grassberger,
+    mutual_information_miller_madow,
+    mutual_information_nsb,
+)
+
+__all__ = [
+    "ChannelCapacity",
+    "channel_capacity",
+    "chernoff_coefficient",
+    "chernoff_information",
+    "conditional_entropy",
+    "entropy",
+    "entropy_chao_shen",
+    "entropy_grassberger",
+    "entropy_miller_madow",
+    "entropy_nsb",
+    "gnid",
+    "jensen_shannon",
+    "kl_divergence",
+    "mutual_information",
+    "mutual_information_chao_shen",
+    "mutual_information_grassberger",
+    "mutual_information_miller_madow",
+    "mutual_information_nsb",
+    "mutual_information_shuffled",
+]
 
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
@@ -27,7 +60,7 @@ def entropy(p: npt.ArrayLike, *, unit: Unit = "nats") -> float:
     >>> round(information.entropy([0.5, 0.25, 0.25], unit="bits"), 12)
     1.5
     """
-    return _in(unit, _entropy(as_distribution("p", p)))
+    return in_unit(unit, _entropy(as_distribution("p", p)))
 
 
 def conditional_entropy(pxy: npt.ArrayLike, *, unit: Unit = "nats") -> float:
@@ -40,7 +73,7 @@ def conditional_entropy(pxy: npt.ArrayLike, *, unit: Unit = "nats") -> float:
     0.5
     """
     joint = _joint("pxy", pxy)
-    return _in(unit, max(0.0, _entropy(joint.ravel()) - _entropy(joint.sum(axis=1))))
+    return in_unit(unit, max(0.0, _entropy(joint.ravel()) - _entropy(joint.sum(axis=1))))
 
 
 def kl_divergence(p: npt.ArrayLike, q: npt.ArrayLike, *, unit: Unit = "nats") -> float:
@@ -55,9 +88,9 @@ def kl_divergence(p: npt.ArrayLike, q: npt.ArrayLike, *, unit: Unit = "nats") ->
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
     if (second[first > 0.0] == 0.0).any():
-        return _in(unit, np.inf)
+        return in_unit(unit, np.inf)
     live = first > 0.0
-    return _in(unit, max(0.0, float(np.sum(first[live] * (np.log(first[live]) - np.log(second[live]))))))
+    return in_unit(unit, max(0.0, float(np.sum(first[live] * (np.log(first[live]) - np.log(second[live]))))))
 
 
 def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
@@ -73,8 +106,8 @@ def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
         csr = as_non_negative_csr("pxy", pxy)
         csr.data /= csr.data.max()
         csr.data /= csr.data.sum()
-        return _in(unit, sparse_mutual_information(csr))
-    return _in(unit, mutual_information_of(_joint("pxy", pxy)))
+        return in_unit(unit, sparse_mutual_information(csr))
+    return in_unit(unit, mutual_information_of(_joint("pxy", pxy)))
 
 
 def mutual_information_of(joint: Array) -> float:
@@ -114,7 +147,7 @@ def jensen_shannon(p: npt.ArrayLike, q: npt.ArrayLike, weights: npt.ArrayLike | 
     second = as_distribution("q", q, len(first))
     w = np.array([0.5, 0.5]) if weights is None else as_distribution("weights", weights, 2)
     mixed = _entropy(w[0] * first + w[1] * second)
-    return _in(unit, max(0.0, mixed - w[0] * _entropy(first) - w[1] * _entropy(second)))
+    return in_unit(unit, max(0.0, mixed - w[0] * _entropy(first) - w[1] * _entropy(second)))
 
 
 def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0.5) -> float:
@@ -174,39 +207,7 @@ def chernoff_information(
         values = [_chernoff(first, second, a) for a in candidates]
         index = int(np.argmax(values))
         value, best = max(0.0, values[index]), candidates[index]
-    return (_in(unit, value), best) if return_exponent else _in(unit, value)
-
-
-def entropy_miller_madow(counts: npt.ArrayLike, *, unit: Unit = "nats") -> float:
-    """Entropy of the empirical distribution of counts (n,), plus (m - 1) / (2 N), m the number of states seen (Miller 1955).
-
-    Examples
-    --------
-    >>> from dualib.information import entropy, entropy_miller_madow
-    >>> round(entropy_miller_madow([5, 3, 2]) - entropy([0.5, 0.3, 0.2]), 12)  # (3 - 1) / (2 * 10)
-    0.1
-    """
-    values = as_non_negative("counts", counts, 1)
-    total = values.sum()
-    return _in(unit, _entropy(values / total) + (np.count_nonzero(values) - 1) / (2.0 * total))
-
-
-def mutual_information_miller_madow(counts: npt.ArrayLike, *, unit: Unit = "nats") -> float:
-    """I = H(X) + H(Y) - H(X,Y), each entropy with its Miller-Madow correction, from counts (n_x, n_y).
-
-    The plug-in value is biased upward by about (cells seen - rows seen - columns seen + 1) / (2 N), which this subtracts; it may
-    come out below 0.
-
-    Examples
-    --------
-    >>> from dualib.information import mutual_information, mutual_information_miller_madow
-    >>> counts = [[4, 1, 2], [1, 5, 3], [2, 2, 4]]
-    >>> round(mutual_information(counts), 6), round(mutual_information_miller_madow(counts), 6)
-    (0.116738, 0.033404)
-    """
-    table = as_non_negative("counts", counts, 2)
-    parts = [entropy_miller_madow(part) for part in (table.sum(axis=1), table.sum(axis=0), table.ravel())]
-    return _in(unit, parts[0] + parts[1] - parts[2])
+    return (in_unit(unit, value), best) if return_exponent else in_unit(unit, value)
 
 
 def mutual_information_shuffled(
@@ -256,7 +257,7 @@ def mutual_information_shuffled(
     rng = np.random.default_rng(0 if random_state is None else random_state)
     margins = random_table(table.sum(axis=1).astype(np.int64), table.sum(axis=0).astype(np.int64), seed=rng)
     shuffled = np.mean([mutual_information(margins.rvs()) for _ in range(n_shuffles)])
-    return _in(unit, mutual_information(table) - float(shuffled))
+    return in_unit(unit, mutual_information(table) - float(shuffled))
 
 
 def _entropy(p: Array) -> float:
@@ -279,9 +280,3 @@ def _joint(name: str, pxy: npt.ArrayLike) -> Array:
     table = as_non_negative(name, pxy, 2)
     table = table / table.max()
     return np.asarray(table / table.sum())
-
-
-def _in(unit: str, nats: float) -> float:
-    if unit not in ("nats", "bits"):
-        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
-    return float(nats / np.log(2.0)) if unit == "bits" else float(nats)

@@ -19,7 +19,9 @@ from dualib._validation import (
     shown,
 )
 from dualib.information import mutual_information, sparse_mutual_information
+from dualib.labelled import labelled, texts_of
 from dualib.memory import check_fits
+from dualib.samples import sampled_counts, windowed_counts
 
 Array = npt.NDArray[np.float64]
 
@@ -29,10 +31,11 @@ class JointDistribution:
 
     Parameters
     ----------
-    pxy : array_like or scipy.sparse matrix, shape (n_x, n_y)
+    pxy : array_like, scipy.sparse matrix, DataFrame, Series, DataArray or CountTable, shape (n_x, n_y)
         Probabilities, non-negative, summing to 1 (within 1e-8; they are then renormalised). See `from_counts` for counts.
+        Labels come along, see Notes.
     x_labels, y_labels : sequence of str, optional
-        Names of the states; by default "0", "1", ...
+        Names of the states, in place of those that `pxy` has; by default "0", "1", ...
 
     Attributes
     ----------
@@ -53,7 +56,20 @@ class JointDistribution:
     TypeError
         Complex, text or object arrays.
     ValueError
-        Negative, NaN or infinite values, a wrong shape, an empty or all-zero array, a sum that is not 1.
+        Negative, NaN or infinite values, a wrong shape, an empty or all-zero array, a sum that is not 1; a missing value, or a label
+        given twice, with its place.
+
+    Notes
+    -----
+    Tables with labels, here and in `from_counts`:
+
+    - pandas: the index has the labels of x, the columns those of y. A column that holds no numbers is refused; if it has the labels
+      of x, `set_index` makes it the index. Frames of sparse columns stay sparse. A Series whose index has two levels, x and y, as
+      ``groupby([x, y]).size()`` gives it, is a table too.
+    - polars, pyarrow: such frames have no index, so the one column of text, if there is one, has the labels of x.
+    - xarray: a DataArray of two dimensions, first x, then y; its coordinates are the labels.
+
+    A label of several parts (a MultiIndex) is their text with commas.
 
     Examples
     --------
@@ -73,9 +89,10 @@ class JointDistribution:
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
     ) -> None:
-        matrix = as_non_negative_csr("pxy", pxy) if is_sparse(pxy) else as_non_negative("pxy", pxy, 2)
+        values, x_found, y_found = labelled("pxy", pxy)
+        matrix = as_non_negative_csr("pxy", values) if is_sparse(values) else as_non_negative("pxy", values, 2)
         _check_total(float(matrix.sum()))
-        self._set(matrix, None, x_labels, y_labels)
+        self._set(matrix, None, x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels)
 
     def _set(self, matrix: Any, py_x: Array | None, x_labels: Any, y_labels: Any) -> None:
         self.is_sparse: bool = is_sparse(matrix)
@@ -106,25 +123,32 @@ class JointDistribution:
     ) -> JointDistribution:
         """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell (which makes them dense).
 
+        `counts` are what the class takes: arrays, scipy.sparse matrices, and DataFrames and others with their labels; or the
+        `CountTable` that `read_table` gives.
+
         Raises
         ------
         TypeError, ValueError
             As the class; a negative or infinite `smoothing`.
+        MemoryError
+            Smoothing makes a sparse table dense, and that does not fit.
         """
         amount = _smoothing(smoothing)
-        if is_sparse(counts) and amount == 0.0:
-            matrix = as_non_negative_csr("counts", counts)
+        values, x_found, y_found = labelled("counts", counts)
+        x_labels, y_labels = x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
+        if is_sparse(values) and amount == 0.0:
+            matrix = as_non_negative_csr("counts", values)
             matrix.data /= matrix.data.max()
             matrix.data /= matrix.data.sum()
             matrix.eliminate_zeros()  # what has underflown
             joint = cls.__new__(cls)
             joint._set(matrix, None, x_labels, y_labels)
             return joint
-        elif amount == 0.0:
-            matrix = as_counts("counts", counts)
-        else:
-            dense = counts.toarray() if is_sparse(counts) else counts
-            matrix = as_counts("counts", as_non_negative("counts", dense, 2) + amount)
+        if is_sparse(values):
+            if values.ndim == 2:
+                check_fits(values.shape[0], values.shape[1], "smoothing makes a sparse table dense, which")
+            values = values.toarray()
+        matrix = as_counts("counts", values if amount == 0.0 else as_non_negative("counts", values, 2) + amount)
         return cls(matrix / matrix.sum(), x_labels, y_labels)
 
     @classmethod
@@ -150,31 +174,77 @@ class JointDistribution:
     @classmethod
     def from_samples(
         cls,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         smoothing: float = 0.0,
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
+        weights: npt.ArrayLike | None = None,
     ) -> JointDistribution:
-        """Empirical joint of paired samples x, y (n,), numbers or text; the states are the sorted distinct values.
+        """Empirical joint of paired samples; the states are the sorted distinct values.
+
+        Parameters
+        ----------
+        x, y : array_like (n,) or (n, d), Series, DataFrame or sequence of tuples
+            Samples, numbers or text. Of two dimensions every different row is one symbol, and so is a tuple; its label is the values
+            with commas.
+        smoothing : float
+            Added to every cell of the counts, >= 0.
+        x_labels, y_labels : sequence of str, optional
+            In place of the values, in their sorted order.
+        weights : array_like, shape (n,), optional
+            What each pair counts, >= 0; by default 1.
+
+        Returns
+        -------
+        JointDistribution
+            Sparse where the dense table would have more than ten million cells.
 
         Raises
         ------
         ValueError
-            Empty, not one-dimensional, lengths that differ, NaN among the samples.
+            Empty, more than two dimensions, lengths that differ, a missing value (None, NaN) with its place.
+        TypeError
+            Values that cannot be sorted.
         """
-        x_states, x_index = _states("x", x)
-        y_states, y_index = _states("y", y)
-        if len(x_index) != len(y_index):
-            raise ValueError(f"x and y must have the same length, got {len(x_index)} and {len(y_index)}")
-        counts = np.zeros((len(x_states), len(y_states)))
-        np.add.at(counts, (x_index, y_index), 1.0)
+        counts, x_found, y_found = sampled_counts(x, y, weights)
         return cls.from_counts(
-            counts,
-            smoothing,
-            x_states.tolist() if x_labels is None else x_labels,
-            y_states.tolist() if y_labels is None else y_labels,
+            counts, smoothing, x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
         )
+
+    @classmethod
+    def from_series(cls, z: Any, past: int = 1, future: int = 1, smoothing: float = 0.0) -> JointDistribution:
+        """Past against future of a time series, by delay embedding: how predictable it is, and by what.
+
+        Every stretch of ``past + future`` symbols of the series is one sample of a pair: x its first `past` symbols, y the others.
+
+        Parameters
+        ----------
+        z : array_like (n,) or (n, d), Series, DataFrame, sequence of tuples or str
+            The series in order of time, numbers or text; symbols as of `from_samples`. A str is the series of its letters.
+        past, future : int
+            Numbers of symbols, >= 1. More than a few take a long series: there are as many x as different stretches.
+        smoothing : float
+            Added to every cell of the counts, >= 0.
+
+        Returns
+        -------
+        JointDistribution
+            I(X;Y) is the predictive information of the series between these lengths. The labels are the symbols, oldest first,
+            with commas.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As of `from_samples`; fewer than ``past + future`` symbols.
+
+        Examples
+        --------
+        >>> JointDistribution.from_series([0, 0, 1, 0, 0, 1, 0, 0, 1], past=2).x_labels
+        ('0,0', '0,1', '1,0')
+        """
+        counts, x_labels, y_labels = windowed_counts(z, past, future)
+        return cls.from_counts(counts, smoothing, x_labels, y_labels)
 
     def to_dense(self) -> JointDistribution:
         """The same distribution with dense arrays."""
@@ -207,6 +277,12 @@ class JointDistribution:
     def __repr__(self) -> str:
         kind = "sparse, " if self.is_sparse else ""
         return f"JointDistribution({self.n_x} x {self.n_y}, {kind}I(X;Y) = {self.mutual_information:.6g} nats)"
+
+
+def not_a_joint(name: str, value: object) -> str:
+    """What to say of something else in the place of a joint distribution."""
+    remedy = "write JointDistribution.from_counts(counts), or JointDistribution(pxy) for probabilities"
+    return f"{name} must be a JointDistribution, got {type(value).__name__}: {remedy}"
 
 
 def _check_total(total: float) -> None:
@@ -256,9 +332,7 @@ def _freeze(value: Any) -> Any:
 def _labels(name: str, labels: Sequence[object] | None, size: int) -> tuple[str, ...]:
     if labels is None:
         return tuple(str(i) for i in range(size))
-    if isinstance(labels, str):
-        raise TypeError(f"{name} must be a sequence of labels, got the text {shown(labels)}")
-    result = tuple(str(label) for label in labels)
+    result = texts_of(name, labels)
     if len(result) != size:
         raise ValueError(f"{name} must have {size} labels, got {len(result)}")
     return result
@@ -270,16 +344,3 @@ def _smoothing(smoothing: object) -> float:
     if not 0.0 <= float(smoothing) < np.inf:
         raise ValueError(f"smoothing must be finite and >= 0, got {shown(smoothing)}")
     return float(smoothing)
-
-
-def _states(name: str, samples: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    values = np.asarray(samples)
-    if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"{name} must be a non-empty one-dimensional array of samples, got shape {values.shape}")
-    if values.dtype.kind in "fc" and np.isnan(values).any():
-        raise ValueError(f"{name} must not contain NaN, got one at index {int(np.flatnonzero(np.isnan(values))[0])}")
-    try:
-        states, index = np.unique(values, return_inverse=True)
-    except TypeError:
-        raise TypeError(f"{name} must hold samples of one sortable kind, got {shown(values[:3])}...") from None
-    return states, index.ravel()

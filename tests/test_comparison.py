@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
 import dualib
-from dualib.predict.comparison import _draw
 from dualib.predict.scores import COLUMNS, SCORES, Scores, score
+from dualib.predict.tables import draw
 
 RNG = np.random.default_rng(3)
 FEATURES = RNG.normal(size=(14, 2))
@@ -159,11 +159,11 @@ def test_each_smoothing_has_the_least_validation_loss():
 
 def test_draws_are_parts_of_the_counts():
     rng = np.random.default_rng(0)
-    drawn = [_draw(rng, TRAIN.astype(float), 100) for _ in range(400)]
+    drawn = [draw(rng, TRAIN.astype(float), 100) for _ in range(400)]
     assert all(d.sum() == 100 and (d >= 0).all() and (d <= TRAIN).all() for d in drawn)
     expected = TRAIN * 100 / TRAIN.sum()
     assert np.abs(np.mean(drawn, axis=0) - expected).max() < 0.3
-    assert np.array_equal(_draw(rng, TRAIN.astype(float), int(TRAIN.sum())), TRAIN)
+    assert np.array_equal(draw(rng, TRAIN.astype(float), int(TRAIN.sum())), TRAIN)
 
 
 def test_methods_share_their_splits_and_seeds_repeat(result):

@@ -216,6 +216,7 @@ CALLS = {
     "chernoff_information": lambda **unit: info.chernoff_information([0.2, 0.8], [0.5, 0.5], **unit),
     "entropy_miller_madow": lambda **unit: info.entropy_miller_madow([3, 5, 1], **unit),
     "mutual_information_miller_madow": lambda **unit: info.mutual_information_miller_madow([[30, 5], [1, 40]], **unit),
+    "channel_capacity": lambda **unit: info.channel_capacity([[0.9, 0.1], [0.2, 0.8]], **unit).capacity,
     "mutual_information_shuffled": lambda **unit: info.mutual_information_shuffled([[30, 5], [1, 40]], n_shuffles=3, **unit),
 }
 

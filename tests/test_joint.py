@@ -289,10 +289,10 @@ def test_a_sparse_vector_is_no_joint_distribution():
     ("x", "y", "error", "words"),
     [
         ([], [], ValueError, "x must be a non-empty"),
-        ([[1, 2]], [1], ValueError, "x must be a non-empty one-dimensional"),
-        ([1, 2], 3, ValueError, "y must be a non-empty one-dimensional"),
+        ([[[1, 2]]], [1], ValueError, "x must be a non-empty array of samples"),
+        ([1, 2], 3, ValueError, "y must be a non-empty array of samples"),
         ([1, 2], [1, 2, 3], ValueError, "x and y must have the same length, got 2 and 3"),
-        ([1, 2], [1.0, np.nan], ValueError, "y must not contain NaN, got one at index 1"),
+        ([1, 2], [1.0, np.nan], ValueError, "y: a missing value \\(nan\\) at index 1"),
         (np.array([1, "a"], dtype=object), [1, 2], TypeError, "x must hold samples of one sortable kind"),
     ],
 )

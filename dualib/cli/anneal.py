@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     pass
-from dualib.cli.input import checked_seed, describe, read_input
+from dualib.cli.estimate import announce_duration
+from dualib.cli.input import checked_seed, describe, read_input, share_of_sample
 
 
 def run_anneal(arguments: argparse.Namespace) -> None:
@@ -18,7 +19,10 @@ def run_anneal(arguments: argparse.Namespace) -> None:
 
     table, joint = read_input(arguments)
     print(describe(arguments, table, joint))
+    print(share_of_sample(arguments, table), end="", flush=True)
     os.makedirs(arguments.output, exist_ok=True)
+    if not arguments.quiet:
+        announce_duration(joint, arguments)
     curve = anneal(
         joint,
         arguments.distortion,

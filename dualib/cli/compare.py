@@ -6,17 +6,19 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from dualib.cli.input import LAYOUT_HELP, add_reading, guess_of, read_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dualib.data.tables import Table
+    from dualib.labelled import CountTable
     from dualib.predict.scores import Comparison
 
 SUMMARY = "how well the clusters predict y on held-out counts, beside the plain estimate"
-EPILOG = """\
+EPILOG = f"""\
 TRAIN and TEST are tables of counts with the same x (rows) and the same y (columns), with or without labels: .csv, .tsv,
 .npy, .npz (dense or scipy.sparse), .mtx. Smoothing and beta are chosen on a part of TRAIN; TEST decides nothing.
-
+{LAYOUT_HELP}
 examples:
   dualib compare train.csv test.csv
   dualib compare train.csv test.csv --n-train 500,5000 --splits 10 -o results
@@ -38,6 +40,7 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
     command.add_argument(
         "-o", "--output", metavar="DIR", default="dualib-compare", help="folder to write (default: %(default)s)"
     )
+    add_reading(command)
     command.add_argument("--features", metavar="FILE", help="one row of numbers for each x: .npy, or .csv without labels")
     names = "separated by commas (default: ib,dualib,dualib-exp,plug-in)"
     command.add_argument("--methods", metavar="M,M,...", default="ib,dualib,dualib-exp,plug-in", help=names)
@@ -56,11 +59,10 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, compare, write, and print the short table."""
-    from dualib.data.tables import load_table
     from dualib.predict.comparison import compare_predictions
     from dualib.predict.tables import check_same_labels
 
-    train, test = load_table(arguments.train), load_table(arguments.test)
+    train, test = (read_file(arguments, path) for path in (arguments.train, arguments.test))
     check_same_labels("x", train.x_labels, test.x_labels, "TRAIN", "TEST")
     check_same_labels("y", train.y_labels, test.y_labels, "TRAIN", "TEST")
     options = {name: value for name in ("betas", "smoothing", "l2") if (value := getattr(arguments, name)) is not None}
@@ -90,10 +92,12 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join(f"  {name}" for name in files))
 
 
-def _describe(arguments: argparse.Namespace, train: Table, test: Table) -> str:
-    n_x, n_y = train.values.shape
-    known, new = (f"{table.values.sum():.12g} symbols in" for table in (train, test))
-    return f"{n_x} x by {n_y} y: {known} {arguments.train}, {new} {arguments.test}"
+def _describe(arguments: argparse.Namespace, train: CountTable, test: CountTable) -> str:
+    n_x, n_y = train.counts.shape
+    known, new = (f"{table.counts.sum():.12g} symbols in" for table in (train, test))
+    lines = [f"{n_x} x by {n_y} y: {known} {arguments.train}, {new} {arguments.test}"]
+    lines += guess_of(train) + (guess_of(test) if test.guess != train.guess else [])
+    return "\n".join(lines)
 
 
 def _verdicts(comparison: Comparison) -> list[str]:

@@ -8,22 +8,52 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dualib.data.tables import Table
     from dualib.joint import JointDistribution
+    from dualib.labelled import CountTable
 
 
+_LARGEST_SAMPLE = 1e15  # counts beyond are no whole numbers of a float when summed
 _FEW_CELLS = 20_000  # of a table whose onset takes about a second
 
 
-def read_input(arguments: argparse.Namespace) -> tuple[Table, JointDistribution]:
+_ANSWERS = {"yes": True, "no": False, "auto": None}
+LAYOUT_HELP = """\
+In a file of text, layout "table" has rows x and columns y; "samples" two columns, x and y of each sample; "long" three
+columns, x, y and how often. What is not said is guessed, and the guess is printed.
+"""
+
+
+def add_reading(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how a table of text is to be read."""
+    header = "whether the first line has names (default: auto, which guesses)"
+    index = "whether the first column has the labels of x, or in other layouts numbers the lines (default: auto)"
+    command.add_argument("--header", choices=tuple(_ANSWERS), default="auto", help=header)
+    command.add_argument("--index", choices=tuple(_ANSWERS), default="auto", help=index)
+    layouts = ("auto", "table", "samples", "long")
+    command.add_argument("--layout", choices=layouts, default="auto", help="of a file of text, see below (default: auto)")
+
+
+def read_file(arguments: argparse.Namespace, path: str) -> CountTable:
+    """The table in a file, read as the options say."""
+    from dualib.data.tables import read_table
+
+    return read_table(path, _ANSWERS[arguments.header], _ANSWERS[arguments.index], arguments.layout)
+
+
+def read_input(arguments: argparse.Namespace) -> tuple[CountTable, JointDistribution]:
     """The table in the file, and its joint distribution."""
-    from dualib.data.tables import load_table
+    from dualib.joint import JointDistribution
 
-    table = load_table(arguments.file)
-    return table, table.to_joint(arguments.smoothing)
+    table = read_file(arguments, arguments.file)
+    return table, JointDistribution.from_counts(table, arguments.smoothing)
 
 
-def describe(arguments: argparse.Namespace, table: Table, joint: JointDistribution) -> str:
+def guess_of(table: CountTable) -> list[str]:
+    """What to print of a guess: nothing, or one line."""
+    return [f"  {table.guess} (guessed: --header, --index and --layout say otherwise)"] if table.guess else []
+
+
+def describe(arguments: argparse.Namespace, table: CountTable, joint: JointDistribution) -> str:
     """Say what was read, so that a file taken for what it is not is seen at once."""
     from dualib.results.units import unit_factor
 
@@ -36,9 +66,27 @@ def describe(arguments: argparse.Namespace, table: Table, joint: JointDistributi
         f"{arguments.file}: {sparse}table of {table.kind}, {joint.n_x} x by {joint.n_y} y{smoothing}",
         f"  x: {listed(joint.x_labels)}",
         f"  y: {listed(joint.y_labels)}",
+        *guess_of(table),
         f"  I(X;Y) = {information:.6g} {arguments.unit}",
     ]
     return "\n".join(lines)
+
+
+def share_of_sample(arguments: argparse.Namespace, table: Table) -> str:
+    """One line, how much of I(X;Y) is the sample's; nothing where the table is not of counts."""
+    from dualib.information import mutual_information, mutual_information_nsb
+
+    if table.kind != "counts" or table.values.sum() > _LARGEST_SAMPLE:
+        return ""
+    plug_in, estimate = (
+        measure(table.values, unit=arguments.unit) for measure in (mutual_information, mutual_information_nsb)
+    )
+    surplus = max(0.0, plug_in - max(0.0, estimate))
+    part = f" ({surplus / plug_in:.0%})" if plug_in > 0.0 else ""
+    return (
+        f"  of the {plug_in:.4g} {arguments.unit} in the counts about {surplus:.2g}{part} is the sample's: {table.values.sum():.0f} "
+        "observations, by the NSB estimate; dualib.cross_fit says it along the curve\n"
+    )
 
 
 def listed(names: Sequence[str], most: int = 30) -> str:

@@ -21,15 +21,17 @@ from dualib.warnings import DualibWarning
 if TYPE_CHECKING:
     pass
 from dualib.cli.anneal import run_anneal
+from dualib.cli.input import LAYOUT_HELP, add_reading
 from dualib.cli.solve import run_solve
 
-_TABLE_HELP = """\
+_TABLE_HELP = f"""\
 FILE is a table of counts or of probabilities, rows x and columns y; it is divided by its sum:
   .csv, .tsv    with or without a header line and a column of labels (an empty
                 corner cell says that both are there)
   .npy, .npz    one array, or one called counts or pxy
   .npz, .mtx    sparse: scipy.sparse.save_npz, Matrix Market
-"""
+  .xlsx, .ods, .parquet    by pandas, where it is installed
+{LAYOUT_HELP}"""
 
 
 _MAIN_EPILOG = """\
@@ -49,7 +51,7 @@ _SOLVE_EPILOG = (
     _TABLE_HELP
     + """
 examples:
-  dualib solve counts.csv --beta 5
+  dualib solve counts.csv --beta 5                            or: dualib solve counts.csv 5
   dualib solve counts.csv --beta 5 --distortion dualib --smoothing 0.5
   dualib solve counts.mtx --beta 20 --n-clusters 4 --unit bits
   dualib solve counts.npy --beta 5 --json > solution.json
@@ -67,7 +69,8 @@ _ANNEAL_EPILOG = (
 examples:
   dualib anneal counts.csv
   dualib anneal counts.csv --distortion dualib -o results
-  dualib anneal counts.csv --betas 1,2,4,8,16
+  dualib anneal counts.csv --betas 1,2,4,8,16                 or: dualib anneal counts.csv 1,2,4,8,16
+  dualib anneal samples.csv --layout samples --header no      a line for each sample: x, y
   dualib anneal counts.npz --beta-min 1 --beta-max 50 --unit bits --no-plots
   dualib anneal large.npz --checkpoint large.checkpoint        interrupted? the same command goes on
 
@@ -151,10 +154,13 @@ class _Parser(argparse.ArgumentParser):
     given: Sequence[str] = ()
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, but that the command whose option is not known complains itself."""
+        """As argparse does, but that beta may stand after the file, and the command whose option is not known complains itself."""
         arguments, unknown = self.parse_known_args(args, namespace)
+        parser = self.commands.get(getattr(arguments, "command", ""), self)
+        unknown = _without_beta(arguments, unknown, self.given)
+        if getattr(arguments, "beta", 0.0) is None:
+            parser.error("the following arguments are required: --beta")
         if unknown:
-            parser = self.commands.get(getattr(arguments, "command", ""), self)
             parser.given = unknown
             parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         return arguments
@@ -181,6 +187,22 @@ class _Parser(argparse.ArgumentParser):
         return f"; did you mean {' and '.join(dict.fromkeys(near))}?" if near else ""
 
 
+def _without_beta(arguments: argparse.Namespace, unknown: list[str], given: Sequence[str]) -> list[str]:
+    """Take what stands right after the file for beta or betas, where these are not given; returns what is still unknown."""
+    name = next((name for name in ("beta", "betas") if getattr(arguments, name, 0.0) is None), None)
+    file = getattr(arguments, "file", None)
+    if name is None or not unknown or file not in given or unknown[0] not in given[given.index(file) + 1 :][:1]:
+        return unknown
+    try:
+        values = _numbers(unknown[0])
+    except ValueError:
+        return unknown
+    if name == "beta" and len(values) != 1:
+        return unknown
+    setattr(arguments, name, values[0] if name == "beta" else values)
+    return unknown[1:]
+
+
 def _parser() -> argparse.ArgumentParser:
     layout: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     summary = "The Information Bottleneck and the dual Information Bottleneck, solved to certified optimality."
@@ -197,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     solve = "the optimal clusters of x at one beta, with their distance to the global optimum"
     command = commands.add_parser("solve", help=solve, description=_sentence(solve), epilog=_SOLVE_EPILOG, **layout)
     _add_problem(command)
-    command.add_argument("--beta", metavar="B", type=float, required=True, help="trade-off, > 0")
+    command.add_argument("--beta", metavar="B", type=float, help="trade-off, > 0; may also stand right after FILE")
     command.add_argument(
         "--n-clusters", metavar="N", type=int, help="use at most N clusters (default: as many as are optimal)"
     )
@@ -211,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-o", "--output", metavar="DIR", default="dualib-anneal", help="folder to write (default: %(default)s)"
     )
-    command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these, separated by commas")
+    command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these; may also stand right after FILE")
     command.add_argument("--beta-min", metavar="B", type=float, help="where the adaptive grid begins")
     command.add_argument("--beta-max", metavar="B", type=float, help="where the adaptive grid ends")
     command.add_argument(
@@ -238,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_problem(command: argparse.ArgumentParser) -> None:
     """Add the arguments that `solve` and `anneal` share."""
     command.add_argument("file", metavar="FILE", help="table of counts or probabilities, see below")
+    add_reading(command)
     ib, dual = "ib: KL( p(y|x) || p(y|t) )", "dualib: KL( p(y|t) || p(y|x) )"
     command.add_argument("--distortion", choices=("ib", "dualib"), default="ib", help=f"{ib}; {dual} (default: ib)")
     smoothing = "added to every cell of the table first, in its unit: a pseudocount (default: 0, zeros are exact)"

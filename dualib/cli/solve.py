@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dualib.data.tables import Table
+    from dualib.labelled import CountTable
     from dualib.results.solution import Solution
 from dualib.cli.input import _FEW_CELLS, check_folder, checked_seed, describe, listed, read_input
 
@@ -91,14 +91,15 @@ def _onset_text(solution: Solution) -> str:
     return f"beta is below the onset of learning{where}: give a larger one"
 
 
-def _as_json(solution: Solution, table: Table, arguments: argparse.Namespace) -> str:
+def _as_json(solution: Solution, table: CountTable, arguments: argparse.Namespace) -> str:
     """All of a solution as JSON; a number that is infinite (not known) is null."""
     import json
 
     def finite(value: Any) -> Any:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    result: dict[str, Any] = {"file": arguments.file, "table": table.kind, "smoothing": arguments.smoothing}
+    result: dict[str, Any] = {"file": arguments.file, "table": table.kind, "guess": table.guess}
+    result["smoothing"] = arguments.smoothing
     result.update({key: finite(value) for key, value in solution.summary(arguments.unit).items()})
     result.update(x_labels=list(solution.joint.x_labels), y_labels=list(solution.joint.y_labels))
     result.update({name: getattr(solution, name).tolist() for name in ("weights", "encoder", "decoder")})

@@ -68,14 +68,23 @@ class Batch:
         owner = np.repeat(np.arange(len(which)), self.counts[which])
         return Batch(self.beta[which], self.weights[rows], self.means[rows], owner, self.face[rows]), rows
 
+    def one(self, s: int | np.integer) -> Batch:
+        """One solution."""
+        return self.copied([int(s)])[0]
+
     def keep(self, rows: Mask) -> Batch:
         """The atoms of a mask, weights normalised."""
-        if not rows.all():
-            new = Batch(self.beta, self.weights[rows], self.means[rows], self.owner[rows], self.face[rows])
-        else:
-            new = Batch(self.beta, self.weights, self.means, self.owner, self.face)
-        new.weights = new.weights / new.total(new.weights)[new.owner]
-        return new
+        if rows.all():
+            return self.normalised()
+        return Batch(self.beta, self.weights[rows], self.means[rows], self.owner[rows], self.face[rows]).normalised()
+
+    def moved(self, weights: Array, means: Array) -> Batch:
+        """The same atoms with other weights, which are normalised, and means."""
+        return Batch(self.beta, weights, means, self.owner, self.face).normalised()
+
+    def normalised(self) -> Batch:
+        """The same with weights that sum to 1."""
+        return Batch(self.beta, self.weights / self.total(self.weights)[self.owner], self.means, self.owner, self.face)
 
     def joined(self, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:
         """With more atoms."""

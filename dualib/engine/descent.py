@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +27,52 @@ _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
 _RARE = 1e-10  # weight below which an atom takes what a sweep gives it, if that is more: it is nothing to conjugate gradients
 # c below 1 by which such an atom is left out, unless it holds some source: sweeps would take 1 / (1 - c) of them
 _DYING = 1e-9
-_SHRINK = (
-    0.1  # of its weight keeps an atom whose Newton's step leads to less, if c > 1 there or some source is in part its own
-)
+# of its weight an atom keeps so much whose Newton's step leads to less, if c > 1 there or some source is in part its own; an atom
+# that would keep less than _NEXT_TO_NOTHING, and is not needed so, goes
+_SHRINK, _NEXT_TO_NOTHING = 0.1, 1e-3
 _ONE = 1e-9  # squared natural distance of two decoders that are one
 _LEAST = 1e-300  # weight that stands for 0 until it is left out
+
+
+@dataclass
+class _Going:
+    """The solutions that still descend, a row each.
+
+    Attributes
+    ----------
+    numbers : (S,) int
+        Which of all.
+    taken, most : (S,) int
+        Sweeps so far, and allowed.
+    goal : (S,)
+        The residual at which a solution rests.
+    rested : (S,) bool
+        Whether it was there before the last step.
+    radius : (S,)
+        The natural length to which steps are trusted.
+    stalled : (S,) int
+        Steps in a row that brought next to nothing.
+    apart : (S,) bool
+        Whether atoms are near each other that would raise the objective as one.
+    """
+
+    numbers: Ints
+    taken: Ints
+    most: Ints
+    goal: Array
+    rested: Mask
+    radius: Array
+    stalled: Ints
+    apart: Mask
+
+    def pick(self, which: Mask) -> _Going:
+        """Those of a mask."""
+        return _Going(*(column[which] for column in vars(self).values()))
+
+    def done(self, residual: Array) -> Mask:
+        """Which end: one step after they came to rest, where no step helps, or where their sweeps are spent."""
+        at_rest = (residual <= _EXACT) | (self.rested & (residual <= self.goal))
+        return at_rest | (self.stalled >= _STALLED) | (self.taken >= self.most)
 
 
 class Descent(NamedTuple):
@@ -55,18 +97,9 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
     longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
     part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
-    factor = 1.0 + part * step[:, 0]
+    weights = _stepped_weights(batch, sweep, 1.0 + part * step[:, 0])
     means = sweep.new_means.copy() if problem.fixed else batch.means + part[:, None] * step[:, 1:]
-    vanishing = np.flatnonzero(factor < _SHRINK)
-    held = sweep.posterior[vanishing].max(axis=1, initial=0.0) > _MAIN
-    factor[vanishing] = np.where(
-        held | (sweep.c[vanishing] > 1.0), _SHRINK, np.where(factor[vanishing] > 1e-3, factor[vanishing], 0.0)
-    )
-    weights = batch.weights * factor
-    weights = np.maximum(weights, _LEAST)
-    rare = np.flatnonzero(batch.weights < _RARE)
-    dying = (sweep.c[rare] < 1.0 - _DYING) & ~(sweep.posterior[rare].max(axis=1, initial=0.0) > _MAIN)
-    weights[rare] = np.where(dying, _LEAST, np.maximum(weights[rare], sweep.new_weights[rare]))
+    rare = batch.weights < _RARE
     means[rare] = sweep.new_means[rare]
     if not problem.fixed:
         beyond = problem.beyond(means)
@@ -77,6 +110,24 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     longest[far], rows = np.inf, far[batch.owner]
     weights[rows], means[rows] = np.maximum(sweep.new_weights[rows], _LEAST), sweep.new_means[rows]
     return weights, means, longest
+
+
+def _stepped_weights(batch: Batch, sweep: Sweep, factor: Array) -> Array:
+    """Weights times a factor (m,) each: atoms that are needed vanish step by step, and those that are next to nothing by sweeps."""
+    vanishing = np.flatnonzero(factor < _SHRINK)
+    keeps = _holds(sweep, vanishing) | (sweep.c[vanishing] > 1.0)
+    less = np.where(factor[vanishing] > _NEXT_TO_NOTHING, factor[vanishing], 0.0)
+    factor[vanishing] = np.where(keeps, _SHRINK, less)
+    weights = np.maximum(batch.weights * factor, _LEAST)
+    rare = np.flatnonzero(batch.weights < _RARE)
+    dying = (sweep.c[rare] < 1.0 - _DYING) & ~_holds(sweep, rare)
+    weights[rare] = np.where(dying, _LEAST, np.maximum(weights[rare], sweep.new_weights[rare]))
+    return weights
+
+
+def _holds(sweep: Sweep, atoms: Ints) -> Mask:
+    """Whether atoms hold a part of some source that matters, however rare the source."""
+    return np.asarray(sweep.posterior[atoms].max(axis=1, initial=0.0) > _MAIN)
 
 
 def newton_direction(
@@ -111,53 +162,53 @@ def descend(
     away, whatever the first of these mergers do to the objective. A solution ends one step after the residual `goal`, which brings
     the error far below it where sweeps would take many; where no step leads lower; after `most` sweeps, or after so many `steps`.
     """
-    finished, numbers = [], np.arange(len(batch.beta))
-    taken, total = np.zeros(len(batch.beta), dtype=np.int64), np.zeros(len(batch.beta), dtype=np.int64)
-    radius, stalled = np.ones(len(batch.beta)), np.zeros(len(batch.beta), dtype=np.int64)
-    apart = np.zeros(len(batch.beta), dtype=bool)  # solutions with atoms that are near each other and would rise as one
-    limit, aim = np.broadcast_to(most, batch.beta.shape), np.broadcast_to(goal, batch.beta.shape)
-    rested = np.zeros(len(batch.beta), dtype=bool)
+    S = len(batch.beta)
+    number, no, none = np.arange(S), np.zeros(S, dtype=bool), np.zeros(S, dtype=np.int64)
+    limits = np.broadcast_to(most, S), np.broadcast_to(goal, S)
+    going = _Going(number, none.copy(), *limits, rested=no, radius=np.ones(S), stalled=none, apart=no)
+    finished, total = [], none.copy()
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
         batch = merged(problem, _needed(swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
-        taken += 1
+        going.taken += 1
     for iteration in range(steps + 1):
-        done = (sweep.residual <= _EXACT) | (rested & (sweep.residual <= aim))
-        done |= (stalled >= _STALLED) | (taken >= limit) | (iteration == steps)
+        done = going.done(sweep.residual) | (iteration == steps)
         if done.any():
-            finished.append((numbers[done], batch.pick(done)[0]))
-            total[numbers[done]] = taken[done]
+            finished.append((going.numbers[done], batch.pick(done)[0]))
+            total[going.numbers[done]] = going.taken[done]
             if done.all():
                 break
             batch, rows = batch.pick(~done)
-            sweep, numbers = sweep.pick(~done, rows), numbers[~done]
-            radius, taken, stalled = radius[~done], taken[~done], stalled[~done]
-            apart, limit, aim = apart[~done], limit[~done], aim[~done]
-        rested = sweep.residual <= aim
-        weights, means, longest = newton(problem, batch, sweep, radius)
-        taken += 1
-        trial = Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
-        new = Sweep(problem, trial, sweep)
-        scale = ROUNDING * (1.0 + np.abs(sweep.objective))
-        worse = ~(new.objective <= sweep.objective + scale)
-        worse |= (
-            (new.objective > sweep.objective - scale) & (new.residual > _VALLEY * sweep.residual) & (sweep.residual < RESTING)
-        )
-        radius = np.where(worse, 0.25 * np.minimum(radius, longest), np.minimum(1.0, 2.0 * radius))
-        if worse.any():
-            _sweep_instead(problem, batch, sweep, worse, trial, new)
-        idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - scale)
-        stalled = np.where((sweep.residual < RESTING) & idle, stalled + 1, 0)
-        batch = _needed(trial, new)
-        sweep = new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
+            sweep, going = sweep.pick(~done, rows), going.pick(~done)
+        batch, sweep = _stepped(problem, batch, sweep, going)
         if iteration % 5 < 3:
             rough = coarse and (iteration < 3 or iteration % 5 == 0)
-            within = np.where(apart, EQUAL, COARSE if rough else SAME)
+            within = np.where(going.apart, EQUAL, COARSE if rough else SAME)
             batch, sweep, higher = met(problem, batch, sweep, within, anyhow=rough and iteration < 3)
-            apart |= higher
+            going.apart = going.apart | higher
     batch = in_order(finished)
     return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
+
+
+def _stepped(problem: Problem, batch: Batch, sweep: Sweep, going: _Going) -> tuple[Batch, Sweep]:
+    """All solutions one step lower: Newton's where that helps, else a plain sweep."""
+    going.rested = sweep.residual <= going.goal
+    weights, means, longest = newton(problem, batch, sweep, going.radius)
+    going.taken = going.taken + 1
+    trial = batch.moved(weights, means)
+    new = Sweep(problem, trial, sweep)
+    known = ROUNDING * (1.0 + np.abs(sweep.objective))
+    no_lower = new.objective > sweep.objective - known
+    worse = ~(new.objective <= sweep.objective + known)
+    worse |= no_lower & (new.residual > _VALLEY * sweep.residual) & (sweep.residual < RESTING)
+    going.radius = np.where(worse, 0.25 * np.minimum(going.radius, longest), np.minimum(1.0, 2.0 * going.radius))
+    if worse.any():
+        _sweep_instead(problem, batch, sweep, worse, trial, new)
+    idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - known)
+    going.stalled = np.where((sweep.residual < RESTING) & idle, going.stalled + 1, 0)
+    batch = _needed(trial, new)
+    return batch, new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
 
 
 def lowest(ended: Descent) -> Descent:
@@ -202,8 +253,7 @@ def _unless_higher(
 
 def swept(batch: Batch, sweep: Sweep) -> Batch:
     """The batch after a plain sweep, which never leads higher."""
-    new = Batch(batch.beta, np.maximum(sweep.new_weights, _LEAST), sweep.new_means, batch.owner, batch.face)
-    return new.keep(np.ones(len(new.weights), dtype=bool))
+    return batch.moved(np.maximum(sweep.new_weights, _LEAST), sweep.new_means)
 
 
 def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, trial: Batch, new: Sweep) -> None:
@@ -219,5 +269,5 @@ def _needed(batch: Batch, sweep: Sweep) -> Batch:
     """Without atoms of next to no weight, but for those that hold some rare source: nothing else is near it."""
     keep = batch.weights > _FAINT
     few = np.flatnonzero(~keep)
-    keep[few] = sweep.posterior[few].max(axis=1, initial=0.0) > _MAIN
+    keep[few] = _holds(sweep, few)
     return batch.keep(keep)

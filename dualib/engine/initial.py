@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib.distortions.interface import Array
+from dualib.encoders import encoder_rows
 from dualib.engine.batch import COARSE, Batch, by_owner, in_order, merged
-from dualib.engine.labels import encoder_rows
 from dualib.engine.problem import Ints, Problem
 
 _FIRST = 32  # sources that become the first clusters of a large problem

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dualib.distortions.interface import Array, Distortion, Mask
-from dualib.joint import JointDistribution
+from dualib.joint import JointDistribution, not_a_joint
 from dualib.memory import check_fits
 
 Ints = npt.NDArray[np.int64]
@@ -121,7 +121,7 @@ class Problem:
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
         if not isinstance(joint, JointDistribution):
-            raise TypeError(f"joint must be a JointDistribution, got {type(joint).__name__}: write JointDistribution(pxy)")
+            raise TypeError(not_a_joint("joint", joint))
         self.joint, self.distortion = joint, distortion
         check_fits(joint.n_x, joint.n_y, "a problem")
         py_x = joint.py_x

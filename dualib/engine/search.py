@@ -13,7 +13,7 @@ import numpy as np
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, distinct, nearest
-from dualib.engine.problem import Problem, inner
+from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, ascent, log_c, second_moment
 
@@ -24,11 +24,12 @@ _STATIONARY = 1e-6  # residual of a solution whose atoms are at maxima of c; oth
 _STILL = 1e-9  # squared natural length of a slow ascent step; on the ridge beside an atom that all but divides few are longer
 _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and what they rise by before
 _RESTED = 1e-11  # log c up to which points are at rest
+# a point is at rest where log c will rise by less than this part of it; and climbs on while so many times that may bring it above
+_NEAR_TOP, _HOPE = 0.1, 10.0
+_MEET = (1, 4)  # climbs after which points that have met become one
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
-_SLOWEST, _AWAY_FROM_SADDLE = (
-    0.9999,
-    30.0,
-)  # linear rate that an extrapolation assumes at most; its length where steps still grow
+# linear rate that an extrapolation assumes at most; its length where steps still grow
+_SLOWEST, _AWAY_FROM_SADDLE = 0.9999, 30.0
 _MET_ON_THE_WAY, _MET = 1e-4, 0.1  # squared natural distance within which points are one, on the way and as new atoms
 _WORTHWHILE = 0.05  # part of the largest log c from which on a point becomes an atom
 _SHARE = (1e-6, 0.3)  # weight of a new atom, at least and at most
@@ -54,6 +55,11 @@ class Found(NamedTuple):
     gap: Array
     best: Points
     rate: Array
+
+    @property
+    def counts(self) -> Ints:
+        """The number of new atoms of each solution, (S,)."""
+        return np.bincount(self.points.owner, minlength=len(self.gap))
 
 
 class _Largest:
@@ -167,14 +173,14 @@ def _best_columns(
     held = np.zeros((len(batch.beta), problem.k), dtype=bool)
     held[batch.owner, problem.column_of[np.argmax(batch.means, axis=1)]] = True
     new = (values > tol) & ~held[points.owner, np.argmax(points.means, axis=1)]
-    moment = terms[new] ** 2 @ problem.px
-    return [(_shares(values[new], moment), values[new], points.pick(new))]
+    part = terms[new] / problem.expectation(terms[new])[:, None]
+    return [(_shares(values[new], problem.expectation(part**2)), values[new], points.pick(new))]
 
 
 def _shares(values: Array, moment: Array) -> Array:
-    """The weights of new atoms: Newton's step from 0 along the mixture with each, of log c and `second_moment`."""
-    best = np.exp(values)
-    return np.clip((best - 1.0) / np.maximum(moment - 2.0 * best + 1.0, 1e-12), *_SHARE)
+    """The weights of new atoms: Newton's step from 0 along the mixture with each, ``(c - 1) / (moment c^2 - 2 c + 1)``."""
+    part = np.exp(-values)  # 1 / c, for c may overflow
+    return np.clip((part - part**2) / np.maximum(moment - 2.0 * part + part**2, 1e-12), *_SHARE)
 
 
 def _climbed(
@@ -198,31 +204,48 @@ def _climbed(
             points.means[bad] = fallback[bad]
             value[bad], V0[bad], once[bad] = ascent(problem, batch.beta, sweep.log_z, *points.pick(bad))
         largest.include(value, points)
-        means, (_, face, owner) = points.means, points
-        here = Points(once, face, owner)
+        here = points._replace(means=once)
         value, V1, twice = ascent(problem, batch.beta, sweep.log_z, *here)
         largest.include(value, here)
-        V2 = problem.link(twice, face)[0]
-        b = batch.beta[owner]
-        first, second = inner(once - means, V1 - V0) * b, np.maximum(inner(twice - once, V2 - V1) * b, 0.0)
-        rate = np.sqrt(second / np.maximum(first, 1e-300))
-        growing, rate = (rate >= 1.0) & (second > 1e-24), np.minimum(rate, _SLOWEST)
-        left = 0.5 * second / (1.0 - rate**2)  # what log c will still rise, about
-        ready = (left < 0.1 * value) & ~growing | (value > _CLEAR) & (climb >= _PATIENT) | (climb == _MOST_CLIMBS - 1)
-        ready &= value > tol
-        go = ~ready & (growing | (second > _STILL) | (value + 10.0 * left > tol)) & np.isfinite(twice).all(axis=1)
+        ahead = points._replace(means=twice)
+        V2 = problem.link(twice, points.face)[0]
+        pace = _pace(batch.beta[points.owner], inner(once - points.means, V1 - V0), inner(twice - once, V2 - V1))
+        high = (value > _CLEAR) & (climb >= _PATIENT) | (climb == _MOST_CLIMBS - 1)
+        ready = ((pace.left < _NEAR_TOP * value) & ~pace.growing | high) & (value > tol)
         if ready.any():
             resting = here.pick(ready)
             moment = second_moment(problem, batch.beta, sweep.log_z, *resting)
             found.append((_shares(value[ready], moment), value[ready], resting))
-        go &= ~swallowed(Points(twice, face, owner), V2)
-        if climb in (1, 4):
-            go[go] = distinct(problem, batch.beta, owner[go], twice[go], face[go], _MET_ON_THE_WAY)
-        longest = 1.0 / np.sqrt(np.maximum(second[go], 1e-300))
-        factor = np.minimum(np.where(growing, _AWAY_FROM_SADDLE, rate / (1.0 - rate))[go], longest)[:, None]
-        fallback, floor = twice[go], (value + 0.5 * second)[go]
-        points = Points(fallback + factor * (fallback - once[go]), face[go], owner[go])
+        rising = pace.growing | (pace.step > _STILL) | (value + _HOPE * pace.left > tol)
+        go = ~ready & rising & np.isfinite(twice).all(axis=1) & ~swallowed(ahead, V2)
+        if climb in _MEET:
+            go[go] = distinct(problem, batch.beta, *(ahead.owner[go], ahead.means[go], ahead.face[go]), _MET_ON_THE_WAY)
+        fallback, floor = twice[go], (value + 0.5 * pace.step)[go]
+        points = Points(fallback + pace.factor[go, None] * (fallback - once[go]), points.face[go], points.owner[go])
     return found
+
+
+class _Pace(NamedTuple):
+    """What two ascent steps tell of points, (p,).
+
+    The squared natural length of the second; whether steps grow; what log c will still rise, about; and how many such steps to go
+    on: the sum of all that would follow, if each were shorter by the same factor.
+    """
+
+    step: Array
+    growing: Mask
+    left: Array
+    factor: Array
+
+
+def _pace(b: Array, first: Array, second: Array) -> _Pace:
+    """From ``<dM, dV>`` of two steps."""
+    first, second = first * b, np.maximum(second * b, 0.0)
+    rate = np.sqrt(second / np.maximum(first, 1e-300))
+    growing, rate = (rate >= 1.0) & (second > 1e-24), np.minimum(rate, _SLOWEST)
+    longest = 1.0 / np.sqrt(np.maximum(second, 1e-300))  # a natural length of 1
+    factor = np.minimum(np.where(growing, _AWAY_FROM_SADDLE, rate / (1.0 - rate)), longest)
+    return _Pace(second, growing, 0.5 * second / (1.0 - rate**2), factor)
 
 
 def _radius(problem: Problem, batch: Batch, sweep: Sweep, rate: Array, off: Points | None) -> Array:

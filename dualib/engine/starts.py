@@ -31,10 +31,8 @@ _HALVINGS = 3  # ascent steps after each of which half of these starts are left,
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
 _NEIGHBOURS, _FEWEST_PAIRS, _PAIRS_OF = 8, 8, 8  # of a source, whose pairs are looked at; pairs kept: so many, or a part of n
 _LEAST_GAIN = 1e-13  # of c off a face
-_NOTHING = (
-    1e-30,
-    1e-10,
-)  # of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
+# of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
+_NOTHING = (1e-30, 1e-10)
 _MOST_OFF_FACES = 200  # points beside atoms, off their faces
 _AT_ONCE = 500_000  # numbers of atoms and sources together
 _LEAST = 1e-300

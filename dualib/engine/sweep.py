@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from dualib.engine.problem import Ints, Jacobian, Problem, inner
 
 _FAINT = 1e-300  # weights and sums that are divided by are at least this
 _AT_ONCE = 1_000_000  # terms of points that are looked at together
+_HUGE = 1e300  # terms from here on would overflow
 _SAFE = 1e100  # Z relative to what it was, within which the exponentials neither overflow nor vanish
 
 
@@ -87,7 +90,7 @@ class Sweep:
     def pick(self, which: Mask, rows: npt.NDArray) -> Sweep:
         """Of the solutions of a mask (S,), whose atoms are `rows`."""
         if which.all():
-            return self
+            return copy.copy(self)
         new = object.__new__(Sweep)
         for name, value in vars(self).items():
             part = which if name in self._OF_SOLUTIONS else rows
@@ -96,6 +99,9 @@ class Sweep:
 
     def replace(self, which: Mask, rows: npt.NDArray, other: Sweep) -> None:
         """Put another sweep, of as many atoms, in the place of some solutions."""
+        if which.all():
+            vars(self).update(vars(other))
+            return
         for name, value in vars(self).items():
             part, new = which if name in self._OF_SOLUTIONS else rows, getattr(other, name)
             for whole, some in zip(value, new, strict=True) if isinstance(value, Jacobian) else ((value, new),):
@@ -121,17 +127,24 @@ def log_c(
 ) -> tuple[Array, Array, Array, Array]:
     """The gradient function at points: log c (p,), V, where an ascent step leads, and the terms ``exp(-beta d) / Z`` (p, n).
 
-    log c is NaN outside the domain of the link, and -inf where every source is infinitely far.
+    log c is NaN outside the domain of the link, and -inf where every source is infinitely far. The terms of a point at which they
+    overflow, far from the optimum at a large beta, are relative to the largest of them.
     """
     V, offset = problem.link(means, face)
-    b = beta[owner]
-    terms = problem.exponents(b, V, face)
+    shift = -beta[owner] * offset
+    terms = problem.exponents(beta[owner], V, face)
     with np.errstate(all="ignore"):
-        compiled().exponentials(owner, terms, -b * offset, log_z)
+        compiled().exponentials(owner, terms, shift, log_z)
+        largest = np.zeros(len(means))
+        if not terms.max(initial=0.0) < _HUGE:
+            rows = np.flatnonzero(~(terms.max(axis=1) < _HUGE))
+            above = problem.exponents(beta[owner[rows]], V[rows], face[rows]) + shift[rows, None] - log_z[owner[rows]]
+            largest[rows] = above.max(axis=1)
+            terms[rows] = np.exp(above - largest[rows, None])
         sums = problem.moments(terms)
         sums[problem.outside(means, V)] = np.nan
         new = sums[:, 1:] / sums[:, :1]
-        return np.log(sums[:, 0]), V, new, terms
+        return np.log(sums[:, 0]) + largest, V, new, terms
 
 
 def ascent(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints) -> tuple[Array, Array, Array]:
@@ -145,11 +158,12 @@ def ascent(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints
 
 
 def second_moment(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, owner: Ints) -> Array:
-    """``sum_x p(x) exp(-2 beta d(x, s)) / Z(x)^2`` at points, (p,): how c changes where one of them takes weight."""
+    """``sum_x p(x) exp(-2 beta d(x, s)) / Z(x)^2`` at points, (p,), over c^2: how c changes where one of them takes weight."""
     most, result = max(1, _AT_ONCE // problem.n), np.empty(len(means))
     for first in range(0, len(means), most):
         part = slice(first, first + most)
         terms = log_c(problem, beta, log_z, means[part], face[part], owner[part])[3]
+        terms /= problem.expectation(terms)[:, None]
         terms *= terms
         result[part] = problem.expectation(terms)
     return result

@@ -12,7 +12,7 @@ from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.search import price
 from dualib.engine.sweep import Sweep, dual, log_c
 from dualib.path.branch import MOST_PRODUCTS, followed, polished, predicted, settled, stepped, tangents, whole
-from dualib.path.chain import Bifurcation, Chain, Piece, single
+from dualib.path.chain import Bifurcation, Chain, Piece
 from dualib.path.maxima import BESIDE, ridges, rise
 from dualib.path.touching import Touching, touching
 
@@ -67,7 +67,7 @@ def births_near(chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints) 
     for j in np.flatnonzero(smooth):
         one, up = first[j], bool(rise[first[j]])
         kind = "split" if found.divides[one] else "appearance"
-        near, others = single(found.branch, one), far[j]
+        near, others = found.branch.one(one), far[j]
         many = max(len(tied[j]), len(others[0].weights) - len(near.weights))
         event = Bifurcation(kind, float(np.exp(found.log_beta[one])), many, 2.0 * LOCATED, True)
         near.beta[:] = event.beta
@@ -146,7 +146,7 @@ def _beyond(
             stages = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))
             way = [*[part for part, arrives in stages if (arrives | ~ok).all()][:1], new]
         for i in np.flatnonzero(ok):
-            far[numbers[i]] = [single(part, int(i)) for part in way or [new]]
+            far[numbers[i]] = [part.one(int(i)) for part in way or [new]]
         numbers = numbers[~ok]
         if not len(numbers):
             break
@@ -211,7 +211,7 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
     bent = np.where(bent > 0.0, bent, np.maximum(terms**2 @ problem.px - 2.0 * excess - 1.0, 1e-12))
     weights = np.clip(excess / bent, 1e-12, 0.1)
     start = stepped(problem, start, response, np.where(alone, weights[np.searchsorted(owner, np.arange(len(tied)))], 0.0))
-    return start.joined(weights, means, owner, face).keep(np.ones(len(start.weights) + len(weights), dtype=bool))
+    return start.joined(weights, means, owner, face).normalised()
 
 
 def _response(problem: Problem, batch: Batch, sweep: Sweep, terms: Array) -> tuple[Array, Array]:

@@ -35,15 +35,14 @@ def settled(problem: Problem, batch: Batch) -> tuple[Batch, Sweep]:
             break
         part, rows = batch.pick(going)
         old = sweep.pick(going, rows)
-        before = old.residual.copy()  # `old` may be `sweep` itself, which changes below
-        step = newton_direction(problem, part, old, np.minimum(0.3, before**0.75), MOST_PRODUCTS)
+        step = newton_direction(problem, part, old, np.minimum(0.3, old.residual**0.75), MOST_PRODUCTS)
         length = part.highest(inner(step[:, 1:], dual(part, old.jacobian, step)[:, 1:]))
         shorter = np.minimum(1.0, LONGEST / np.sqrt(np.maximum(length, 1e-300)))
         new = stepped(problem, part, step, shorter)
         after = Sweep(problem, new)
         batch.weights[rows], batch.means[rows] = new.weights, new.means
         sweep.replace(going, rows, after)
-        going[going] = (before > BROKEN) | (after.residual < 0.1 * before)
+        going[going] = (old.residual > BROKEN) | (after.residual < 0.1 * old.residual)
     return batch, sweep
 
 
@@ -56,7 +55,7 @@ def stepped(problem: Problem, batch: Batch, step: Array, by: Array) -> Batch:
         outside = problem.outside(means, problem.link(means, batch.face)[0])
         means[outside] = batch.means[outside]
     weights = batch.weights * np.maximum(1.0 + by * step[:, 0], LEAST_PART)
-    return Batch(batch.beta, weights, means, batch.owner, batch.face).keep(np.ones(len(weights), dtype=bool))
+    return batch.moved(weights, means)
 
 
 def distances(problem: Problem, means: Array, face: Ints) -> Array:

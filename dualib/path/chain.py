@@ -136,8 +136,3 @@ def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
     order = np.argsort(np.argsort(np.concatenate([places for places, _ in parts]), kind="stable"), kind="stable")
     ends = np.cumsum([len(places) for places, _ in parts])[:-1]
     return in_order([(numbers, part) for numbers, (_, part) in zip(np.split(order, ends), parts, strict=True)])
-
-
-def single(batch: Batch, i: int | np.integer) -> Batch:
-    """One solution of a batch."""
-    return batch.copied([int(i)])[0]

@@ -22,7 +22,7 @@ from dualib.engine.search import price
 from dualib.engine.sweep import Sweep
 from dualib.path.births import LOCATED, TOUCH, births, births_near
 from dualib.path.branch import FARTHEST, one_branch, polished, predicted, settled, tangents, whole
-from dualib.path.chain import Bifurcation, Chain, Piece, single
+from dualib.path.chain import Bifurcation, Chain, Piece
 from dualib.path.crossing import Reach, crossing, reach
 from dualib.path.hidden import suspects
 from dualib.path.maxima import maxima_near
@@ -168,7 +168,7 @@ def _leaps(chain: Chain, links: Ints, ends: Reach) -> list[Piece]:
     """The jumps between branches that cross."""
     found, pieces = crossing(chain.problem, ends), list[Piece]()
     for j in np.flatnonzero(np.isfinite(found.log_beta)):
-        first, second = single(found.below, j), single(found.above, j)
+        first, second = found.below.one(j), found.above.one(j)
         if price(chain.problem, first, Sweep(chain.problem, first)).gap[0] > TOUCH:
             continue
         i, beta = int(links[j]), float(np.exp(found.log_beta[j]))
@@ -208,7 +208,7 @@ def _middles(chain: Chain, links: Ints) -> list[Piece]:
         other = polished(problem, certify(problem, start.pick(bad)[0], coarse=False, proofs=False).batch)
         parts = [(np.flatnonzero(bad), other), (np.flatnonzero(~bad), solutions.pick(~bad)[0])]
         solutions = in_order(parts if not bad.all() else parts[:1])
-    return [(float(i) + 0.5, single(solutions, j), None) for j, i in enumerate(links)]
+    return [(float(i) + 0.5, solutions.one(j), None) for j, i in enumerate(links)]
 
 
 def _lacking(chain: Chain, links: Ints, batch: Batch, sweep: Sweep) -> Mask:

@@ -19,24 +19,32 @@ MOST_FOR_ENCLOSURE = 4_000
 JUMP, SAME = 1e-2, 1e-9  # in log beta, of intervals that are divided no further: for the shape, and for the enclosure
 
 
-def all_around(points: Points, first: float, low: float | None, high: float | None) -> Array:
+def all_around(
+    points: Points,
+    first: float,
+    low: float | None,
+    high: float | None,
+    *,
+    count: int = COARSE_POINTS,
+    saturated: float = SATURATED,
+) -> Array:
     """A coarse grid around the onset `first`: its ends, where not given, below the onset and where the relevance saturates."""
     scale = first if 0.0 < first < math.inf else 1.0
     if low is None:
         low = 0.8 * scale if high is None else min(0.8 * scale, 0.5 * high)
     if high is None:
-        high = _saturation(points, 4.0 * max(scale, low)) if math.isfinite(first) else 4.0 * max(scale, low)
-    return np.geomspace(low, max(high, 1.25 * low), COARSE_POINTS)
+        high = _saturation(points, 4.0 * max(scale, low), saturated) if math.isfinite(first) else 4.0 * max(scale, low)
+    return np.geomspace(low, max(high, 1.25 * low), count)
 
 
-def _saturation(points: Points, beta: float) -> float:
-    """The first beta, by doubling, at which all but a thousandth of I(X;Y) is kept."""
+def _saturation(points: Points, beta: float, saturated: float) -> float:
+    """The first beta, by doubling, at which all but that part of I(X;Y) is kept."""
     total = points.problem.joint.mutual_information
     while beta < LARGEST_BETA:
         points.solve([beta])
         (solution,) = points.solutions()
         points.forget(beta)
-        if solution.relevance >= (1.0 - SATURATED) * total:
+        if solution.relevance >= (1.0 - saturated) * total:
             break
         beta *= 2.0
     return min(beta, LARGEST_BETA)

@@ -11,7 +11,7 @@ from dualib.engine.batch import Batch
 from dualib.engine.optimum import judged_state, optimum
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.path.chain import arranged, single
+from dualib.path.chain import arranged
 from dualib.path.checkpoint import Checkpoint
 from dualib.progress import Reporter
 from dualib.results.assembly import Judged, judged, solutions_of
@@ -87,7 +87,7 @@ class Points:
         rng = np.random.default_rng([self._seed, self._chunks])
         found = optimum(self.problem, np.array(betas), tol=self.tol, most=self.max_iter, rng=rng)
         ends = zip(found.gap.tolist(), found.kind.tolist(), found.taken.tolist(), strict=True)
-        points = [Point(single(found.batch, i), *end) for i, end in enumerate(ends)]
+        points = [Point(found.batch.one(i), *end) for i, end in enumerate(ends)]
         if self._record is not None:
             self._record.append(self.problem, betas, [tuple(point) for point in points])
         return points

@@ -12,7 +12,7 @@ from dualib.engine.batch import Batch, nearest
 from dualib.engine.problem import Problem
 from dualib.engine.stability import stability
 from dualib.engine.sweep import Sweep
-from dualib.path.chain import Bifurcation, single
+from dualib.path.chain import Bifurcation
 from dualib.path.events import locate
 from dualib.path.points import Points, Sides
 from dualib.results.common import EventKind
@@ -32,9 +32,9 @@ def located_events(points: Points) -> list[Event]:
         return bracketed_events(points)
     chain = locate(problem, batch, points.report)
     for i in np.flatnonzero(chain.given):
-        points.replace(float(chain.batch.beta[i]), single(chain.batch, i))
+        points.replace(float(chain.batch.beta[i]), chain.batch.one(i))
     events = [(i, event) for i, event in enumerate(chain.events) if event is not None]
-    parts = [single(chain.batch, i + side) for i, _ in events for side in (0, 1)]
+    parts = [chain.batch.one(i + side) for i, _ in events for side in (0, 1)]
     sides: Callable[[int], Solution] = one_blas_thread(Sides(problem, parts, points.tol).__call__)
     return [_public(problem, event, parts[2 * j], parts[2 * j + 1], sides, 2 * j) for j, (_, event) in enumerate(events)]
 
@@ -45,7 +45,7 @@ def bracketed_events(points: Points) -> list[Event]:
     found = []
     for i in np.flatnonzero(np.diff(batch.counts)):
         event = Bifurcation("", math.sqrt(betas[i] * betas[i + 1]), 1, math.log(betas[i + 1] / betas[i]), False)
-        found.append(_public(points.problem, event, single(batch, i), single(batch, i + 1), solutions.__getitem__, int(i)))
+        found.append(_public(points.problem, event, batch.one(i), batch.one(i + 1), solutions.__getitem__, int(i)))
     return found
 
 

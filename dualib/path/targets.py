@@ -26,7 +26,6 @@ from dualib.engine.sizes import check_solvable
 from dualib.engine.starts import members_of
 from dualib.engine.sweep import Sweep
 from dualib.path.branch import followed
-from dualib.path.chain import single
 from dualib.path.crossing import crossing, reach
 from dualib.path.onset import onset_of
 from dualib.path.points import at_once
@@ -157,12 +156,12 @@ class _Search:
         while True:
             near = np.abs(self.excess) <= _EXACT * scale
             if near.any():
-                return self._public(self._judged(single(self.ends, int(np.argmax(near)))))
+                return self._public(self._judged(self.ends.one(int(np.argmax(near)))))
             found = self._on_a_branch(scale) or self._on_a_jump()
             if found is not None:
                 return self._public(found)
             if np.log(self.ends.beta[1] / self.ends.beta[0]) <= _NARROW:
-                return self._public(self._judged(self._mixed(single(self.ends, 0), single(self.ends, 1), self.excess)))
+                return self._public(self._judged(self._mixed(self.ends.one(0), self.ends.one(1), self.excess)))
             self._divide()
 
     def _bracket(self, low: float) -> None:
@@ -223,14 +222,14 @@ class _Search:
             before, excess_before = np.where(moving, at, before), np.where(moving, excess, excess_before)
             batch, at, excess = new, np.where(moving, to, at), self._excess(new)
         for end in np.flatnonzero(fine & (np.abs(excess) <= _EXACT * scale)):
-            found = self._optimal(single(batch, end))
+            found = self._optimal(batch.one(end))
             if found is not None:
                 return found
         return None
 
     def _on_a_jump(self) -> Optimum | None:
         """The target between two branches where they cross, both optimal there; None where there is no such place."""
-        ends = reach(self.problem, single(self.ends, 0), single(self.ends, 1))
+        ends = reach(self.problem, self.ends.one(0), self.ends.one(1))
         if not ends.crosses()[0]:
             return None
         found = crossing(self.problem, ends)

@@ -16,7 +16,7 @@ from dualib.distortions.exponential import as_features
 from dualib.many.workers import in_order, pool_of, value_of
 from dualib.predict.predictors import METHODS, OF_FAMILY, Array, Data, Fitted, Options, fit
 from dualib.predict.scores import WITHOUT_CLUSTERS, Comparison, log_loss_of, scores_of
-from dualib.predict.tables import paired_tables
+from dualib.predict.tables import draw, paired_tables
 from dualib.progress import reporter
 from dualib.warnings import warn_of_convergence
 
@@ -55,8 +55,8 @@ def compare_predictions(
 
     Parameters
     ----------
-    train_counts, test_counts : array_like, scipy.sparse matrix or pandas.DataFrame, shape (n_x, n_y)
-        Whole numbers, the same x and y in both, row by row and column by column; the labels of DataFrames must say so. A row of
+    train_counts, test_counts : array_like, scipy.sparse matrix, DataFrame, DataArray or CountTable, shape (n_x, n_y)
+        Whole numbers, the same x and y in both, row by row and column by column; where there are labels they must say so. A row of
         zeros in `train_counts` is an x without samples: it is predicted from the prior, or by the family from its features. One in
         `test_counts` is not scored. A y never seen in training has the probability that the smoothing gives it.
     features : array_like or scipy.sparse matrix, shape (n_x, d), optional
@@ -200,8 +200,8 @@ def _split(
 ) -> list[dict[str, Any]]:
     """The rows of some methods for one draw, which depends on seed, size and split only."""
     rng = np.random.default_rng([seed, size, split])
-    drawn = _draw(rng, train, size)
-    held_out = _draw(rng, drawn, min(max(round(share * size), 1), size - 1))
+    drawn = draw(rng, train, size)
+    held_out = draw(rng, drawn, min(max(round(share * size), 1), size - 1))
     start = int(rng.integers(2**31))
     kept, whole = Data(drawn - held_out), Data(drawn)
     rows = []
@@ -264,14 +264,6 @@ def _refitted(
         path = fit(name, whole, strengths[strength], betas[lowest:], options, seed)
         result.update({int(i): path[i - lowest] for i in np.flatnonzero(best == strength)})
     return [result[i] for i in range(len(betas))]
-
-
-def _draw(rng: np.random.Generator, counts: Array, size: int) -> Array:
-    """`size` of the counted symbols, without replacement."""
-    if size == counts.sum():
-        return counts.copy()
-    flat = counts.astype(np.int64).ravel()
-    return rng.multivariate_hypergeometric(flat, size, method="marginals").reshape(counts.shape).astype(np.float64)
 
 
 def _features(features: Any, n_x: int) -> Any:

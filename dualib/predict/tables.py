@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_non_negative, is_sparse
+from dualib.labelled import Labels, labelled
 
 Array = npt.NDArray[np.float64]
-Labels = tuple[str, ...] | None
 
 _LARGEST_TOTAL = 10**9  # what NumPy draws without replacement
 _EXAMPLES = (
@@ -24,7 +24,7 @@ _EXAMPLES = (
 def paired_tables(train_counts: Any, test_counts: Any, features: Any) -> tuple[Array, Array]:
     """Both tables (n_x, n_y) as arrays, once it is clear that they count the same x and y.
 
-    Labels decide where both tables have them (pandas DataFrames, tables read from files): they must be the same, in the same order.
+    Labels decide where both tables have them (DataFrames, tables of `read_table`): they must be the same, in the same order.
     Without labels two tables of one shape are taken to be of the same x, unless the counts speak against it:
 
     - every row of both tables has a single count, as rows that are examples have (each its own x, with its label y). Samples of
@@ -36,16 +36,16 @@ def paired_tables(train_counts: Any, test_counts: Any, features: Any) -> tuple[A
     ValueError, TypeError
         What is wrong with which table, and what to do with rows that are examples.
     """
-    train, test = _counts("train_counts", train_counts), _counts("test_counts", test_counts)
-    train_labels, test_labels = labels_of(train_counts), labels_of(test_counts)
+    train, test = as_count_table("train_counts", train_counts), as_count_table("test_counts", test_counts)
+    train_labels, test_labels = labelled("train_counts", train_counts)[1:], labelled("test_counts", test_counts)[1:]
     for axis, known, found in zip("xy", train_labels, test_labels, strict=True):
         check_same_labels(axis, known, found, "train_counts", "test_counts")
     if test.shape != train.shape:
         remedy = f"; {_EXAMPLES}" if len(test) != len(train) else "; columns are the y, and y has to be the same in both"
         raise ValueError(f"test_counts must have the shape of train_counts, {train.shape}, got {test.shape}{remedy}")
     in_train, in_test = train.sum(axis=1), test.sum(axis=1)
-    labelled = train_labels[0] is not None and test_labels[0] is not None
-    if not labelled and len(train) > 1 and (in_train == 1.0).all() and (in_test == 1.0).all():
+    with_labels = train_labels[0] is not None and test_labels[0] is not None
+    if not with_labels and len(train) > 1 and (in_train == 1.0).all() and (in_test == 1.0).all():
         raise ValueError(
             f"test_counts must be of the x of train_counts, got a single count in each of the {len(train)} rows of both, as examples"
             f" have: {_EXAMPLES}. If the x are the same, show it by labels: DataFrames with one index, files with a column of labels"
@@ -56,15 +56,6 @@ def paired_tables(train_counts: Any, test_counts: Any, features: Any) -> tuple[A
             f"be predicted; {_EXAMPLES}"
         )
     return train, test
-
-
-def labels_of(counts: Any) -> tuple[Labels, Labels]:
-    """The labels of x and of y: of a pandas DataFrame, or of a table read from a file; None where there are none."""
-    if hasattr(counts, "x_labels") and hasattr(counts, "y_labels"):
-        return counts.x_labels, counts.y_labels
-    if hasattr(counts, "index") and hasattr(counts, "columns"):
-        return tuple(map(str, counts.index)), tuple(map(str, counts.columns))
-    return None, None
 
 
 def check_same_labels(axis: str, train: Labels, test: Labels, train_name: str, test_name: str) -> None:
@@ -94,10 +85,17 @@ def _remedy(axis: str, new: Sequence[str], as_many: bool) -> str:
     return f"give both tables the same {axis}, with zeros where one of them counts nothing"
 
 
-def _counts(name: str, counts: Any) -> Array:
+def as_count_table(name: str, counts: Any) -> Array:
+    """Counts (n_x, n_y) as an array: of whatever `JointDistribution.from_counts` takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Not two-dimensional, with fewer than two columns, negative, not whole, all zero, or too many to be drawn from.
+    """
     if hasattr(counts, "mutual_information"):
         raise TypeError(f"{name} must be a table of counts, got a JointDistribution: give the counts it was made from")
-    values = counts.values if hasattr(counts, "x_labels") else counts
+    values = labelled(name, counts)[0]
     table = as_non_negative(name, values.toarray() if is_sparse(values) else values, 2)
     if (table != np.rint(table)).any():
         value = float(table[table != np.rint(table)][0])
@@ -107,3 +105,11 @@ def _counts(name: str, counts: Any) -> Array:
     if table.shape[1] < 2:
         raise ValueError(f"{name} must have at least 2 columns, got shape {table.shape}")
     return table
+
+
+def draw(rng: np.random.Generator, counts: Array, size: int) -> Array:
+    """`size` of the counted observations, without replacement."""
+    if size == counts.sum():
+        return counts.copy()
+    flat = counts.astype(np.int64).ravel()
+    return rng.multivariate_hypergeometric(flat, size, method="marginals").reshape(counts.shape).astype(np.float64)

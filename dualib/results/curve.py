@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dualib.distortions.interface import Distortion
     from dualib.joint import JointDistribution
+    from dualib.results.deviation import Deviation
     from dualib.results.interpolation import CurvePoint
 from dualib.results.common import Array, IntArray, Result, counted
 from dualib.results.event import EVENT_KINDS, Event
@@ -200,6 +201,33 @@ class Curve(Result):
         from dualib.results.interpolation import at_rate
 
         return at_rate(self, rate)
+
+    def deviation(self, encoder: npt.ArrayLike, *, tol: float = 1e-9) -> Deviation:
+        """How far an encoder is from the whole curve, ``min over beta of (L_beta[q] - F(beta)) / beta``; see `Deviation`.
+
+        Zaslavsky, Kemp, Regier and Tishby (2018). It is how much less expected distortion the curve has at the rate of the encoder.
+        The minimum is over all beta, not over those of the curve alone: more are solved, until it is known to `tol`.
+
+        Parameters
+        ----------
+        encoder : array_like, shape (n_x, n_t), or of int, shape (n_x,)
+            p(t|x), rows summing to 1; or the labels of a hard clustering, the cluster of each x.
+        tol : float
+            Wanted error of epsilon, nats.
+
+        Returns
+        -------
+        Deviation
+            ``.epsilon``, ``.beta``, ``.solution``, and the certified ``.error_bound``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Not an encoder of the x of the curve, or one of infinite distortion.
+        """
+        from dualib.results.deviation import deviation
+
+        return deviation(self, encoder, tol)
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""

@@ -21,11 +21,12 @@ import numpy.typing as npt
 from dualib._validation import shown, validate_beta
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.encoders import encoder_rows
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
+from dualib.engine.costs import encoder_costs
 from dualib.engine.initial import of_encoder
 from dualib.engine.judge import Kind
-from dualib.engine.labels import encoder_rows
 from dualib.engine.optimum import certify as optimum_from
 from dualib.engine.optimum import judged_state
 from dualib.engine.problem import Problem
@@ -159,23 +160,5 @@ def certify(
 
 def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:
     """``I(X;T) + beta E d`` of an encoder on the original sources, with its own marginal and centroids, one solution of a batch."""
-    rows = np.asarray(encoder, dtype=np.float64)
-    rows = rows / rows.sum(axis=1, keepdims=True)
-    live = problem.row_of >= 0
-    px, rows = problem.joint.px[live], rows[live]
-    weights = px @ rows
-    kept = weights > 0.0
-    rows, weights = rows[:, kept], weights[kept]
-    pairs = np.zeros((len(weights), problem.n))
-    np.add.at(pairs.T, problem.row_of[live], px[:, None] * rows)
-    lost = problem.lost(batch.face)
-    if lost is not None and (pairs[lost] > 0.0).any():
-        return np.inf
-    if problem.fixed:  # equal columns are one atom of the batch, and as many clusters of the encoder as it makes of them
-        V, b = problem.link(np.eye(problem.k)[kept], np.zeros(len(weights), dtype=np.int64))
-    else:
-        V, b = problem.link(batch.means, batch.face)
-    ratio = np.divide(rows, weights, out=np.ones_like(rows), where=rows > 0.0)
-    rate = float(np.sum(px[:, None] * rows * np.log(ratio)))
-    distortion = problem.constant + float(pairs.sum(axis=1) @ b - np.sum((pairs @ problem.U) * V))
+    rate, distortion = encoder_costs(problem, np.asarray(encoder, dtype=np.float64), batch)
     return rate + float(batch.beta[0]) * distortion

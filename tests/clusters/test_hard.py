@@ -14,7 +14,7 @@ from dualib.clusters.hard import HardClusters, hard_clusters
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical, covered_labels, regrown_labels, seeded_labels
 from dualib.distortions.named import as_distortion
-from dualib.engine.labels import encoder_rows
+from dualib.encoders import encoder_rows
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 

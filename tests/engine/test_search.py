@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from test_certify import random_problem
 
 import dualib
@@ -10,7 +11,7 @@ from dualib.engine.initial import of_encoder
 from dualib.engine.problem import Problem
 from dualib.engine.search import price
 from dualib.engine.starts import for_each
-from dualib.engine.sweep import Sweep
+from dualib.engine.sweep import Sweep, log_c, second_moment
 
 
 def from_the_sources_alone(problem, batch, *_):
@@ -50,3 +51,27 @@ def test_a_cluster_between_two_sources_is_found_from_any_start(number, start):
     case = random_problem(number, 0)
     best = {2931: 3.285552621025, 5619: 3.557959971073}[number]
     assert dualib.solve(case.joint, case.beta, case.kind, **start).objective == pytest.approx(best, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_a_gap_far_from_the_optimum_at_a_large_beta_is_not_cut_off_where_exponentials_overflow(kind):
+    joint = dualib.JointDistribution.from_conditionals(np.random.default_rng(0).dirichlet(np.ones(6), 30))
+    with pytest.warns(dualib.ConvergenceWarning):
+        early = dualib.solve(joint, 1e4, kind, init=np.ones((30, 1)), max_iter=1)
+    assert early.gap >= early.objective - dualib.solve(joint, 1e4, kind).objective > 2000.0
+
+
+def test_the_gradient_function_is_right_where_its_terms_overflow():
+    py_x = np.random.default_rng(1).dirichlet(np.ones(4), 7)
+    problem = Problem(dualib.JointDistribution.from_conditionals(py_x), as_distortion("ib"))
+    beta, zeros = np.array([4e3]), np.zeros(7, dtype=np.int64)
+    batch = of_encoder(problem, beta, np.ones((7, 1)), "encoder")
+    value, _, ahead, _ = log_c(problem, beta, Sweep(problem, batch).log_z, problem.U, zeros, zeros)
+    # beta (d(x, r) - d(x, s)) of the one cluster r and of s = p(y|x'), all s by all x
+    exponents = beta * (problem.U @ (np.log(problem.U) - np.log(batch.means)).T).T
+    np.testing.assert_allclose(value, logsumexp(exponents, b=problem.px, axis=1), rtol=1e-12)
+    assert value.max() > 800.0 and value.min() < 700.0
+    members = np.exp(exponents - exponents.max(axis=1, keepdims=True)) * problem.px
+    np.testing.assert_allclose(ahead, members @ problem.U / members.sum(axis=1, keepdims=True), rtol=1e-9)
+    moment = second_moment(problem, beta, Sweep(problem, batch).log_z, problem.U, zeros, zeros)
+    np.testing.assert_allclose(moment, (members**2 / problem.px).sum(axis=1) / members.sum(axis=1) ** 2, rtol=1e-9)

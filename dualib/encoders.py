@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dualib._validation import as_probability_rows, shown
-from dualib.distortions.interface import Array
+
+Array = npt.NDArray[np.float64]
 
 
 def encoder_rows(encoder: Any, n_x: int, n_columns: int | None = None, name: str = "encoder") -> Array:
