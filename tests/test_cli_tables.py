@@ -12,7 +12,10 @@ from dualib.cli.main import main
 
 CROSSTAB = "word,0,45,90\nw1,5,1,2\nw2,1,6,1\nw3,1,2,9\n"
 COUNTS = [[5, 1, 2], [1, 6, 1], [1, 2, 9]]
-GUESS = "  read as a table, line 1 is a header, the first column holds labels (guessed: --header, --index and --layout say otherwise)\n"
+GUESS = (
+    "  read as a table, line 1 is a header, the first column holds labels"
+    " (guessed: --header, --index and --layout say otherwise)\n"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -72,19 +72,19 @@ def describe(arguments: argparse.Namespace, table: CountTable, joint: JointDistr
     return "\n".join(lines)
 
 
-def share_of_sample(arguments: argparse.Namespace, table: Table) -> str:
+def share_of_sample(arguments: argparse.Namespace, table: CountTable) -> str:
     """One line, how much of I(X;Y) is the sample's; nothing where the table is not of counts."""
     from dualib.information import mutual_information, mutual_information_nsb
 
-    if table.kind != "counts" or table.values.sum() > _LARGEST_SAMPLE:
+    if table.kind != "counts" or table.counts.sum() > _LARGEST_SAMPLE:
         return ""
     plug_in, estimate = (
-        measure(table.values, unit=arguments.unit) for measure in (mutual_information, mutual_information_nsb)
+        measure(table.counts, unit=arguments.unit) for measure in (mutual_information, mutual_information_nsb)
     )
     surplus = max(0.0, plug_in - max(0.0, estimate))
     part = f" ({surplus / plug_in:.0%})" if plug_in > 0.0 else ""
     return (
-        f"  of the {plug_in:.4g} {arguments.unit} in the counts about {surplus:.2g}{part} is the sample's: {table.values.sum():.0f} "
+        f"  of the {plug_in:.4g} {arguments.unit} in the counts about {surplus:.2g}{part} is the sample's: {table.counts.sum():.0f} "
         "observations, by the NSB estimate; dualib.cross_fit says it along the curve\n"
     )
 

@@ -67,7 +67,7 @@ def run_report(arguments: argparse.Namespace) -> None:
     )
     sample = None
     if table.kind == "counts":
-        sample = _sample(arguments, table.values, np.random.default_rng(0 if seed is None else seed))
+        sample = _sample(arguments, table.counts, np.random.default_rng(0 if seed is None else seed))
     facts = Facts(
         source=Source(os.path.basename(arguments.file), digest, table.kind, arguments.smoothing),
         curve=curve,

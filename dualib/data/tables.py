@@ -40,7 +40,7 @@ _logger = logging.getLogger("dualib")
 def read_table(
     path: str | os.PathLike[str], header: bool | None = None, index: bool | None = None, layout: str = "auto"
 ) -> CountTable:
-    """Read a table of counts or probabilities, with its labels.
+    r"""Read a table of counts or probabilities, with its labels.
 
     Parameters
     ----------
