@@ -65,9 +65,10 @@ def may_be_labels(column: Sequence[str], others: Sequence[Sequence[str]], header
 
 def are_larger(labels: Sequence[str], counts: Sequence[Sequence[str]]) -> bool:
     """Whether each of the numbers is larger than all counts."""
-    least = [value_of(cell) for cell in labels]
-    values = [value_of(cell) for row in counts for cell in row]
-    return bool(values) and None not in least + values and min(least) > max(values)  # type: ignore[type-var, operator]
+    known = [value for label in labels if (value := value_of(label)) is not None]
+    least = min(known) if len(known) == len(labels) else 0.0
+    values = (value_of(cell) for row in counts for cell in row)  # one at a time: mostly the first few tell
+    return bool(counts) and all(value is not None and value < least for value in values)
 
 
 def are_whole(column: Sequence[str]) -> bool:

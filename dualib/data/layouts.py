@@ -1,8 +1,8 @@
 """What the cells of a text table are: which layout, where its labels are, and which of its rows and columns are sums.
 
 Three layouts: "table", rows x and columns y; "samples", two columns, x and y of each sample; "long", three columns, x, y and how
-often. What is not given is guessed from the cells. A guess is made only where nothing else is likely, and is said; where a header, an
-index or a Total may as well be counts, the table is refused with the argument that decides it.
+often. What is not given is guessed from the cells. A guess is made only where nothing else is likely, and is said; where a header,
+an index or a Total may as well be counts, the table is refused with the argument that decides it.
 """
 
 from __future__ import annotations
