@@ -110,6 +110,7 @@ def test_what_else_stands_after_the_file(command, message, capsys):
 
 
 def announced(monkeypatch, capsys, seconds, clusters, command):
+    monkeypatch.setattr(estimate, "_FEW_STATES", 2)
     monkeypatch.setattr(estimate, "_timed", lambda *arguments: (seconds, clusters))
     return run(f"{command} --no-plots", capsys).err
 
@@ -122,6 +123,8 @@ def test_a_long_path_is_announced_before_it_is_solved(folder, capsys, monkeypatc
     assert text.format("0.5 to 2 hours", "about 20 to 80 minutes") in err
     assert "this takes" not in announced(monkeypatch, capsys, 0.1, 10, "anneal t.csv 2,5")
     assert announced(monkeypatch, capsys, 100.0, 10, "anneal t.csv 2,5 -q") == ""
+    monkeypatch.setattr(estimate, "_FEW_STATES", 3)
+    assert "this takes" not in run("anneal t.csv 2,5 --no-plots", capsys).err
 
 
 def test_two_solutions_are_timed(folder, capsys):
