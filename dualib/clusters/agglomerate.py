@@ -13,6 +13,7 @@ from dualib.clusters.pools import Pools, distortions_of, singles
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.memory import check_fits
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Tree:
         )
 
 
+@door
 def agglomerate(joint: JointDistribution, distortion: str | Distortion = "ib") -> Tree:
     """Join hard clusters two by two, each time those that raise the expected distortion least.
 

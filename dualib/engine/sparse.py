@@ -121,7 +121,10 @@ class SparseProblem(Problem):
 
     def members(self, labels: Ints, size: int, shares: Array) -> Any:
         """As of `Problem`, as a CSR array."""
-        places = labels.astype(np.int32), np.arange(self.n, dtype=np.int32)  # else products copy the indices of the rows as int64
+        places = (
+            labels.astype(np.int32),
+            np.arange(self.n, dtype=np.int32),
+        )  # else products copy the indices of the rows as int64
         return sparse.csr_array((shares, places), shape=(size, self.n))
 
     def centroids(self, members: Any) -> tuple[Array, Ints, npt.NDArray[np.bool_]]:
