@@ -3,6 +3,7 @@
 oldest      Python 3.10 with the oldest versions that setup.cfg declares
 newest      Python 3.13 with the newest of everything, pre-releases too
 default     whatever Python runs nox, as the README sets it up
+docs        the site, every warning an error, into build/site
 slow        the environments that compile everything anew, with bounds checked and in six processes at once
 mutation    small changes of the code that the tests should notice
 python_only the tests without the compiler, with branch coverage
@@ -51,6 +52,14 @@ def default(session: nox.Session) -> None:
     """As the README sets it up."""
     session.install(".[test]")
     session.run("pytest", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, and what holds it together."""
+    session.install(".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "docs", "build/site", env=ONE_THREAD)
+    session.run("python", "docs/check.py", "build/site")
 
 
 @nox.session

@@ -38,6 +38,13 @@ def load_letters(smoothing: float = 0.0) -> JointDistribution:
     ----------
     smoothing : float
         Added to every count. Some pairs never occur, so without it the dual IB has infinite distortions (legal, and exact).
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> joint = datasets.load_letters(smoothing=0.5)
+    >>> joint.n_x, joint.n_y, joint.x_labels[:3], round(joint.mutual_information, 4)
+    (27, 27, ('_', 'a', 'b'), 0.5982)
     """
     text = (resources.files("dualib") / "data" / "english-letters.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(io.StringIO(text)))
@@ -53,6 +60,13 @@ class Contexts:
     ----------
     train_counts, test_counts : ndarray, shape (542, 27)
     x_labels, y_labels : tuple of str
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> contexts = datasets.load_contexts()
+    >>> int(contexts.train_counts.sum()), int(contexts.test_counts.sum())
+    (2006935, 2006935)
     """
 
     train_counts: npt.NDArray[np.int64]
@@ -72,7 +86,15 @@ class Contexts:
 
 
 def load_contexts() -> Contexts:
-    """Which letter follows each pair of letters in English text: 542 x 27 counts from each half of the text."""
+    """Which letter follows each pair of letters in English text: 542 x 27 counts from each half of the text.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> contexts = datasets.load_contexts()
+    >>> contexts.train_counts.shape, contexts.x_labels[:3]
+    ((542, 27), ('_a', '_b', '_c'))
+    """
     data = (resources.files("dualib") / "data" / "english-contexts.npz").read_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         train, test = arrays["train"], arrays["test"]
@@ -85,6 +107,12 @@ def toy() -> JointDistribution:
     """The five-point toy: x on a line from -1 to 0.6, p(y|x) proportional to exp(-y x) with y = -1 or 1, p(x) uniform.
 
     I(X;Y) = 0.1225974513 nats. Onsets of learning: IB 4.365028, dual IB 3.223708.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> round(datasets.toy().mutual_information, 10)
+    0.1225974513
     """
     x = np.linspace(-1.0, 0.6, 5)
     rows = np.exp(-np.outer(x, [-1.0, 1.0]))
@@ -94,26 +122,60 @@ def toy() -> JointDistribution:
 
 
 def binary_symmetric(e: float) -> JointDistribution:
-    """Binary symmetric channel with flip probability e in (0, 1), x uniform; see `closed_forms.binary_symmetric`."""
+    """Binary symmetric channel with flip probability e in (0, 1), x uniform; see `closed_forms.binary_symmetric`.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> datasets.binary_symmetric(0.1).py_x
+    array([[0.9, 0.1],
+           [0.1, 0.9]])
+    """
     e = validate_open_probability("e", e)
     return JointDistribution.from_conditionals([[1.0 - e, e], [e, 1.0 - e]])
 
 
 def erasure(e: float) -> JointDistribution:
-    """Binary erasure channel with erasure probability e in (0, 1), x uniform; y = 0, 1 or erased; see `closed_forms.erasure`."""
+    """Binary erasure channel with erasure probability e in (0, 1), x uniform; y = 0, 1 or erased; see `closed_forms.erasure`.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> datasets.erasure(0.25).py_x
+    array([[0.75, 0.  , 0.25],
+           [0.  , 0.75, 0.25]])
+    """
     e = validate_open_probability("e", e)
     return JointDistribution.from_conditionals([[1.0 - e, 0.0, e], [0.0, 1.0 - e, e]], y_labels=["0", "1", "erased"])
 
 
 def symmetric(n: int, a: float) -> JointDistribution:
-    """Symmetric n-ary channel, p(y|x) = a [y = x] + (1 - a) / n, x uniform; a in (0, 1). Its onsets are of first order."""
+    """Symmetric n-ary channel, p(y|x) = a [y = x] + (1 - a) / n, x uniform; a in (0, 1). Its onsets are of first order.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> datasets.symmetric(3, 0.6).py_x.round(4)
+    array([[0.7333, 0.1333, 0.1333],
+           [0.1333, 0.7333, 0.1333],
+           [0.1333, 0.1333, 0.7333]])
+    """
     a = validate_open_probability("a", a)
     n = validate_integer("n", n, 2)
     return JointDistribution.from_conditionals(a * np.eye(n) + (1.0 - a) / n)
 
 
 def deterministic(classes: npt.ArrayLike) -> JointDistribution:
-    """Y = f(X), x uniform: `classes` (n_x,) are the values f(x), whole numbers from 0."""
+    """Y = f(X), x uniform: `classes` (n_x,) are the values f(x), whole numbers from 0.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> datasets.deterministic([0, 1, 1]).py_x
+    array([[1., 0.],
+           [0., 1.],
+           [0., 1.]])
+    """
     labels = np.asarray(classes)
     if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu" or (labels < 0).any():
         raise ValueError(f"classes must be a one-dimensional array of whole numbers >= 0, got {shown(classes)}")
@@ -121,7 +183,15 @@ def deterministic(classes: npt.ArrayLike) -> JointDistribution:
 
 
 def bernoulli(p: float) -> JointDistribution:
-    """X = Y, 1 with probability p in (0, 1): the source for rate-distortion with a matrix such as Hamming's."""
+    """X = Y, 1 with probability p in (0, 1): the source for rate-distortion with a matrix such as Hamming's.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> datasets.bernoulli(0.3).pxy
+    array([[0.7, 0. ],
+           [0. , 0.3]])
+    """
     p = validate_open_probability("p", p)
     return JointDistribution.from_conditionals(np.eye(2), as_distribution("p", [1.0 - p, p]))
 
@@ -130,6 +200,13 @@ def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
     """A bivariate normal of correlation rho in (0, 1), on an n x n grid over `width` standard deviations to each side.
 
     For fine, wide grids it tends to the Gaussian Information Bottleneck; see `closed_forms.gaussian_ib`.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> joint = datasets.gaussian(40, rho=0.8)
+    >>> joint.n_x, joint.n_y
+    (40, 40)
     """
     rho = validate_open_probability("rho", rho)
     n = validate_integer("n", n, 2)
@@ -144,13 +221,27 @@ def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
 
 
 def case_a() -> JointDistribution:
-    """A random 5 x 2 problem whose dual IB learns at beta = 1.336, half the textbook critical beta of 2.608."""
+    """A random 5 x 2 problem whose dual IB learns at beta = 1.336, half the textbook critical beta of 2.608.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> datasets.case_a().px.round(4)
+    array([0.1832, 0.2455, 0.12  , 0.3447, 0.1066])
+    """
     rng = np.random.default_rng(0)
     px = rng.dirichlet(3.0 * np.ones(5))
     return JointDistribution.from_conditionals(rng.dirichlet(np.ones(2), 5), px)
 
 
 def three_by_three() -> JointDistribution:
-    """A 3 x 3 matrix published by Huang et al. for rate and relevance tables; x uniform, I(X;Y) = 0.4541057321 nats."""
+    """A 3 x 3 matrix published by Huang et al. for rate and relevance tables; x uniform, I(X;Y) = 0.4541057321 nats.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> round(datasets.three_by_three().mutual_information, 10)
+    0.4541057321
+    """
     columns = np.array([[0.90, 0.08, 0.40], [0.025, 0.82, 0.05], [0.075, 0.10, 0.55]])
     return JointDistribution.from_conditionals(columns.T)

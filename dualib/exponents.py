@@ -34,6 +34,14 @@ def cluster_chernoff(solution: Solution, *, unit: Unit = "nats") -> Array:
     ------
     ValueError
         A solution for a rate-distortion matrix, whose clusters have no p(y|t).
+
+    Examples
+    --------
+    >>> import dualib
+    >>> from dualib.exponents import cluster_chernoff
+    >>> cluster_chernoff(dualib.solve(dualib.datasets.toy(), 8.0)).round(6)
+    array([[0.    , 0.0786],
+           [0.0786, 0.    ]])
     """
     if solution.distortion.fixed_atoms:
         raise ValueError("solution is of a rate-distortion matrix: its clusters have no p(y|t)")
@@ -61,6 +69,14 @@ def mean_exponent(solution: Solution, *, unit: Unit = "nats") -> float:
     -------
     float
         At least 0; inf where some cluster has members without a common support.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> from dualib.exponents import mean_exponent
+    >>> solution = dualib.solve(dualib.datasets.toy(), 8.0, "dualib")
+    >>> round(mean_exponent(solution) - solution.expected_distortion, 9)  # what the dual IB trades against rate
+    0.0
     """
     if unit not in ("nats", "bits"):
         raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")

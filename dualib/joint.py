@@ -56,6 +56,17 @@ class JointDistribution:
         Complex, text or object arrays.
     ValueError
         Negative, NaN or infinite values, a wrong shape, an empty or all-zero array, a sum that is not 1.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> joint = dualib.JointDistribution.from_counts([[5, 3, 1], [1, 8, 2]], x_labels=["a", "b"])
+    >>> joint
+    JointDistribution(2 x 3, I(X;Y) = 0.135219 nats)
+    >>> joint.px
+    array([0.45, 0.55])
+    >>> dualib.JointDistribution.from_samples(["a", "b", "a"], [0, 1, 0]).x_labels
+    ('a', 'b')
     """
 
     def __init__(

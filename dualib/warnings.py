@@ -9,15 +9,41 @@ from collections.abc import Iterator
 
 
 class DualibWarning(UserWarning):
-    """Base class of every warning that dualib raises."""
+    """Base class of every warning that dualib raises.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> issubclass(dualib.ConvergenceWarning, dualib.DualibWarning)
+    True
+    """
 
 
 class ConvergenceWarning(DualibWarning):
-    """A tolerance was not reached; the message gives beta, the certified gap and the remedy."""
+    """A tolerance was not reached; the message gives beta, the certified gap and the remedy.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     solution = dualib.solve(dualib.datasets.load_letters(0.5), 8.0, max_iter=2)
+    ...
+    >>> [warning.category.__name__ for warning in caught], solution.converged
+    (['ConvergenceWarning'], False)
+    """
 
 
 class CacheWarning(DualibWarning):
-    """The on-disk cache of compiled functions cannot be used: they are compiled in every process."""
+    """The on-disk cache of compiled functions cannot be used: they are compiled in every process.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import warnings
+    >>> warnings.simplefilter("ignore", dualib.CacheWarning)  # where compiling in every process is meant
+    """
 
 
 _collected: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("collected", default=None)

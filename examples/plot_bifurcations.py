@@ -1,4 +1,7 @@
-"""The five-point toy with every merge of IB and dual IB located, and what an annealer that only follows would see instead.
+"""Every merge of the five-point toy
+=================================
+
+The five-point toy with every merge of IB and dual IB located, and what an annealer that only follows would see instead.
 
 First picture: the two trees side by side, and below them the stability number of every cluster; one cluster divides where its
 number reaches 1, but a cluster born at a distance, as each of these is, announces itself in no number.

@@ -1,4 +1,7 @@
-"""How good is this answer? Certify the encoders that other methods return, and plot their distance to the optimum.
+"""How good is this answer?
+========================
+
+Certify the encoders that other methods return, and plot their distance to the optimum.
 
 Three ways to cluster the letters of English for the IB: hard k-means on the conditionals, random restarts of textbook
 Blahut-Arimoto sweeps with the same number of clusters, and `dualib.solve`.

@@ -1,10 +1,12 @@
-"""A distortion of one's own: four functions of NumPy, and every algorithm of the package works with it.
+"""A distortion of one's own
+=========================
+
+Four functions of NumPy, and every algorithm of the package works with it.
 
 Here squared distance between conditionals in a metric A, d(x, r) = (p - r)^T A (p - r) / 2, with A telling that neighbouring y
 are nearly the same. It is of the form d = a(x) + b(t) - <U[x], V[t]> with U = p(y|x) and V = A M.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import dualib
@@ -46,7 +48,6 @@ curves = {
 ax = dualib.plotting.plot_information_plane(curves)
 ax.set_title("What a distortion of one's own keeps of Y, beside the IB's bound")
 ax.figure.savefig("custom-distortion.png", dpi=110)
-plt.close(ax.figure)
 
 for name, curve in curves.items():
     counts = f"clusters {curve.n_clusters.min()} to {curve.n_clusters.max()}"

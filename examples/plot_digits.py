@@ -1,10 +1,16 @@
-"""Unseen images through a fitted family: scikit-learn's digits, x an image described by its 64 pixels, y the digit that it shows.
+"""Unseen images through a fitted family
+=====================================
+
+Scikit-learn's digits, x an image described by its 64 pixels, y the digit that it shows.
 
 Every image is a source of its own, seen once or never, so that counts alone say nothing of a new one: the plug-in is the prior.
 The maximum-entropy family of the pixels gives p(y|x) of any image; dualExpIB and the IB cluster the training images by it, and
 unseen images are encoded by the same family. Needs scikit-learn.
+
+.. image:: ../images/digits.png
 """
 
+# sphinx_gallery_thumbnail_path = "images/digits.png"
 import os
 
 import matplotlib.pyplot as plt

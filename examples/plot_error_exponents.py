@@ -1,4 +1,7 @@
-"""How fast do samples of y tell the clusters apart? Simulated errors against the Chernoff information, IB and dual IB.
+"""How fast samples of y tell clusters apart
+=========================================
+
+Simulated errors against the Chernoff information, IB and dual IB.
 
 Both problems are solved at the same rate. A cluster t is drawn with its weight, then n samples of y from p(y|t); maximum likelihood
 (with the prior weights) guesses t. The error falls like exp(-n C), C the least Chernoff information of two clusters, up to a

@@ -1,4 +1,7 @@
-"""The five-point toy: IB and dual IB on one information plane, and their trees of clusters side by side.
+"""IB and dual IB on one plane
+===========================
+
+The five-point toy: IB and dual IB on one information plane, and their trees of clusters side by side.
 
 At equal beta the dual IB keeps more of both X and Y; at equal rate the IB keeps at least as much of Y (its curve is the bound).
 """

@@ -1,4 +1,8 @@
-"""English letters clustered by what follows them: a person sees vowels part from consonants."""
+"""Letters of English
+==================
+
+English letters clustered by what follows them: a person sees vowels part from consonants.
+"""
 
 import matplotlib.pyplot as plt
 

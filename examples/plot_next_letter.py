@@ -1,12 +1,19 @@
-"""Which letter comes next? Held-out prediction from 500 to 50,000 training symbols, with and without features of the letters.
+"""Which letter comes next?
+========================
+
+Held-out prediction from 500 to 50,000 training symbols, with and without features of the letters.
 
 x is one of 542 pairs of letters of English text, y the letter that follows. The features of a pair say which its letters are, and
 whether the first is a vowel, a consonant or a space, together with the last. The plug-in is the smoothed empirical p(y|x); IB and
 dual IB cluster it; the family is the maximum-entropy one of the features, dualExpIB and "IB of the family" cluster that.
 
-With ``--splits 10`` it prints the tables of docs/prediction.md, in a few minutes; two splits say little of the standard errors.
+With ``--splits 10`` it prints the tables of docs/explanation/prediction.md, in a few minutes; two splits say little of the
+standard errors.
+
+.. image:: ../images/next-letter.png
 """
 
+# sphinx_gallery_thumbnail_path = "images/next-letter.png"
 import argparse
 import os
 

@@ -1,4 +1,8 @@
-"""Plain rate-distortion is the same solver with fixed reproduction points: Bernoulli(p) with Hamming distortion."""
+"""Plain rate-distortion
+=====================
+
+Plain rate-distortion is the same solver with fixed reproduction points: Bernoulli(p) with Hamming distortion.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -309,11 +309,11 @@ def test_one_beta_alone_can_be_drawn(ib):
 
 def test_texts_are_pushed_apart_and_no_further():
     at = np.array([0.0, 0.001, 0.5, 0.502, 0.504, 0.9])
-    places = tree._spread(at, 0.05)
+    places = tree.spread(at, 0.05)
     assert np.all(np.diff(places) >= 0.05 - 1e-12) and places[0] >= 0.0
     np.testing.assert_allclose(places[2:5], [0.452, 0.502, 0.552])
     assert places[-1] == 0.9
-    crowded = tree._spread(np.ones(4), 0.25)
+    crowded = tree.spread(np.ones(4), 0.25)
     np.testing.assert_allclose(crowded, [0.25, 0.5, 0.75, 1.0])
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``dualib demo``, ``dualib solve``, ``dualib anneal``, ``dualib compare``."""
+"""The command line: ``dualib demo``, ``dualib solve``, ``dualib anneal``, ``dualib report``, ``dualib compare``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import dualib
 from dualib import doors
 from dualib.cli import compare as comparison_command
+<<<<<<< HEAD
+=======
+from dualib.cli import report as report_command
+from dualib.engine import loading
+>>>>>>> 226d4ea56f01d9f66748cde87f73846840bfe5b8
 from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ examples:
   dualib demo                                    letters of English: tables and pictures in ./dualib-demo
   dualib solve counts.csv --beta 5               the optimal clusters at one trade-off
   dualib anneal counts.csv --distortion dualib   the whole path, as a table and pictures
+  dualib report counts.csv -o report.html        all of it as one page, to read or to hand on
   dualib compare train.csv test.csv              held-out prediction, beside the plain estimate
 
 beta is the price of distortion against rate: the larger, the more clusters.
@@ -220,6 +226,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--no-plots", action="store_true", help="write the table and the curve only")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=run_anneal)
+
+    report = report_command.SUMMARY
+    command = commands.add_parser("report", help=report, description=_sentence(report), epilog=report_command.EPILOG, **layout)
+    _add_problem(command)
+    report_command.add_arguments(command, _numbers)
 
     compare = comparison_command.SUMMARY
     command = commands.add_parser(

@@ -35,6 +35,15 @@ class Tree:
         I(T;Y), nats, with 1, 2, ..., n_x clusters.
     expected_distortion : ndarray, shape (n_x,)
         The same of E d, in the unit of the distortion.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> tree = dualib.agglomerate(dualib.datasets.toy())
+    >>> tree.linkage.shape, tree.cut(2).tolist()
+    ((4, 4), [0, 0, 0, 1, 1])
+    >>> tree.relevance.round(6)
+    array([0.      , 0.094015, 0.111444, 0.118174, 0.122597])
     """
 
     joint: JointDistribution

@@ -70,7 +70,7 @@ class Table:
 
 
 def read_table(path: str | os.PathLike[str], *, smoothing: float = 0.0) -> JointDistribution:
-    """Read a table of counts or probabilities, and normalise it.
+    r"""Read a table of counts or probabilities, and normalise it.
 
     Parameters
     ----------
@@ -93,6 +93,18 @@ def read_table(path: str | os.PathLike[str], *, smoothing: float = 0.0) -> Joint
     ValueError
         It is not what its name says, is ragged, ambiguous or empty, or has entries that are negative or no numbers; the
         message names the file and, in a text table, the line.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "counts.csv"
+    ...     _ = path.write_text("word,noun,verb\nrun,3,9\nhouse,12,1\n")
+    ...     table = dualib.read_table(path)
+    ...
+    >>> table.x_labels, table.y_labels
+    (('run', 'house'), ('noun', 'verb'))
     """
     return load_table(path).to_joint(smoothing)
 

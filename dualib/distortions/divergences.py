@@ -27,7 +27,15 @@ class Bregman(Distortion):
 
     See Also
     --------
-    squared_euclidean : d = |p - r|^2 / 2.
+    squared_euclidean : ``d = |p - r|^2 / 2``.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> joint = dualib.datasets.toy()
+    >>> solution = dualib.solve(joint, 40.0, dualib.Bregman.squared_euclidean())
+    >>> solution.n_clusters, solution.certificate
+    (3, 'multistart')
     """
 
     name = "bregman"
@@ -47,7 +55,7 @@ class Bregman(Distortion):
 
     @classmethod
     def squared_euclidean(cls) -> Bregman:
-        """Half the squared Euclidean distance, F(p) = |p|^2 / 2: soft k-means on the conditionals."""
+        """Half the squared Euclidean distance, ``F(p) = |p|^2 / 2``: soft k-means on the conditionals."""
         return cls(_half_square, _identity, _identity_matrices, label="squared-euclidean")
 
     def lift(self, py_x: Array) -> tuple[Array, Array]:
@@ -88,6 +96,13 @@ class Alpha(Distortion):
     ----------
     alpha : float
         Strictly between 0 and 1, where the divergence is finite for all conditionals, zeros included.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> joint = dualib.datasets.toy()
+    >>> [round(dualib.onset(joint, kind), 4) for kind in ("ib", dualib.Alpha(0.5), "dualib")]
+    [4.365, 3.7863, 3.2237]
     """
 
     name = "alpha"

@@ -27,6 +27,23 @@ class Distortion(ABC):
         this is set are `link`, `decoder` and `link_jacobian` given a `face`.
     fixed_atoms : bool
         True when the reproduction points cannot move (a rate-distortion matrix).
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import numpy as np
+    >>> class Euclidean(dualib.Distortion):
+    ...     def lift(self, py_x):
+    ...         return py_x, 0.5 * np.sum(py_x**2, axis=1)
+    ...     def link(self, means):
+    ...         return means, 0.5 * np.sum(means**2, axis=1)
+    ...     def decoder(self, means):
+    ...         return means
+    ...     def link_jacobian(self, means):
+    ...         return np.tile(np.eye(means.shape[1]), (len(means), 1, 1))
+    ...
+    >>> dualib.solve(dualib.datasets.toy(), 40.0, Euclidean()).n_clusters
+    3
     """
 
     name: ClassVar[str] = "custom"

@@ -59,6 +59,13 @@ def compile_kernels() -> list[KernelRecord]:
     -----
     CacheWarning
         If the cache cannot be used.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> records = dualib.compile_kernels()
+    >>> {record.state for record in records} <= {"loaded", "compiled", "python"}
+    True
     """
     records = []
     for name in MODULES:

@@ -42,6 +42,14 @@ class TaskError(RuntimeError):
         The class of the error, and the traceback in the worker.
     results : ndarray of object, or None
         With ``on_error="raise"``: the results that precede it, None in place of the others.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> joint = dualib.JointDistribution([[0.5, 0.0], [0.0, 0.5]])  # by the dual IB no cluster can have both x
+    >>> results = dualib.solve_many([joint], [4.0], distortions=["ib", "dualib"], n_clusters=1, on_error="return")
+    >>> [type(result).__name__ for result in results.ravel()]
+    ['Solution', 'TaskError']
     """
 
     index: tuple[int, ...] = ()

@@ -111,6 +111,15 @@ def anneal(
     A sparse p(x, y) of the IB stays sparse where it has more than 10 million cells, or more than 100,000 and `n_clusters` is given.
     It takes `betas` and ``events=False``, no `tol_curve` and no `checkpoint`; the curve has no onset. Each point is solved from its
     neighbour and fresh starts, and its gap is of the kind "multistart", to the optimum without a cap, as of `solve`.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), "dualib", beta_min=2.0, beta_max=64.0)
+    >>> round(curve.onset, 6), [round(event.beta, 4) for event in curve.events]
+    (3.223708, [3.2237, 11.8104, 26.6843, 42.1964])
+    >>> bool(curve.gap.max() < 1e-9)
+    True
     """
     rules: dict[str, Any] = {
         "tol": tol,

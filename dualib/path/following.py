@@ -69,6 +69,16 @@ def follow(
         A bad argument, named with its value.
     MemoryError
         The dense arrays of the problem cannot fit: a sparse one may have been solved without them.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import numpy as np
+    >>> joint = dualib.datasets.case_a()
+    >>> trivial = dualib.solve(joint, 1.9)
+    >>> curve = dualib.follow(trivial, np.linspace(1.9, 2.2, 4))  # past the onset at 2.0488, before the textbook's critical beta
+    >>> curve.n_clusters, bool(curve.gap[-1] > 1e-3)
+    (array([1, 1, 1, 1]), True)
     """
     if not isinstance(solution, Solution):
         raise TypeError(f"solution must be a Solution, got {type(solution).__name__}")

@@ -48,6 +48,14 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
     a multistart certificate. Right beside the one cluster, where c differs from 1 by less than its rounding, the root is sought
     along the ridge of log c there (`dualib.path.maxima.Ridge`).
+
+    Examples
+    --------
+    >>> import dualib
+    >>> round(dualib.onset(dualib.datasets.erasure(0.25)), 9)  # 1 / (1 - e)
+    1.333333333
+    >>> dualib.onset(dualib.JointDistribution([[0.25, 0.25], [0.25, 0.25]]))  # y does not depend on x
+    inf
     """
     problem = engine_problem(joint, as_distortion(distortion), "onset")
     check_solvable(problem)
@@ -85,6 +93,15 @@ def local_critical_beta(joint: JointDistribution, distortion: str | Distortion =
     ------
     ValueError
         The one-cluster solution is infeasible (dual IB, conditionals with no common support).
+
+    Examples
+    --------
+    >>> import dualib
+    >>> joint = dualib.datasets.case_a()
+    >>> round(dualib.local_critical_beta(joint), 6), round(dualib.onset(joint), 6)
+    (2.250425, 2.048793)
+    >>> round(dualib.local_critical_beta(joint, "dualib"), 6), round(dualib.onset(joint, "dualib"), 6)
+    (2.607823, 1.336234)
     """
     return engine_onset.local_critical_beta(Problem(joint, as_distortion(distortion)))
 

@@ -65,8 +65,16 @@ def plot_bifurcations(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_bifurcations(curve, y_index=1)
+    >>> axes.get_ylabel()
+    'decoder  p(y = 1 | t)'
     """
-    column = _checked_column(curve, int(_varying_columns(curve)[0]) if y_index is None else y_index)
+    column = _checked_column(curve, int(varying_columns(curve)[0]) if y_index is None else y_index)
     ax = new_axes((7.2, 4.6)) if ax is None else ax
     whole = with_sides(curve)
     draw_tree(ax, whole, column, link(whole))
@@ -97,6 +105,14 @@ def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = 
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_stability(curve)
+    >>> axes.get_ylabel()
+    'stability number  beta lambda_max'
     """
     ax = new_axes((7.2, 4.2)) if ax is None else ax
     low, high = curve.beta[0], curve.beta[-1]
@@ -122,10 +138,17 @@ def plot_bifurcation_grid(curve: Curve, y_indices: Iterable[int] | None = None, 
     -------
     ndarray of Axes, shape (rows, columns)
         Unused places are invisible.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> dualib.plotting.plot_bifurcation_grid(curve).size  # one for each y
+    2
     """
     import matplotlib.pyplot as plt
 
-    chosen = [int(y) for y in (_varying_columns(curve)[:6] if y_indices is None else y_indices)]
+    chosen = [int(y) for y in (varying_columns(curve)[:6] if y_indices is None else y_indices)]
     if not chosen or columns < 1:
         raise ValueError(f"y_indices and columns must ask for at least one picture, got {shown(chosen)} and {shown(columns)}")
     columns = min(columns, len(chosen))
@@ -180,7 +203,7 @@ def _checked_column(curve: Curve, y_index: int) -> int:
     return int(y_index)
 
 
-def _varying_columns(curve: Curve) -> IntArray:
+def varying_columns(curve: Curve) -> IntArray:
     """Decoder columns, the one of largest variance between the clusters at the largest beta first."""
     last = curve[-1]
     centred = last.decoder - last.weights @ last.decoder

@@ -38,6 +38,14 @@ def plot_clusters(
     -------
     Axes
         Its ticks name the sources (up to 60 of them) and the weights p(t) of the clusters.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_clusters(curve[-1])
+    >>> axes.get_xlabel()
+    'cluster t, with p(t)'
     """
     solution = _chosen(result, beta)
     ax = new_axes(_map_size(solution)) if ax is None else ax
@@ -59,6 +67,13 @@ def plot_clusters_grid(curve: Curve, betas: Iterable[float] | None = None) -> np
     Returns
     -------
     ndarray of Axes, shape (n,)
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> dualib.plotting.plot_clusters_grid(curve, [8, 32]).size
+    2
     """
     import matplotlib.pyplot as plt
 

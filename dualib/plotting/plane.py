@@ -48,6 +48,14 @@ def plot_information_plane(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_information_plane({"IB": curve}, unit="bits")
+    >>> axes.get_xlabel()
+    'rate  I(X;T)  [bits]'
     """
     labelled = _labelled(curves)
     factor = unit_factor(unit)
@@ -87,6 +95,14 @@ def plot_rate_distortion(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_rate_distortion(curve)
+    >>> axes.get_ylabel()
+    'rate  I(X;T)  [nats]'
     """
     labelled = _labelled(curves)
     factor = unit_factor(unit)

@@ -19,6 +19,8 @@ Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Corner = Literal["upper left", "lower left", "upper right", "lower right"]
 Links = list[tuple[IntArray, npt.NDArray[np.bool_]]]
+Point = tuple[float, float]
+Stroke = tuple[float, str, list[Point]]  # width in points, colour, points
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, GREY = "#222222", "#8A8A8A"
@@ -80,37 +82,44 @@ def _branch_colours(curve: Curve, links: Links) -> list[list[str]]:
     return colours
 
 
-def draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
-    """Draw every cluster as a line of decoder coordinate y against beta, as wide as its weight."""
-    from matplotlib.collections import LineCollection
-
+def strokes(curve: Curve, y: int, links: Links) -> tuple[list[Stroke], list[list[Point]]]:
+    """The tree as strokes, thick ones first, and the ties of clusters born apart: decoder coordinate y against beta."""
     colours = _branch_colours(curve, links)
-    strokes: list[tuple[float, str, list[tuple[float, float]]]] = []  # width, colour, points
-    open_strokes: dict[int, int] = {}  # cluster at the current beta -> its stroke
+    found: list[Stroke] = []
+    going: dict[int, int] = {}  # cluster at the current beta -> its stroke
     ties = []
     for i, (parent, born) in enumerate(links):
         below, above = curve[i], curve[i + 1]
-        going_on, open_strokes = open_strokes, {}
+        going_on, going = going, {}
         for t in range(above.n_clusters):
-            start, end = (below.beta, below.decoder[parent[t], y]), (above.beta, above.decoder[t, y])
+            start = (below.beta, float(below.decoder[parent[t], y]))
+            end = (above.beta, float(above.decoder[t, y]))
             if born[t]:
                 ties.append([start, end])
                 continue
             # Steps of equal width are one stroke, for pieces drawn over each other leave scalloped edges.
             look = (round(max(LEAST_WIDTH, FULL_WIDTH * above.weights[t]), 1), colours[i + 1][t])
             stroke = going_on.pop(parent[t], -1)
-            if stroke < 0 or strokes[stroke][:2] != look:
-                strokes.append((*look, [start]))
-                stroke = len(strokes) - 1
-            strokes[stroke][2].append(end)
-            open_strokes[t] = stroke
-    strokes.sort(key=lambda stroke: -stroke[0])  # thin lines on top of thick ones
-    width, colour, points = zip(*strokes, strict=True) if strokes else ((), (), ())
+            if stroke < 0 or found[stroke][:2] != look:
+                found.append((*look, [start]))
+                stroke = len(found) - 1
+            found[stroke][2].append(end)
+            going[t] = stroke
+    return sorted(found, key=lambda stroke: -stroke[0]), ties
+
+
+def draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
+    """Draw every cluster as a line of decoder coordinate y against beta, as wide as its weight."""
+    from matplotlib.collections import LineCollection
+
+    drawn, ties = strokes(curve, y, links)
+    width, colour, points = zip(*drawn, strict=True) if drawn else ((), (), ())
     ax.add_collection(LineCollection(points, linewidths=width, colors=colour, capstyle="round", zorder=2))
     ax.add_collection(LineCollection(ties, linewidths=0.8, colors=GREY, linestyles=":", zorder=1.5))
     last = curve[-1]
     sizes = np.maximum(LEAST_WIDTH, FULL_WIDTH * last.weights) ** 2
-    ax.scatter([last.beta] * last.n_clusters, last.decoder[:, y], sizes, c=colours[-1], lw=0, zorder=2, clip_on=False)
+    colours = _branch_colours(curve, links)[-1]
+    ax.scatter([last.beta] * last.n_clusters, last.decoder[:, y], sizes, c=colours, lw=0, zorder=2, clip_on=False)
     ax.autoscale_view()
     ax.margins(y=0.06)
 
@@ -135,15 +144,15 @@ def name_leaves(ax: Axes, solution: Solution, y: int) -> None:
     groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 0.004) + 1)  # closer: one line, one text
     height = 72.0 * ax.get_window_extent().height / ax.figure.dpi  # points
     anchors = np.array([at[group].mean() for group in groups])
-    places = _spread(anchors, min(8.5 / height, 1.0 / len(groups)))
+    places = spread(anchors, min(8.5 / height, 1.0 / len(groups)))
     arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 0}
     style: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "fontsize": 7, "arrowprops": arrow}
     for group, anchor, place in zip(groups, anchors, places, strict=True):
-        text = ", ".join(filter(None, (_member_names(solution, t) for t in order[group])))
+        text = ", ".join(filter(None, (member_names(solution, t) for t in order[group])))
         ax.annotate(text, (1.008, anchor), (1.045, place), textcoords="axes fraction", **style)
 
 
-def _member_names(solution: Solution, t: int, most: int = 5) -> str:
+def member_names(solution: Solution, t: int, most: int = 5) -> str:
     """The sources that belong to cluster t more than to any other, the surest first."""
     live = (np.argmax(solution.encoder, axis=1) == t) & (solution.joint.px > 0.0)
     inside = [x for x in np.argsort(-solution.encoder[:, t], kind="stable") if live[x]]
@@ -151,7 +160,7 @@ def _member_names(solution: Solution, t: int, most: int = 5) -> str:
     return " ".join(names)
 
 
-def _spread(at: Array, space: float) -> Array:
+def spread(at: Array, space: float) -> Array:
     """The nearest places in [0, 1] to `at` (ascending) that are at least `space` apart: bounded isotonic regression."""
     steps = space * np.arange(len(at))
     blocks: list[list[float]] = []  # mean, size

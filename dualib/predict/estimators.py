@@ -68,9 +68,9 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         The whole answer: encoder, rate, relevance, gap.
     labels_ : ndarray, shape (n_samples,)
         Likeliest cluster of each training row.
-    cluster_centers_ : ndarray, shape (n_clusters_, n_features)
+    cluster_centers_ : ndarray, shape (n_clusters, n_features)
         p(y|t).
-    weights_ : ndarray, shape (n_clusters_,)
+    weights_ : ndarray, shape (n_clusters,)
         p(t).
     n_clusters_, n_features_in_ : int
 
@@ -183,7 +183,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         )
 
     def transform(self, X: Any) -> Array:
-        """p(t|x), (n_samples, n_clusters_), of rows seen in fitting or not."""
+        """p(t|x), (n_samples, n_clusters), of rows seen in fitting or not."""
         return self._encoded(self._fitted(X))
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
@@ -195,7 +195,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         return np.argmax(self.transform(X), axis=1)
 
     def inverse_transform(self, X: npt.ArrayLike) -> Array:
-        """``sum_t p(t|x) p(y|t)``, (n_samples, n_features), from p(t|x) (n_samples, n_clusters_): the prediction of y."""
+        """``sum_t p(t|x) p(y|t)``, (n_samples, n_features), from p(t|x) (n_samples, n_clusters): the prediction of y."""
         check_is_fitted(self)
         encoder = np.asarray(X, dtype=np.float64)
         if encoder.ndim != 2 or encoder.shape[1] != self.n_clusters_:

@@ -112,6 +112,16 @@ class Comparison:
         ``method, beta, n_train, split``; ``log_loss`` (nats), ``accuracy``, ``brier`` on the test counts; ``rate, relevance`` (nats)
         and ``n_clusters`` of the fitted representation; ``smoothing`` (or penalty) and its ``validation_log_loss``; ``chosen``,
         where the validation part took this beta. ``comparison["log_loss"]`` is one of them.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> contexts = dualib.datasets.load_contexts()
+    >>> comparison = dualib.compare_predictions(
+    ...     contexts.train_counts, contexts.test_counts, methods=["ib", "plug-in"], betas=[6], smoothing=0.1, n_train=[2000]
+    ... )
+    >>> sorted(set(comparison["method"].tolist()))
+    ['ib', 'plug-in']
     """
 
     columns: Mapping[str, npt.NDArray[Any]]

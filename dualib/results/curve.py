@@ -53,6 +53,18 @@ class Curve(Result):
     ------
     ValueError
         No solutions, a beta given twice, or solutions of different problems.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> curve.n_clusters
+    array([1, 2, 3, 4])
+    >>> curve[1].beta, len(curve), len(curve.events)
+    (8.0, 4, 3)
+    >>> low, high = curve.objective_bounds(10.0)
+    >>> bool(low <= high)
+    True
     """
 
     beta: Array

@@ -31,6 +31,13 @@ class Event:
     below, above : Solution, optional
         The solution at the event, continued from below and from above. Both are at `beta` itself for a jump; otherwise a new cluster
         has weight 0 at `beta`, and the side that has it is given a little further on. Put together at their first use.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16])
+    >>> [(event.kind, round(event.beta, 6), event.before, event.after) for event in curve.events]
+    [('appearance', 4.365028, 1, 2), ('appearance', 12.736968, 2, 3)]
     """
 
     kind: EventKind

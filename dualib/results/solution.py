@@ -59,6 +59,17 @@ class Solution(Result):
     ------
     ValueError, TypeError
         Shapes that do not fit together, values that are not finite, rows that do not sum to 1.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> solution = dualib.solve(dualib.datasets.toy(), 8.0)
+    >>> solution.encoder.shape, solution.decoder.shape, solution.status.name
+    ((5, 2), (2, 2), 'CONVERGED')
+    >>> [list(map(str, names)) for names in solution.members()]
+    [['-1', '-0.6', '-0.2'], ['0.2', '0.6']]
+    >>> round(solution.summary("bits")["relevance"], 6)
+    0.107199
     """
 
     joint: JointDistribution

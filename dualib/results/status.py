@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 
 class Status(enum.Enum):
-    """How a solve ended; the value is the message for a person, with advice."""
+    """How a solve ended; the value is the message for a person, with advice.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> solution = dualib.solve(dualib.datasets.toy(), 8.0, certify=False)
+    >>> solution.status.name, solution.converged, solution.gap
+    ('NOT_CERTIFIED', True, inf)
+    """
 
     CONVERGED = "converged: the residual and the certified gap are within the tolerance"
     MAX_ITER = (

@@ -98,6 +98,19 @@ def load(path: str | os.PathLike[str]) -> Any:
         The file is missing or cannot be read.
     ValueError
         The file is not one that dualib wrote, is damaged, or was written by a later version.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import pathlib, tempfile
+    >>> solution = dualib.solve(dualib.datasets.toy(), 8.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "solution.npz"
+    ...     solution.save(path)
+    ...     again = dualib.load(path)
+    ...
+    >>> bool((again.encoder == solution.encoder).all())
+    True
     """
     name = os.fsdecode(path)
     with open(name, "rb") as file:

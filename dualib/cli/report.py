@@ -1,0 +1,118 @@
+"""``dualib report``: a table of counts as one page of HTML, to read or to hand on."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from dualib.cli.input import checked_seed, read_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from dualib.report.facts import Sample
+
+SUMMARY = "one page of HTML on a table: plane, tree, clusters, events, certificate, and what is the sample's"
+EPILOG = """\
+FILE is a table of counts or of probabilities, rows x and columns y, as 'dualib anneal --help' lists them.
+
+examples:
+  dualib report counts.csv
+  dualib report counts.csv --distortion dualib --smoothing 0.5 -o letters.html
+  dualib report counts.csv --betas 1,2,4,8,16 --show 4,16 --unit bits
+
+The page is one file that loads nothing from elsewhere: mail it, or open it in any browser, with or without scripts, or print it.
+In a browser a slider shows the clusters at every beta. --no-events saves the time that it takes to locate every bifurcation.
+"""
+
+
+def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], list[float]]) -> None:
+    """Add the arguments of the command; `numbers` reads a list of numbers."""
+    command.add_argument(
+        "-o", "--output", metavar="PATH", default="report.html", help="the page to write (default: %(default)s)"
+    )
+    command.add_argument("--betas", metavar="B,B,...", type=numbers, help="exactly these (default: an adaptive grid)")
+    command.add_argument("--show", metavar="B,B,...", type=numbers, help="betas whose clusters are written out")
+    command.add_argument("--no-events", action="store_true", help="bracket bifurcations by the points, do not locate them")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    command.set_defaults(run=run_report)
+
+
+def run_report(arguments: argparse.Namespace) -> None:
+    """Read, solve, and write the page."""
+    import numpy as np
+
+    from dualib.path.anneal import anneal
+    from dualib.report.facts import Facts, Source, chosen_points
+    from dualib.report.page import page_of
+
+    table, joint = read_input(arguments)
+    _check_output(arguments.output)
+    seed = checked_seed(arguments.seed)
+    with open(arguments.file, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    curve = anneal(
+        joint,
+        arguments.distortion,
+        arguments.betas,
+        tol=arguments.tol,
+        events=not arguments.no_events,
+        progress=not arguments.quiet,
+        random_state=seed,
+    )
+    sample = None
+    if table.kind == "counts" and isinstance(table.values, np.ndarray):
+        sample = _sample(arguments, table.values, np.random.default_rng(0 if seed is None else seed))
+    facts = Facts(
+        source=Source(os.path.basename(arguments.file), digest, table.kind, arguments.smoothing),
+        curve=curve,
+        sample=sample,
+        shown=chosen_points(curve, arguments.show),
+        unit=arguments.unit,
+        command=_command(arguments),
+    )
+    page = page_of(facts)
+    with open(arguments.output, "w", encoding="utf-8", newline="\n") as file:
+        file.write(page)
+    print(f"{arguments.output}: {len(page.encode()) / 1024:.0f} KiB, loads nothing from elsewhere; open it in a browser")
+
+
+def _sample(arguments: argparse.Namespace, counts: Any, rng: np.random.Generator) -> Sample | None:
+    """`sample_of`, with a progress line: ten tables are solved for their onset."""
+    from dualib.progress import ProgressBar
+    from dualib.report.facts import FEW_CELLS, N_SHUFFLED, sample_of
+
+    if arguments.quiet or counts.size > FEW_CELLS:
+        return sample_of(counts, arguments.distortion, arguments.smoothing, rng)
+    with ProgressBar(N_SHUFFLED, "tables without dependence") as bar:
+        return sample_of(counts, arguments.distortion, arguments.smoothing, rng, bar.update)
+
+
+def _check_output(path: str) -> None:
+    """Refuse a place that cannot be written before the work, not after it."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f"--output: the folder {folder!r} does not exist")
+    if os.path.isdir(path):
+        raise ValueError(f"--output: {path!r} is a folder")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command with every option that differs from its default."""
+    words = ["dualib", "report", os.path.basename(arguments.file), "--distortion", arguments.distortion]
+    if arguments.smoothing:
+        words += ["--smoothing", repr(arguments.smoothing)]
+    for name in ("betas", "show"):
+        if getattr(arguments, name) is not None:
+            words += [f"--{name}", ",".join(map(repr, getattr(arguments, name)))]
+    if arguments.tol != 1e-9:
+        words += ["--tol", repr(arguments.tol)]
+    words += ["--unit", arguments.unit]
+    words += ["--seed", str(arguments.seed)] * (arguments.seed is not None)
+    words += ["--no-events"] * arguments.no_events
+    return shlex.join(words)
