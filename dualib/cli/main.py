@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import dualib
 from dualib import doors
 from dualib.cli import compare as comparison_command
-<<<<<<< HEAD
-=======
 from dualib.cli import report as report_command
-from dualib.engine import loading
->>>>>>> 226d4ea56f01d9f66748cde87f73846840bfe5b8
 from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
