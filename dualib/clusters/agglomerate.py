@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from dualib.doors import door
 from dualib.memory import check_fits
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from dualib.joint import JointDistribution
 
 
@@ -71,6 +74,18 @@ class Tree:
             members[node] = members[members[node]]
         _, first, labels = np.unique(members[:n_x], return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first))[labels].astype(np.int64)
+
+    def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> np.ndarray:
+        """The dendrogram beside the map of an encoder; see `dualib.plotting.plot_dendrogram`."""
+        from dualib.plotting.hierarchy import plot_dendrogram
+
+        return plot_dendrogram(self, axes, **options)
+
+    def plot_relevance(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The relevance against the number of clusters, and a bound above; see `dualib.plotting.plot_relevance`."""
+        from dualib.plotting.hierarchy import plot_relevance
+
+        return plot_relevance(self, ax, **options)
 
     def __repr__(self) -> str:
         return (

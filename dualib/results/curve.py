@@ -240,6 +240,12 @@ class Curve(Result):
 
         return plot_stability(self, ax=ax, **options)
 
+    def plot_clusters_vs_beta(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The number of clusters against beta; see `dualib.plotting.plot_clusters_vs_beta`."""
+        from dualib.plotting.bifurcations import plot_clusters_vs_beta
+
+        return plot_clusters_vs_beta(self, ax=ax, **options)
+
     def plot_bifurcations(self, ax: Axes | None = None, **options: Any) -> Axes:
         """The tree of clusters over beta; see `dualib.plotting.plot_bifurcations`."""
         from dualib.plotting.bifurcations import plot_bifurcations
