@@ -1,5 +1,6 @@
 """Pictures of trees and of many clusters: what is drawn where, that legends cover no data, and bounds that hold."""
 
+import itertools
 import math
 
 import matplotlib
@@ -29,7 +30,7 @@ def toy():
 @pytest.fixture(scope="module")
 def crowd():
     """A curve of up to 60 clusters whose events were not located."""
-    joint = JointDistribution.from_counts(RNG.poisson(RNG.gamma(0.5, 4.0, (60, 3))) + np.eye(60, 3))
+    joint = JointDistribution.from_conditionals(np.random.default_rng(1).dirichlet(np.ones(3), 60))
     return dualib.anneal(joint, "ib", np.geomspace(2.0, 3000.0, 9), events=False)
 
 
@@ -60,10 +61,8 @@ def data_of(ax):
             points += [np.asarray(segment) for segment in collection.get_segments() if len(segment)]
         elif len(collection.get_offsets()):
             points.append(np.asarray(collection.get_offsets()))
-    dense = [
-        np.column_stack([np.linspace(*pair, 20) for pair in zip(a, b, strict=True)]) for p in points for a, b in zip(p, p[1:])
-    ]
-    return np.concatenate(points + dense)
+    between = [np.linspace(a, b, 20) for line in points for a, b in itertools.pairwise(line)]
+    return np.concatenate(points + between)
 
 
 @pytest.mark.parametrize("size", [(9.0, 4.6), (3.4, 3.2)])
@@ -181,7 +180,7 @@ def test_a_chain_of_thousands_is_laid_out():
 
 
 def test_rows_of_the_map_are_the_leaves_and_clusters_have_colours(small):
-    joint, tree = small
+    tree = small[1]
     left, right = tree.plot(n_clusters=3)
     image = np.asarray(right.get_images()[0].get_array())
     rows = [int(text.get_text()) for text in right.get_yticklabels()]
@@ -217,7 +216,7 @@ def test_another_encoder_beside_the_tree_on_axes_of_ones_own(small):
 
 def test_no_clusters_are_above_the_bound_and_it_is_the_curve(small):
     joint, tree = small
-    curve = dualib.anneal(joint, "ib")
+    curve = dualib.anneal(joint, "ib", np.geomspace(1.01, 60.0, 40), events=False)
     sizes = np.arange(1, 8)
     bound, _ = relevance_bounds(tree, sizes, curve)
     best = np.array([dualib.quantize(joint, k).relevance for k in sizes])
