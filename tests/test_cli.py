@@ -381,7 +381,10 @@ def test_a_reader_that_leaves_early_is_no_error(folder):
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(timeout=120), err) == (0, b"")
+    assert process.wait(timeout=120) == 0
+    assert all(
+        line.startswith(b"dualib: ") and b"rror" not in line for line in err.splitlines()
+    )  # that it takes long, at most
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import dualib
+from dualib import doors
 from dualib.cli import compare as comparison_command
 from dualib.cli import report as report_command
-from dualib.engine import loading
 from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _prepare_process()
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if argv is None and getattr(arguments, "quiet", False):
+        doors.speaks = False
     with warnings.catch_warnings():
         warnings.simplefilter("always", DualibWarning)
         warnings.showwarning = _show_warning
@@ -142,7 +144,7 @@ def _prepare_process() -> None:
     """
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    loading.speaks = True
+    doors.speaks = True
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -15,6 +15,7 @@ from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
 from dualib.engine.optimum import certify as certified_optimum
@@ -24,7 +25,6 @@ from dualib.information import mutual_information
 from dualib.results.assembly import expected_distortions
 from dualib.results.solution import Solution
 from dualib.results.status import Status
-from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -37,7 +37,7 @@ _DIGITS = 12  # of weights that are compared: the rest is rounding
 _CLOSED = 1e-9  # gap of a solution that is as good as can be
 
 
-@one_blas_thread
+@door
 def quantize(
     joint: JointDistribution,
     n_clusters: int,

@@ -15,6 +15,7 @@ import numpy as np
 
 from dualib.clusters.hard import HardClusters, hard_clusters, work_of_pass
 from dualib.clusters.seeds import canonical, regrown_labels, seeded_labels
+from dualib.doors import step
 from dualib.engine.problem import Ints, Problem
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
@@ -24,6 +25,7 @@ _WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at t
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
 
 
+@step("hard clusters")
 def search_hard(
     problem: Problem, beta: float, n_clusters: int, n_restarts: int, known: Sequence[Ints], rng: np.random.Generator
 ) -> list[Ints]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dualib._validation import as_float_array, shown, validate_beta
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.choice import engine_problem, stays_sparse
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
 
-@one_blas_thread
+@door
 def anneal(
     joint: JointDistribution,
     distortion: str | Distortion = "ib",

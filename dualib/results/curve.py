@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
     from dualib.results.deviation import Deviation
     from dualib.results.interpolation import CurvePoint
-from dualib.results.common import Array, IntArray, Result, counted
-from dualib.results.event import EVENT_KINDS, Event
+from dualib.markup import block
+from dualib.results.common import Array, IntArray, Result, counted, split_fact
+from dualib.results.event import EVENT_KINDS, Event, Events, events_table
 from dualib.results.solution import Solution
 from dualib.results.units import Unit
 
@@ -267,6 +268,12 @@ class Curve(Result):
 
         return plot_stability(self, ax=ax, **options)
 
+    def plot_clusters_vs_beta(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The number of clusters against beta; see `dualib.plotting.plot_clusters_vs_beta`."""
+        from dualib.plotting.bifurcations import plot_clusters_vs_beta
+
+        return plot_clusters_vs_beta(self, ax=ax, **options)
+
     def plot_bifurcations(self, ax: Axes | None = None, **options: Any) -> Axes:
         """The tree of clusters over beta; see `dualib.plotting.plot_bifurcations`."""
         from dualib.plotting.bifurcations import plot_bifurcations
@@ -293,6 +300,13 @@ class Curve(Result):
             f"  converged         {sum(s.converged for s in self)} of {len(self)}"
         )
 
+    def _repr_html_(self) -> str:
+        title, *lines = repr(self).split("\n")
+        events = [events_table(self.events, _SHOWN_EVENTS)] if self.events else []
+        return block(title, map(split_fact, lines), *events)
+
+
+_SHOWN_EVENTS = 12  # in a notebook
 
 CURVE_COLUMNS = (
     *("beta", "rate", "relevance", "objective", "expected_distortion"),
@@ -303,8 +317,8 @@ CURVE_COLUMNS = (
 _OWN_COLUMNS = operator.attrgetter(*CURVE_COLUMNS[:-1])  # all but the bound, which is their difference
 
 
-def _by_beta(events: Sequence[Event]) -> tuple[Event, ...]:
-    return tuple(sorted(events, key=lambda event: event.beta))
+def _by_beta(events: Sequence[Event]) -> Events:
+    return Events(sorted(events, key=lambda event: event.beta))
 
 
 def _check_one_problem(solutions: Sequence[Solution]) -> None:

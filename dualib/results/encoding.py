@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dualib.results.common import Assignment, DecoderKind
     from dualib.results.solution import Solution
 
+_ROWS_AT_ONCE = 1024  # of a sparse table
+
 
 def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
     """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals; at beta = inf 1 at the least d.
@@ -130,8 +132,12 @@ def _encode_sparse(distortion: Distortion, beta: float, weights: Array, means: A
         check_fits(rows.shape[0], rows.shape[1], "the dense form of py_x")
         return encode_rows(distortion, beta, weights, means, decoder, rows.toarray())
     V, _ = distortion.link(means, decoder > 0.0)
-    terms = beta * np.asarray(rows @ V.T)
-    terms[np.asarray((rows != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
+    terms = np.empty((rows.shape[0], len(weights)))
+    for first in range(0, len(terms), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        near = beta * np.asarray(some @ V.T)
+        near[np.asarray((some != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
+        terms[first : first + _ROWS_AT_ONCE] = near
     return _normalised(terms, weights)
 
 

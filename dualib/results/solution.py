@@ -13,6 +13,8 @@ import numpy.typing as npt
 from dualib._validation import shown
 
 if TYPE_CHECKING:
+    import pandas
+
     from dualib.distortions.interface import Distortion
     from dualib.joint import JointDistribution
 from dualib.results.common import Array, Assignment, DecoderKind, IntArray, Result, counted, frozen
@@ -230,6 +232,27 @@ class Solution(Result):
             f"  {self.status.name}, {counted(self.n_iter, 'sweep')}, residual {self.residual:.1e}"
             + ("\n  one cluster is optimal: beta is not above the onset of learning (dualib.onset)" * is_below_onset(self))
         )
+
+    def _repr_html_(self) -> str:
+        from dualib.results.shown import solution_html
+
+        return solution_html(self)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row per x: its probability, its likeliest cluster and p(t|x); needs ``pip install "dualib[pandas]"``.
+
+        Returns
+        -------
+        DataFrame
+            Index ``x`` of labels; columns ``px``, ``cluster`` (int), and ``t0``, ``t1``, ... with p(t|x).
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
+        columns = {"px": self.joint.px, "cluster": self.labels}
+        columns |= {f"t{t}": self.encoder[:, t] for t in range(self.n_clusters)}
+        return pd.DataFrame(columns, index=pd.Index(self.joint.x_labels, name="x"))
 
 
 def status_text(solution: Solution) -> str:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from dualib._validation import shown, validate_beta
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
@@ -34,7 +35,6 @@ from dualib.engine.rounding import check_beta, rounding
 from dualib.engine.sizes import check_solvable
 from dualib.engine.sweep import Sweep, residuals
 from dualib.solving.solver import check_options
-from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -79,7 +79,7 @@ class Certificate:
         return f"Certificate(objective={self.objective:.10g}, gap={self.gap:.1e} nats, {self.kind})"
 
 
-@one_blas_thread
+@door
 def certify(
     joint: JointDistribution,
     encoder: npt.ArrayLike,

@@ -12,6 +12,7 @@ from dualib.clusters.capped import capped, capped_optimum, is_bound
 from dualib.clusters.merging import merged_down
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
 from dualib.engine.descent import descend, lowest
@@ -25,7 +26,6 @@ from dualib.engine.sweep import Sweep
 from dualib.results.assembly import Judged, judged, solutions_of
 from dualib.results.solution import status_text
 from dualib.results.status import Status
-from dualib.threads import one_blas_thread
 from dualib.warnings import warn_of_convergence
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dualib.results.solution import Solution
 
 
-@one_blas_thread
+@door
 def solve(
     joint: JointDistribution,
     beta: float,
