@@ -118,9 +118,9 @@ def certify(
         for i in np.flatnonzero(done & (found.gap <= tol) & (sweep.residual <= tol)):
             earlier.pop(int(numbers[i]), None)
         for i in np.flatnonzero(~done & (goal == fine)):
-            _remember(earlier, int(numbers[i]), _part(state, np.arange(len(numbers)) == i))
+            _remember(earlier, int(numbers[i]), part_of(state, np.arange(len(numbers)) == i))
         if done.any():
-            parts.append((numbers[done], _part(state, done)))
+            parts.append((numbers[done], part_of(state, done)))
         if done.all():
             break
         waited = (waited + (goal == fine))[~done]
@@ -151,7 +151,7 @@ def _growing(problem: Problem, batch: Batch, many: Ints) -> Mask:
     return (many > 0) & (batch.counts + many < problem.most_atoms) & problem.is_sparse
 
 
-def _part(state: Optimum, which: Mask) -> Optimum:
+def part_of(state: Optimum, which: Mask) -> Optimum:
     """The solutions of a mask."""
     batch, rows = state.batch.pick(which)
     sweep, best = state.sweep.pick(which, rows), state.best.pick(which)
@@ -257,7 +257,7 @@ def _or_earlier(
     """With the best earlier state of each solution that has not come to rest, where that is better, also once it is `judged`."""
     parts = []
     for i in range(len(found.gap)):
-        one = _part(found, np.arange(len(found.gap)) == i)
+        one = part_of(found, np.arange(len(found.gap)) == i)
         if i in earlier and not _better(one, earlier[i]):
             before = earlier[i] if judged is None else judged(earlier[i].batch, earlier[i].sweep)
             one = one if _better(one, before) else before._replace(taken=one.taken)
