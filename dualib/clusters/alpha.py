@@ -19,7 +19,7 @@ import numpy as np
 
 from dualib.clusters.merging import merged_pairs
 from dualib.distortions.interface import Array
-from dualib.engine.batch import SAME, Batch, merged
+from dualib.engine.batch import SAME, Batch, merged, moved
 from dualib.engine.initial import feasible
 from dualib.engine.problem import Problem, inner
 from dualib.results.alone import chosen
@@ -122,8 +122,7 @@ def best_state(
     ValueError
         None is.
     """
-    moved = [Batch(np.array([beta]), start.weights, start.means, start.owner, start.face) for start in starts]
-    fine = [start for start in moved if feasible(problem, start).all()]
+    fine = [start for start in (moved(start, beta) for start in starts) if feasible(problem, start).all()]
     if not fine:
         raise ValueError("n_clusters: no feasible clustering was found: some x is infinitely far from every cluster")
     glanced = sorted((at_rest(problem, start, alpha, goal, GLANCE) for start in fine), key=lambda state: state.value)

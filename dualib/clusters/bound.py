@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions.bottlenecks import IB
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.optimum import Optimum
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Problem
@@ -26,7 +26,7 @@ from dualib.results.assembly import expected_distortions
 from dualib.results.solution import most_relevance
 
 _MOST_SOLVES = 30
-_WORTH = 1e-3  # part of the gap by which the bound must be able to rise for another one
+_WORTH, _ROUGH = 1e-3, 1e-4  # parts of what the bound leaves: worth another optimum, and the gap of one
 _TOL = 1e-8  # part of the distortion within which a bound is as good as can be
 _LOWER, _HIGHER = 4.0, 1.5  # of beta, until optima have a rate below log K and one above: those of many clusters take long
 
@@ -99,7 +99,7 @@ def found_floors(
     begin : Optimum or Batch
         An optimum at the largest beta allowed; or a start for one at the first beta, from which larger ones are allowed, too.
     tol : float
-        Gap of each optimum, nats.
+        Gap of each optimum, nats; more where that is a small part of what the bound leaves.
     """
     rate, floors = math.log(n_clusters), known_floors(problem)
     falling: tuple[float, float] | None = None  # slope and value at 0 of a line
@@ -109,7 +109,8 @@ def found_floors(
     least_u = 1.0 / float(start.beta[0]) if isinstance(begin, Optimum) else 0.0
     for _ in range(_MOST_SOLVES):
         if found is None:
-            found = certified_optimum(problem, start, tol=tol, most=max_iter, coarse=False, rng=rng)
+            apart = (reached - least_distortion(problem, floors, n_clusters)[0]) * float(start.beta[0])
+            found = certified_optimum(problem, start, tol=max(tol, _ROUGH * apart), most=max_iter, coarse=False, rng=rng)
         floors.append(floor_of(found))
         best = least_distortion(problem, floors, n_clusters)[0]
         u, objective = 1.0 / float(found.batch.beta[0]), float(found.sweep.objective[0])
@@ -127,6 +128,5 @@ def found_floors(
             left = rising[1] + u * rising[0] - best  # what the bound can still rise by
             if not (u > least_u and left > max(_WORTH * (reached - best), _TOL * reached)):
                 break
-        batch = found.batch
-        start, found = Batch(np.array([1.0 / u]), batch.weights, batch.means, batch.owner, batch.face), None
+        start, found = moved(found.batch, 1.0 / u), None
     return floors

@@ -54,7 +54,7 @@ def clustered_curve(
         rng = np.random.default_rng([seed, 1, number])
         task = Task(problem, beta, alpha, n_clusters, RESTARTS, True, tol, max_iter, rng)
         found[beta] = _solution(task, free.get(beta), last, floors)
-        last = [_start(problem, found[beta], beta)]
+        last = [_start(problem, found[beta])]
         report.step()
     _exchange(problem, found, Task(problem, 1.0, alpha, n_clusters, 0, True, tol, max_iter, rng), free, floors)
     return [found[beta] for beta in sorted(found)]
@@ -76,9 +76,9 @@ def _solution(task: Task, free: Optimum | None, starts: list[Batch], floors: Seq
     return clustered(task, free, starts, floors)
 
 
-def _start(problem: Problem, solution: Solution, beta: float) -> Batch:
-    """The clusters of a solution at another beta."""
-    return of_atoms(problem, [beta], np.array(solution.weights), np.array(solution.means), np.array(solution.decoder))
+def _start(problem: Problem, solution: Solution) -> Batch:
+    """The clusters of a solution as a start."""
+    return of_atoms(problem, [solution.beta], np.array(solution.weights), np.array(solution.means), np.array(solution.decoder))
 
 
 def _exchange(
@@ -93,7 +93,7 @@ def _exchange(
             own, other = found[at], found[of]
             if not other.complexity + at * other.expected_distortion < own.objective - _RISE * (1.0 + abs(own.objective)):
                 continue
-            new = _solution(task._replace(beta=at), free.get(at), [_start(problem, other, at)], floors)
+            new = _solution(task._replace(beta=at), free.get(at), [_start(problem, other)], floors)
             if new.objective < own.objective:
                 found[at], changed = new, True
         if not changed:

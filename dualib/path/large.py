@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.optimum import Optimum, certify
 from dualib.engine.sweep import Sweep
 from dualib.path.points import Point, Points
@@ -53,7 +53,7 @@ class LargePoints(Points):
         for _ in range(len(betas) + 1):
             changed = False
             for of, at in pairs:
-                start = _moved(self.found[of].batch, at)
+                start = moved(self.found[of].batch, at)
                 if not self._objective(start) < lowest[at] - _RISE * (1.0 + abs(lowest[at])):
                     continue
                 self._chunks += 1
@@ -68,11 +68,6 @@ class LargePoints(Points):
 
     def _objective(self, batch: Batch) -> float:
         return float(Sweep(self.problem, batch).objective[0])
-
-
-def _moved(batch: Batch, beta: float) -> Batch:
-    """One solution at another beta."""
-    return Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face)
 
 
 def _point(found: Optimum) -> Point:

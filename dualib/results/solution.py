@@ -103,7 +103,7 @@ class Solution(Result):
     def __post_init__(self) -> None:
         own = self.__dict__  # a path makes many of these: written to directly
         if math.isnan(own["relevance_bound"]):
-            own["relevance_bound"] = most_relevance(self.joint, len(np.atleast_1d(own["weights"])))
+            own["relevance_bound"] = most_relevance(self.joint, max(1, np.size(own["weights"])))
         own["restarts"] = tuple(map(float, own["restarts"]))
         own["cap_cost"] = None if own["cap_cost"] is None else float(own["cap_cost"])
         own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}  # dear, and seldom asked for

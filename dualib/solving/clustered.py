@@ -16,7 +16,7 @@ from dualib.clusters.intervals import best_priced_intervals, exact
 from dualib.clusters.merging import merged_down
 from dualib.clusters.search import HardSearch, search_free, search_hard
 from dualib.clusters.seeds import canonical
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.descent import descend, lowest
 from dualib.engine.initial import feasible, rough
 from dualib.engine.optimum import Optimum, goal_of
@@ -64,7 +64,7 @@ def clustered(task: Task, free: Optimum | None, starts: Sequence[Batch], floors:
         What bounds F at this and smaller betas, where that is known; else it is found as far as `free` allows.
     """
     problem = task.problem
-    starts = [start for start in starts if feasible(problem, start).all()]
+    starts = [moved(start, task.beta) for start in starts if feasible(problem, start).all()]
     within = [start for start in (_within(task, start, None) for start in starts) if start is not None]
     if free is not None:
         merged = _within(task, free.batch, free.sweep)
