@@ -10,7 +10,7 @@ import numpy as np
 import dualib
 
 rng = np.random.default_rng(1)
-topics, documents, words = 6, 60, 120
+topics, documents, words = 6, 42, 60
 of_topic = rng.dirichlet(np.full(words, 0.15), topics)
 topic = np.arange(documents) % topics
 counts = np.zeros((documents, words + documents))
@@ -19,7 +19,7 @@ for i in range(documents):
     counts[i, words + i] = 12  # a word of its own
 joint = dualib.JointDistribution.from_counts(counts[:, counts.sum(axis=0) > 0])
 
-numbers = range(1, 13)
+numbers = range(1, 11)
 found = [dualib.quantize(joint, k) for k in numbers]
 kept = np.array([solution.relevance for solution in found])
 bound = np.array([solution.relevance_bound for solution in found])
@@ -43,7 +43,7 @@ order = np.argsort(np.argmax(pairs, axis=1))
 image = right.imshow(pairs[order], cmap="Blues")
 for (row, column), number in np.ndenumerate(pairs[order]):
     if number:
-        right.text(column, row, number, ha="center", va="center", color="white" if number > 5 else "black")
+        right.text(column, row, number, ha="center", va="center", color="white" if number > 3 else "black")
 right.set_xlabel("topic that the document was made from")
 right.set_ylabel("cluster")
 right.set_title("Documents by cluster and topic, K = 6", fontsize=10)
