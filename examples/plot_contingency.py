@@ -32,7 +32,7 @@ print(f"I(X;Y) = {joint.mutual_information:.4f} nats; three rows keep {best[2].r
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.0), layout="constrained")
 dendrogram(tree.linkage, labels=list(joint.x_labels), ax=left, color_threshold=0.0, above_threshold_color="C0")
 left.tick_params(axis="x", labelrotation=60)
-left.set_ylabel("information about the eyes lost so far, nats")
+left.set_ylabel("information lost so far, nats")
 left.set_title("Rows merged, cheapest first", fontsize=10)
 right.plot(numbers, [solution.relevance_bound for solution in best], "C7--", lw=1, label="no K rows keep more")
 right.plot(numbers, [solution.relevance for solution in best], "C0o-", label="best K rows found (quantize)")

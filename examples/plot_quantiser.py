@@ -29,7 +29,7 @@ labels = found[levels.index(8)].labels
 for k, colour in ((0, "C0"), (1, "C3")):
     left.plot(z, density[:, k], colour, label=f"p(output | input {'+-'[1 - k]}1)")
 cuts = np.flatnonzero(np.diff(labels))
-left.vlines(0.5 * (z[cuts] + z[cuts + 1]), 0.0, density.max(), color="0.6", lw=1, label="borders of 8 levels")
+left.vlines(0.5 * (z[cuts] + z[cuts + 1]), 0.0, 0.7 * density.max(), color="0.6", lw=1, label="borders of 8 levels")
 left.set_xlim(-1.6, 1.6)
 left.set_xlabel("output")
 left.set_ylabel("density")
