@@ -5,7 +5,7 @@
 
 Means over ten samples of each kind of table, nats. With --peers: Chao-Shen and Miller-Madow of infomeasure, and the second estimate
 of dit (Grassberger's sum with psi(N) for log N), on random counts; exit code 1 where one differs by more than 1e-9. (The NSB
-estimate of infomeasure 0.6.3 integrates the concentration from 0 to log K only; the tests compare with the integrals by mpmath.)
+estimate of infomeasure 0.6.3 integrates the concentration from 0 to log K only; the tests compare with mpmath's integrals.)
 """
 
 from __future__ import annotations

@@ -85,6 +85,9 @@ def seeds(folder):
     texts = {
         "table.csv": ',a,"b,c",d\r\nu,5,3,0\r\nv,2,8,2\r\nw,1,0,4\r\n\r\n',
         "table_semicolon.csv": "\ufeffx;a;b;c\nu;5,5;3,25;0\nv;2;8,5;2\n",
+        "table_total.csv": "word,0,45,All\nw1,5,1,6\nw2,1,6,7\nAll,6,7,13\n",
+        "table_samples.csv": "word,tag\nw1,n\nw1,v\nw2,v\nw1,n\n",
+        "table_long.csv": ",word,angle,count\n0,w1,0,5\n1,w1,45,1\n2,w2,0,1\n",
         "table.tsv": "a\tb\tc\n5\t3\t0\n2\t8\t2\n",
     }
     for name, text in texts.items():

@@ -40,6 +40,25 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def validate_alpha(alpha: object) -> float:
+    """A real number from 0 to 1, as a float.
+
+    Raises
+    ------
+    TypeError
+        Not a real number.
+    ValueError
+        Out of range, or NaN.
+    """
+    if isinstance(alpha, (bool, np.bool_)) or not isinstance(alpha, (numbers.Real, np.integer, np.floating)):
+        raise TypeError(f"alpha must be a real number from 0 to 1, got {shown(alpha)}")
+    value = float(alpha)
+    if not 0.0 <= value <= 1.0:
+        known = "1 is the Information Bottleneck, 0 the deterministic one, with hard clusters"
+        raise ValueError(f"alpha must be from 0 to 1, got {shown(alpha)}: {known}")
+    return value
+
+
 def validate_beta(beta: object, name: str = "beta") -> float:
     """A finite real number > 0, as a float.
 

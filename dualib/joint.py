@@ -20,10 +20,12 @@ from dualib._validation import (
 )
 from dualib.information import mutual_information, sparse_mutual_information
 from dualib.labelled import labelled, texts_of
+from dualib.markup import block, more, short, table
 from dualib.memory import check_fits
 from dualib.samples import sampled_counts, windowed_counts
 
 Array = npt.NDArray[np.float64]
+_SHOWN_X, _SHOWN_Y = 8, 8  # rows and columns that notebooks show
 
 
 class JointDistribution:
@@ -277,6 +279,18 @@ class JointDistribution:
     def __repr__(self) -> str:
         kind = "sparse, " if self.is_sparse else ""
         return f"JointDistribution({self.n_x} x {self.n_y}, {kind}I(X;Y) = {self.mutual_information:.6g} nats)"
+
+    def _repr_html_(self) -> str:
+        corner = self.pxy[:_SHOWN_X, :_SHOWN_Y]
+        cells = corner.toarray() if self.is_sparse else corner
+        rows = [
+            [short(label), float(p), *map(float, row)] for label, p, row in zip(self.x_labels, self.px, cells, strict=False)
+        ]
+        left = [more(self.n_x, len(rows), "x"), more(self.n_y, cells.shape[1], "y")]
+        header = ["p(x, y)", "p(x)", *map(short, self.y_labels[:_SHOWN_Y])]
+        facts = [("I(X;Y)", f"{self.mutual_information:.6g} nats")]
+        facts += [("kept", f"sparse, {self.pxy.nnz} nonzeros")] if self.is_sparse else []
+        return block(f"JointDistribution, {self.n_x} x {self.n_y}", facts, table(header, rows, ", ".join(filter(None, left))))
 
 
 def not_a_joint(name: str, value: object) -> str:

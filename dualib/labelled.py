@@ -189,7 +189,7 @@ def _refuse_id_column(name: str, frame: Any, y_labels: Sequence[str]) -> None:
     if type(frame.index).__name__ != "RangeIndex" or len(y_labels) < 2 or frame.dtypes.iloc[0].kind not in "biuf":
         return
     alone = isinstance(frame.columns[0], str) and not any(isinstance(column, str) for column in frame.columns[1:])
-    if alone or (_names_labels(y_labels[0]) and frame.iloc[:, 0].is_unique):
+    if alone or (names_labels(y_labels[0]) and frame.iloc[:, 0].is_unique):
         label = y_labels[0]
         raise ValueError(
             f"{name} must have the labels of x in its index, got a column {label!r} that looks like them: write "
@@ -258,7 +258,7 @@ def _columns(name: str, frame: Any) -> tuple[Any, Labels, Labels]:
     x_labels = _labels(name, "x", columns[text[0]].tolist()) if text else None
     if not kept:
         raise ValueError(f"{name} must hold counts, got no column of numbers")
-    if x_labels is None and len(names) > 1 and _names_labels(names[0]) and len(np.unique(columns[0])) == len(columns[0]):
+    if x_labels is None and len(names) > 1 and names_labels(names[0]) and len(np.unique(columns[0])) == len(columns[0]):
         raise ValueError(
             f"{name} must have its labels of x as a column of text, got a column {names[0]!r} of numbers that looks like them: turn "
             "it into text, or rename it if it does hold the counts of a y"
@@ -285,7 +285,8 @@ def _labels(name: str, axis: str, labels: Any) -> tuple[str, ...]:
     return result
 
 
-def _names_labels(name: str) -> bool:
+def names_labels(name: str) -> bool:
+    """Whether this is what a column of labels is called."""
     return name.casefold() in NAMES_OF_LABELS or name.casefold().endswith("_id")
 
 

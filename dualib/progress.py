@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dualib._validation import shown
+from dualib.doors import current
 
 Progress = bool | Callable[[int, int], Any]
 
@@ -73,13 +74,20 @@ class ProgressBar:
 
 
 class Reporter:
-    """Told of every step; this one says nothing."""
+    """Told of every step; this one says nothing itself, but the task of the door that is open knows of them."""
+
+    def __init__(self) -> None:
+        self._task = current()
 
     def expect(self, count: int) -> None:
         """Announce further steps."""
+        if self._task is not None:
+            self._task.total += count
 
     def step(self) -> None:
         """One step is done."""
+        if self._task is not None:
+            self._task.done += 1
 
     def close(self) -> None:
         """All are done."""

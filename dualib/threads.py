@@ -76,16 +76,21 @@ def single_blas_thread() -> Iterator[None]:
         _limit.leave()
 
 
+def blas_threads_for(args: tuple[Any, ...], options: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """One BLAS thread where the problem of a call, of a joint distribution or a solution, is small or sparse."""
+    first = args[0] if args else options.get("joint", options.get("solution"))
+    joint = getattr(first, "joint", first)
+    size = getattr(joint, "n_x", 0) * getattr(joint, "n_y", 0)
+    alone = 0 < size <= _SMALL or getattr(joint, "is_sparse", False)  # sparse products are on one thread
+    return single_blas_thread() if alone else contextlib.nullcontext()
+
+
 def one_blas_thread(call: Call) -> Call:
     """Run a function of a joint distribution, or of a solution, with one BLAS thread where the problem is small or sparse."""
 
     @functools.wraps(call)
     def limited(*args: Any, **options: Any) -> Any:
-        first = args[0] if args else options.get("joint", options.get("solution"))
-        joint = getattr(first, "joint", first)
-        size = getattr(joint, "n_x", 0) * getattr(joint, "n_y", 0)
-        alone = 0 < size <= _SMALL or getattr(joint, "is_sparse", False)  # sparse products are on one thread
-        with single_blas_thread() if alone else contextlib.nullcontext():
+        with blas_threads_for(args, options):
             return call(*args, **options)
 
     return limited  # type: ignore[return-value]

@@ -47,25 +47,25 @@ def hard_labels(px, py_x, beta, k, rng, passes=50):
     return labels
 
 
-def objective(px, py_x, beta, encoder):
-    """I(X;T) + beta E d of an encoder by its own weights and decoders."""
+def objective(px, py_x, beta, encoder, alpha=1.0):
+    """H(T) - alpha H(T|X) + beta E d of an encoder by its own weights and decoders."""
     pairs = px[:, None] * encoder
     weights, sums = pairs.sum(axis=0), pairs.T @ py_x
     distortion = px @ xlogx(py_x).sum(axis=1) + (xlogx(weights) - xlogx(sums).sum(axis=1)).sum()
-    return xlogx(pairs).sum() - xlogx(px).sum() - xlogx(weights).sum() + beta * distortion
+    return alpha * (xlogx(pairs).sum() - xlogx(px).sum()) - xlogx(weights).sum() + beta * distortion
 
 
-def solve(px, py_x, beta, k, seeds=range(10), sweeps=20):
-    """The least objective of ten seeds, each hard and after a few sweeps that soften it."""
+def solve(px, py_x, beta, k, seeds=range(10), sweeps=20, alpha=1.0):
+    """The least objective of ten seeds, each hard and, but at alpha = 0, after a few sweeps that soften it."""
     best = np.inf
     for seed in seeds:
         encoder = np.eye(k)[hard_labels(px, py_x, beta, k, np.random.default_rng(seed))]
         best = min(best, objective(px, py_x, beta, encoder))
-        for _ in range(sweeps):
+        for _ in range(sweeps if alpha > 0.0 else 0):
             weights = np.maximum(px @ encoder, 1e-300)
             decoder = np.maximum((px[:, None] * encoder).T @ py_x / weights[:, None], 1e-300)
-            terms = np.log(weights) - beta * divergences(py_x, decoder)
+            terms = (np.log(weights) - beta * divergences(py_x, decoder)) / (alpha or 1.0)
             encoder = np.exp(terms - terms.max(axis=1, keepdims=True))
             encoder /= encoder.sum(axis=1, keepdims=True)
-        best = min(best, objective(px, py_x, beta, encoder))
+        best = min(best, objective(px, py_x, beta, encoder, alpha))
     return best

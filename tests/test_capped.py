@@ -162,7 +162,9 @@ def test_any_small_table_with_zeros(rows, k, beta, kind, seed):
         assert solution.n_clusters <= k
         assert solution.objective <= best + 1e-9 * (1.0 + abs(best))
         if certify:
-            assert solution.gap >= solution.objective - dualib.solve(joint, beta, kind).objective - 1e-9
+            free = dualib.solve(joint, beta, kind).objective
+            assert solution.cap_cost == pytest.approx(solution.objective - free, abs=1e-9)
+            assert solution.lower_bound <= best + 1e-9 * (1.0 + abs(best)) and solution.lower_bound >= free - 1e-8
 
 
 @pytest.mark.parametrize("k", [3, 6])

@@ -1,7 +1,5 @@
 """`cross_fit` against twenty lines of NumPy, against the truth where it is known, and on tables without any."""
 
-import types
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -199,7 +197,7 @@ def test_one_split_has_no_standard_error():
 def test_whatever_holds_the_counts_gives_the_same():
     _, counts = clustered(7, n_x=10, total=200)
     labels = {"x_labels": tuple(f"x{i}" for i in range(10)), "y_labels": None}
-    forms = [counts, counts.astype(int).tolist(), sparse.csr_array(counts), types.SimpleNamespace(counts=counts, **labels)]
+    forms = [counts, counts.astype(int).tolist(), sparse.csr_array(counts), dualib.CountTable(counts, **labels)]
     results = [
         dualib.cross_fit(form, betas=[4.0, 8.0], n_splits=2, n_shuffles=1, smoothing=0.3, random_state=3) for form in forms
     ]

@@ -3,12 +3,14 @@
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
@@ -41,7 +43,8 @@ PLAIN_FAILURES = {
 @pytest.mark.parametrize(("smoothing", "failures"), [(0.01, SMOOTHED_FAILURES), (0.0, PLAIN_FAILURES)])
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_checks_pass_but_for_the_declared(estimator, smoothing, failures):
-    results = check_estimator(estimator(smoothing=smoothing), expected_failed_checks=failures, on_fail=None, on_skip=None)
+    model = estimator(smoothing=smoothing, n_init=1)
+    results = check_estimator(model, expected_failed_checks=failures, on_fail=None, on_skip=None)
     found = {result["check_name"]: repr(result["exception"]) for result in results if result["status"] == "failed"}
     assert not found
     assert {result["check_name"] for result in results if result["status"] == "xfail"} == set(failures)
@@ -105,6 +108,74 @@ def test_sparse_tables_pipelines_searches_and_pickles():
     assert list(frame.columns) == [f"informationbottleneck{t}" for t in range(dense.n_clusters_)]
 
 
+@BOTH
+def test_without_a_beta_clusters_are_the_hard_ones_that_lose_least(estimator):
+    model = estimator(3, smoothing=0.1).fit(COUNTS)
+    joint = dualib.JointDistribution.from_counts(COUNTS, smoothing=0.1)
+    hard = dualib.quantize(joint, 3, "dualib" if estimator is DualInformationBottleneck else "ib", certify=False)
+    np.testing.assert_array_equal(model.solution_.encoder, hard.encoder)
+    np.testing.assert_array_equal(model.transform(COUNTS), hard.encoder)
+    np.testing.assert_array_equal(model.labels_, hard.labels)
+    assert model.solution_.beta == np.inf and adjusted_rand_score(TRUTH, model.labels_) == 1.0
+    assert np.isinf(model.solution_.gap) and np.isfinite(estimator(3, certify=True, smoothing=0.1).fit(COUNTS).solution_.gap)
+
+
+def test_the_default_clusters():
+    assert InformationBottleneck().fit(COUNTS).n_clusters_ == 8
+    assert DualInformationBottleneck(smoothing=0.5).fit(COUNTS).n_clusters_ == 8
+    assert InformationBottleneck(n_clusters=10).fit(load_digits().data[:300]).n_clusters_ == 10
+
+
+def test_fewer_clusters_where_there_are_fewer_rows_and_none_where_neither_is_given():
+    assert InformationBottleneck(8).fit([[3, 1], [1, 3], [3, 1]]).labels_.tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="n_clusters and beta are both None: give"):
+        InformationBottleneck(None).fit(COUNTS)
+    assert InformationBottleneck(None, beta=40.0).fit(COUNTS).n_clusters_ > 8
+
+
+def test_with_a_beta_a_cap_and_its_rounds_of_seeds_are_those_of_the_solver():
+    joint = dualib.JointDistribution.from_counts(COUNTS)
+    model = InformationBottleneck(2, 20.0, n_init=3, certify=False, random_state=5).fit(COUNTS)
+    seed = int(np.random.RandomState(5).randint(2**31 - 1))
+    solution = dualib.solve(joint, 20.0, n_clusters=2, n_restarts=3, certify=False, random_state=seed)
+    assert model.solution_.objective == pytest.approx(solution.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float64, np.float32, bool])
+def test_a_sparse_table_of_any_kind_is_the_dense_one(dtype):
+    table = (COUNTS > 2).astype(dtype) if dtype is bool else COUNTS.astype(dtype)
+    dense, thin = (InformationBottleneck(4).fit(rows) for rows in (table.astype(float), sparse.csr_array(table)))
+    np.testing.assert_array_equal(dense.labels_, thin.labels_)
+    np.testing.assert_array_equal(dense.predict(table), thin.predict(sparse.csr_matrix(table)))
+    assert dense.score(table) == pytest.approx(thin.score(sparse.csc_array(table)), rel=1e-12)
+
+
+def test_a_large_sparse_table_is_never_made_dense():
+    rng = np.random.default_rng(3)
+    n_x, n_y, topics = 1500, 4000, 4
+    topic = rng.integers(topics, size=n_x)
+    words = rng.integers(n_y // topics, size=(n_x, 20)) + (n_y // topics) * topic[:, None]
+    table = sparse.csr_array((np.ones(words.size), (np.repeat(np.arange(n_x), 20), words.ravel())), shape=(n_x, n_y))
+    InformationBottleneck(topics, n_init=1).fit(table[:100])  # what is imported and compiled at the first use
+    tracemalloc.start()
+    try:
+        model = InformationBottleneck(topics, n_init=1).fit(table)
+        model.predict(table), model.score(table)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * n_x * n_y / 5  # the dense table has 46 MiB
+    assert adjusted_rand_score(topic, model.labels_) == 1.0
+
+
+def test_a_smoothing_that_would_fill_a_sparse_table_beyond_memory_is_refused():
+    table = sparse.eye_array(4_000_000, format="csr")
+    with pytest.raises(
+        MemoryError, match="smoothing, which fills a sparse table: one of 4000000 x by 4000000 y needs at least"
+    ):
+        InformationBottleneck(2, smoothing=0.1).fit(table)
+
+
 def test_rows_of_probabilities_weigh_the_same():
     model = InformationBottleneck(beta=6.0).fit(COUNTS / COUNTS.sum(axis=1, keepdims=True))
     np.testing.assert_allclose(model.solution_.joint.px, 1.0 / len(COUNTS), rtol=1e-12)
@@ -118,7 +189,10 @@ def test_rows_of_probabilities_weigh_the_same():
         ({}, [[1, -1], [2, 3]], "got -1.0 at \\(0, 1\\)"),
         ({}, [[1, 1], [0, 0]], "row 1 is all zero"),
         ({"beta": 0.0}, [[1, 1], [1, 0]], "beta must be finite and > 0"),
+        ({}, sparse.csr_array([[1, 0], [2, -3]]), "got -3.0 at \\(1, 1\\)"),
+        ({}, sparse.csr_array([[1, 1], [0, 0]]), "row 1 is all zero"),
         ({"n_clusters": 0}, [[1, 1], [1, 0]], "n_clusters must be at least 1"),
+        ({"n_init": 0}, [[1, 1], [1, 0]], "n_init must be at least 1"),
         ({"smoothing": -0.1}, [[1, 1], [1, 2]], "smoothing must be finite and >= 0"),
     ],
 )

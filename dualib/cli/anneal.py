@@ -33,6 +33,9 @@ def run_anneal(arguments: argparse.Namespace) -> None:
         progress=not arguments.quiet,
         random_state=checked_seed(arguments.seed),
         checkpoint=arguments.checkpoint,
+        events=not arguments.no_events,
+        alpha=arguments.alpha,
+        n_clusters=arguments.n_clusters,
     )
     stem = os.path.join(arguments.output, arguments.distortion)
     files = write_curve(curve, stem, unit=arguments.unit)

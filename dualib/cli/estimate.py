@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import threading
 import time
 import warnings
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from dualib.results.solution import Solution
 
 _WORTH_TELLING = 20.0  # seconds
-_MANY_STATES = 100  # of x; from here on the two solutions themselves may take seconds
+_PATIENCE = 2.0  # seconds after which the timing itself is told of
+_FEW_STATES = 50  # of x: such paths take seconds
 # What paths took, in solutions at one beta, on tables of 5 x 2 to 301 x 8 of both problems: the points of the grid 14 to 55;
 # a given beta .3 to 1; the events, for each cluster at the largest beta, .1 to 3.5.
 _GRID, _EACH, _EVENTS = (15.0, 50.0), (0.3, 1.0), (0.2, 3.0)
@@ -27,20 +29,31 @@ def announce_duration(joint: JointDistribution, arguments: argparse.Namespace) -
 
     betas = arguments.betas
     capped = getattr(arguments, "n_clusters", None) is not None or getattr(arguments, "alpha", 1.0) != 1.0
-    if capped or sys.stderr is None or stays_sparse(joint, as_distortion(arguments.distortion), None):
+    if (
+        capped
+        or joint.n_x <= _FEW_STATES
+        or sys.stderr is None
+        or stays_sparse(joint, as_distortion(arguments.distortion), None)
+    ):
         return
     if betas is not None and not (betas and all(0.0 < beta < math.inf for beta in betas)):
         return  # refused by the path
-    if joint.n_x > _MANY_STATES:
-        print("dualib: two solutions first, to tell how long the path takes", file=sys.stderr, flush=True)
+    timer = threading.Timer(_PATIENCE, _tell, ["two solutions first, to tell how long the path takes"])
+    timer.daemon = True
+    timer.start()
     seconds, clusters = _timed(joint, arguments.distortion, betas, arguments.tol)
+    timer.cancel()
     low, high = (seconds * part for part in (_GRID if betas is None else (len(betas) * part for part in _EACH)))
     events = not getattr(arguments, "no_events", False)
     span = (low + _EVENTS[0] * seconds * clusters, high + _EVENTS[1] * seconds * clusters) if events else (low, high)
     if span[1] < _WORTH_TELLING:
         return
     faster = f", of which the points take {_span(low, high)} and the events the rest (--no-events)" if events else ""
-    print(f"dualib: this takes {_span(*span)}{faster}; few betas (--betas 2,4,8) take less", file=sys.stderr, flush=True)
+    _tell(f"this takes {_span(*span)}{faster}; few betas (--betas 2,4,8) take less")
+
+
+def _tell(text: str) -> None:
+    print(f"dualib: {text}", file=sys.stderr, flush=True)
 
 
 def _timed(joint: JointDistribution, distortion: str, betas: list[float] | None, tol: float) -> tuple[float, int]:

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import dualib
+from dualib import doors
 from dualib.cli import compare as comparison_command
 from dualib.cli import report as report_command
-from dualib.engine import loading
 from dualib.warnings import DualibWarning
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ examples:
   dualib solve counts.csv --beta 5                            or: dualib solve counts.csv 5
   dualib solve counts.csv --beta 5 --distortion dualib --smoothing 0.5
   dualib solve counts.mtx --beta 20 --n-clusters 4 --unit bits
+  dualib solve counts.mtx --beta 20 --alpha 0                hard clusters, as many as pay for their entropy
   dualib solve counts.npy --beta 5 --json > solution.json
   dualib solve counts.csv --beta 5 --save solution.npz      then: dualib.load("solution.npz")
 
@@ -72,6 +73,8 @@ examples:
   dualib anneal counts.csv --betas 1,2,4,8,16                 or: dualib anneal counts.csv 1,2,4,8,16
   dualib anneal samples.csv --layout samples --header no      a line for each sample: x, y
   dualib anneal counts.npz --beta-min 1 --beta-max 50 --unit bits --no-plots
+  dualib anneal counts.csv --n-clusters 8 --betas 5,20,100     the best that 8 clusters do, with a bound for so many
+  dualib anneal large.npz --betas 5,20 --no-events --no-plots
   dualib anneal large.npz --checkpoint large.checkpoint        interrupted? the same command goes on
 
 Without --betas the grid of beta is adaptive: it begins below the onset of learning, ends where all but a thousandth
@@ -117,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _prepare_process()
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if argv is None and getattr(arguments, "quiet", False):
+        doors.speaks = False
     with warnings.catch_warnings():
         warnings.simplefilter("always", DualibWarning)
         warnings.showwarning = _show_warning
@@ -142,7 +147,7 @@ def _prepare_process() -> None:
     """
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    loading.speaks = True
+    doors.speaks = True
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -223,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--n-clusters", metavar="N", type=int, help="use at most N clusters (default: as many as are optimal)"
     )
+    _add_alpha(command)
     command.add_argument("--save", metavar="PATH", help="write the solution as .npz, for dualib.load")
     command.add_argument("--json", action="store_true", help="print everything as JSON instead, encoder and decoder too")
     command.set_defaults(run=run_solve)
@@ -236,6 +242,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--betas", metavar="B,B,...", type=_numbers, help="exactly these; may also stand right after FILE")
     command.add_argument("--beta-min", metavar="B", type=float, help="where the adaptive grid begins")
     command.add_argument("--beta-max", metavar="B", type=float, help="where the adaptive grid ends")
+    command.add_argument(
+        "--n-clusters", metavar="N", type=int, help="at most N clusters at each beta: then no events and no onset"
+    )
+    _add_alpha(command)
+    command.add_argument("--no-events", action="store_true", help="do not locate the events between the betas: faster")
     command.add_argument(
         "--checkpoint", metavar="PATH", help="record every point in PATH; the same command then goes on from it"
     )
@@ -268,6 +279,13 @@ def _add_problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tol", metavar="T", type=float, default=1e-9, help="wanted gap in nats (default: %(default)s)")
     command.add_argument("--unit", choices=("nats", "bits"), default="nats", help="of all that is printed (default: nats)")
     command.add_argument("--seed", metavar="N", type=int, help="of the search (default: a fixed one, so results repeat)")
+
+
+def _add_alpha(command: argparse.ArgumentParser) -> None:
+    text = (
+        "price of randomness, from 0 to 1: 1 is the Information Bottleneck (default), 0 the deterministic one, hard clusters"
+    )
+    command.add_argument("--alpha", metavar="A", type=float, default=1.0, help=text)
 
 
 def _run_demo(arguments: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ def run_solve(arguments: argparse.Namespace) -> None:
         joint,
         arguments.beta,
         arguments.distortion,
+        alpha=arguments.alpha,
         tol=arguments.tol,
         n_clusters=arguments.n_clusters,
         random_state=checked_seed(arguments.seed),
@@ -50,13 +51,14 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     rows = [
         ("objective", f"{summary['objective']:.8g}   gap {summary['gap']:.1e}{certified}"),
         ("rate I(X;T)", f"{summary['rate']:.8g}"),
-        ("relevance I(T;Y)", f"{summary['relevance']:.8g}"),
+        ("relevance I(T;Y)", f"{summary['relevance']:.8g}{_at_most(summary, n_clusters)}"),
         ("distortion E d", f"{summary['expected_distortion']:.8g}"),
         ("status", f"{status_text(solution)}, {solution.n_iter} sweeps"),
-        *_remarks(solution, n_clusters),
+        *_remarks(solution, summary, n_clusters),
     ]
     name = {"ib": "IB", "dualib": "dual IB"}[solution.distortion.name]
-    lines = ["", f"{name} at beta = {solution.beta:g}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
+    alpha = "" if solution.alpha == 1.0 else f", alpha = {solution.alpha:g}"
+    lines = ["", f"{name} at beta = {solution.beta:g}{alpha}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
     lines += ["", f"{solution.n_clusters} cluster{'s' * (solution.n_clusters != 1)}, with p(t) and members:"]
     home = np.argmax(solution.encoder, axis=1)
     for t in np.argsort(-solution.weights, kind="stable"):
@@ -66,12 +68,19 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     return "\n".join(lines)
 
 
-def _remarks(solution: Solution, n_clusters: int | None) -> Iterator[tuple[str, str]]:
+def _at_most(summary: dict[str, Any], n_clusters: int | None) -> str:
+    """The most that so many clusters can keep, where there is a cap."""
+    return "" if n_clusters is None else f"   {n_clusters} clusters: at most {summary['relevance_bound']:.8g}"
+
+
+def _remarks(solution: Solution, summary: dict[str, Any], n_clusters: int | None) -> Iterator[tuple[str, str]]:
     """What the numbers alone would not tell: that beta is below the onset, or that the cap on the clusters is none."""
     from dualib.results.solution import is_below_onset
 
     if is_below_onset(solution):
         yield "one cluster", _onset_text(solution)
+    if solution.cap_cost is not None and solution.cap_cost > 0.0:
+        yield "above the optimum", f"by {summary['cap_cost']:.3g}, the price of the cap or of alpha"
     if n_clusters is not None and n_clusters > solution.n_x:
         yield "--n-clusters", f"{n_clusters} is more than the {solution.n_x} x, so it caps nothing"
 
@@ -95,6 +104,8 @@ def _as_json(solution: Solution, table: CountTable, arguments: argparse.Namespac
     """All of a solution as JSON; a number that is infinite (not known) is null."""
     import json
 
+    from dualib.results.units import unit_factor
+
     def finite(value: Any) -> Any:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -102,5 +113,6 @@ def _as_json(solution: Solution, table: CountTable, arguments: argparse.Namespac
     result["smoothing"] = arguments.smoothing
     result.update({key: finite(value) for key, value in solution.summary(arguments.unit).items()})
     result.update(x_labels=list(solution.joint.x_labels), y_labels=list(solution.joint.y_labels))
+    result["restarts"] = [value * unit_factor(arguments.unit) for value in solution.restarts]
     result.update({name: getattr(solution, name).tolist() for name in ("weights", "encoder", "decoder")})
     return json.dumps(result, indent=1, allow_nan=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,12 @@ from dualib.clusters.pools import Pools, distortions_of, singles
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.memory import check_fits
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from dualib.joint import JointDistribution
 
 
@@ -71,6 +75,18 @@ class Tree:
         _, first, labels = np.unique(members[:n_x], return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first))[labels].astype(np.int64)
 
+    def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> np.ndarray:
+        """The dendrogram beside the map of an encoder; see `dualib.plotting.plot_dendrogram`."""
+        from dualib.plotting.hierarchy import plot_dendrogram
+
+        return plot_dendrogram(self, axes, **options)
+
+    def plot_relevance(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The relevance against the number of clusters, and a bound above; see `dualib.plotting.plot_relevance`."""
+        from dualib.plotting.hierarchy import plot_relevance
+
+        return plot_relevance(self, ax, **options)
+
     def __repr__(self) -> str:
         return (
             f"<Tree of {self.joint.n_x} x, {self.distortion!r}: {self.relevance[-1]:.6g} nats of relevance with one cluster each, "
@@ -78,6 +94,7 @@ class Tree:
         )
 
 
+@door
 def agglomerate(joint: JointDistribution, distortion: str | Distortion = "ib") -> Tree:
     """Join hard clusters two by two, each time those that raise the expected distortion least.
 

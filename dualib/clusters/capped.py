@@ -1,4 +1,4 @@
-"""The best local optimum under a cap on the number of clusters.
+"""The best local optimum under a cap on the number of clusters, and at alpha below 1.
 
 With a cap the problem is no longer convex, and sweeps, which are hard at once where beta is high, stay where they start. So hard
 clusters are sought first (`dualib.clusters.search`). The best of these, of the optimum without a cap merged down, and of the encoder
@@ -8,6 +8,7 @@ given are then softened to the beta wanted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, by_owner, in_order
 from dualib.engine.descent import Descent, descend, lowest
 from dualib.engine.initial import feasible
-from dualib.engine.optimum import Optimum, certify, goal_of
+from dualib.engine.optimum import goal_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
@@ -26,6 +27,27 @@ _SOFT = 1e-3  # part of everything in a softened start
 _GLANCED, _SWEEPS = 100, 10  # softened starts, and the sweeps after which they are compared
 _FOLLOWED = 3  # of them that are followed to the end
 _AT_ONCE = 1_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
+
+
+class Capped(NamedTuple):
+    """What was found under a cap.
+
+    Attributes
+    ----------
+    ended : Descent
+        The lowest end, one solution.
+    labels : list of (n,) int
+        The hard clusterings that were sought first, the best first.
+    rounds : list of (n,) int
+        The best of each of their restarts.
+    restarts : tuple of float
+        The objectives that these came to, nats, the best first: that of `ended`.
+    """
+
+    ended: Descent
+    labels: list[Ints]
+    rounds: list[Ints]
+    restarts: tuple[float, ...]
 
 
 def capped(
@@ -38,7 +60,7 @@ def capped(
     tol: float,
     max_iter: int,
     rng: np.random.Generator,
-) -> Descent:
+) -> Capped:
     """The best local optimum found with at most `n_clusters` clusters; never above a feasible one of `starts`, one solution each.
 
     Raises
@@ -49,18 +71,25 @@ def capped(
     given = [start for start in starts if len(start.weights) <= n_clusters and feasible(problem, start).all()]
     if problem.fixed:
         begun = [*given, best_columns(problem, beta, n_clusters, given)]
-    else:
-        known = [np.argmax(Sweep(problem, start).posterior, axis=0) for start in given]
-        found = search_hard(problem, beta, n_clusters, n_restarts, known, rng)
-        if not (found or given):
-            raise ValueError(
-                f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint"
-            )
-        begun = given
-        if found:
-            soft = softened(problem, beta, found)
-            begun = [*given, batch_of_labels(problem, beta, found[:1]), soft.copied(range(min(_FOLLOWED, len(soft.beta))))[0]]
-    return _best_end(problem, together(begun), tol, max_iter)
+        return Capped(_best_end(problem, together(begun), tol, max_iter), [], [], ())
+    known = [canonical(labels) for labels in likeliest(problem, given)]
+    labels, rounds = search_hard(problem, beta, n_clusters, n_restarts, known, rng)
+    if not (labels or given):
+        raise ValueError(f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint")
+    begun, others = given, np.zeros(0)
+    if labels:
+        soft, _ = softened(problem, beta, labels)
+        begun = [*given, batch_of_labels(problem, beta, labels[:1]), soft.copied(range(min(_FOLLOWED, len(soft.beta))))[0]]
+    if rounds:
+        others = softened(problem, beta, rounds)[1][1:]
+    ended = _best_end(problem, together(begun), tol, max_iter)
+    least = float(ended.sweep.objective[0])
+    return Capped(ended, labels, rounds, (least, *np.maximum(others, least).tolist()))
+
+
+def likeliest(problem: Problem, starts: Sequence[Batch]) -> list[Ints]:
+    """The likeliest cluster of each source in batches of one solution."""
+    return [np.asarray(np.argmax(Sweep(problem, start).posterior, axis=0), dtype=np.int64) for start in starts]
 
 
 def _best_end(problem: Problem, batch: Batch, tol: float, max_iter: int) -> Descent:
@@ -77,48 +106,22 @@ def _numbers(problem: Problem, batch: Batch) -> int:
     return max(problem.n, dense) * int(batch.counts.max())
 
 
-def capped_optimum(
-    problem: Problem,
-    beta: float,
-    n_clusters: int,
-    starts: Sequence[Batch],
-    n_restarts: int,
-    *,
-    tol: float,
-    max_iter: int,
-    rng: np.random.Generator,
-) -> Optimum:
-    """The same of a large problem made for that cap, certified: its optimum without a cap would be dear.
-
-    The gap is the largest log c found. Where fewer clusters are left than may be, more are added as long as that lowers it.
-    """
-    ended = capped(problem, beta, n_clusters, starts, n_restarts, tol=tol, max_iter=max_iter, rng=rng)
-    batch, taken = ended.batch, ended.taken
-    del ended  # its posterior is large
-    found = certify(problem, batch, tol=tol, most=max_iter, coarse=False, rng=rng)
-    return found._replace(taken=taken + found.taken)
-
-
-def is_bound(batch: Batch, gap: float, n_clusters: int | None, tol: float) -> bool:
-    """Whether a cap, not the search, ended the growth of one solution."""
-    return n_clusters is not None and len(batch.weights) >= n_clusters and gap > tol
-
-
 def together(batches: Sequence[Batch]) -> Batch:
     """One batch of the solutions of all, in order."""
     first = np.cumsum([0] + [len(batch.beta) for batch in batches])
     return in_order([(first[i] + np.arange(len(batch.beta)), batch) for i, batch in enumerate(batches)])
 
 
-def softened(problem: Problem, beta: float, found: Sequence[Ints]) -> Batch:
-    """Clusterings as solutions a few sweeps from softened clusters, the best first.
+def softened(problem: Problem, beta: float, found: Sequence[Ints]) -> tuple[Batch, Array]:
+    """Clusterings as solutions a few sweeps from softened clusters, the best first, and their objectives.
 
     Those of the dual IB, whose faces would shrink, begin as they are.
     """
     share = 0.0 if problem.faces is not None and not problem.faces.cover else _SOFT
     states = [_glance(problem, batch) for batch in _in_parts(problem, beta, found[:_GLANCED], share)]
     batch, objective = together([state for state, _ in states]), np.concatenate([values for _, values in states])
-    return batch.copied(np.argsort(objective, kind="stable"))[0]
+    order = np.argsort(objective, kind="stable")
+    return batch.copied(order)[0], objective[order]
 
 
 def batch_of_labels(problem: Problem, beta: float, found: Sequence[Ints], share: float = 0.0) -> Batch:

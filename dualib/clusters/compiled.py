@@ -1,8 +1,8 @@
-"""The compiled loop of single moves of hard clusters by the IB, which `dualib.clusters.hard` has for every distortion in NumPy.
+"""The compiled search of hard clusters by the IB, which `dualib.clusters.hard` and `search` have for every distortion in NumPy.
 
 For the IB a cluster costs ``(1 - price) w log w - sum_y S log S``, S(y) = sum of p(x, y) over its members, of which a move of x
-changes the terms of the y that go with x. As in `dualib.engine.compiled` the function has its signature, calls nothing outside this
-file, and is loaded by `dualib.engine.loading`.
+changes the terms of the y that go with x. As in `dualib.engine.compiled` the functions have their signatures, call nothing outside
+this file, and are loaded by `dualib.engine.loading`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _F1, _F2, _I1 = "float64[::1]", "float64[:,::1]", "int64[::1]"
 _READ = ", ".join(f"Array({kind}, 1, 'C', readonly=True)" for kind in ("float64", "int32", "int64", "float64"))
 
 
-@njit(f"int64(float64, float64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
-def single_moves(price, least, most, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
+@njit(f"int64(float64, float64, int64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+def single_moves(price, least, most, size, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
     """One x at a time to the cluster of least objective, where that lowers it by more than `least`; returns the number of moves.
 
     Parameters
@@ -29,17 +29,17 @@ def single_moves(price, least, most, data, indices, ends, px, labels, counts, we
     price : float
         1 / beta.
     least : float
-    most : int
-        Passes over all x.
+    most, size : int
+        Passes over all x; the clusters to go to, the first so many of the arrays.
     data, indices, ends : CSR of p(y|x), (n, n_y)
     px : (n,)
     labels : (n,) int
         Changed in place, as are all that follow.
-    counts, weights : (size,)
-    sums, terms : (n_y, size)
+    counts, weights : (size or more,)
+    sums, terms : (n_y, size or more)
         S and S log S, laid out by y.
     """
-    size, moves = weights.shape[0], 0
+    moves = 0
     rise = np.empty(size)
     for _ in range(most):
         moved = 0
@@ -55,9 +55,13 @@ def single_moves(price, least, most, data, indices, ends, px, labels, counts, we
                 left += terms[y, own]
                 if rest > 0.0:
                     left -= rest * np.log(rest)
+                alone = mass * np.log(mass)
                 for t in range(size):
-                    more = sums[y, t] + mass
-                    rise[t] += terms[y, t] - more * np.log(more)
+                    if sums[y, t] > 0.0:
+                        more = sums[y, t] + mass
+                        rise[t] += terms[y, t] - more * np.log(more)
+                    else:
+                        rise[t] -= alone
             w = weights[own]
             gain = left - (1.0 - price) * w * np.log(w)
             if counts[own] > 1.0 and w > p:
@@ -91,3 +95,225 @@ def single_moves(price, least, most, data, indices, ends, px, labels, counts, we
         if moved == 0:
             break
     return moves
+
+
+@njit(f"void(int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+def sum_up(size, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
+    """Counts, weights, S and S log S of clusters from their labels, in place."""
+    counts[:] = 0.0
+    weights[:] = 0.0
+    sums[:] = 0.0
+    terms[:] = 0.0
+    for x in range(labels.shape[0]):
+        t = labels[x]
+        counts[t] += 1.0
+        weights[t] += px[x]
+        for k in range(ends[x], ends[x + 1]):
+            sums[indices[k], t] += px[x] * data[k]
+    for y in range(sums.shape[0]):
+        for t in range(size):
+            if sums[y, t] > 0.0:
+                terms[y, t] = sums[y, t] * np.log(sums[y, t])
+
+
+@njit(f"float64(float64, int64, {_F1}, {_F2})", **_OPTIONS)
+def cost_of(price, size, weights, terms):  # type: ignore[no-untyped-def]
+    """``sum_t (1 - price) w log w - sum_y S log S``."""
+    total = 0.0
+    for t in range(size):
+        if weights[t] > 0.0:
+            total += (1.0 - price) * weights[t] * np.log(weights[t])
+    for y in range(terms.shape[0]):
+        for t in range(size):
+            total -= terms[y, t]
+    return total
+
+
+@njit(f"int64(float64, {_F1})", **_OPTIONS)
+def drawn(share, chances):  # type: ignore[no-untyped-def]
+    """The index at a share, within [0, 1), of the sum of chances."""
+    total = 0.0
+    for x in range(chances.shape[0]):
+        total += chances[x]
+    left = share * total
+    for x in range(chances.shape[0]):
+        left -= chances[x]
+        if left < 0.0 and chances[x] > 0.0:
+            return x
+    return np.argmax(chances)
+
+
+@njit(f"void(float64, int64, {_READ}, {_F1}, {_F1}, {_F1})", **_OPTIONS)
+def pairings(price, one, data, indices, ends, px, work, masses, result):  # type: ignore[no-untyped-def]
+    """What the objective rises by where source `one` and each other, alone so far, share a cluster, into `result` (n,).
+
+    `work` (n_y,) holds zeros and does again; `masses` are the p(x, y) times their logarithms, entry by entry.
+    """
+    for k in range(ends[one], ends[one + 1]):
+        work[indices[k]] = px[one] * data[k]
+    own = (1.0 - price) * px[one] * np.log(px[one])
+    for x in range(px.shape[0]):
+        both = px[one] + px[x]
+        rise = (1.0 - price) * (both * np.log(both) - px[x] * np.log(px[x])) - own
+        for k in range(ends[x], ends[x + 1]):
+            here = work[indices[k]]
+            if here > 0.0:
+                more = here + px[x] * data[k]
+                rise += masses[k] + here * np.log(here) - more * np.log(more)
+        result[x] = max(rise, 0.0)
+    result[one] = 0.0
+    for k in range(ends[one], ends[one + 1]):
+        work[indices[k]] = 0.0
+
+
+@njit(f"float64(float64, int64, int64, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+def merger(price, i, j, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
+    """What the objective rises by where two clusters become one."""
+    if counts[i] == 0.0 or counts[j] == 0.0:
+        return np.inf
+    both = weights[i] + weights[j]
+    loss = (1.0 - price) * (both * np.log(both) - weights[i] * np.log(weights[i]) - weights[j] * np.log(weights[j]))
+    for y in range(sums.shape[0]):
+        if sums[y, i] > 0.0 and sums[y, j] > 0.0:
+            more = sums[y, i] + sums[y, j]
+            loss += terms[y, i] + terms[y, j] - more * np.log(more)
+    return loss
+
+
+@njit(f"int64(float64, int64, int64, float64, {_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F2})", **_OPTIONS)
+def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, losses):  # type: ignore[no-untyped-def]
+    """The cheapest two clusters of the first `width` become one until `size` are left, which come to be the first; in place.
+
+    `losses` is scratch (width, width). Each pair costs up to `noise` more of its loss, by a rule on their numbers alone.
+    """
+    alive = 0
+    for t in range(width):
+        alive += counts[t] > 0.0
+    for i in range(width):
+        for j in range(i + 1, width):
+            losses[i, j] = merger(price, i, j, counts, weights, sums, terms)
+    while alive > size:
+        best, left, right = np.inf, -1, -1
+        for i in range(width):
+            for j in range(i + 1, width):
+                if counts[i] > 0.0 and counts[j] > 0.0:
+                    loss = losses[i, j] * (1.0 + noise * ((i * 40503 + j * 30011) % 1021) / 1021.0)
+                    if loss < best:
+                        best, left, right = loss, i, j
+        if left < 0:
+            break
+        for y in range(sums.shape[0]):
+            if sums[y, right] > 0.0:
+                sums[y, left] += sums[y, right]
+                terms[y, left] = sums[y, left] * np.log(sums[y, left])
+                sums[y, right] = 0.0
+                terms[y, right] = 0.0
+        counts[left] += counts[right]
+        weights[left] += weights[right]
+        counts[right] = 0.0
+        weights[right] = 0.0
+        for x in range(labels.shape[0]):
+            if labels[x] == right:
+                labels[x] = left
+        for i in range(width):
+            if i < left:
+                losses[i, left] = merger(price, i, left, counts, weights, sums, terms)
+            elif i > left:
+                losses[left, i] = merger(price, left, i, counts, weights, sums, terms)
+        alive -= 1
+    free = 0
+    for t in range(size, width):  # into the numbers that are free
+        if counts[t] > 0.0:
+            while counts[free] > 0.0:
+                free += 1
+            for x in range(labels.shape[0]):
+                if labels[x] == t:
+                    labels[x] = free
+            for y in range(sums.shape[0]):
+                sums[y, free], terms[y, free] = sums[y, t], terms[y, t]
+                sums[y, t], terms[y, t] = 0.0, 0.0
+            counts[free], weights[free] = counts[t], weights[t]
+            counts[t], weights[t] = 0.0, 0.0
+    return alive
+
+
+@njit(f"void(float64, float64, int64, int64, int64, int64, int64, {_READ}, {_F1}, int64[:,::1], {_F1})", **_OPTIONS)
+def search(  # type: ignore[no-untyped-def]
+    price, least, most, size, more, turns, patience, data, indices, ends, px, draws, labels, values
+):
+    """Single moves from seeds as of k-means++, then from the best with up to `more` clusters more and as many mergers.
+
+    Parameters
+    ----------
+    price, least, most, size, data, indices, ends, px
+        As of `single_moves`.
+    more, turns, patience : int
+        Trials with more clusters, at most, and how many in a row may bring nothing.
+    draws : (any,)
+        Random numbers within [0, 1), taken in turn and again.
+    labels : (restarts + 1, n) int, values : (restarts + 1,)
+        The end of each restart, and last the best; and their costs.
+    """
+    n, n_y, width, last = px.shape[0], 0, size + more, labels.shape[0] - 1
+    for k in range(indices.shape[0]):
+        n_y = max(n_y, indices[k] + 1)
+    counts, weights, sums, terms = np.zeros(width), np.zeros(width), np.zeros((n_y, width)), np.zeros((n_y, width))
+    losses, work, masses = np.zeros((width, width)), np.zeros(n_y), np.zeros(data.shape[0])
+    nearest, rise = np.zeros(n), np.zeros(n)
+    for x in range(n):
+        for k in range(ends[x], ends[x + 1]):
+            if data[k] > 0.0:
+                masses[k] = px[x] * data[k] * np.log(px[x] * data[k])
+    took = 0
+    for r in range(last):
+        own = labels[r]
+        own[:] = 0
+        nearest[:] = px
+        for seed in range(size):
+            if seed > 0 and not nearest.max() > 0.0:
+                break
+            one = drawn(draws[took % draws.shape[0]], nearest)
+            took += 1
+            pairings(price, one, data, indices, ends, px, work, masses, rise)
+            for x in range(n):
+                if seed == 0 or rise[x] < nearest[x]:
+                    nearest[x] = rise[x]
+                    own[x] = seed
+        sum_up(width, data, indices, ends, px, own, counts, weights, sums, terms)
+        single_moves(price, least, most, size, data, indices, ends, px, own, counts, weights, sums, terms)
+        sum_up(width, data, indices, ends, px, own, counts, weights, sums, terms)
+        values[r] = cost_of(price, width, weights, terms)
+    best = np.argmin(values[:last])
+    labels[last] = labels[best]
+    values[last] = values[best]
+    idle, trial = 0, np.zeros(n, dtype=np.int64)
+    for turn in range(turns):
+        if idle >= patience:
+            break
+        grown = 1 + turn % more
+        trial[:] = labels[last]
+        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
+        for x in range(n):  # p(x) d(x, t) of each source and its cluster
+            t, part = trial[x], px[x] * np.log(weights[trial[x]] / px[x])
+            for k in range(ends[x], ends[x + 1]):
+                if data[k] > 0.0:
+                    part += masses[k] - px[x] * data[k] * np.log(sums[indices[k], t])
+            nearest[x] = max(part, 0.0) if counts[t] > 1.0 else 0.0
+        for t in range(grown):
+            if nearest.max() > 0.0:
+                one = drawn(draws[took % draws.shape[0]], nearest)
+                took += 1
+                trial[one] = size + t
+                nearest[one] = 0.0
+        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
+        single_moves(price, least, most, size + grown, data, indices, ends, px, trial, counts, weights, sums, terms)
+        noise = 1.0 if turn % 5 > 2 else 0.0
+        merge_down(price, size + grown, size, noise, trial, counts, weights, sums, terms, losses)
+        single_moves(price, least, most, size, data, indices, ends, px, trial, counts, weights, sums, terms)
+        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
+        value = cost_of(price, width, weights, terms)
+        idle += 1
+        if value < values[last] - least:
+            values[last] = value
+            labels[last] = trial
+            idle = 0

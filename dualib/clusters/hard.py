@@ -202,7 +202,7 @@ class IBHardClusters(HardClusters):
         least = _LEAST * (1.0 + abs(self.problem.constant))
         into = (self.labels, counts, weights, sums, xlogx(sums))
         moves = loaded("dualib.clusters.compiled").single_moves
-        if moves(self.price, least, _PASSES, *self.problem.csr, self.problem.px, *into):
+        if moves(self.price, least, _PASSES, self.size, *self.problem.csr, self.problem.px, *into):
             self.refresh()
 
     def pairings(self, x: int) -> Array:

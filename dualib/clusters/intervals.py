@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dualib.clusters.pools import Pools, distortions_of, singles
+from dualib.clusters.pools import Pools, distortions_of, singles, xlogx
 from dualib.distortions.bottlenecks import IB, DualIB
 from dualib.distortions.divergences import Bregman
 from dualib.distortions.interface import Array, Distortion
@@ -62,6 +62,48 @@ def best_intervals(distortion: Distortion, px: Array, py_x: Array, n_clusters: i
         best, cut = _with_one_more(best, cost)
         cuts.append(cut)
     if not np.isfinite(best[-1]):
+        raise ValueError(
+            f"n_clusters: no {n_clusters} cluster(s) hold all x at a finite distortion: their supports are disjoint"
+        )
+    return _labels(cuts)[np.argsort(order)]
+
+
+def best_priced_intervals(distortion: Distortion, px: Array, py_x: Array, price: float, n_clusters: int | None) -> Labels:
+    """The hard clusters of least ``price H(T) + E d``, at most `n_clusters` of them (None: any number), as labels (n,).
+
+    For fixed decoders and weights each x goes to the least ``d - price log w``, which are intervals again. With ``- w log w`` costs
+    have no quadrangle inequality, so each prefix looks at every place of its last cut: O(n^2) costs, and O(n^2 K) sums of them.
+
+    Raises
+    ------
+    ValueError
+        As of `best_intervals`.
+    """
+    order = np.argsort(py_x[:, 1], kind="stable")
+    ordered = singles(distortion, px[order], py_x[order])
+    cumulated, n = _cumulated(ordered.table), len(px)
+    cost = np.full((n, n), np.inf)  # of the cluster of the members from the first index to the second
+    for first in range(n):
+        pools = Pools((cumulated[first + 1 :] - cumulated[first]).astype(np.float64), ordered.k)
+        cost[first, first:] = distortions_of(distortion, pools) - price * xlogx(pools.weights)
+    cuts = []
+    before = np.append(0.0, np.full(n, np.inf))  # of the first 0, ..., n members
+    if n_clusters is None:
+        cuts = [np.zeros(n, dtype=int)]
+        for end in range(n):
+            total = before[: end + 1] + cost[: end + 1, end]
+            cuts[0][end] = int(np.argmin(total))
+            before[end + 1] = total[cuts[0][end]]
+        cuts *= n  # the same cuts whatever the number of clusters
+    else:
+        for _ in range(min(n_clusters, n)):
+            total = before[:-1, None] + cost
+            cut = np.argmin(total, axis=0)
+            best = total[cut, np.arange(n)]
+            cut = np.where(best < before[1:], cut, np.arange(1, n + 1))  # of fewer clusters: an empty last one
+            before = np.append(0.0, np.minimum(best, before[1:]))
+            cuts.append(cut)
+    if not np.isfinite(before[-1]):
         raise ValueError(
             f"n_clusters: no {n_clusters} cluster(s) hold all x at a finite distortion: their supports are disjoint"
         )

@@ -13,7 +13,14 @@ from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
 
-def merged_into(table: Array, cost: Callable[[Array], Array], size: int, rng: np.random.Generator | None = None) -> Ints:
+def merged_into(
+    table: Array,
+    cost: Callable[[Array], Array],
+    size: int,
+    rng: np.random.Generator | None = None,
+    *,
+    most: int | None = None,
+) -> Ints:
     """Of each of m clusters the one that it ends in, (m,), when `size` are left, or more where all other mergers cost infinity.
 
     Parameters
@@ -25,7 +32,10 @@ def merged_into(table: Array, cost: Callable[[Array], Array], size: int, rng: np
     size : int
     rng : Generator, optional
         With it costs of mergers count up to twice, at random, so that the second best is tried, too.
+    most : int, optional
+        So many may be left where more mergers would not lower the sum of the costs.
     """
+    most = size if most is None else most
     table = np.array(table)
     into, gone = np.arange(len(table)), np.zeros(len(table), dtype=bool)
     if len(into) <= size:
@@ -40,9 +50,9 @@ def merged_into(table: Array, cost: Callable[[Array], Array], size: int, rng: np
 
     losses = np.array([losses_with(i) for i in range(len(into))])
     noise = np.ones(losses.shape) if rng is None else 1.0 + rng.random(losses.shape)
-    for _ in range(len(into) - size):
+    for left in range(len(into), size, -1):
         i, j = divmod(int(np.argmin(losses * noise)), len(losses))
-        if not np.isfinite(losses[i, j]):
+        if not np.isfinite(losses[i, j]) or (left <= most and losses[i, j] >= 0.0):
             break
         into[into == j] = i
         table[i] += table[j]
@@ -53,20 +63,23 @@ def merged_into(table: Array, cost: Callable[[Array], Array], size: int, rng: np
     return into
 
 
-def merged_pairs(problem: Problem, price: float, pairs: Array, size: int) -> Array:
-    """Soft clusters p(t, x) (m, n) merged down to `size`, or as far as their distortions stay finite."""
+def merged_pairs(
+    problem: Problem, price: float, pairs: Array, size: int, *, alpha: float = 1.0, most: int | None = None
+) -> Array:
+    """Soft clusters p(t, x) (m, n) merged down to `size`, or as far as their distortions stay finite; `most` as of `merged_into`."""
     marks = marks_of(problem.distortion, problem.n, None if problem.faces is None else problem.faces.support)
 
     def cost(pairs: Array) -> Array:
-        """``price I_t + E_t d`` with I_t the cluster's part of the rate."""
+        """``price I_t + E_t d`` with I_t the cluster's part of the rate, or of H(T) - alpha H(T|X)."""
         weights = pairs.sum(axis=1)
         seen = (pairs > 0.0).astype(np.float64) @ marks
         pools = pools_of(np.ones(len(pairs)), weights, pairs @ problem.a, problem.sums(pairs), seen)
         share = np.where(pairs > 0.0, pairs / problem.px, 1.0)
-        return distortions_of(problem.distortion, pools) + price * ((pairs * np.log(share)).sum(axis=1) - xlogx(weights))
+        part = alpha * (pairs * np.log(share)).sum(axis=1) - xlogx(weights)
+        return distortions_of(problem.distortion, pools) + price * part
 
     pairs = pairs[pairs.sum(axis=1) > 0.0]
-    into = merged_into(pairs, cost, size)
+    into = merged_into(pairs, cost, size, most=most)
     return np.array([pairs[into == t].sum(axis=0) for t in np.unique(into)])
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from dualib.clusters.hard import HardClusters, hard_clusters, work_of_pass
 from dualib.clusters.seeds import canonical, regrown_labels, seeded_labels
+from dualib.doors import step
 from dualib.engine.problem import Ints, Problem
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
@@ -22,11 +24,28 @@ _MORE = 5  # times as many seeds at most, whose clusters are then merged
 _REGROWN, _BEGUN = 12, 6  # trials with more clusters and as many mergers for each restart, and how many more at most
 _WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at the beta wanted
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
+_FEW = 4  # clusters to begin with where their number is free
 
 
+class HardSearch(NamedTuple):
+    """What a search of hard clusters came to.
+
+    Attributes
+    ----------
+    labels : list of (n,) int
+        Clusterings, the best first.
+    rounds : list of (n,) int
+        The best that each round of seeds came to, in their order.
+    """
+
+    labels: list[Ints]
+    rounds: list[Ints]
+
+
+@step("hard clusters")
 def search_hard(
     problem: Problem, beta: float, n_clusters: int, n_restarts: int, known: Sequence[Ints], rng: np.random.Generator
-) -> list[Ints]:
+) -> HardSearch:
     """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
 
     From the clusterings `known`, from `n_restarts` rounds of seeds (infinity first; `beta` first; more seeds than clusters, merged),
@@ -34,7 +53,7 @@ def search_hard(
     """
     size = min(n_clusters, problem.n)
     large = work_of_pass(problem, size) > _WORK
-    n_restarts = max(1, min(n_restarts, _WORK // work_of_pass(problem, size)))
+    n_restarts = min(n_restarts, max(1, _WORK // work_of_pass(problem, size)))
     falling = [1.0 / beta] if large else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
     rising = falling[::-1]
     best = _Best(problem, size, 1.0 / beta)
@@ -43,18 +62,37 @@ def search_hard(
     alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
     pairings = functools.lru_cache(max(1, _KEPT // problem.n))(alone.pairings)
     seedings = [(rising, size)] if large else [(falling, size), (rising, size), (rising, _MORE * size)]
-    for order, most in seedings * n_restarts:
-        n_seeds = size if most == size else int(rng.integers(size, most, endpoint=True))
-        seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
-        if seeded is not None:
-            best.follow(seeded, order)
+    rounds = []
+    for _ in range(n_restarts):
+        reached: list[tuple[float, Ints]] = []
+        for order, most in seedings:
+            n_seeds = size if most == size else int(rng.integers(size, most, endpoint=True))
+            seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
+            if seeded is not None:
+                reached += best.follow(seeded, order)
+        rounds += [min(reached, key=lambda pair: pair[0])[1]] if reached else []
     for turn in range(_REGROWN * n_restarts if best.at and 1 < size < problem.n and not large else 0):
         price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
         before = best.at[price]
         best.follow(regrown_labels(before, 1 + turn // 2 % _BEGUN, rng, noisy=turn % 5 > 2), [price])
         if best.at[price] is not before:
             best.follow(best.at[price].labels, rising if turn % 2 == 0 else falling)
-    return [labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])]
+    return HardSearch([labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])], rounds)
+
+
+def search_free(problem: Problem, beta: float, n_restarts: int, known: Sequence[Ints], rng: np.random.Generator) -> HardSearch:
+    """The same with any number of clusters: with twice as many as long as all are in use, then once more with those of the best."""
+    size = min(max([_FEW, *(int(labels.max()) + 1 for labels in known)]), problem.n)
+    found = HardSearch(list(known), [])
+    while True:
+        found = search_hard(problem, beta, size, n_restarts, found.labels[: len(known) + 1], rng)
+        used = len(np.unique(found.labels[0])) if found.labels else size
+        if size == problem.n or used < size:
+            break
+        size = min(2 * size, problem.n)
+    if used + 1 < size:
+        found = search_hard(problem, beta, used + 1, n_restarts, [canonical(found.labels[0])], rng)
+    return found
 
 
 class _Best:
@@ -65,8 +103,9 @@ class _Best:
         self.at: dict[float, HardClusters] = {}
         self.found: dict[bytes, tuple[float, Ints]] = {}
 
-    def follow(self, labels: Ints, prices: Sequence[float]) -> None:
-        """Single moves at one price after the other."""
+    def follow(self, labels: Ints, prices: Sequence[float]) -> list[tuple[float, Ints]]:
+        """Single moves at one price after the other; all that are passed, with their objectives at the price wanted."""
+        passed = []
         for price in prices:
             clusters = hard_clusters(self.problem, price, labels, self.size)
             clusters.single_moves()
@@ -75,4 +114,6 @@ class _Best:
                 continue
             if price not in self.at or clusters.objective < self.at[price].objective:
                 self.at[price] = clusters
-            self.found[canonical(labels).tobytes()] = clusters.objective_at(self.price), labels
+            passed.append((clusters.objective_at(self.price), labels))
+            self.found[canonical(labels).tobytes()] = passed[-1]
+        return passed

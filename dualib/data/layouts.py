@@ -1,9 +1,8 @@
 """What the cells of a text table are: which layout, where its labels are, and which of its rows and columns are sums.
 
 Three layouts: "table", rows x and columns y; "samples", two columns, x and y of each sample; "long", three columns, x, y and how
-often.
-What is not given is guessed from the cells. A guess is made only where nothing else is likely, and is said; where a header, an index
-or a Total may as well be counts, the table is refused with the argument that decides it.
+often. What is not given is guessed from the cells. A guess is made only where nothing else is likely, and is said; where a header,
+an index or a Total may as well be counts, the table is refused with the argument that decides it.
 """
 
 from __future__ import annotations
@@ -11,13 +10,22 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from dualib.data.labels import (
+    are_larger,
+    form,
+    has_row_numbers,
+    is_regular,
+    is_rising,
+    may_be_labels,
+    nature_of_labels,
+)
 from dualib.data.sums import names_total, without_sums
 from dualib.data.text import Cells, nature, value_of
-from dualib.labelled import NAMES_OF_LABELS
+from dualib.labelled import names_labels
 from dualib.samples import Symbols, pair_counts
 
 Labels = tuple[str, ...] | None
@@ -27,7 +35,6 @@ _COUNT_NAMES = frozenset(
         *("weight", "weights", "probability", "prob", "p", "pxy"),
     )
 )
-_CORNERS_OF_ROW_NUMBERS = ("", "unnamed: 0", "index")  # as pandas calls a column that only numbers the rows
 
 
 class Arranged(NamedTuple):
@@ -54,7 +61,7 @@ def arranged(cells: Cells, header: bool | None, index: bool | None, layout: str)
 
 
 def _guessed_layout(cells: Cells) -> str:
-    first = int(_has_row_numbers(cells.rows))
+    first = int(has_row_numbers(cells.rows))
     head = cells.rows[0][first:]
     if len(head) not in (2, 3) or len(cells.rows) == 1 or (not first and not head[0]):
         return "table"
@@ -105,27 +112,9 @@ def _is_grid(pairs: Sequence[tuple[str, str]]) -> bool:
     return len(values) >= 4 and again and all(a < b for a, b in itertools.pairwise(values))
 
 
-def _refuse_layout(cells: Cells, what: str, *layouts: str) -> None:
+def _refuse_layout(cells: Cells, what: str, *layouts: str) -> NoReturn:
     words = " or ".join(f"layout={layout!r}" for layout in layouts)
     cells.refuse(f"cannot tell what this is, {what}: say {words} (--layout {' or '.join(layouts)})")
-
-
-def _has_row_numbers(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first column only numbers the rows, under no name or pandas' own."""
-    below = [row[0] for row in rows[1:]]
-    return rows[0][0].casefold() in _CORNERS_OF_ROW_NUMBERS and len(rows[0]) > 1 and bool(below) and _is_running(below)
-
-
-def _is_running(cells: Sequence[str]) -> bool:
-    """Whether the cells are 0, 1, ... or 1, 2, ..."""
-    start = int(cells[0] == "1")
-    return list(cells) == [str(start + i) for i in range(len(cells))]
-
-
-def _is_rising(cells: Sequence[str]) -> bool:
-    """Whether the cells are numbers, each larger than the one before, as sorted labels are."""
-    values = [value_of(cell) for cell in cells]
-    return None not in values and all(a < b for a, b in itertools.pairwise(values))  # type: ignore[operator]
 
 
 def _is_short_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -143,7 +132,7 @@ def _pairs(cells: Cells, header: bool | None, index: bool | None, weighted: bool
     """Counts of the pairs in two columns, or with the numbers in a third."""
     wanted = 3 if weighted else 2
     width = len(cells.rows[0])
-    first = int(width == wanted + 1 and (index is True or (index is None and _has_row_numbers(cells.rows))))
+    first = int(width == wanted + 1 and (index is True or (index is None and has_row_numbers(cells.rows))))
     if width - first != wanted:
         what = "'long' has three columns, x, y and counts" if weighted else "'samples' has two columns, x and y"
         cells.refuse(f"layout={what}, got {width} columns")
@@ -197,7 +186,7 @@ def _table(cells: Cells, header: bool | None, index: bool | None, guessed: bool)
         header = _has_header(cells, index)
     first = 0
     if index is None:
-        first = int(header and _has_row_numbers(cells.rows) and _labels_come_second(cells))
+        first = int(header and has_row_numbers(cells.rows) and _labels_come_second(cells))
         index = bool(first) or _has_index(cells, header)
     rows, lines = [row[first:] for row in cells.rows], cells.lines[int(header) :]
     body = rows[int(header) :]
@@ -236,11 +225,6 @@ def _say(argument: str) -> str:
     return f"say {argument}=True or {argument}=False (--{argument} yes or no)"
 
 
-def _nature_of_labels(labels: Sequence[str]) -> str | None:
-    """The nature of labels beside which there may be a total."""
-    return nature([label for label in labels if not names_total(label)] or labels)
-
-
 def _has_header(cells: Cells, index: bool | None) -> bool:
     """Whether the first row names the columns."""
     rows, at = cells.rows, cells.lines[0]
@@ -248,11 +232,11 @@ def _has_header(cells: Cells, index: bool | None) -> bool:
     across = rows[0] if index is False or len(rows[0]) == 1 else rows[0][1:]
     if index is not False and len(rows[0]) > 1 and not corner:
         return True
-    kind = _nature_of_labels(across)
+    kind = nature_of_labels(across)
     if index is not False and len(rows[0]) > 1 and kind == "text" and nature([corner]) == "number" and index is not True:
         kind = "mixed"
     if kind == "mixed":
-        if _has_row_numbers(rows) and nature([row[1] for row in rows[1:]]) == "text":
+        if has_row_numbers(rows) and nature([row[1] for row in rows[1:]]) == "text":
             return True
         odd = next(cell for cell in rows[0] if nature([cell]) == "text")
         cells.refuse(
@@ -269,7 +253,7 @@ def _has_header(cells: Cells, index: bool | None) -> bool:
 
 def _is_header_over_labels(cells: Cells, corner: str, across: Sequence[str], below: Sequence[str]) -> bool:
     """Whether text and then numbers are a header: the name of the labels, and y labels that are numbers."""
-    kind = _nature_of_labels(below)
+    kind = nature_of_labels(below)
     across, below = ([label for label in labels if not names_total(label)] for labels in (across, below))
     if kind == "number":
         if not re.match(r"[^\W\d]", corner):
@@ -278,28 +262,23 @@ def _is_header_over_labels(cells: Cells, corner: str, across: Sequence[str], bel
         return True
     if kind == "mixed":
         return True  # and what is below is labels, or refused
-    named = corner.casefold() in NAMES_OF_LABELS
-    forms = {_form(label) for label in below}
-    alike, unlike = forms == {_form(corner)}, len(forms) == 1 and forms != {_form(corner)}
+    named = names_labels(corner)
+    forms = {form(label) for label in below}
+    alike, unlike = forms == {form(corner)}, len(forms) == 1 and forms != {form(corner)}
     distinct = len(set(across)) == len(across)
-    if below and distinct and not alike and (named or unlike or _is_rising(across)):
+    if below and distinct and not alike and (named or unlike or is_regular(across)):
         return True
-    if below and named and _is_rising(across):
+    if below and named and is_rising(across):
         return True
-    if not named and (not distinct or (alike and not _is_rising(across))):
+    if not named and (not distinct or (alike and not is_rising(across))):
         return False
     _refuse_header(cells, cells.rows[0])
-    return False
-
-
-def _form(label: str) -> str:
-    """A label with its letters and digits all alike: labels of one kind often have one form."""
-    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d+", "9", label))
 
 
 def _may_be_header(cells: Cells, first: Sequence[str]) -> bool:
-    """Whether numbers over numbers rise as sorted labels do, unless all together, with them, are probabilities."""
-    if len(first) < 2 or not _is_rising(first) or not (len(first) > 2 or (value_of(first[0]) == 0.0)):
+    """Whether numbers over numbers rise, as sorted labels do, or are larger than all below; not if with them it is probabilities."""
+    rising = is_rising(first) and (len(first) > 2 or value_of(first[0]) == 0.0)
+    if len(first) < 2 or not (rising or are_larger(first, [row[-len(first) :] for row in cells.rows[1:]])):
         return False
     values = [[value_of(cell) for cell in row] for row in cells.rows]
     if any(value is None for row in values for value in row):
@@ -308,7 +287,7 @@ def _may_be_header(cells: Cells, first: Sequence[str]) -> bool:
     return not (abs(table.sum() - 1.0) <= 1e-6 or (np.abs(table.sum(axis=1) - 1.0) <= 1e-6).all())
 
 
-def _refuse_header(cells: Cells, row: Sequence[str]) -> None:
+def _refuse_header(cells: Cells, row: Sequence[str]) -> NoReturn:
     cells.refuse(f"cannot tell whether {','.join(row[:3])[:60]}... is a header or counts: {_say('header')}", cells.lines[0])
 
 
@@ -316,10 +295,10 @@ def _has_index(cells: Cells, header: bool) -> bool:
     """Whether the first column has the labels of the rows."""
     rows = cells.rows
     column = [row[0] for row in rows[int(header) :]]
-    corner, across, kind = rows[0][0], _nature_of_labels(rows[0][1:]), _nature_of_labels(column)
+    corner, across, kind = rows[0][0], nature_of_labels(rows[0][1:]), nature_of_labels(column)
     if len(rows[0]) == 1 or not column:
         return kind == "text" or (header and not corner)
-    if kind == "text" or (header and not corner):
+    if kind == "text" or (header and (not corner or any(map(names_total, column)))):
         return True
     if kind == "mixed":
         texts = [i for i, cell in enumerate(column) if nature([cell]) == "text"]
@@ -328,10 +307,10 @@ def _has_index(cells: Cells, header: bool) -> bool:
         advice = f"if these are labels, put a header with an empty first cell above them, or {_say('index')}"
         at = cells.lines[texts[0] + int(header)]
         cells.refuse(f"text ({column[texts[0]][:40]!r}) mixed with numbers in the first column: {advice}", at)
-    if header and nature([corner]) == "text" and (across == "number" or _names_labels(corner)):
+    if header and nature([corner]) == "text" and (across == "number" or names_labels(corner)):
         return True
-    running = _is_running(column) and (len(column) > 3 or column[0] == "0") and len(column) > 1
-    if running or (_is_rising(column) and _are_whole(column) and len(column) > (2 if header else 3)):
+    others = [row[1:] for row in rows[int(header) :]]
+    if may_be_labels(column, others, header):
         cells.refuse(
             f"cannot tell whether {','.join(column[:3])}... below each other are labels or counts: {_say('index')}",
             cells.lines[0],
@@ -344,14 +323,14 @@ def _labels_come_second(cells: Cells) -> bool:
     head, column = cells.rows[0][1:], [row[1] for row in cells.rows[1:]]
     if len(head) < 2:
         return False
-    if nature(column) == "text" or (nature(column) == "mixed" and nature(head) == "text"):
+    if nature(column) == "text" or any(map(names_total, column)) or (nature(column) == "mixed" and nature(head) == "text"):
         return True
     named = nature(head[:1]) == "text"
-    if named and (nature(head[1:]) == "number" or head[0].casefold().startswith("unnamed")):
+    if named and (nature_of_labels(head[1:]) == "number" or head[0].casefold().startswith("unnamed")):
         return True
-    if named and _names_labels(head[0]) and len(set(column)) == len(column):
+    if named and names_labels(head[0]) and len(set(column)) == len(column):
         return True
-    if named and len(column) > 2 and _is_rising(column) and _are_whole(column):
+    if named and may_be_labels(column, [row[2:] for row in cells.rows[1:]], True):
         advice = (
             "say index=True and layout='table' (--index yes --layout table) if they are counts, else remove the first column"
         )
@@ -360,14 +339,6 @@ def _labels_come_second(cells: Cells) -> bool:
             cells.lines[0],
         )
     return False
-
-
-def _names_labels(name: str) -> bool:
-    return name.casefold() in NAMES_OF_LABELS or name.casefold().endswith("_id")
-
-
-def _are_whole(column: Sequence[str]) -> bool:
-    return all(cell.isdecimal() for cell in column)
 
 
 def _check_distinct(

@@ -101,7 +101,7 @@ class Cells:
 
 def nature(cells: Sequence[str]) -> str | None:
     """Whether cells are "number", "text" or "mixed"; cells for missing and infinite numbers tell nothing, no cells None."""
-    present = [cell for cell in cells if cell.casefold() not in _MISSING and cell.casefold() not in _INFINITE]
+    present = [cell for cell in set(cells) if cell.casefold() not in _MISSING and cell.casefold() not in _INFINITE]
     kinds = {bool(_NUMBER.fullmatch(cell) or _WITH_COMMA.fullmatch(cell)) for cell in present}
     if len(kinds) == 2:
         return "mixed"

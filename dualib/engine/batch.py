@@ -97,6 +97,11 @@ class Batch:
         )
 
 
+def moved(batch: Batch, beta: float) -> Batch:
+    """The same atoms of one solution at another beta."""
+    return Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face)
+
+
 def by_owner(beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:
     """A batch of atoms in any order."""
     order = np.argsort(owner, kind="stable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dualib._validation import shown
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Distortion
 from dualib.engine.problem import Problem
@@ -46,21 +45,8 @@ def engine_problem(joint: JointDistribution, distortion: Distortion, caller: str
 
 
 def stays_sparse(joint: JointDistribution, distortion: Distortion, n_clusters: int | None) -> bool:
-    """Whether `anneal` keeps a joint distribution sparse.
-
-    Raises
-    ------
-    ValueError
-        A cap on the clusters of a problem that is not kept sparse.
-    """
-    if type(distortion) is IB and _sparse_cells(joint) > (MOST_DENSE_CELLS if n_clusters is None else DENSE_CELLS):
-        return True
-    if n_clusters is not None:
-        raise ValueError(
-            f"n_clusters must be None but for a sparse p(x, y) of more than {DENSE_CELLS} cells and the IB, got "
-            f"{shown(n_clusters)}: solve has it for all"
-        )
-    return False
+    """Whether `anneal` keeps a joint distribution sparse."""
+    return type(distortion) is IB and _sparse_cells(joint) > (MOST_DENSE_CELLS if n_clusters is None else DENSE_CELLS)
 
 
 def refuse_to_densify(joint: JointDistribution, caller: str) -> None:

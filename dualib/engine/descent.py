@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
+from dualib.doors import step
 from dualib.engine.batch import COARSE, EQUAL, SAME, TWIN, Batch, in_order, merged, without_twins
 from dualib.engine.conjugate import conjugate
 from dualib.engine.loading import compiled
@@ -146,6 +147,7 @@ def newton_direction(
     return step
 
 
+@step("descent")
 @np.errstate(all="ignore")
 def descend(
     problem: Problem,

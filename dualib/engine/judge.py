@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dualib.distortions.bottlenecks import IB, DualIB
 from dualib.distortions.interface import Array, Mask
+from dualib.doors import step
 from dualib.engine.batch import Batch
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.problem import Problem
@@ -28,6 +29,7 @@ _BORN = 1e-6  # weight of a point that a proof found
 _tables: weakref.WeakKeyDictionary[Problem, Table | None] = weakref.WeakKeyDictionary()
 
 
+@step("proof")
 def judge(
     problem: Problem,
     batch: Batch,

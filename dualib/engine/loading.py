@@ -11,8 +11,9 @@ import time
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from dualib.doors import is_watched, logger
 from dualib.warnings import CacheWarning
 
 MODULES = ("dualib.engine.compiled", "dualib.engine.compiled_cells", "dualib.clusters.compiled")
@@ -21,7 +22,6 @@ NOTICE = "dualib: compiling, once on this machine; some ten seconds\n"
 
 _lock = threading.RLock()
 use_cache = True  # read by these modules when they are imported
-speaks = False  # whether to tell of the compiling wherever stderr goes: the command line does
 
 
 class KernelRecord(NamedTuple):
@@ -70,14 +70,11 @@ def compile_kernels() -> list[KernelRecord]:
     records = []
     for name in MODULES:
         start = time.perf_counter()
-        members = vars(loaded(name)).items()
+        own = _functions_of(loaded(name), name)
         seconds = time.perf_counter() - start
-        own = [(key, value) for key, value in members if getattr(value, "__module__", None) == name and callable(value)]
-        for key, value in own:
+        for key, value in own.items():
             signature = ", ".join(map(str, getattr(value, "signatures", ())))
-            hits = getattr(getattr(value, "stats", None), "cache_hits", None)
-            state = "python" if hits is None else "loaded" if sum(hits.values()) else "compiled"
-            records.append(KernelRecord(f"{name}.{key}", signature, state, seconds / len(own)))
+            records.append(KernelRecord(f"{name}.{key}", signature, _state_of(value), seconds / len(own)))
     return records
 
 
@@ -105,6 +102,25 @@ def compiled_cells() -> ModuleType:
 
 @functools.cache
 def _loaded(name: str) -> ModuleType:
+    start = time.perf_counter()
+    module = _imported(name)
+    states = sorted({_state_of(function) for function in _functions_of(module, name).values()})
+    logger.info("%s: %s in %.2f s", name, " and ".join(states), time.perf_counter() - start)
+    return module
+
+
+def _functions_of(module: ModuleType, name: str) -> dict[str, Any]:
+    """The functions of its own that a module has."""
+    members = vars(module).items()
+    return {key: value for key, value in members if getattr(value, "__module__", None) == name and callable(value)}
+
+
+def _state_of(function: Any) -> str:
+    hits = getattr(getattr(function, "stats", None), "cache_hits", None)
+    return "python" if hits is None else "loaded" if sum(hits.values()) else "compiled"
+
+
+def _imported(name: str) -> ModuleType:
     with _announced():
         import numba
 
@@ -123,7 +139,7 @@ def _loaded(name: str) -> ModuleType:
             f"the cache of compiled functions cannot be used ({type(reason).__name__}: {reason}); they are compiled anew in this"
             " process. Set NUMBA_CACHE_DIR to a writable folder, or delete the __pycache__ folders of dualib, to mend this.",
             CacheWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         use_cache = False
         sys.modules.pop(name, None)
@@ -133,7 +149,7 @@ def _loaded(name: str) -> ModuleType:
 @contextlib.contextmanager
 def _announced() -> Iterator[None]:
     """Tell on stderr what is going on, where it takes longer than reading a cache does and a person is there to read it."""
-    if not (speaks or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())):
+    if not is_watched():
         yield
         return
     timer = threading.Timer(PATIENCE, _tell)

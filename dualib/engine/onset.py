@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from dualib.distortions.interface import Array
+from dualib.doors import step
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.initial import feasible, one_cluster
@@ -26,6 +27,7 @@ _FIRST, _LARGEST = 1e-3, 1e12  # betas between which a violation is looked for w
 _NEWTON, _CLOSE = 100, 1e-15  # steps to a root, and its relative precision
 
 
+@step("onset")
 @np.errstate(all="ignore")
 def onset(problem: Problem, rng: np.random.Generator) -> float:
     """``sup { beta : c(s) <= 1 for all s }`` at the one cluster; 0 where that is infeasible, inf where nothing can be learned.

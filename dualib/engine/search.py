@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
+from dualib.doors import step
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.starts import Points, columns, stability_numbers, stacked, starting_points
@@ -84,6 +85,7 @@ class _Largest:
             self.value[owner], self.means[owner], self.face[owner] = value, points.means[row], points.face[row]
 
 
+@step("search")
 @np.errstate(all="ignore")
 def price(
     problem: Problem,

@@ -121,7 +121,11 @@ class SparseProblem(Problem):
 
     def members(self, labels: Ints, size: int, shares: Array) -> Any:
         """As of `Problem`, as a CSR array."""
-        return sparse.csr_array((shares, (labels, np.arange(self.n))), shape=(size, self.n))
+        places = (
+            labels.astype(np.int32),
+            np.arange(self.n, dtype=np.int32),
+        )  # else products copy the indices of the rows as int64
+        return sparse.csr_array((shares, places), shape=(size, self.n))
 
     def centroids(self, members: Any) -> tuple[Array, Ints, npt.NDArray[np.bool_]]:
         """As of `Problem`, of a dense or a sparse array (m, n)."""

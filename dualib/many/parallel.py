@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dualib._validation import shown
 from dualib.distortions.interface import Distortion
+from dualib.doors import door
 from dualib.joint import JointDistribution
 from dualib.many.grid import Axis, Grid, beta_axis, distortion_axis, problem_axis, seed_axis
 from dualib.many.workers import Failure, Outcome, in_order, pool_of
@@ -57,6 +58,7 @@ class TaskError(RuntimeError):
     results: npt.NDArray[np.object_] | None = None
 
 
+@door
 def solve_many(
     problems: JointDistribution | Iterable[JointDistribution],
     betas: npt.ArrayLike,
@@ -131,6 +133,7 @@ def solve_many(
     return _run("solve", _solve, grid, options, pool_of(n_jobs, backend), _policy(on_error), progress)
 
 
+@door
 def anneal_many(
     problems: JointDistribution | Iterable[JointDistribution],
     betas: npt.ArrayLike | None = None,
@@ -242,7 +245,7 @@ def _run(
             missed += [f"{grid.place(position)}: {message}" for message in outcome.messages[:1]]
             report.step()
     if missed:
-        warn_of_convergence(f"{len(missed)} of {len(positions)} tasks missed tol, the first {missed[0]}", stacklevel=3)
+        warn_of_convergence(f"{len(missed)} of {len(positions)} tasks missed tol, the first {missed[0]}", stacklevel=4)
     return results.reshape(grid.shape) if grid.shape else results[0]
 
 

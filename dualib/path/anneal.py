@@ -15,21 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown, validate_beta
+from dualib._validation import as_float_array, shown, validate_alpha, validate_beta
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.choice import engine_problem, stays_sparse
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable, check_sparse_fits
 from dualib.engine.sparse import SparseProblem
 from dualib.path.checkpoint import Checkpoint, identity_of
+from dualib.path.clustered import clustered_curve, grid_around
 from dualib.path.grid import all_around, refine_enclosure, refine_shape
 from dualib.path.large import LargePoints
 from dualib.path.onset import onset_of
 from dualib.path.points import Points
 from dualib.path.public import bracketed_events, located_events
-from dualib.progress import Progress, reporter
+from dualib.progress import Progress, Reporter, reporter
 from dualib.results.curve import Curve
 from dualib.solving.solver import check_options, warn_unless_converged
 from dualib.threads import one_blas_thread
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
 
-@one_blas_thread
+@door
 def anneal(
     joint: JointDistribution,
     distortion: str | Distortion = "ib",
@@ -54,6 +56,7 @@ def anneal(
     progress: Progress = False,
     random_state: int | np.random.Generator | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    alpha: float = 1.0,
     n_clusters: int | None = None,
 ) -> Curve:
     """Solve the whole path over beta, every point certified.
@@ -85,8 +88,11 @@ def anneal(
     checkpoint : path-like, optional
         A file that holds the path so far, written after every few points: after an interruption of any kind the same call goes
         on from it, to a result that is the same bit for bit. It stays when the path is done; delete it when it is of no more use.
+    alpha : float
+        Price of randomness, from 0 to 1, as of `solve`: 1 is the Information Bottleneck, or another of its kind, 0 the deterministic
+        one.
     n_clusters : int, optional
-        Cap on the clusters at each beta, for a large sparse p(x, y) of the IB only (see Notes).
+        Cap on the clusters at each beta, as of `solve`.
 
     Returns
     -------
@@ -107,9 +113,14 @@ def anneal(
 
     Notes
     -----
+    With `n_clusters`, or alpha below 1, each point is the best that restarts and its neighbours' clusters led to, bounded as by
+    `solve`. `betas` is the grid; without it there are 24 from 0.8 to 64 times the onset, equally spaced in the logarithm. The curve
+    has neither events nor an onset (its `n_clusters` at each beta is the record), and takes no `tol_curve` and no `checkpoint`.
+    Along rising beta its expected distortion never rises: by the IB, no relevance is lost.
+
     A sparse p(x, y) of the IB stays sparse where it has more than 10 million cells, or more than 100,000 and `n_clusters` is given.
-    It takes `betas` and ``events=False``, no `tol_curve` and no `checkpoint`; the curve has no onset. Each point is solved from its
-    neighbour and fresh starts, and its gap is of the kind "multistart", to the optimum without a cap, as of `solve`.
+    It takes `betas` and, without `n_clusters` and alpha, ``events=False``; no `tol_curve`, no `checkpoint`; the curve has no onset.
+    Each point is solved from its neighbour and fresh starts, and its gap is of the kind "multistart".
 
     Examples
     --------
@@ -125,25 +136,38 @@ def anneal(
         "events": events,
         "direction": direction,
         "max_iter": max_iter,
+        "alpha": alpha,
         "n_clusters": n_clusters,
     }
+    clustered = n_clusters is not None or validate_alpha(alpha) < 1.0
+    report = reporter(progress, "anneal")
     if stays_sparse(joint, as_distortion(distortion), n_clusters):
         check_path(None, None, None, tol_curve=None, **rules)
         ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
-        wanted = _sparse_grid(betas, events, ends)
-        return _anneal_large(joint, wanted, n_clusters, tol, max_iter, direction == "up", random_state, progress)
+        wanted = _sparse_grid(betas, events and not clustered, ends)
+        large = SparseProblem(joint, n_clusters)
+        check_sparse_fits(joint, 1 if n_clusters is None else min(large.n, n_clusters), points=len(wanted))
+        call = functools.partial(_anneal_clustered, alpha=alpha, n_clusters=n_clusters) if clustered else _anneal_large
+        return call(large, wanted, tol, max_iter, direction == "up", random_state, report)
     grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
     width = None if tol_curve is None else float(tol_curve)
     problem = engine_problem(joint, as_distortion(distortion), "anneal")
     check_solvable(problem)
     for name in ("betas", "beta_min", "beta_max"):
         check_beta(problem, max(np.atleast_1d(grid[name] or 0.0)), name)
+    if clustered:
+        _refuse_with_clusters(tol_curve=tol_curve, checkpoint=checkpoint)
+        wanted = grid["betas"]
+        if wanted is None:
+            wanted = grid_around(_onset(problem), grid["beta_min"], grid["beta_max"]).tolist()
+        return _anneal_clustered(
+            problem, wanted, tol, max_iter, direction == "up", random_state, report, alpha=alpha, n_clusters=n_clusters
+        )
     rng = np.random.default_rng(0 if random_state is None else random_state)
     record = None
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
         record = Checkpoint(checkpoint, identity_of(joint, problem.distortion, rng, {**grid, **options}))
-    report = reporter(progress, "anneal")
     points = Points(problem, tol, max_iter, int(rng.integers(2**62)), report, record)
     first: float | Callable[[], float]
     rising = direction == "up"
@@ -169,23 +193,48 @@ def _onset(problem: Problem) -> float:
     return onset_of(problem, np.random.default_rng(0))
 
 
-def _anneal_large(
-    joint: JointDistribution,
+def _anneal_clustered(
+    problem: Problem,
     betas: list[float],
-    n_clusters: int | None,
     tol: float,
     max_iter: int,
     rising: bool,
     random_state: int | np.random.Generator | None,
-    progress: Progress,
+    report: Reporter,
+    *,
+    alpha: float,
+    n_clusters: int | None,
+) -> Curve:
+    """The curve with a cap on the clusters, or of alpha below 1."""
+    check_beta(problem, max(betas), "betas")
+    rng = np.random.default_rng(0 if random_state is None else random_state)
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rising": rising, "report": report}
+    solutions = clustered_curve(problem, float(alpha), n_clusters, betas, seed=int(rng.integers(2**62)), **options)
+    report.close()
+    for solution in solutions:
+        warn_unless_converged(solution, tol, stacklevel=5)
+    return Curve(solutions)
+
+
+def _refuse_with_clusters(**others: Any) -> None:
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} must be None with n_clusters, or alpha below 1, got {shown(value)}")
+
+
+def _anneal_large(
+    problem: Problem,
+    betas: list[float],
+    tol: float,
+    max_iter: int,
+    rising: bool,
+    random_state: int | np.random.Generator | None,
+    report: Reporter,
 ) -> Curve:
     """The curve of a problem that is kept sparse: points alone."""
-    problem = SparseProblem(joint, n_clusters)
-    check_sparse_fits(joint, 1 if n_clusters is None else min(problem.n, n_clusters), points=len(betas))
     check_beta(problem, max(betas), "betas")
-    report = reporter(progress, "anneal")
     rng = np.random.default_rng(0 if random_state is None else random_state)
-    points = LargePoints(problem, n_clusters, tol, max_iter, int(rng.integers(2**62)), report)
+    points = LargePoints(problem, tol, max_iter, int(rng.integers(2**62)), report)
     points.solve(betas, rising=rising)
     report.close()
     solutions = points.solutions()
@@ -211,6 +260,7 @@ def check_path(
     events: bool,
     direction: str,
     max_iter: int,
+    alpha: float = 1.0,
     n_clusters: int | None = None,
 ) -> dict[str, Any]:
     """Check the arguments of `anneal` that no problem is needed for; returns those that fix the grid, by name."""
@@ -218,6 +268,7 @@ def check_path(
         raise ValueError(f"direction must be 'down' or 'up', got {shown(direction)}")
     if not isinstance(events, (bool, np.bool_)):
         raise TypeError(f"events must be a bool, got {shown(events)}")
+    validate_alpha(alpha)
     check_options(tol, max_iter=max_iter, n_clusters=n_clusters)
     if tol_curve is not None:
         _check_width(tol_curve, tol)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, validate_beta
+from dualib.doors import door
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
 from dualib.engine.descent import descend
@@ -23,13 +24,12 @@ from dualib.results.assembly import judged, solutions_of
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 from dualib.solving.solver import check_options
-from dualib.threads import one_blas_thread
 
 _TILT = 0.1  # relative change of p(x|t) by which the two halves of a cluster start apart
 _FALLS = 0.5  # of a residual, by one more descent that is worth it
 
 
-@one_blas_thread
+@door
 def follow(
     solution: Solution,
     betas: npt.ArrayLike,

@@ -1,4 +1,4 @@
-"""The points of a curve on a large sparse problem, under a cap perhaps: each as good as its neighbours' clusters make it."""
+"""The points of a curve on a large sparse problem: each as good as its neighbours' clusters make it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from dualib.clusters.capped import capped_optimum, is_bound
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.optimum import Optimum, certify
-from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 from dualib.path.points import Point, Points
-from dualib.progress import Reporter
 from dualib.results.assembly import Judged, solutions_of
 from dualib.results.solution import Solution
 
-RESTARTS = 3  # of the search of hard clusters at each beta, beside the neighbour's
 _RISE = 1e-12  # of an objective, relative to 1 + |G|: rounding
 
 
@@ -27,20 +23,9 @@ class LargePoints(Points):
     Parameters
     ----------
     problem : Problem
-        Made for the cap.
-    n_clusters : int, optional
-        The cap: with it each beta is solved on its own, from its neighbour, too.
     tol, max_iter, seed, report
         As of `Points`.
     """
-
-    def __init__(
-        self, problem: Problem, n_clusters: int | None, tol: float, max_iter: int, seed: int, report: Reporter
-    ) -> None:
-        super().__init__(problem, tol, max_iter, seed, report)
-        self.n_clusters = n_clusters
-        if n_clusters is not None:
-            self.most_betas = 1
 
     def solve(self, betas: npt.ArrayLike, *, rising: bool = False) -> None:
         """As of `Points`; then no encoder is better at a neighbouring beta than the one there."""
@@ -53,18 +38,8 @@ class LargePoints(Points):
             if beta not in self._solutions:
                 sweep = Sweep(self.problem, point.batch)
                 known = Judged(np.array([point.gap]), [point.kind], np.array([point.taken]))
-                bound = is_bound(point.batch, point.gap, self.n_clusters, self.tol)
-                (self._solutions[beta],) = solutions_of(self.problem, point.batch, sweep, known, self.tol, capped=bound)
+                (self._solutions[beta],) = solutions_of(self.problem, point.batch, sweep, known, self.tol)
         return [self._solutions[beta] for beta in self.betas]
-
-    def _chunk(self, betas: list[float]) -> list[Point]:
-        if self.n_clusters is None:
-            return super()._chunk(betas)
-        self._chunks += 1
-        (beta,), rng = betas, np.random.default_rng([self._seed, self._chunks])
-        starts = [_moved(point.batch, beta) for point in list(self.found.values())[-1:]]
-        options = {"tol": self.tol, "max_iter": self.max_iter, "rng": rng}
-        return [_point(capped_optimum(self.problem, beta, self.n_clusters, starts, RESTARTS, **options))]  # type: ignore[arg-type]
 
     def _exchange(self) -> None:
         """Solve anew each beta at which the encoder of a neighbouring one is better, until there is none.
@@ -78,7 +53,7 @@ class LargePoints(Points):
         for _ in range(len(betas) + 1):
             changed = False
             for of, at in pairs:
-                start = _moved(self.found[of].batch, at)
+                start = moved(self.found[of].batch, at)
                 if not self._objective(start) < lowest[at] - _RISE * (1.0 + abs(lowest[at])):
                     continue
                 self._chunks += 1
@@ -93,11 +68,6 @@ class LargePoints(Points):
 
     def _objective(self, batch: Batch) -> float:
         return float(Sweep(self.problem, batch).objective[0])
-
-
-def _moved(batch: Batch, beta: float) -> Batch:
-    """One solution at another beta."""
-    return Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face)
 
 
 def _point(found: Optimum) -> Point:

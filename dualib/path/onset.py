@@ -9,6 +9,7 @@ import numpy as np
 
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine import onset as engine_onset
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
@@ -16,7 +17,6 @@ from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem
 from dualib.engine.sizes import check_solvable
 from dualib.path.touching import touching
-from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -25,7 +25,7 @@ _NEAR = 2e-3  # in log beta, that a birth right beside the one cluster may lie l
 _FEW_STATES = 500  # of x or y, whose eigenvalues take no time
 
 
-@one_blas_thread
+@door
 def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> float:
     """The true onset of learning: the largest beta at which the one-cluster solution is globally optimal.
 

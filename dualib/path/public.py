@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dualib.doors import step
 from dualib.engine.batch import Batch, nearest
 from dualib.engine.problem import Problem
 from dualib.engine.stability import stability
@@ -25,6 +26,7 @@ CLOSE = 1e-6  # width in log beta of a bracket up to which a change with weight 
 WEIGHT = 1e-3  # ... and that weight
 
 
+@step("events")
 def located_events(points: Points) -> list[Event]:
     """The events between all points; on large problems only bracketed. Points that a neighbour's branch replaces are replaced."""
     problem, batch = points.problem, points.batch()

@@ -17,6 +17,7 @@ from scipy.special import rel_entr
 from dualib._validation import shown
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.batch import EQUAL, Batch, in_order, merged
 from dualib.engine.choice import engine_problem
 from dualib.engine.optimum import Optimum, certify, judged_state, optimum
@@ -32,7 +33,6 @@ from dualib.path.points import at_once
 from dualib.results.assembly import Judged, judged, solutions_of
 from dualib.results.solution import Solution
 from dualib.solving.solver import check_options, warn_unless_converged
-from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -50,7 +50,7 @@ _MOST_STEPS = 12  # to a root along a branch
 _MISFIT, _NOTHING = 1e-9, 1e-14  # of fewer weights; relative weight that is none
 
 
-@one_blas_thread
+@door
 def solve_at(
     joint: JointDistribution,
     distortion: str | Distortion = "ib",

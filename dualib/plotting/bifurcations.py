@@ -16,8 +16,8 @@ from dualib.plotting.tree import (
     GREY,
     INK,
     PALETTE,
+    Colour,
     draw_tree,
-    emptiest_corner,
     link,
     name_leaves,
     new_axes,
@@ -28,7 +28,7 @@ from dualib.results.curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from dualib.plotting.marks import IntArray, draw_events, event_handles, log_beta_axis
+from dualib.plotting.marks import FEW_POINTS, IntArray, draw_events, event_handles, legend_above, log_axis
 from dualib.plotting.plane import _has_outside
 
 
@@ -41,6 +41,7 @@ def plot_bifurcations(
     label_clusters: bool = True,
     legend: bool = True,
     show_onset: bool = True,
+    color: Colour = None,
 ) -> Axes:
     """The tree of clusters: a decoder coordinate p(y|t) of each against beta, line width in proportion to p(t).
 
@@ -54,13 +55,16 @@ def plot_bifurcations(
     y_index : int, optional
         Column of the decoder; by default the one that varies most between the clusters.
     mark_events : bool
-        A thin vertical line at the beta of each event, with a marker for its kind.
+        A thin vertical line at the beta of each event, with a marker for its kind; ticks where there are more than 30, or where
+        they were not located.
     label_clusters : bool
-        Name the clusters at the largest beta by their members.
+        Name the clusters at the largest beta by their members, as many as there is room for.
     legend : bool
     show_onset : bool
         The one-cluster solution goes on as a dashed line where it has ceased to be optimal, and the textbook's local critical
         beta is marked on it: from the onset to there an annealer that perturbs and follows is stuck.
+    color : colour, or sequence of colours, optional
+        Of all lines, or of the main branches in place of the palette.
 
     Returns
     -------
@@ -77,22 +81,21 @@ def plot_bifurcations(
     column = _checked_column(curve, int(varying_columns(curve)[0]) if y_index is None else y_index)
     ax = new_axes((7.2, 4.6)) if ax is None else ax
     whole = with_sides(curve)
-    draw_tree(ax, whole, column, link(whole))
+    draw_tree(ax, whole, column, link(whole), color)
     low, high = curve.beta[0], curve.beta[-1]
-    log_beta_axis(ax, low, high if high > low else 1.01 * low)
+    log_axis(ax, low, high if high > low else 1.01 * low)
     onset_handles = _draw_trivial(ax, curve, column) if show_onset else []
     ax.set(xlabel="beta", ylabel=f"decoder  p({_column_name(curve, column)} | t)")
     if mark_events:
         draw_events(ax, curve)
-    if label_clusters and curve.n_clusters[-1] <= 40:
-        name_leaves(ax, curve[-1], column)
     if legend:
-        handles = _width_handles() + event_handles([curve] if mark_events else ()) + onset_handles
-        ax.legend(handles=handles, loc=emptiest_corner(ax, curve, column), fontsize=8, framealpha=0.85)
+        legend_above(ax, _width_handles() + event_handles([curve] if mark_events else ()) + onset_handles)
+    if label_clusters:
+        name_leaves(ax, curve[-1], column)
     return ax
 
 
-def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = True) -> Axes:
+def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = True, color: str | None = None) -> Axes:
     """The stability numbers beta lambda_max of all clusters against beta: one splits where its number reaches 1.
 
     Parameters
@@ -101,6 +104,7 @@ def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = 
     ax : Axes, optional
     mark_events : bool
         A thin vertical line at each event. A cluster born at a distance needs no number at 1.
+    color : colour, optional
 
     Returns
     -------
@@ -116,18 +120,62 @@ def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = 
     """
     ax = new_axes((7.2, 4.2)) if ax is None else ax
     low, high = curve.beta[0], curve.beta[-1]
-    log_beta_axis(ax, low, high if high > low else 1.01 * low)
+    log_axis(ax, low, high if high > low else 1.01 * low)
     solutions = sorted([*curve, *(e.below for e in curve.events if e.below is not None)], key=lambda s: s.beta)
     beta = np.concatenate([np.full(s.n_clusters, s.beta) for s in solutions])
     weights = np.concatenate([s.weights for s in solutions])
     numbers = np.concatenate([s.stability for s in solutions])
-    ax.scatter(beta, numbers, 4.0 + 40.0 * weights, color=PALETTE[0], alpha=0.7, lw=0, label="clusters, area by p(t)")
+    ax.scatter(beta, numbers, 4.0 + 40.0 * weights, color=color or PALETTE[0], alpha=0.7, lw=0, label="clusters, area by p(t)")
     ax.axhline(1.0, color=INK, lw=1.0, ls="--", label="1: splits here")
     if mark_events:
         draw_events(ax, curve)
     ax.set(xlabel="beta", ylabel="stability number  beta lambda_max")
     ax.set_ylim(0.0, max(1.1, 1.05 * float(numbers.max())))
-    ax.legend(handles=ax.get_legend_handles_labels()[0] + event_handles([curve] if mark_events else ()), fontsize=8)
+    legend_above(ax, ax.get_legend_handles_labels()[0] + event_handles([curve] if mark_events else ()))
+    return ax
+
+
+def plot_clusters_vs_beta(curve: Curve, ax: Axes | None = None, *, mark_events: bool = True, color: str | None = None) -> Axes:
+    """The number of clusters against beta, in steps, and exp H(T), how many of equal weight would be as many.
+
+    Parameters
+    ----------
+    curve : Curve
+        Steps are at its located events, else half-way between its points. Fewer than eight betas are drawn as points.
+    ax : Axes, optional
+    mark_events : bool
+        A marker for the kind of each event on the upper edge; ticks where they are many or were not located.
+    color : colour, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import dualib
+    >>> curve = dualib.anneal(dualib.datasets.toy(), betas=[4, 8, 16, 32])
+    >>> axes = dualib.plotting.plot_clusters_vs_beta(curve)
+    >>> axes.get_ylabel()
+    'clusters'
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    ax = new_axes((6.4, 4.0)) if ax is None else ax
+    low, high = curve.beta[0], curve.beta[-1]
+    log_axis(ax, low, high if high > low else 1.01 * low)
+    whole = with_sides(curve)
+    effective = [solution.effective_clusters for solution in whole]
+    style: dict[str, Any] = {"color": color or PALETTE[0], "clip_on": False}
+    ax.plot(whole.beta, whole.n_clusters, drawstyle="steps-mid", lw=1.6, label="clusters", **style)
+    if len(curve) < FEW_POINTS:
+        ax.plot(curve.beta, curve.n_clusters, ls="", marker="o", ms=5, **style)
+    ax.plot(whole.beta, effective, lw=1.0, ls="--", color=GREY, label="exp H(T)")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="beta", ylabel="clusters", ylim=(0.0, 1.05 * float(whole.n_clusters.max())))
+    if mark_events:
+        draw_events(ax, curve)
+    legend_above(ax, ax.get_legend_handles_labels()[0] + event_handles([curve] if mark_events else ()))
     return ax
 
 

@@ -21,7 +21,12 @@ IntArray = npt.NDArray[np.int64]
 
 
 def plot_clusters(
-    result: Solution | Curve, ax: Axes | None = None, *, beta: float | None = None, colorbar: bool = True
+    result: Solution | Curve,
+    ax: Axes | None = None,
+    *,
+    beta: float | None = None,
+    colorbar: bool = True,
+    color: str | None = None,
 ) -> Axes:
     """The encoder p(t|x) as a map, x down and clusters across, sorted so that the members of a cluster stand together.
 
@@ -33,6 +38,8 @@ def plot_clusters(
     beta : float, optional
         Only with a Curve.
     colorbar : bool
+    color : colour, optional
+        Of p(t|x) = 1; 0 is white.
 
     Returns
     -------
@@ -49,7 +56,7 @@ def plot_clusters(
     """
     solution = _chosen(result, beta)
     ax = new_axes(_map_size(solution)) if ax is None else ax
-    image = _draw_map(ax, solution)
+    image = _draw_map(ax, solution, color)
     if colorbar:
         ax.figure.colorbar(image, ax=ax, label="p(t|x)", shrink=0.6, ticks=[0.0, 0.5, 1.0])
     return ax
@@ -119,13 +126,20 @@ def _map_size(solution: Solution) -> tuple[float, float]:
     return 1.7 + 0.17 * min(max(solution.n_clusters, 3), 40), 1.3 + 0.165 * min(max(solution.n_x, 8), 60)
 
 
-def _draw_map(ax: Axes, solution: Solution) -> Any:
+def shades(color: str | None) -> Any:
+    """The colour map from white to a colour."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return "Blues" if color is None else LinearSegmentedColormap.from_list("shades", ["white", color])
+
+
+def _draw_map(ax: Axes, solution: Solution, color: str | None = None) -> Any:
     """Clusters in the order of their first principal component, sources under the cluster each mostly belongs to."""
     clusters = _seriate(solution)
     encoder = solution.encoder[:, clusters]
     home = np.argmax(encoder, axis=1)
     order = np.lexsort((-encoder[np.arange(solution.n_x), home], home))
-    image = ax.imshow(encoder[order], cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
+    image = ax.imshow(encoder[order], cmap=shades(color), vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
     for row in np.flatnonzero(np.diff(home[order])):
         ax.axhline(row + 0.5, color=GREY, lw=0.6)
     for edge in range(1, solution.n_clusters):

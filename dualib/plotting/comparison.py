@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dualib._validation import shown
+from dualib.plotting.marks import legend_above
 from dualib.plotting.tree import GREY, PALETTE
 from dualib.predict.scores import SCORES, WITHOUT_CLUSTERS, Comparison
 
@@ -83,7 +84,7 @@ def _draw_paths(axes: Any, comparison: Comparison, score: str, size: int) -> Non
     axes[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes[0].set(xlabel="beta", ylabel=_TITLES[score], title=f"{size} training symbols (ring: chosen)")
     axes[1].set(xlabel="rate  I(X;T)  [nats]", ylabel=_TITLES[score], title=f"{size} training symbols, by rate")
-    axes[0].legend(fontsize=8, framealpha=0.85)
+    legend_above(axes[0], axes[0].get_legend_handles_labels()[0])
     for ax in axes:
         ax.grid(color=GREY, alpha=0.25)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib.plotting.marks import log_beta_axis
+from dualib.plotting.marks import log_axis
 from dualib.plotting.tree import GREY, INK, PALETTE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def plot_cross_fit(result: CrossFit, axes: Any = None) -> np.ndarray[Any, Any]:
     low, high = result.beta[0], result.beta[-1]
     for ax in axes:
         if len(result.beta) > 1:
-            log_beta_axis(ax, low / (high / low) ** 0.03, high * (high / low) ** 0.03)
+            log_axis(ax, low / (high / low) ** 0.03, high * (high / low) ** 0.03)
         ax.set_xlabel("beta")
         ax.grid(color=GREY, alpha=0.25)
     return axes

@@ -14,7 +14,7 @@ from dualib.plotting.tree import (
     INK,
 )
 from dualib.results.curve import Curve
-from dualib.results.event import EVENT_KINDS
+from dualib.results.event import EVENT_KINDS, Event
 from dualib.results.solution import Solution
 
 if TYPE_CHECKING:
@@ -30,28 +30,86 @@ IntArray = npt.NDArray[np.int64]
 Quantity = Callable[[Solution], float]
 
 
+MOST_MARKED = 30  # events whose kinds are marked: more are ticks
+FEW_POINTS = 8  # a curve of fewer is drawn as points, for the lines between them would not be it
 MARKERS = {"appearance": "o", "split": "D", "jump": "s"}
 
 
+def is_bracketed(event: Event) -> bool:
+    """Whether all that is known is that the number of clusters differs between two points of the curve: no kind, and no beta."""
+    return not event.located and event.below is not None
+
+
 def draw_events(ax: Axes, curve: Curve) -> None:
-    """A thin vertical line at each event, with a marker for its kind on the upper edge."""
-    top: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "zorder": 4}
-    for event in curve.events:
+    """A thin vertical line at each event, with a marker for its kind on the upper edge; a tick for each where they are many.
+
+    One that is only bracketed is a tick, too.
+    """
+    top: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "zorder": 4, "mec": INK}
+    for event in _of_kind(curve):
         ax.axvline(event.beta, color=GREY, lw=0.5, alpha=0.5, zorder=0.5)
-        ax.plot([event.beta], [1.0], MARKERS[event.kind], ms=4, mfc="white", mec=INK, mew=0.8, **top)
+        ax.plot([event.beta], [1.0], MARKERS[event.kind], ms=4, mfc="white", mew=0.8, **top)
+    ticks = [event.beta for event in curve.events if is_bracketed(event) or len(curve.events) > MOST_MARKED]
+    if ticks:
+        ax.plot(ticks, [1.0] * len(ticks), "|", ms=6, mew=0.6, **top)
 
 
 def event_handles(curves: Iterable[Curve]) -> list[Any]:
     """One entry of the legend for each kind of event drawn."""
     from matplotlib.lines import Line2D
 
-    kinds = {event.kind for curve in curves for event in curve.events}
+    curves = list(curves)
+    handles = kind_handles(curve for curve in curves if len(curve.events) <= MOST_MARKED)
+    tick: dict[str, Any] = {"ls": "", "marker": "|", "color": INK, "ms": 6}
+    if any(len(curve.events) > MOST_MARKED and not all(map(is_bracketed, curve.events)) for curve in curves):
+        handles.append(Line2D([], [], label="event", **tick))
+    if any(map(is_bracketed, (event for curve in curves for event in curve.events))):
+        handles.append(Line2D([], [], label="not located", **tick))
+    return handles
+
+
+def kind_handles(curves: Iterable[Curve]) -> list[Any]:
+    """One entry of the legend for each kind of event that is known."""
+    from matplotlib.lines import Line2D
+
+    kinds = {event.kind for curve in curves for event in curve.events if not is_bracketed(event)}
     style: dict[str, Any] = {"ls": "", "mfc": "white", "mec": INK, "ms": 4.5}
     return [Line2D([], [], marker=MARKERS[kind], label=kind, **style) for kind in EVENT_KINDS if kind in kinds]
 
 
-def log_beta_axis(ax: Axes, low: float, high: float) -> None:
-    """A log axis with ticks that read as plain numbers, however short or long it is."""
+def _of_kind(curve: Curve) -> list[Event]:
+    """The events that are marked by their kind."""
+    return [event for event in curve.events if not is_bracketed(event)] if len(curve.events) <= MOST_MARKED else []
+
+
+def legend_above(ax: Axes, handles: list[Any]) -> None:
+    """A legend along the upper edge, and so much more room above the data that it covers none of them.
+
+    It has as many columns as fit, and smaller letters where it would take more than a third of the axes.
+    """
+    if not handles:
+        return
+    whole = ax.get_window_extent()
+    for size in (8.0, 6.0):
+        for columns in (4, 3, 2, 1):
+            extent = _legend(ax, handles, columns, size).get_window_extent()
+            if extent.width < 0.97 * whole.width:
+                break
+        share = (extent.height + 12.0) / whole.height
+        if share < 1.0 / 3.0:
+            break
+    (low, high), ticks = ax.get_ylim(), ax.get_yticks()
+    ax.set_yticks([tick for tick in ticks if low <= tick <= high])
+    ax.set_ylim(low, low + (high - low) / (1.0 - min(share, 0.6)))
+
+
+def _legend(ax: Axes, handles: list[Any], columns: int, size: float) -> Any:
+    style: dict[str, Any] = {"ncols": min(columns, len(handles)), "loc": "upper center", "framealpha": 0.85}
+    return ax.legend(handles=handles, fontsize=size, columnspacing=1.2, handlelength=1.6, labelspacing=0.3, **style)
+
+
+def log_axis(ax: Axes, low: float, high: float) -> None:
+    """A log axis of x with ticks that read as plain numbers, however short or long it is."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     ax.set_xscale("log")

@@ -12,6 +12,7 @@ from dualib.plotting.tree import (
     GREY,
     INK,
     PALETTE,
+    Colour,
     distortion_name,
     new_axes,
 )
@@ -21,7 +22,7 @@ from dualib.results.units import Unit, distortion_factor, unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from dualib.plotting.marks import MARKERS, Array, Quantity, event_handles, interval_of
+from dualib.plotting.marks import FEW_POINTS, MARKERS, Array, Quantity, interval_of, is_bracketed, kind_handles
 
 
 def plot_information_plane(
@@ -31,6 +32,7 @@ def plot_information_plane(
     unit: Unit = "nats",
     show_bound: bool = True,
     mark_events: bool = True,
+    color: Colour = None,
 ) -> Axes:
     """Relevance I(T;Y) against rate I(X;T): what each problem keeps of Y for what it keeps of X.
 
@@ -43,11 +45,14 @@ def plot_information_plane(
     show_bound : bool
         Draw I(X;Y), above which no representation can be, and the data-processing limit I(T;Y) = I(X;T).
     mark_events : bool
-        A marker at each event; the straight piece of a jump is a dashed segment in any case.
+        A marker at each event that was located; the straight piece of a jump is a dashed segment in any case.
+    color : colour, or sequence of colours, optional
+        Of the curves, in place of the palette.
 
     Returns
     -------
     Axes
+        A curve of fewer than eight betas is drawn as points, for the lines between them would not be the curve.
 
     Examples
     --------
@@ -61,7 +66,7 @@ def plot_information_plane(
     factor = unit_factor(unit)
     ax = new_axes((6.4, 4.4)) if ax is None else ax
     for number, (label, curve) in enumerate(labelled.items()):
-        style = {"color": PALETTE[number % len(PALETTE)], "lw": max(1.2, 3.2 - 1.6 * number)}  # the last lies on top
+        style = _style(number, color)
         _draw_curve(ax, curve, label, style, _scaled("rate", factor), _scaled("relevance", factor), mark_events)
     most = factor * max(curve.joint.mutual_information for curve in labelled.values())
     right = 1.04 * factor * max(float(curve.rate.max()) for curve in labelled.values())
@@ -70,7 +75,7 @@ def plot_information_plane(
         _draw_bounds(ax, {factor * curve.joint.mutual_information for curve in labelled.values()}, unit, right, top)
     ax.set(xlim=(-0.02 * right, right), ylim=(-0.03 * top, top))
     ax.set(xlabel=f"rate  I(X;T)  [{unit}]", ylabel=f"relevance  I(T;Y)  [{unit}]")
-    handles = ax.get_legend_handles_labels()[0] + event_handles(labelled.values() if mark_events else ())
+    handles = ax.get_legend_handles_labels()[0] + kind_handles(labelled.values() if mark_events else ())
     ax.legend(handles=handles, loc="lower right", frameon=False)
     return ax
 
@@ -81,6 +86,7 @@ def plot_rate_distortion(
     *,
     unit: Unit = "nats",
     mark_events: bool = True,
+    color: Colour = None,
 ) -> Axes:
     """Each problem's rate against its own expected distortion: the curve that is convex and falls, whatever the distortion.
 
@@ -91,6 +97,8 @@ def plot_rate_distortion(
     unit : {"nats", "bits"}
         Of the rate, and of the distortion where that is an information.
     mark_events : bool
+    color : colour, or sequence of colours, optional
+        Of the curves, in place of the palette.
 
     Returns
     -------
@@ -109,13 +117,13 @@ def plot_rate_distortion(
     ax = new_axes((6.4, 4.4)) if ax is None else ax
     for number, (label, curve) in enumerate(labelled.items()):
         scale = distortion_factor(curve.distortion, unit)
-        style = {"color": PALETTE[number % len(PALETTE)], "lw": max(1.2, 3.2 - 1.6 * number)}
+        style = _style(number, color)
         _draw_curve(ax, curve, label, style, _scaled("expected_distortion", scale), _scaled("rate", factor), mark_events)
     in_unit = f"  [{unit}]" if all(distortion_factor(c.distortion, "bits") != 1.0 for c in labelled.values()) else ""
     ax.set(xlabel=f"expected distortion  E d{in_unit}", ylabel=f"rate  I(X;T)  [{unit}]")
     ax.set_xlim(left=0.0)
     ax.set_ylim(bottom=0.0)
-    handles = ax.get_legend_handles_labels()[0] + event_handles(labelled.values() if mark_events else ())
+    handles = ax.get_legend_handles_labels()[0] + kind_handles(labelled.values() if mark_events else ())
     ax.legend(handles=handles, loc="upper right", frameon=False)
     return ax
 
@@ -142,6 +150,12 @@ def _labelled(curves: Curve | Sequence[Curve] | Mapping[str, Curve]) -> dict[str
     return labelled
 
 
+def _style(number: int, color: Colour) -> dict[str, Any]:
+    """Colour and width of a curve: the last is thin, and lies on top."""
+    palette = PALETTE if color is None else (color,) if isinstance(color, str) else tuple(color)
+    return {"color": palette[number % len(palette)], "lw": max(1.2, 3.2 - 1.6 * number)}
+
+
 def _scaled(name: str, factor: float) -> Quantity:
     return lambda solution: factor * float(getattr(solution, name))
 
@@ -152,6 +166,7 @@ def _draw_curve(ax: Axes, curve: Curve, label: str, line: dict[str, Any], x: Qua
     jumps = [event for event in curve.events if event.kind == "jump"] if len(curve) > 1 else []
     segments = {interval_of(curve, event.beta): _jump_ends(curve, event, points, x, y) for event in jumps}
     start, piece = 0, [points[:0]]
+    as_points: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5} if len(curve) < FEW_POINTS else {}
     for k in [*sorted(segments), len(curve) - 1]:
         piece.append(points[start : k + 1])
         following: list[Array] = []
@@ -161,10 +176,10 @@ def _draw_curve(ax: Axes, curve: Curve, label: str, line: dict[str, Any], x: Qua
             piece += [] if np.array_equal(low[0], points[k]) else [low]
             following = [] if np.array_equal(high[0], points[k + 1]) else [high]
         drawn = np.concatenate(piece)
-        ax.plot(*drawn.T, marker="." if len(curve) == 1 else "", label=label if start == 0 else "_", zorder=3, **line)
+        ax.plot(*drawn.T, label=label if start == 0 else "_", zorder=3, **line, **as_points)
         start, piece = k + 1, following
     style: dict[str, Any] = {"ls": "", "ms": 4.5, "mfc": "white", "mec": line["color"], "mew": 1.0, "zorder": 4}
-    for event in curve.events if marks else ():
+    for event in (event for event in curve.events if marks and not is_bracketed(event)):
         at = segments[interval_of(curve, event.beta)] if event in jumps else _event_point(curve, event, points, x, y)
         ax.plot(*at.T, marker=MARKERS[event.kind], **style)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Corner = Literal["upper left", "lower left", "upper right", "lower right"]
 Links = list[tuple[IntArray, npt.NDArray[np.bool_]]]
 Point = tuple[float, float]
 Stroke = tuple[float, str, list[Point]]  # width in points, colour, points
+Colour = str | Sequence[str] | None  # one, several, or the palette
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, GREY = "#222222", "#8A8A8A"
 NAMES = {"ib": "IB", "dualib": "dual IB", "dualexpib": "dualExpIB"}
 FULL_WIDTH, LEAST_WIDTH = 9.0, 0.7  # line widths in points, of a cluster of weight 1 and of the lightest
+_LEADING, _LONGEST = 8.5, 30  # points from one name of a leaf to the next, and characters of it
+MANY, THINNEST = 40, 0.3  # clusters above which the lightest are so thin
 
 
 def with_sides(curve: Curve) -> Curve:
@@ -68,12 +71,20 @@ def _distance(p: Array, q: Array) -> Array:
     return np.maximum(1.0 - np.sqrt(p) @ np.sqrt(q).T, 0.0)
 
 
-def _branch_colours(curve: Curve, links: Links) -> list[list[str]]:
-    """One colour per cluster and beta: that of its branch where the tree is as wide as the palette, trunks in ink."""
-    cut = int(np.flatnonzero(curve.n_clusters <= len(PALETTE))[-1]) if min(curve.n_clusters) <= len(PALETTE) else 0
+def _branch_colours(curve: Curve, links: Links, color: Colour = None) -> list[list[str]]:
+    """One colour per cluster and beta: that of its branch where the tree is as wide as the palette, trunks in ink.
+
+    With one `color` that, everywhere; several are the palette.
+    """
+    if isinstance(color, str):
+        return [[color] * n for n in curve.n_clusters]
+    palette = PALETTE if color is None else tuple(color)
+    divided = np.flatnonzero(curve.n_clusters > 1)
+    narrow = divided[curve.n_clusters[divided] <= len(palette)]
+    cut = int(narrow[-1] if len(narrow) else divided[0] if len(divided) else 0)
     order = np.argsort(np.argsort(-curve[cut].weights, kind="stable"))
     colours: list[list[str]] = [[] for _ in range(len(curve))]
-    colours[cut] = [PALETTE[rank % len(PALETTE)] for rank in order]
+    colours[cut] = [palette[rank % len(palette)] for rank in order]
     for i in range(cut + 1, len(curve)):
         colours[i] = [colours[i - 1][parent] for parent in links[i - 1][0]]
     for i in range(cut - 1, -1, -1):
@@ -82,15 +93,21 @@ def _branch_colours(curve: Curve, links: Links) -> list[list[str]]:
     return colours
 
 
-def strokes(curve: Curve, y: int, links: Links) -> tuple[list[Stroke], list[list[Point]]]:
+def line_widths(curve: Curve, weights: Array) -> Array:
+    """In proportion to the weights, but for a least one, thinner where there are many clusters."""
+    return np.maximum(LEAST_WIDTH if curve.n_clusters.max() <= MANY else THINNEST, FULL_WIDTH * weights)
+
+
+def strokes(curve: Curve, y: int, links: Links, color: Colour = None) -> tuple[list[Stroke], list[list[Point]]]:
     """The tree as strokes, thick ones first, and the ties of clusters born apart: decoder coordinate y against beta."""
-    colours = _branch_colours(curve, links)
+    colours = _branch_colours(curve, links, color)
     found: list[Stroke] = []
     going: dict[int, int] = {}  # cluster at the current beta -> its stroke
     ties = []
     for i, (parent, born) in enumerate(links):
         below, above = curve[i], curve[i + 1]
         going_on, going = going, {}
+        widths = line_widths(curve, above.weights)
         for t in range(above.n_clusters):
             start = (below.beta, float(below.decoder[parent[t], y]))
             end = (above.beta, float(above.decoder[t, y]))
@@ -98,7 +115,7 @@ def strokes(curve: Curve, y: int, links: Links) -> tuple[list[Stroke], list[list
                 ties.append([start, end])
                 continue
             # Steps of equal width are one stroke, for pieces drawn over each other leave scalloped edges.
-            look = (round(max(LEAST_WIDTH, FULL_WIDTH * above.weights[t]), 1), colours[i + 1][t])
+            look = (round(float(widths[t]), 1), colours[i + 1][t])
             stroke = going_on.pop(parent[t], -1)
             if stroke < 0 or found[stroke][:2] != look:
                 found.append((*look, [start]))
@@ -108,47 +125,42 @@ def strokes(curve: Curve, y: int, links: Links) -> tuple[list[Stroke], list[list
     return sorted(found, key=lambda stroke: -stroke[0]), ties
 
 
-def draw_tree(ax: Axes, curve: Curve, y: int, links: Links) -> None:
+def draw_tree(ax: Axes, curve: Curve, y: int, links: Links, color: Colour = None) -> None:
     """Draw every cluster as a line of decoder coordinate y against beta, as wide as its weight."""
     from matplotlib.collections import LineCollection
 
-    drawn, ties = strokes(curve, y, links)
+    drawn, ties = strokes(curve, y, links, color)
     width, colour, points = zip(*drawn, strict=True) if drawn else ((), (), ())
     ax.add_collection(LineCollection(points, linewidths=width, colors=colour, capstyle="round", zorder=2))
     ax.add_collection(LineCollection(ties, linewidths=0.8, colors=GREY, linestyles=":", zorder=1.5))
     last = curve[-1]
-    sizes = np.maximum(LEAST_WIDTH, FULL_WIDTH * last.weights) ** 2
-    colours = _branch_colours(curve, links)[-1]
+    sizes = line_widths(curve, last.weights) ** 2
+    colours = _branch_colours(curve, links, color)[-1]
     ax.scatter([last.beta] * last.n_clusters, last.decoder[:, y], sizes, c=colours, lw=0, zorder=2, clip_on=False)
     ax.autoscale_view()
     ax.margins(y=0.06)
 
 
-def emptiest_corner(ax: Axes, curve: Curve, y: int) -> Corner:
-    """The corner of the axes, by its name for a legend, that the tree leaves free, or most nearly so.
-
-    Matplotlib's own choice does not see collections of lines.
-    """
-    points = np.concatenate([np.column_stack([np.full(len(s.weights), s.beta), s.decoder[:, y]]) for s in curve])
-    across, up = ax.transAxes.inverted().transform(ax.transData.transform(points)).T
-    corners: dict[Corner, tuple[Array, Array]] = {"upper left": (across, 1.0 - up), "lower left": (across, up)}
-    corners |= {"upper right": (1.0 - across, 1.0 - up), "lower right": (1.0 - across, up)}
-    return min(corners, key=lambda name: int(np.sum((corners[name][0] < 0.42) & (corners[name][1] < 0.33))))
-
-
 def name_leaves(ax: Axes, solution: Solution, y: int) -> None:
-    """Name the clusters at the right end by their members; texts are pushed apart and tied to their lines."""
+    """Name the clusters at the right end by their members; texts are pushed apart and tied to their lines.
+
+    Where there is no room for all, those of the heaviest clusters are there.
+    """
     low, high = ax.get_ylim()
     order = np.argsort(solution.decoder[:, y], kind="stable")
     at = (solution.decoder[order, y] - low) / (high - low)
     groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 0.004) + 1)  # closer: one line, one text
     height = 72.0 * ax.get_window_extent().height / ax.figure.dpi  # points
+    if len(groups) > max(1, int(height / _LEADING)):
+        heavy = np.argsort([-solution.weights[order[group]].sum() for group in groups], kind="stable")
+        groups = [groups[i] for i in sorted(heavy[: max(1, int(height / _LEADING))])]
     anchors = np.array([at[group].mean() for group in groups])
-    places = spread(anchors, min(8.5 / height, 1.0 / len(groups)))
+    places = spread(anchors, min(_LEADING / height, 1.0 / len(groups)))
     arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 0}
     style: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "fontsize": 7, "arrowprops": arrow}
     for group, anchor, place in zip(groups, anchors, places, strict=True):
         text = ", ".join(filter(None, (member_names(solution, t) for t in order[group])))
+        text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\u2026"
         ax.annotate(text, (1.008, anchor), (1.045, place), textcoords="axes fraction", **style)
 
 

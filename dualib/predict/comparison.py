@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, shown, validate_beta, validate_integer
 from dualib.distortions.exponential import as_features
+from dualib.doors import door
 from dualib.many.workers import in_order, pool_of, value_of
 from dualib.predict.predictors import METHODS, OF_FAMILY, Array, Data, Fitted, Options, fit
 from dualib.predict.scores import WITHOUT_CLUSTERS, Comparison, log_loss_of, scores_of
@@ -23,6 +24,7 @@ from dualib.warnings import warn_of_convergence
 BETAS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 
 
+@door
 def compare_predictions(
     train_counts: Any,
     test_counts: Any,
@@ -170,7 +172,7 @@ def compare_predictions(
             missed += outcome.messages
             report.step()
     if missed:
-        warn_of_convergence(f"{len(missed)} fits missed their tolerance, the first: {missed[0]}")
+        warn_of_convergence(f"{len(missed)} fits missed their tolerance, the first: {missed[0]}", stacklevel=3)
     rows.sort(key=lambda row: (sizes.index(row["n_train"]), row["split"], names.index(row["method"])))
     return Comparison.from_rows(rows)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from dualib._validation import shown
+from dualib._validation import is_sparse, shown
+from dualib.clusters.quantize import quantize
 from dualib.joint import JointDistribution
+from dualib.memory import check_fits
 from dualib.path.onset import cheap_onset_bound
 from dualib.predict.scores import log_loss_of
-from dualib.solving.solver import solve
+from dualib.solving.solver import check_options, solve
 from dualib.warnings import DualibWarning
 
 try:
@@ -25,26 +29,34 @@ except ImportError as error:  # pragma: no cover - which extra to install
 __all__ = ["DualInformationBottleneck", "InformationBottleneck"]
 
 _INDEPENDENT = 1e-12  # I(X;Y) in nats up to which the rows are alike but for rounding
+_AT_ONCE = 250_000  # cells of a sparse table that are dense at a time
 
 Array = npt.NDArray[np.float64]
 
 
 class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):
-    """Soft clusters of the rows of a table by the Information Bottleneck, as a scikit-learn transformer and clusterer.
+    """Clusters of the rows of a table by the Information Bottleneck, as a scikit-learn transformer and clusterer.
 
     Each sample is one source x, its features are how often (or with which probability) each y goes with it: word counts of
-    documents, for instance. ``transform`` gives p(t|x), ``predict`` the likeliest cluster, ``score`` the log-likelihood of counts.
+    documents, for instance. Without a `beta` the clusters are hard, those of `dualib.quantize`, which lose the least information;
+    with one they are soft, those of `dualib.solve`. ``transform`` gives p(t|x), ``predict`` the likeliest cluster, ``score`` the
+    log-likelihood of counts. Sparse tables stay sparse, also in fitting, for the IB and without a `smoothing`.
 
     Parameters
     ----------
-    beta : float
-        Trade-off, > 0: the larger, the more clusters.
     n_clusters : int, optional
-        At most so many clusters; None: as many as are optimal.
+        At most so many clusters. None, which needs a `beta`: as many as are optimal there.
+    beta : float, optional
+        Trade-off, > 0: the larger, the more clusters. None: infinity, hard clusters.
+    alpha : float
+        With a `beta`, the price of a soft encoder, in [0, 1]: 1 is the bottleneck, 0 the deterministic one; see `dualib.solve`.
+    n_init : int
+        Rounds of seeds of the search for at most `n_clusters` clusters.
     smoothing : float
         Added to every cell of a table before its rows are normalised, in fitting and in transforming alike.
-    certify : bool
-        Search for the global optimum and bound the distance to it (``solution_.gap``); False is faster and local.
+    certify : bool, optional
+        Bound the distance to the global optimum (``solution_.gap``), and with a `beta` search for it; False is faster and local.
+        None: True with a `beta` and False without, where a bound may take longer than the clusters.
     tol : float
         Wanted gap, nats.
     random_state : int, RandomState or None
@@ -65,7 +77,10 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     Raises
     ------
     ValueError
-        Negative entries; a row of zeros, unless `smoothing` is positive; what `dualib.solve` raises.
+        Negative entries; a row of zeros, unless `smoothing` is positive; neither `n_clusters` nor `beta`; what `dualib.solve` and
+        `dualib.quantize` raise.
+    MemoryError
+        A `smoothing` of a sparse table whose dense form does not fit.
 
     Warns
     -----
@@ -76,9 +91,11 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     --------
     >>> from dualib import InformationBottleneck
     >>> counts = [[8, 1, 1], [9, 0, 1], [1, 1, 8], [0, 2, 9]]
+    >>> InformationBottleneck(n_clusters=2).fit_predict(counts).tolist()
+    [1, 1, 0, 0]
     >>> model = InformationBottleneck(beta=6.0).fit(counts)
-    >>> model.predict(counts).tolist(), model.transform(counts).shape
-    ([1, 1, 0, 0], (4, 2))
+    >>> model.transform(counts).shape, model.solution_.certificate
+    ((4, 2), 'rigorous')
     """
 
     _distortion: ClassVar[str] = "ib"
@@ -91,16 +108,20 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
 
     def __init__(
         self,
-        beta: float = 5.0,
+        n_clusters: int | None = 8,
+        beta: float | None = None,
         *,
-        n_clusters: int | None = None,
+        alpha: float = 1.0,
+        n_init: int = 10,
         smoothing: float = 0.0,
-        certify: bool = True,
+        certify: bool | None = None,
         tol: float = 1e-6,
         random_state: Any = None,
     ) -> None:
-        self.beta = beta
         self.n_clusters = n_clusters
+        self.beta = beta
+        self.alpha = alpha
+        self.n_init = n_init
         self.smoothing = smoothing
         self.certify = certify
         self.tol = tol
@@ -120,21 +141,32 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         self
         """
         table = self._checked(X, reset=True)
+        if is_sparse(table) and self.smoothing:
+            check_fits(table.shape[0], table.shape[1], "smoothing, which fills a sparse table: one")
         joint = JointDistribution.from_counts(table, smoothing=self.smoothing)
-        self.solution_ = solve(
-            joint,
-            self.beta,
-            self._distortion,
-            n_clusters=self.n_clusters,
-            certify=self.certify,
-            tol=self.tol,
-            random_state=_seed(self.random_state),
+        del table
+        self.solution_ = self._solved(joint)
+        self.labels_ = np.concatenate(
+            [np.argmax(self.solution_.encode(rows), axis=1) for rows in _parts(joint.py_x, joint.is_sparse)]
         )
-        self.labels_ = np.argmax(self.solution_.encode(joint.py_x), axis=1)
         self.cluster_centers_, self.weights_ = self.solution_.decoder, self.solution_.weights
         self.n_clusters_ = self.solution_.n_clusters
         self._warn_of_one_cluster()
         return self
+
+    def _solved(self, joint: JointDistribution) -> Any:
+        """The hard clusters, or with a beta the soft ones."""
+        check_options(self.tol, n_clusters=self.n_clusters, n_init=self.n_init)
+        seed = _seed(self.random_state)
+        if self.beta is not None:
+            options: dict[str, Any] = {} if self.alpha == 1.0 else {"alpha": self.alpha}
+            certify = True if self.certify is None else self.certify
+            options.update(n_clusters=self.n_clusters, n_restarts=self.n_init, certify=certify, tol=self.tol)
+            return solve(joint, self.beta, self._distortion, random_state=seed, **options)
+        if self.n_clusters is None:
+            raise ValueError("n_clusters and beta are both None: give how many clusters there may be, or a trade-off, or both")
+        options = {"n_init": self.n_init, "certify": bool(self.certify), "random_state": seed}
+        return quantize(joint, self.n_clusters, self._distortion, **options)
 
     def _warn_of_one_cluster(self) -> None:
         """Where learning was possible and none was asked for: as KMeans says where it finds fewer clusters than it should."""
@@ -144,15 +176,15 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         bound = cheap_onset_bound(joint, self.solution_.distortion)
         onset = f", which is at most {bound:.6g}" if np.isfinite(bound) else " (dualib.onset)"
         warnings.warn(
-            f"beta = {shown(self.beta)} puts all {joint.n_x} rows into one cluster: give a beta above the onset of learning{onset}",
+            f"beta = {shown(self.beta)} puts all {joint.n_x} rows into one cluster: leave beta out for hard clusters, or give one "
+            f"above the onset of learning{onset}",
             DualibWarning,
             stacklevel=3,
         )
 
     def transform(self, X: Any) -> Array:
         """p(t|x), (n_samples, n_clusters), of rows seen in fitting or not."""
-        rows = self._rows(self._fitted(X))
-        return np.asarray(self.solution_.encode(rows))
+        return self._encoded(self._fitted(X))
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
         """Fit, and p(t|x) of the rows."""
@@ -177,8 +209,13 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         `compare_predictions` keeps what encodes apart from what is scored.
         """
         table = self._fitted(X)
-        prediction = self.solution_.predict_proba(self._rows(table))
-        return -log_loss_of(prediction, table)
+        encoder, first, loss = self._encoded(table), 0, 0.0
+        for part in _parts(table, is_sparse(table)):
+            counts = _dense(part)
+            prediction = self.inverse_transform(encoder[first : first + len(counts)])
+            loss += log_loss_of(prediction / prediction.sum(axis=1, keepdims=True), counts) * float(counts.sum())
+            first += len(counts)
+        return -loss / float(table.sum())
 
     @property
     def _n_features_out(self) -> int:
@@ -190,41 +227,60 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         tags.input_tags.sparse = True
         return tags
 
-    def _fitted(self, X: Any) -> Array:
+    def _fitted(self, X: Any) -> Any:
         check_is_fitted(self)
         return self._checked(X, reset=False)
 
-    def _checked(self, X: Any, *, reset: bool) -> Array:
-        table = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64)
-        table = table.toarray() if hasattr(table, "toarray") else table
-        if (table < 0.0).any():
-            row, column = (int(i) for i in np.argwhere(table < 0.0)[0])
+    def _checked(self, X: Any, *, reset: bool) -> Any:
+        """The table, dense or CSR as it comes, of values that are counts or probabilities."""
+        # a sparse table in its own type: of whole numbers there would be a copy of all
+        dtype = "numeric" if is_sparse(X) else np.float64
+        table = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=dtype)
+        values = table.data if is_sparse(table) else table
+        if values.size and values.min() < 0.0:
+            where = sparse.coo_array(table) if is_sparse(table) else None
+            row, column = np.argwhere(table < 0.0)[0] if where is None else _first_negative(where)
             raise ValueError(
                 f"Negative values in data passed to {type(self).__name__}: X must hold counts or probabilities, "
-                f"got {float(table[row, column])!r} at {(row, column)}"
+                f"got {float(table[row, column])!r} at {(int(row), int(column))}"
             )
-        empty = np.flatnonzero(table.sum(axis=1) == 0.0)
+        empty = np.flatnonzero(np.asarray(table.sum(axis=1)).ravel() == 0.0)
         if len(empty) and not self.smoothing > 0.0:
             raise ValueError(
                 f"X: row {int(empty[0])} is all zero and says nothing about y; leave it out, or give a smoothing > 0"
             )
-        return np.asarray(table)
+        return table
 
-    def _rows(self, table: Array) -> Array:
+    def _encoded(self, table: Any) -> Array:
+        """p(t|x) of the rows, those of a sparse table that a smoothing fills some at a time."""
+        if not (is_sparse(table) and self.smoothing):
+            return np.asarray(self.solution_.encode(self._rows(table)))
+        return np.concatenate([self.solution_.encode(self._rows(_dense(part))) for part in _parts(table, True)])
+
+    def _rows(self, table: Any) -> Any:
+        """The smoothed conditionals of a table, in its own form."""
+        if is_sparse(table):
+            size = np.diff(table.indptr)
+            top = table.max(axis=1).toarray().ravel().astype(np.float64)
+            data = np.repeat(top, size)  # divided by first, so that no sum overflows
+            np.divide(table.data, data, out=data)
+            rows = sparse.csr_array((data, table.indices, table.indptr), shape=table.shape)
+            data /= np.repeat(np.asarray(rows.sum(axis=1)).ravel(), size)
+            return rows
         rows = table + self.smoothing
-        rows /= rows.max(axis=1, keepdims=True)  # first, so that no sum overflows
+        rows /= rows.max(axis=1, keepdims=True)
         return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
 class DualInformationBottleneck(InformationBottleneck):
-    """Soft clusters of the rows of a table by the dual Information Bottleneck, as a scikit-learn transformer and clusterer.
+    """Clusters of the rows of a table by the dual Information Bottleneck, as a scikit-learn transformer and clusterer.
 
     As `InformationBottleneck`, with the distortion KL( p(y|t) || p(y|x) ), for which every row must be positive where a
     cluster is: tables of counts with zeros want a `smoothing`, or their rows cluster by support.
 
     Parameters
     ----------
-    beta, n_clusters, smoothing, certify, tol, random_state
+    n_clusters, beta, alpha, n_init, smoothing, certify, tol, random_state
         As of `InformationBottleneck`.
 
     Attributes
@@ -236,7 +292,7 @@ class DualInformationBottleneck(InformationBottleneck):
     --------
     >>> from dualib import DualInformationBottleneck
     >>> counts = [[8, 1, 1], [9, 0, 1], [1, 1, 8], [0, 2, 9]]
-    >>> DualInformationBottleneck(beta=3.0, smoothing=0.5).fit_predict(counts).tolist()
+    >>> DualInformationBottleneck(n_clusters=2, smoothing=0.5).fit_predict(counts).tolist()
     [1, 1, 0, 0]
     """
 
@@ -245,3 +301,19 @@ class DualInformationBottleneck(InformationBottleneck):
 
 def _seed(random_state: Any) -> int | None:
     return None if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _parts(table: Any, some: bool) -> Iterator[Any]:
+    """A table whole, or by as many rows as make up so many cells."""
+    size = max(1, _AT_ONCE // table.shape[1]) if some else table.shape[0]
+    for first in range(0, table.shape[0], size):
+        yield table[first : first + size]
+
+
+def _dense(table: Any) -> Array:
+    return np.asarray(table.toarray() if is_sparse(table) else table)
+
+
+def _first_negative(table: Any) -> tuple[int, int]:
+    cell = int(np.argmax(table.data < 0.0))
+    return int(table.row[cell]), int(table.col[cell])

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, as_non_negative, as_probability_rows, shown
+from dualib.markup import block, table
 
 if TYPE_CHECKING:
     import os
@@ -263,6 +264,18 @@ class Comparison:
                 f"  one split of {sizes} symbols: no standard error; for one, n_splits > 1 and n_train < the number of symbols"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        title, _, *rest = repr(self).split("\n")
+        header = ("n_train", "method", "log loss [nats]", "accuracy", "brier", "rate [nats]", "beta")
+        rows = [
+            (
+                *(row["n_train"], row["method"], with_error(row).strip()),
+                *(f"{row['accuracy']:.4f}", f"{row['brier']:.4f}", f"{row['rate']:.3f}", f"{row['beta']:g}"),
+            )
+            for row in sorted(self.summary(), key=lambda row: row["n_train"])
+        ]
+        return block(title, [], table(header, rows, "; ".join(line.strip() for line in rest[len(rows) :])))
 
     def _values(self, at: str, rates: npt.ArrayLike | None) -> dict[_Key, dict[int, Array]]:
         """Scores and measures (6 numbers) by method, size and place, and by split."""

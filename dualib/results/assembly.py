@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
 from dualib.engine.optimum import Optimum
@@ -18,7 +19,7 @@ from dualib.engine.rounding import rounding
 from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep, residuals
 from dualib.joint import JointDistribution
-from dualib.results.solution import OFF, Solution, fresh_solution
+from dualib.results.solution import OFF, Solution, fresh_solution, most_relevance, not_below
 from dualib.results.status import Status
 from dualib.threads import one_blas_thread
 
@@ -59,8 +60,12 @@ def solutions_of(
     *,
     certified: bool = True,
     capped: bool = False,
+    beside: Mapping[str, Any] | None = None,
 ) -> list[Solution]:
-    """The public solutions of a batch: encoder of every x, its marginal and its centroids, clusters by falling weight."""
+    """The public solutions of a batch: encoder of every x, its marginal and its centroids, clusters by falling weight.
+
+    With further fields, `beside`, the same of all.
+    """
     rows = max(1, _AT_ONCE // max(problem.joint.n_x, problem.joint.n_y))
     found: list[Solution] = []
     first = 0
@@ -71,13 +76,18 @@ def solutions_of(
         part, atoms = batch.pick(which)
         some = Judged(known.gap[first:last], known.certificate[first:last], known.taken[first:last])
         judge = functools.partial(status_of, tol=tol, certified=certified, capped=capped)
-        found += _assembled(problem, part, sweep.pick(which, atoms), some, judge)
+        found += _assembled(problem, part, sweep.pick(which, atoms), some, judge, beside or {})
         first = last
     return found
 
 
 def _assembled(
-    problem: Problem, batch: Batch, sweep: Sweep, known: Judged, judge: Callable[[float, float], Status]
+    problem: Problem,
+    batch: Batch,
+    sweep: Sweep,
+    known: Judged,
+    judge: Callable[[float, float], Status],
+    beside: Mapping[str, Any],
 ) -> list[Solution]:
     joint = problem.joint
     encoders = _full_encoders(problem, batch, sweep)  # in the order of the batch, and to be normalised
@@ -128,7 +138,11 @@ def _assembled(
             "status": judge(residual, gap),
             "n_iter": int(known.taken[s]),
             "residual": residual,
+            "cap_cost": None if known.certificate[s] is None else 0.0,
+            "relevance_bound": _relevance_bound(problem, beta, objective - gap, len(encoder[0])),
         }
+        fields.update(beside)
+        fields["relevance_bound"] = not_below(fields["relevance_bound"], fields["relevance"])
         finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
         which = np.arange(len(batch.beta)) == s
         part, atoms = batch.pick(which)
@@ -136,6 +150,12 @@ def _assembled(
         later = _Later(problem, part, known_sweep, order[own] - batch.ends[s])
         found.append(fresh_solution(fields, later, sound=sound and finite))
     return found
+
+
+def _relevance_bound(problem: Problem, beta: float, bound: float, n_clusters: int) -> float:
+    """The most that so many clusters can keep, by a lower bound of F(beta): of the IB they lose ``(F - log K) / beta`` at least."""
+    lost = (bound - math.log(n_clusters)) / beta if type(problem.distortion) is IB else 0.0
+    return most_relevance(problem.joint, n_clusters, lost)
 
 
 class _Parts:

@@ -42,6 +42,12 @@ def frozen(values: npt.ArrayLike, dtype: type[np.generic] = np.float64) -> Any:
     return array
 
 
+def split_fact(line: str) -> tuple[str, str]:
+    """A line of a `repr`, a name and its value with two spaces or more between them, in parts; of a remark the name is empty."""
+    name, _, value = line.strip().partition("  ")
+    return (name, value.strip()) if value else ("", name)
+
+
 def counted(number: int, noun: str) -> str:
     """A number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

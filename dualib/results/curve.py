@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
     from dualib.results.deviation import Deviation
     from dualib.results.interpolation import CurvePoint
-from dualib.results.common import Array, IntArray, Result, counted
-from dualib.results.event import EVENT_KINDS, Event
+from dualib.markup import block
+from dualib.results.common import Array, IntArray, Result, counted, split_fact
+from dualib.results.event import EVENT_KINDS, Event, Events, events_table
 from dualib.results.solution import Solution
 from dualib.results.units import Unit
 
@@ -47,7 +48,9 @@ class Curve(Result):
     Attributes
     ----------
     beta, rate, relevance, objective, expected_distortion, decoder_information, gap, lower_bound : ndarray, shape (n,)
-        As in `Solution`, one entry per beta; nats; read-only. So is `n_clusters`, of integers.
+        As in `Solution`, one entry per beta; nats; read-only. So are `relevance_bound`, and `n_clusters`, of integers.
+    alpha : float
+        That of all solutions; a curve of alpha below 1, or with a cap on the clusters, has neither events nor an onset.
 
     Raises
     ------
@@ -75,7 +78,9 @@ class Curve(Result):
     decoder_information: Array
     gap: Array
     lower_bound: Array
+    relevance_bound: Array
     n_clusters: IntArray
+    alpha: float
     onset: float | None
     events: tuple[Event, ...]
     solutions: tuple[Solution, ...]
@@ -93,6 +98,7 @@ class Curve(Result):
         table = np.array(list(map(_OWN_COLUMNS, ordered))).T.copy()
         columns: dict[str, Any] = dict(zip(CURVE_COLUMNS[:-1], table, strict=True))
         columns["lower_bound"] = columns["objective"] - columns["gap"]
+        columns["relevance_bound"] = np.array([s.relevance_bound for s in ordered])
         columns["n_clusters"] = np.array([s.weights.shape[0] for s in ordered], np.int64)
         for column in columns.values():
             column.setflags(write=False)
@@ -104,7 +110,7 @@ class Curve(Result):
             columns["_onset"] = lambda: float(onset())
         else:
             columns["onset"] = None if onset is None else float(onset)
-        columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion)
+        columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion, alpha=ordered[0].alpha)
         self.__dict__.update(columns)
 
     if not TYPE_CHECKING:
@@ -147,7 +153,8 @@ class Curve(Result):
         """Certified lower and upper bounds of the optimal objective F at any beta, on the grid or not, nats.
 
         F is concave in beta: the chords of the lower bounds at the points of the curve lie below it, and each solution's
-        own line ``rate + beta E d`` above. They hold as surely as the certificates of the points do.
+        own line ``rate + beta E d`` above. They hold as surely as the certificates of the points do. Of a curve with a cap, or of
+        alpha below 1, F is the least objective with these, which is concave too.
 
         Parameters
         ----------
@@ -267,6 +274,12 @@ class Curve(Result):
 
         return plot_stability(self, ax=ax, **options)
 
+    def plot_clusters_vs_beta(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """The number of clusters against beta; see `dualib.plotting.plot_clusters_vs_beta`."""
+        from dualib.plotting.bifurcations import plot_clusters_vs_beta
+
+        return plot_clusters_vs_beta(self, ax=ax, **options)
+
     def plot_bifurcations(self, ax: Axes | None = None, **options: Any) -> Axes:
         """The tree of clusters over beta; see `dualib.plotting.plot_bifurcations`."""
         from dualib.plotting.bifurcations import plot_bifurcations
@@ -277,13 +290,14 @@ class Curve(Result):
         kinds = Counter(str(event.kind) for event in self.events)
         events = ", ".join(counted(kinds[kind], kind) for kind in EVENT_KINDS if kinds[kind]) or "none recorded"
         worst = int(np.argmax(self.gap))
+        alpha = "" if self.alpha == 1.0 else f", alpha={self.alpha:.6g}"
         onset = "" if self.onset is None else f"; onset at beta = {self.onset:.6g}"
         certificates = Counter(s.certificate for s in self)
         certified = f"{certificates['rigorous']} rigorous"
         if certificates["heuristic"]:
             certified += f", {certificates['heuristic']} heuristic"
         return (
-            f"Curve({self.distortion.name}, {self.joint.n_x} x {self.joint.n_y}): {counted(len(self), 'beta')} "
+            f"Curve({self.distortion.name}{alpha}, {self.joint.n_x} x {self.joint.n_y}): {counted(len(self), 'beta')} "
             f"from {self.beta[0]:.6g} to {self.beta[-1]:.6g}{onset}\n"
             f"  rate I(X;T)       {self.rate[0]:.6g} to {self.rate[-1]:.6g} nats\n"
             f"  relevance I(T;Y)  {self.relevance[0]:.6g} to {self.relevance[-1]:.6g} nats "
@@ -293,6 +307,13 @@ class Curve(Result):
             f"  converged         {sum(s.converged for s in self)} of {len(self)}"
         )
 
+    def _repr_html_(self) -> str:
+        title, *lines = repr(self).split("\n")
+        events = [events_table(self.events, _SHOWN_EVENTS)] if self.events else []
+        return block(title, map(split_fact, lines), *events)
+
+
+_SHOWN_EVENTS = 12  # in a notebook
 
 CURVE_COLUMNS = (
     *("beta", "rate", "relevance", "objective", "expected_distortion"),
@@ -303,8 +324,8 @@ CURVE_COLUMNS = (
 _OWN_COLUMNS = operator.attrgetter(*CURVE_COLUMNS[:-1])  # all but the bound, which is their difference
 
 
-def _by_beta(events: Sequence[Event]) -> tuple[Event, ...]:
-    return tuple(sorted(events, key=lambda event: event.beta))
+def _by_beta(events: Sequence[Event]) -> Events:
+    return Events(sorted(events, key=lambda event: event.beta))
 
 
 def _check_one_problem(solutions: Sequence[Solution]) -> None:
@@ -320,3 +341,5 @@ def _check_one_problem(solutions: Sequence[Solution]) -> None:
             raise ValueError(f"solutions must share one joint distribution, got another at beta = {shown(above.beta)}")
         if above.distortion is not first.distortion and above.distortion != first.distortion:
             raise ValueError(f"solutions must share one distortion, got {first.distortion!r} and {above.distortion!r}")
+        if above.alpha != first.alpha:
+            raise ValueError(f"solutions must share one alpha, got {first.alpha!r} and {above.alpha!r}")

@@ -1,7 +1,8 @@
 """Between the points of a curve: certified bounds of the optimal objective at every beta.
 
 F(beta) is the least of functions linear in beta (one per encoder and decoder), so it is concave. The chords of the certified
-lower bounds lie below it; each solution's own line, ``rate + beta E d``, lies above it.
+lower bounds lie below it; each solution's own line, ``rate + beta E d``, lies above it. So does that of the solutions with a cap on
+the clusters, or of an alpha below 1, where ``H(T) - alpha H(T|X)`` takes the place of the rate.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class Enclosure:
 
     beta: Array
     lower: Array
-    rate: Array
+    rate: Array  # H(T) - alpha H(T|X)
     distortion: Array
 
     @classmethod
     def of(cls, solutions: Sequence[Solution]) -> Enclosure:
         """From solutions in ascending order of beta."""
-        names = ("beta", "lower_bound", "rate", "expected_distortion")
+        names = ("beta", "lower_bound", "complexity", "expected_distortion")
         return cls(*(np.array([getattr(solution, name) for solution in solutions]) for name in names))
 
     def bounds(self, beta: Array, least_distortion: float = 0.0) -> tuple[Array, Array]:

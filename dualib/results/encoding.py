@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from dualib.results.common import Assignment, DecoderKind
     from dualib.results.solution import Solution
 
+_ROWS_AT_ONCE = 1024  # of a sparse table
+
 
 def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
     """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals; at beta = inf 1 at the least d.
+
+    At alpha below 1 this is to the power 1 / alpha, at alpha = 0 a 1 at the largest.
 
     Parameters
     ----------
@@ -45,12 +49,13 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
         even = np.full(solution.n_clusters, 1.0 / solution.n_clusters)
         return as_map(encode(dataclasses.replace(solution, beta=1.0, weights=even), py_x, assignment=assignment))
     _check_choice("assignment", assignment, ("soft", "map"))
+    power = 1.0 / solution.alpha if solution.alpha > 0.0 else 1.0
     known = (solution.distortion, solution.beta, solution.weights, solution.means, solution.decoder)
     if is_sparse(py_x):
-        encoder = _encode_sparse(*known, as_sparse_probability_rows("py_x", py_x, solution.joint.n_y))
+        encoder = _encode_sparse(*known, as_sparse_probability_rows("py_x", py_x, solution.joint.n_y), power)
     else:
-        encoder = encode_rows(*known, as_probability_rows("py_x", py_x, solution.joint.n_y))
-    return as_map(encoder) if assignment == "map" else encoder
+        encoder = encode_rows(*known, as_probability_rows("py_x", py_x, solution.joint.n_y), power)
+    return as_map(encoder) if assignment == "map" or solution.alpha == 0.0 else encoder
 
 
 def predict_proba(
@@ -106,8 +111,10 @@ def bayes_decoder(solution: Solution) -> Array:
     return np.where(weights > 0.0, pairs / np.where(weights > 0.0, weights, 1.0), spare)
 
 
-def encode_rows(distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Array) -> Array:
-    """p(t|x), (m, n_t), of conditionals `rows` (m, n_y), already checked, through given clusters.
+def encode_rows(
+    distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Array, power: float = 1.0
+) -> Array:
+    """p(t|x), (m, n_t), of conditionals `rows` (m, n_y), already checked, through given clusters, ``w exp(-beta d)`` to a power.
 
     Raises
     ------
@@ -121,24 +128,31 @@ def encode_rows(distortion: Distortion, beta: float, weights: Array, means: Arra
         terms = beta * (features @ V.T - b)
     if faces:
         terms[~reached(*faces, rows > 0.0, cover=distortion.support == "cover").T] = -np.inf
-    return _normalised(terms, weights)
+    return _normalised(terms, weights, power)
 
 
-def _encode_sparse(distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Any) -> Array:
+def _encode_sparse(
+    distortion: Distortion, beta: float, weights: Array, means: Array, decoder: Array, rows: Any, power: float
+) -> Array:
     """The same of CSR rows, which stay sparse for the IB, whose features they are."""
     if type(distortion) is not IB:
         check_fits(rows.shape[0], rows.shape[1], "the dense form of py_x")
-        return encode_rows(distortion, beta, weights, means, decoder, rows.toarray())
+        return encode_rows(distortion, beta, weights, means, decoder, rows.toarray(), power)
     V, _ = distortion.link(means, decoder > 0.0)
-    terms = beta * np.asarray(rows @ V.T)
-    terms[np.asarray((rows != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
-    return _normalised(terms, weights)
+    terms = np.empty((rows.shape[0], len(weights)))
+    for first in range(0, len(terms), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        near = beta * np.asarray(some @ V.T)
+        near[np.asarray((some != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
+        terms[first : first + _ROWS_AT_ONCE] = near
+    return _normalised(terms, weights, power)
 
 
-def _normalised(terms: Array, weights: Array) -> Array:
+def _normalised(terms: Array, weights: Array, power: float) -> Array:
     """p(t|x) of ``-beta d`` (m, n_t), but for what depends on x alone."""
     with np.errstate(divide="ignore"):
         terms += np.log(weights)
+    terms *= power
     top = terms.max(axis=1)
     if not np.isfinite(top).all():
         raise ValueError(_too_far(int(np.flatnonzero(~np.isfinite(top))[0])))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dualib._validation import shown
-
-if TYPE_CHECKING:
-    pass
+from dualib.markup import block, more, table
 from dualib.results.common import EventKind
 from dualib.results.solution import Solution
 
@@ -83,6 +82,33 @@ class Event:
     def __getstate__(self) -> dict[str, Any]:
         sides = {"below": self.below, "above": self.above}
         return {**self.__dict__, **sides}
+
+    def _repr_html_(self) -> str:
+        return block(f"Event: {self.kind}", zip(_EVENT_HEADER[1:], event_row(self)[1:], strict=True))
+
+
+class Events(tuple[Event, ...]):
+    """The events of a curve, by beta; a tuple that notebooks show as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return block(f"{len(self)} events", [], events_table(self, len(self)))
+
+
+def events_table(events: Sequence[Event], most: int) -> str:
+    """The first events as a table of HTML."""
+    return table(_EVENT_HEADER, [event_row(event) for event in events[:most]], more(len(events), most, "events"))
+
+
+def event_row(event: Event) -> tuple[str, ...]:
+    """What there is to say of an event, in the order of the header."""
+    several = f", {event.multiplicity} at once" * (event.multiplicity > 1)
+    place = f"to {event.precision:.0e}" if event.located else f"between {event.interval[0]:.6g} and {event.interval[1]:.6g}"
+    return event.kind, f"{event.beta:.8g}", place, f"{event.before} to {event.after}{several}"
+
+
+_EVENT_HEADER = ("event", "beta", "known", "clusters")
 
 
 EVENT_KINDS = ("appearance", "split", "jump")

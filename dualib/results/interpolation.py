@@ -15,6 +15,7 @@ import numpy as np
 
 from dualib._validation import shown, validate_beta
 from dualib.results.enclosure import Enclosure, least_distortion
+from dualib.results.status import Status
 
 if TYPE_CHECKING:
     from dualib.results.curve import Curve
@@ -30,7 +31,7 @@ class CurvePoint:
     beta : float
         Slope of the trade-off there.
     rate, relevance, expected_distortion, objective : float
-        I(X;T), I(T;Y), E d and ``rate + beta E d`` of the encoder given, nats.
+        I(X;T), I(T;Y), E d and ``H(T) - alpha H(T|X) + beta E d`` of the encoder given, nats.
     error_bound : float
         For `Curve.at`: the objective is within this of the optimum at `beta`. For `Curve.at_rate`: the expected distortion is within
         this of the least one at this rate. As sure as the certificates of the curve's points.
@@ -58,8 +59,8 @@ class CurvePoint:
 def at(curve: Curve, beta: float) -> CurvePoint:
     """`Curve.at`."""
     beta = validate_beta(beta)
-    best = min(knots(curve), key=lambda solution: solution.rate + beta * solution.expected_distortion)
-    objective = best.rate + beta * best.expected_distortion
+    best = min(knots(curve), key=lambda solution: solution.complexity + beta * solution.expected_distortion)
+    objective = best.complexity + beta * best.expected_distortion
     lower, _ = Enclosure.of(curve.solutions).bounds(np.array([beta]), least_distortion(curve.joint, curve.distortion))
     return CurvePoint(
         beta=beta,
@@ -76,6 +77,11 @@ def at_rate(curve: Curve, rate: float) -> CurvePoint:
     """`Curve.at_rate`."""
     if isinstance(rate, (bool, np.bool_)) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise TypeError(f"rate must be a number, got {shown(rate)}")
+    if curve.alpha < 1.0 or any(solution.status is Status.CAPPED for solution in curve):
+        raise ValueError(
+            f"rate must be that of a point of the curve, got {shown(rate)}: under a cap on the clusters, or at alpha below 1, a "
+            "mixture of two points is no solution"
+        )
     ends = sorted(knots(curve), key=lambda solution: (solution.rate, -solution.expected_distortion))
     if not ends[0].rate <= rate <= ends[-1].rate:
         raise ValueError(

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from dualib._validation import shown
 
 if TYPE_CHECKING:
+    import pandas
+
     from dualib.distortions.interface import Distortion
     from dualib.joint import JointDistribution
 from dualib.results.common import Array, Assignment, DecoderKind, IntArray, Result, counted, frozen
@@ -22,7 +24,9 @@ from dualib.results.units import INFORMATION, Unit, distortion_factor, unit_fact
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution(Result):
-    """One solution of ``min I(X;T) + beta E d`` at one beta; all fields are given by keyword and checked.
+    """One solution of ``min H(T) - alpha H(T|X) + beta E d`` at one beta; all fields are given by keyword and checked.
+
+    At alpha = 1 that is ``I(X;T) + beta E d``, the Information Bottleneck or another of its kind; at alpha = 0 clusters are hard.
 
     Attributes
     ----------
@@ -35,13 +39,15 @@ class Solution(Result):
     decoder : ndarray, shape (n_t, n_y)
         p(y|t) of the distortion, rows summing to 1; for a rate-distortion matrix (n_t, n_columns), the column chosen.
     objective, rate, relevance : float
-        I(X;T) + beta E d, I(X;T), and I(T;Y) of the true joint p(t, y); nats.
+        H(T) - alpha H(T|X) + beta E d, I(X;T), and I(T;Y) of the true joint p(t, y); nats.
     expected_distortion : float
         E d, in the unit of the distortion: nats for the IB and the dual IB.
     decoder_information : float
         The information I(T;Y') that the decoder itself claims, nats.
     gap : float
-        Bound on the distance of the objective from the global optimum, nats; inf where nothing was certified.
+        Bound on the distance of the objective from the global optimum, nats; inf where nothing was certified. Under a cap on the
+        clusters it is to the largest lower bound that is known for so many, at alpha below 1 to one for every alpha: some of it
+        would be left at the optimum, too.
     certificate : {"rigorous", "multistart", "heuristic", None}
         ``"rigorous"``: the gap is proved; ``"multistart"``: searched for, nothing larger found; ``"heuristic"``: searched for, but
         decoders of the dual IB may lie on more sets of y than could be looked at; None: not certified.
@@ -51,7 +57,18 @@ class Solution(Result):
         Distance from the fixed point, ``residual / (1 - rho)``, and the linear rate of sweeps there; inf where unknown, the
         first also where rho is 1 to rounding.
     stability : ndarray, shape (n_t,)
-        beta * lambda_max of each cluster: it splits where this reaches 1; 0 where nothing of it can move.
+        beta * lambda_max of each cluster: it splits where this reaches 1; 0 where nothing of it can move. (At alpha below 1 no
+        cluster splits so, for its halves cost more at once: beta / alpha * lambda_max, and inf at alpha = 0.)
+    alpha : float
+        Price of randomness, from 0 to 1 (Strouse and Schwab 2017).
+    cap_cost : float or None
+        ``objective - F(beta)``, nats: what a cap on the clusters, and alpha below 1, cost; None where the optimum F without them
+        was not certified.
+    relevance_bound : float
+        The most I(T;Y) that so many clusters can have, nats: for the IB no more than its curve has at the rate log K, as far as
+        that was certified; else min(log K, I(X;Y)). K is the cap, or the number of clusters where there was none.
+    restarts : tuple of float
+        The objectives that the restarts came to, the best first, which is the solution's own; empty where there were none.
 
     Raises
     ------
@@ -90,10 +107,18 @@ class Solution(Result):
     error_bound: float
     rho: float
     stability: Array
+    alpha: float = 1.0
+    cap_cost: float | None = None
+    relevance_bound: float = math.nan
+    restarts: tuple[float, ...] = ()
     _deferred: Mapping[str, Callable[[], Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         own = self.__dict__  # a path makes many of these: written to directly
+        if math.isnan(own["relevance_bound"]):
+            own["relevance_bound"] = most_relevance(self.joint, max(1, np.size(own["weights"])))
+        own["restarts"] = tuple(map(float, own["restarts"]))
+        own["cap_cost"] = None if own["cap_cost"] is None else float(own["cap_cost"])
         own["_deferred"] = {name: own.pop(name) for name in _DEFERRABLE if callable(own[name])}  # dear, and seldom asked for
         for name in SOLUTION_FLOATS:
             if name in own:
@@ -154,12 +179,16 @@ class Solution(Result):
     @property
     def effective_clusters(self) -> float:
         """``exp(H(T))``: how many equally likely clusters would carry the same entropy."""
-        w = self.weights[self.weights > 0.0]
-        return float(np.exp(-np.sum(w * np.log(w))))
+        return math.exp(entropy_of(self.weights))
+
+    @property
+    def complexity(self) -> float:
+        """``H(T) - alpha H(T|X)``, nats: what `objective` has beside ``beta E d``; the rate at alpha = 1."""
+        return self.rate if self.alpha == 1.0 else (1.0 - self.alpha) * entropy_of(self.weights) + self.alpha * self.rate
 
     @property
     def converged(self) -> bool:
-        """True where what was asked for was reached: stationary to `tol`, and certified unless capped or not asked."""
+        """True where what was asked for was reached: stationary to `tol`, and certified unless capped, alpha < 1, or not asked."""
         return self.status not in (Status.MAX_ITER, Status.GAP_OPEN)
 
     @property
@@ -208,9 +237,11 @@ class Solution(Result):
         """
         factor = unit_factor(unit)
         of_objective = distortion_factor(self.distortion, unit) if math.isinf(self.beta) else factor
-        result: dict[str, Any] = {"distortion": self.distortion.name, "beta": self.beta}
+        result: dict[str, Any] = {"distortion": self.distortion.name, "beta": self.beta, "alpha": self.alpha}
         result.update({name: getattr(self, name) * factor for name in INFORMATION})
         result.update({name: getattr(self, name) * of_objective for name in ("objective", "lower_bound", "gap")})
+        result["relevance_bound"] = self.relevance_bound * factor
+        result["cap_cost"] = None if self.cap_cost is None else self.cap_cost * of_objective
         result["expected_distortion"] = self.expected_distortion * distortion_factor(self.distortion, unit)
         result.update({name: getattr(self, name) for name in ("n_clusters", "effective_clusters", "certificate")})
         result.update({"status": self.status.name, "n_iter": self.n_iter, "residual": self.residual})
@@ -220,9 +251,10 @@ class Solution(Result):
     def __repr__(self) -> str:
         total = self.joint.mutual_information
         certified = "not certified" if self.certificate is None else f"gap {self.gap:.1e} ({self.certificate})"
+        alpha = "" if self.alpha == 1.0 else f", alpha={self.alpha:.6g}"
         clusters = f"{counted(self.n_clusters, 'cluster')} (effective {self.effective_clusters:.2f})"
         return (
-            f"Solution({self.distortion.name}, beta={self.beta:.6g}): {self.n_x} x {self.n_y} into {clusters}\n"
+            f"Solution({self.distortion.name}, beta={self.beta:.6g}{alpha}): {self.n_x} x {self.n_y} into {clusters}\n"
             f"  rate I(X;T)       {self.rate:.6g} nats\n"
             f"  relevance I(T;Y)  {self.relevance:.6g} nats of I(X;Y) = {total:.6g}\n"
             f"  distortion E d    {self.expected_distortion:.6g}\n"
@@ -230,6 +262,43 @@ class Solution(Result):
             f"  {self.status.name}, {counted(self.n_iter, 'sweep')}, residual {self.residual:.1e}"
             + ("\n  one cluster is optimal: beta is not above the onset of learning (dualib.onset)" * is_below_onset(self))
         )
+
+    def _repr_html_(self) -> str:
+        from dualib.results.shown import solution_html
+
+        return solution_html(self)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row per x: its probability, its likeliest cluster and p(t|x); needs ``pip install "dualib[pandas]"``.
+
+        Returns
+        -------
+        DataFrame
+            Index ``x`` of labels; columns ``px``, ``cluster`` (int), and ``t0``, ``t1``, ... with p(t|x).
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
+        columns = {"px": self.joint.px, "cluster": self.labels}
+        columns |= {f"t{t}": self.encoder[:, t] for t in range(self.n_clusters)}
+        return pd.DataFrame(columns, index=pd.Index(self.joint.x_labels, name="x"))
+
+
+def entropy_of(weights: Array) -> float:
+    """H(T), nats."""
+    w = weights[weights > 0.0]
+    return max(0.0, -float(np.sum(w * np.log(w))))
+
+
+def most_relevance(joint: JointDistribution, n_clusters: int, lost: float = 0.0) -> float:
+    """The most I(T;Y) that so many clusters can have, nats, where at least `lost` of I(X;Y) is known to be."""
+    return max(0.0, min(math.log(n_clusters), joint.mutual_information - max(lost, 0.0)))
+
+
+def not_below(bound: float, relevance: float) -> float:
+    """A bound of the relevance; where that is above it by no more than rounding, the relevance."""
+    return relevance if bound < relevance <= bound + _ROUNDING_OF_I else bound
 
 
 def status_text(solution: Solution) -> str:
@@ -254,7 +323,7 @@ def is_below_onset(solution: Solution) -> bool:
     return solution.n_clusters == 1 and known and math.isfinite(solution.beta)
 
 
-_ROUNDING_OF_D = 1e-13
+_ROUNDING_OF_D, _ROUNDING_OF_I = 1e-13, 1e-12
 
 
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
@@ -314,6 +383,8 @@ def _check_numbers(solution: Solution) -> None:
         for name, value in zip(SOLUTION_FLOATS, numbers, strict=True):
             if math.isnan(value) or (math.isinf(value) and name not in _MAY_BE_INFINITE):
                 raise ValueError(f"{name} must be finite, got {shown(value)}")
+    if not 0.0 <= solution.alpha <= 1.0:
+        raise ValueError(f"alpha must be from 0 to 1, got {shown(solution.alpha)}")
     if solution.beta <= 0.0 or solution.gap < 0.0:
         raise ValueError(f"beta must be > 0 and gap >= 0, got beta = {shown(solution.beta)}, gap = {shown(solution.gap)}")
     if solution.certificate not in ("rigorous", "multistart", "heuristic", None):

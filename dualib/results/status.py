@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 class Status(enum.Enum):
@@ -30,7 +26,11 @@ class Status(enum.Enum):
         "random_state, or anneal down from a higher beta; the gap stated is the bound that holds"
     )
     CAPPED = (
-        "stationary with no more than n_clusters clusters; the gap stated is to the optimum without that cap: "
-        "what the cap costs; that of hard clusters (quantize) is to a bound for so many"
+        "stationary with no more than n_clusters clusters, the best that was found; the gap stated is to a lower bound for so many, "
+        "which none may reach"
+    )
+    LOCAL = (
+        "stationary at this alpha, the best that was found; the gap stated is to a lower bound for every alpha, which is the "
+        "optimum at alpha = 1"
     )
     NOT_CERTIFIED = "stationary; no bound on the distance to the global optimum was asked for: pass certify=True for one"

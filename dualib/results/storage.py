@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _FORMATS = {"dualib-curve": Curve, "dualib-solution": Solution}
 _ROUNDING = 64 * 5e-324  # of a product next to the smallest float: a few of that, whatever its size
+_LATER = {"alpha", "relevance_bound"}  # that files of dualib before 0.3 do not have
 _RAGGED = ("encoder", "weights", "means", "decoder", "stability")
 
 
@@ -204,6 +205,8 @@ def _pack_solutions(solutions: Sequence[Solution], header: dict[str, Any], array
     header["certificate"] = [s.certificate for s in solutions]
     header["status"] = [s.status.name for s in solutions]
     header["n_iter"] = [int(s.n_iter) for s in solutions]
+    header["cap_cost"] = [s.cap_cost for s in solutions]
+    header["restarts"] = [list(s.restarts) for s in solutions]
     arrays["scalars"] = np.array([[getattr(s, name) for name in SOLUTION_FLOATS] for s in solutions])
     arrays["offsets"] = np.cumsum([0] + [s.n_clusters for s in solutions], dtype=np.int64)
     for name in _RAGGED:
@@ -221,13 +224,15 @@ def _unpack_solutions(
     if (
         scalars.dtype != np.float64
         or scalars.shape != (n, len(header["scalars"]))
-        or set(header["scalars"]) != set(SOLUTION_FLOATS)
+        or not set(SOLUTION_FLOATS) - _LATER <= set(header["scalars"]) <= set(SOLUTION_FLOATS)
     ):
         raise ValueError(f"scalars has shape {scalars.shape} and names {header['scalars']}")
     for name in _RAGGED:
         if arrays[name].dtype != np.float64 or len(arrays[name]) != offsets[-1]:
             raise ValueError(f"{name} must be float64 with {offsets[-1]} rows, got shape {arrays[name].shape}")
-    if any(len(header[name]) != n for name in ("certificate", "status", "n_iter")):
+    later = {"cap_cost": header.get("cap_cost", [None] * n), "restarts": header.get("restarts", [()] * n)}
+    columns = [header[name] for name in ("certificate", "status", "n_iter")]
+    if any(len(column) != n for column in (*columns, *later.values())):
         raise ValueError(f"the header describes another number of solutions than {n}")
     solutions = []
     for i in range(n):
@@ -236,6 +241,7 @@ def _unpack_solutions(
         fields["encoder"] = fields["encoder"].T
         fields.update(zip(header["scalars"], scalars[i], strict=True))
         fields.update(certificate=header["certificate"][i], n_iter=int(header["n_iter"][i]))
+        fields.update({name: column[i] for name, column in later.items()})
         solutions.append(Solution(joint=joint, distortion=distortion, status=Status[header["status"][i]], **fields))
     return solutions
 

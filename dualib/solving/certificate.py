@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_beta
+from dualib._validation import shown, validate_alpha, validate_beta
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.batch import Batch
 from dualib.engine.choice import engine_problem
@@ -33,8 +34,8 @@ from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta, rounding
 from dualib.engine.sizes import check_solvable
 from dualib.engine.sweep import Sweep, residuals
+from dualib.results.solution import entropy_of
 from dualib.solving.solver import check_options
-from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -47,7 +48,8 @@ class Certificate:
     Attributes
     ----------
     objective : float
-        ``I(X;T) + beta E d`` of the encoder with its own marginal and centroids, nats.
+        ``H(T) - alpha H(T|X) + beta E d`` of the encoder with its own marginal and centroids, nats: by default its
+        ``I(X;T) + beta E d``.
     lower_bound : float
         No encoder and decoder can be below this, nats (as sure as `kind` says).
     gap : float
@@ -79,13 +81,14 @@ class Certificate:
         return f"Certificate(objective={self.objective:.10g}, gap={self.gap:.1e} nats, {self.kind})"
 
 
-@one_blas_thread
+@door
 def certify(
     joint: JointDistribution,
     encoder: npt.ArrayLike,
     beta: float,
     distortion: str | Distortion = "ib",
     *,
+    alpha: float = 1.0,
     tol: float = 1e-9,
     effort: float = 1.0,
     random_state: int | np.random.Generator | None = None,
@@ -100,6 +103,9 @@ def certify(
     beta : float
         Trade-off, > 0.
     distortion : "ib", "dualib" or Distortion
+    alpha : float
+        Price of randomness, from 0 to 1: the objective is ``H(T) - alpha H(T|X) + beta E d``. The lower bound is that of alpha = 1,
+        for H(T|X) >= 0: at alpha below 1 part of the gap is left at the optimum, too.
     tol : float
         Accuracy of a proof, nats.
     effort : float
@@ -131,7 +137,7 @@ def certify(
     >>> round(dualib.certify(joint, [0, 0, 1, 1, 1], 8.0).gap, 6)  # hard clusters
     0.14024
     """
-    beta = validate_beta(beta)
+    beta, alpha = validate_beta(beta), validate_alpha(alpha)
     check_options(tol)
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {shown(effort)}")
@@ -142,7 +148,7 @@ def certify(
     encoder = encoder_rows(encoder, joint.n_x, problem.k if problem.fixed else None)
     batch = of_encoder(problem, [beta], encoder, "encoder")
     sweep = Sweep(problem, batch)
-    objective = encoder_objective(problem, encoder, batch)
+    objective = encoder_objective(problem, encoder, batch, alpha)
     if not np.isfinite(objective):
         raise ValueError("encoder has an infinite objective: some x is in a cluster at infinite distortion")
     own = judged_state(problem, batch, sweep, tol=tol, rng=rng, effort=effort)
@@ -158,7 +164,14 @@ def certify(
     return Certificate(objective, bound, objective - bound, cast(Kind, kind), witness, residual)
 
 
-def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch) -> float:
-    """``I(X;T) + beta E d`` of an encoder on the original sources, with its own marginal and centroids, one solution of a batch."""
-    rate, distortion = encoder_costs(problem, np.asarray(encoder, dtype=np.float64), batch)
+def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch, alpha: float = 1.0) -> float:
+    """``H(T) - alpha H(T|X) + beta E d`` of an encoder on the original sources, with its own marginal and centroids.
+
+    `batch` is that encoder as one solution.
+    """
+    rows = np.asarray(encoder, dtype=np.float64)
+    rate, distortion = encoder_costs(problem, rows, batch)
+    if alpha != 1.0:
+        weights = problem.joint.px @ (rows / rows.sum(axis=1, keepdims=True))
+        rate = (1.0 - alpha) * entropy_of(weights[weights > 0.0]) + alpha * rate
     return rate + float(batch.beta[0]) * distortion

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_beta
-from dualib.clusters.capped import capped, capped_optimum, is_bound
-from dualib.clusters.merging import merged_down
+from dualib._validation import shown, validate_alpha, validate_beta
+from dualib.clusters.bound import floor_of, most_relevance_of
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
 from dualib.engine.descent import descend, lowest
 from dualib.engine.initial import feasible, of_encoder, one_cluster, random_clusters, rough
-from dualib.engine.optimum import Optimum, goal_of
 from dualib.engine.optimum import certify as certified_optimum
+from dualib.engine.optimum import goal_of
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable
@@ -25,7 +25,7 @@ from dualib.engine.sweep import Sweep
 from dualib.results.assembly import Judged, judged, solutions_of
 from dualib.results.solution import status_text
 from dualib.results.status import Status
-from dualib.threads import one_blas_thread
+from dualib.solving.clustered import Task, clustered
 from dualib.warnings import warn_of_convergence
 
 if TYPE_CHECKING:
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from dualib.results.solution import Solution
 
 
-@one_blas_thread
+@door
 def solve(
     joint: JointDistribution,
     beta: float,
     distortion: str | Distortion = "ib",
     *,
+    alpha: float = 1.0,
     tol: float = 1e-9,
     n_clusters: int | None = None,
     init: npt.ArrayLike | Literal["random"] | None = None,
@@ -47,7 +48,7 @@ def solve(
     certify: bool = True,
     random_state: int | np.random.Generator | None = None,
 ) -> Solution:
-    """Minimise ``I(X;T) + beta E d(x, t)`` and certify how far the answer is from the global minimum.
+    """Minimise ``H(T) - alpha H(T|X) + beta E d(x, t)``, ``I(X;T) + beta E d`` by default, and certify how good the answer is.
 
     Parameters
     ----------
@@ -58,20 +59,26 @@ def solve(
     distortion : "ib", "dualib" or Distortion
         KL(p(y|x) || p(y|t)) (Tishby, Pereira and Bialek 1999), KL(p(y|t) || p(y|x)) (Piran, Shwartz-Ziv and Tishby 2020), or
         any other of the form in `dualib.distortions`.
+    alpha : float
+        Price of randomness, from 0 to 1 (Strouse and Schwab 2017). 1 is the Information Bottleneck, or another of its kind; 0 the
+        deterministic one: hard clusters, with the entropy H(T) in place of the rate. Below 1 the answer is the best that restarts
+        found, and the gap is to the optimum at alpha = 1, a lower bound for every alpha: part of it is left at the best answer, too,
+        and no warning is given of it. (Two y and alpha = 0: found exactly, and the gap is 0.)
     tol : float
         Wanted gap to the global optimum, nats; the residual of the self-consistent equations is brought well below it.
     n_clusters : int, optional
-        Cap on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
-        and from `init` where that is an encoder. With ``certify=True`` the optimum without the cap is computed first: it is the
-        answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and the gap is to it:
-        what the cap costs. (Of a large sparse p(x, y) it is not computed, and the gap to it is found by search.) With
-        ``certify=False`` it is not, and the status is ``CAPPED`` where all `n_clusters` are in use.
+        Cap K on the number of clusters: the best found by `n_restarts` seeded searches of hard clusters, which are then softened,
+        and from `init` where that is an encoder; never above that. With ``certify=True`` the optimum without the cap is computed
+        first: it is the answer where it has no more clusters (it never has more than n_x), else one more start, merged down, and
+        what the cap costs beside it is `Solution.cap_cost`. The gap is to a bound for K clusters, see Notes. With ``certify=False``
+        none of this is, and the status is ``CAPPED`` where all `n_clusters` are in use.
     init : array (n_x, n_t), array of int (n_x,), "random", optional
         Encoder to start from, or labels, the cluster of each x. The default is the identity, one cluster per source. With
         ``certify=True`` the search goes on from there to the global optimum; with ``certify=False`` the answer is the local optimum
         reached.
     n_restarts : int
-        Restarts for `n_clusters` and for ``init="random"``.
+        Restarts for `n_clusters`, for alpha below 1, and for ``init="random"``; what each came to is in `Solution.restarts`. Large
+        problems have fewer.
     max_iter : int
         Cap on the number of sweeps.
     certify : bool
@@ -91,7 +98,14 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        `tol` was not reached; the solution states its true residual and gap.
+        `tol` was not reached; the solution states its true residual and gap. Not where a gap is left to a bound for K clusters or
+        for every alpha.
+
+    Notes
+    -----
+    K clusters have a rate of at most log K, so for every beta' <= beta, F being the optimum without a cap, their objective is at
+    least ``log K + beta (F(beta') - log K) / beta'``. F is certified at some beta' besides beta, until that is as large as it gets.
+    Of a large sparse p(x, y) it is not, and the bound is what a search at beta itself, and data processing, tell.
 
     Examples
     --------
@@ -100,7 +114,7 @@ def solve(
     >>> solution.n_clusters, round(solution.relevance, 6)
     (2, 0.074305)
     """
-    beta = validate_beta(beta)
+    beta, alpha = validate_beta(beta), validate_alpha(alpha)
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     kind = as_distortion(distortion)
     rng = np.random.default_rng(0 if random_state is None else random_state)
@@ -111,15 +125,18 @@ def solve(
     if certify:
         check_solvable(problem)
     given = None if init is None or isinstance(init, str) else _given(problem, beta, init, n_clusters)
-    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
     free = None
     if certify and not (problem.is_sparse and n_clusters is not None):
         start = _best_start(problem, beta, given or _start(problem, beta, init, n_restarts, rng), rng)
         free = certified_optimum(problem, start, tol=tol, most=max_iter, rng=rng)
-    if n_clusters is not None and (free is None or len(free.batch.weights) > n_clusters):
-        solution = _capped(problem, beta, n_clusters, given, n_restarts, free, certify=certify, **options)
+    over = n_clusters is not None and (free is None or len(free.batch.weights) > n_clusters)
+    if alpha < 1.0 or over:
+        task = Task(problem, beta, alpha, n_clusters, n_restarts, certify, tol, max_iter, rng)
+        solution = clustered(task, free, [] if given is None else [given])
     elif free is not None:
-        (solution,) = solutions_of(problem, free.batch, free.sweep, judged(free), tol)
+        most = len(free.batch.weights) if n_clusters is None else n_clusters
+        beside = {"relevance_bound": most_relevance_of(problem, [floor_of(free)], most)}
+        (solution,) = solutions_of(problem, free.batch, free.sweep, judged(free), tol, beside=beside)
     else:
         solution = _local(problem, given or _start(problem, beta, init, n_restarts, rng), tol=tol, max_iter=max_iter)
     warn_unless_converged(solution, tol, stacklevel=4)
@@ -131,46 +148,11 @@ def _local(problem: Problem, start: Batch, *, tol: float, max_iter: int) -> Solu
     fine = feasible(problem, start)
     if not fine.any():
         raise ValueError("no feasible clustering to start from: some x is infinitely far from every cluster")
-    ended = lowest(descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter, steps=max_iter))
+    ends = descend(problem, start.pick(fine)[0], goal=goal_of(tol), most=max_iter, steps=max_iter)
+    ended, restarts = lowest(ends), sorted(ends.sweep.objective.tolist())
     known = Judged(np.array([np.inf]), [None], ended.taken)
-    return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=False)[0]
-
-
-def _capped(
-    problem: Problem,
-    beta: float,
-    n_clusters: int,
-    given: Batch | None,
-    n_restarts: int,
-    free: Optimum | None,
-    *,
-    certify: bool,
-    tol: float,
-    max_iter: int,
-    rng: np.random.Generator,
-) -> Solution:
-    """The best local optimum found under the cap; its gap is to `free`, the optimum without it, where that was computed.
-
-    Of a large problem it is not, and the gap is the largest log c found at the answer.
-    """
-    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rng": rng}
-    known = [] if given is None or not feasible(problem, given).all() else [given]
-    if certify and free is None:
-        found = capped_optimum(problem, beta, n_clusters, known, n_restarts, **options)
-        bound = is_bound(found.batch, float(found.gap[0]), n_clusters, tol)
-        return solutions_of(problem, found.batch, found.sweep, judged(found), tol, capped=bound)[0]
-    states = [] if free is None else [(free.batch, free.sweep)]
-    states += [(start, Sweep(problem, start)) for start in known]
-    starts = [merged_down(problem, batch, sweep, n_clusters) for batch, sweep in states]
-    ended = capped(problem, beta, n_clusters, [start for start in starts if start is not None], n_restarts, **options)
-    if free is None:
-        judgement = Judged(np.array([np.inf]), [None], ended.taken)
-    else:
-        gap = np.maximum(0.0, ended.sweep.objective - (free.sweep.objective - free.gap))
-        judgement = Judged(gap, free.kind.tolist(), ended.taken + free.taken)
-    # as many clusters as sources are never too few, and fewer than are allowed may be all that are wanted
-    binding = free is not None or n_clusters <= len(ended.batch.weights) < problem.n
-    return solutions_of(problem, ended.batch, ended.sweep, judgement, tol, certified=certify, capped=binding)[0]
+    beside = {"restarts": tuple(restarts) if len(restarts) > 1 else ()}
+    return solutions_of(problem, ended.batch, ended.sweep, known, tol, certified=False, beside=beside)[0]
 
 
 def _given(problem: Problem, beta: float, init: npt.ArrayLike, n_clusters: int | None) -> Batch:

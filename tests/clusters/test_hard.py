@@ -104,7 +104,7 @@ def test_moves_of_all_never_lead_higher(kind):
 def test_the_search_finds_the_best_partition_of_a_small_table(kind):
     px, py_x, problem = problem_of(kind, 1)
     for beta, k in ((30.0, 2), (100.0, 3)):
-        found = search_hard(problem, beta, k, 3, [], np.random.default_rng(0))
+        found = search_hard(problem, beta, k, 3, [], np.random.default_rng(0)).labels
         values = [priced(kind, px, py_x, 1.0 / beta, labels) for labels in found]
         assert values == sorted(values) and max(len(np.unique(labels)) for labels in found) <= k
         assert values[0] == pytest.approx(min(priced(kind, px, py_x, 1.0 / beta, labels) for labels in partitions(7, k)))
@@ -116,7 +116,7 @@ def test_clusters_that_no_common_support_allows():
     problem, rng = Problem(JointDistribution.from_conditionals(py_x), dualib.DualIB()), np.random.default_rng(0)
     assert canonical(covered_labels(problem, 2, rng)).tolist() == [0, 0, 0, 1, 1]
     assert covered_labels(problem, 1, rng) is None
-    assert search_hard(problem, 5.0, 1, 2, [], rng) == []
+    assert search_hard(problem, 5.0, 1, 2, [], rng) == ([], [])
     assert HardClusters(problem, 0.1, np.zeros(5, dtype=int), 1).objective == np.inf
     apart = HardClusters(problem, 0.0, np.arange(5), 5)
     apart.merge_down(1)  # goes as far as supports are shared
@@ -150,10 +150,10 @@ def test_clusterings_as_a_batch_are_the_encoders_they_stand_for(kind):
 
 def test_softened_starts_are_the_same_all_at_once_or_one_by_one(monkeypatch):
     _, _, problem = problem_of("ib", 6, n_x=12)
-    found = search_hard(problem, 5.0, 3, 2, [], np.random.default_rng(0))
-    whole = softened(problem, 5.0, found)
+    found = search_hard(problem, 5.0, 3, 2, [], np.random.default_rng(0)).labels
+    whole, _ = softened(problem, 5.0, found)
     monkeypatch.setattr("dualib.clusters.capped._AT_ONCE", 1)
-    single = softened(problem, 5.0, found)
+    single, _ = softened(problem, 5.0, found)
     objectives = [Sweep(problem, batch).objective for batch in (whole, single)]
     assert len(found) > 1 and (np.diff(objectives[0]) >= -1e-9).all()
     np.testing.assert_allclose(*objectives, rtol=1e-12)
@@ -163,7 +163,7 @@ def test_a_capped_descent_ends_no_higher_than_its_starts():
     _, _, problem = problem_of("ib", 4, n_x=12)
     rng = np.random.default_rng(0)
     starts = [batch_of_labels(problem, 8.0, [rng.integers(0, 3, 12)], share=0.2) for _ in range(4)]
-    ended = capped(problem, 8.0, 3, starts, 1, tol=1e-9, max_iter=1000, rng=rng)
+    ended = capped(problem, 8.0, 3, starts, 1, tol=1e-9, max_iter=1000, rng=rng).ended
     assert len(ended.batch.weights) <= 3 and len(ended.taken) == 1 and ended.sweep.residual[0] <= 1e-9
     assert ended.sweep.objective[0] <= Sweep(problem, together(starts)).objective.min() + 1e-12
 

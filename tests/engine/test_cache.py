@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import dualib
+from dualib import doors
 from dualib.engine import loading
 
 pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled, so nothing is cached")
@@ -114,12 +115,12 @@ def test_whoever_waits_for_the_compiler_is_told_once(monkeypatch, capsys):
 
     timers = []
     monkeypatch.setattr(loading.threading, "Timer", Timer)
-    monkeypatch.setattr(loading, "speaks", False)
+    monkeypatch.setattr(doors, "speaks", False)
     loading._tell.cache_clear()
     with loading._announced():
         pass
     assert not timers and capsys.readouterr().err == ""  # nobody reads a pipe of a library
-    monkeypatch.setattr(loading, "speaks", True)
+    monkeypatch.setattr(doors, "speaks", True)
     for _ in range(2):
         with loading._announced():
             pass
