@@ -92,9 +92,8 @@ def test_it_is_one_file_that_loads_nothing():
 
 
 def test_the_command_in_it_makes_it_again(folder):
-    page = written(
-        "--betas", BETAS, "--smoothing", "0.5", "--distortion", "dualib", "--unit", "bits", "--show", "4", "--seed", "3"
-    )
+    options = "--betas 1,2,4,8 --smoothing 0.5 --distortion dualib --unit bits --show 4 --seed 3 --layout table"
+    page = written(*options.split(), sample=True)
     (command,) = re.findall(r"<pre>(.*?)</pre>", page)
     words = shlex.split(html.unescape(command))
     assert words[:2] == ["dualib", "report"] and "--layout" in words
@@ -167,7 +166,7 @@ def test_tables_without_dependence_are_found_out(folder):
     page = written("--header", "no", "--index", "no", name="noise.csv", sample=True)
     rows = np.array(fit_rows(page))
     assert rows[-1, 2] == pytest.approx(mutual_information(counts), abs=1e-3)
-    assert rows[:, 3].max() < 0.3 * rows[-1, 2]
+    assert rows[:, 3].max() < 0.5 * rows[-1, 2]
     assert "tells the table from noise only if" in text_of(page, "sample")
     estimate = dualib.information.mutual_information_nsb(counts)
     surplus = mutual_information(counts) - max(0.0, estimate)
