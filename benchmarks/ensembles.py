@@ -2,11 +2,12 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/ensembles.py
 
-For each width: means over the networks of the output before training, the test output after it, its variance, E|theta_tau - theta_0|^2
-and E|theta_tau|^2 - |theta_0|^2, each with its standard error and its distance from the closed form in standard errors. Training is
-by small steps of gradient descent on ``1/2 mean |f - y|^2`` from standard normal parameters.
+For each width: means over the networks of the output before training, the test output after it, its variance, E|theta_tau -
+theta_0|^2 and E|theta_tau|^2 - |theta_0|^2, each with its standard error and its distance from the closed form in standard
+errors. Training is by small steps of gradient descent on ``1/2 mean |f - y|^2`` from standard normal parameters.
 """
 
+import itertools
 import sys
 
 import numpy as np
@@ -58,7 +59,7 @@ def trained(ensemble, x, y, x_test, width, seed, time=TIME, n_steps=N_STEPS):
     """One network: test outputs before and after training, |theta_tau - theta_0|^2 and |theta_tau|^2 - |theta_0|^2."""
     rng = np.random.default_rng(seed)
     sizes = [x.shape[1], *([width] * ensemble.depth), 1]
-    parameters = [(rng.standard_normal((a, b)), rng.standard_normal(b)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    parameters = [(rng.standard_normal((a, b)), rng.standard_normal(b)) for a, b in itertools.pairwise(sizes)]
     start = [(w.copy(), b.copy()) for w, b in parameters]
     first = forward(parameters, x_test, ensemble)[0]
     for _ in range(n_steps):
@@ -98,7 +99,9 @@ def main():
             print(f"\n{activation}, two hidden layers of width {width}, {n_networks} networks, time {TIME:g}")
             for name, value, mean, error in comparison(ensemble, width, n_networks):
                 away = (mean - value) / error
-                print(f"  {name:<26}closed form {value:9.4f}   simulated {mean:9.4f} +- {error:.4f}   {away:+.1f} standard errors")
+                print(
+                    f"  {name:<26}closed form {value:9.4f}   simulated {mean:9.4f} +- {error:.4f}   {away:+.1f} standard errors"
+                )
 
 
 if __name__ == "__main__":

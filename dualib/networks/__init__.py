@@ -1,5 +1,6 @@
-"""Representations of networks beside a bound that is proved: estimators, information planes, infinite ensembles, variational bottlenecks.
+"""Representations of networks beside a bound that is proved.
 
+Estimators of information, information planes, ensembles of infinitely wide networks, variational bottlenecks.
 Nothing else of the package imports this room. NumPy and SciPy suffice but for `train` and the variational bottlenecks, which need
 ``pip install "dualib[torch]"``. Every name is loaded at its first use.
 """

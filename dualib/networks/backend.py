@@ -26,8 +26,9 @@ def import_torch(who: str) -> Any:
 
 
 @contextlib.contextmanager
-def one_thread(torch: Any) -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Small matrices: threads of torch would wait for each other, and sum in another order."""
+    torch = import_torch("this")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -71,8 +71,8 @@ class Bound:
     def relevance(self, rate: Array) -> Array:
         """The most relevance that any representation of so much rate keeps, nats; an upper bound, certified as the curve is.
 
-        At every beta of the curve ``rate + beta E d >= F(beta)``, F certified from below, and the relevance is I(X;Y) - E d; at beta = 1,
-        F is I(X;Y) and the bound is the rate itself; and no relevance exceeds I(X;Y).
+        At every beta of the curve ``rate + beta E d >= F(beta)``, F certified from below, and the relevance is I(X;Y) - E d;
+        at beta = 1, F is I(X;Y) and the bound is the rate itself; and no relevance exceeds I(X;Y).
         """
         most = self.joint.mutual_information
         lines = most - (self.curve.lower_bound - np.asarray(rate)[..., None]) / self.curve.beta

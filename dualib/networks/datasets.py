@@ -1,7 +1,7 @@
 """The 4096 patterns of twelve bits on which information planes of networks were first drawn, rebuilt from a rule.
 
-The bits are the vertices of an icosahedron. The label depends on four counts that rotations leave alone: k active bits, and how many
-pairs of active bits are adjacent (a), antipodal (c) or neither (b). There are 64 classes of equal counts.
+The bits are the vertices of an icosahedron. The label depends on four counts that rotations leave alone: k active bits, and
+how many pairs of active bits are adjacent (a), antipodal (c) or neither (b). There are 64 classes of equal counts.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def bits() -> Bits:
     Returns
     -------
     Bits
-        A named tuple: X (4096, 12), y (4096,). 2118 labels are 1, so that H(Y) = 0.999157 bits and, y being a function of x, the IB
-        curve is ``min(rate, H(Y))`` exactly.
+        A named tuple: X (4096, 12), y (4096,). 2118 labels are 1, so that H(Y) = 0.999157 bits and, y being a function of x,
+        the IB curve is ``min(rate, H(Y))`` exactly.
 
     Notes
     -----
-    The data set of Shwartz-Ziv and Tishby (2017), *Opening the black box of deep neural networks via information*, rebuilt from its
-    symmetry (see the module).
+    The data set of Shwartz-Ziv and Tishby (2017), *Opening the black box of deep neural networks via information*, rebuilt
+    from its symmetry (see the module).
 
     Examples
     --------
@@ -87,8 +87,9 @@ def soft_bits() -> SoftBits:
 
     Notes
     -----
-    ``p(y=1|x) = sigma(12 (f - 5.89))``, ``f = (2 pi / 3) sqrt(P_0) + (4 pi / 15) sqrt(P_2) + 1.1425862 sqrt(P_3)``, with P_l the power of
-    the active vertices in spherical harmonics of degree l, ``(2l + 1)/(4 pi) sum_ij L_l(cos(i, j))``, L_l the Legendre polynomial.
+    ``p(y=1|x) = sigma(12 (f - 5.89))``, ``f = (2 pi / 3) sqrt(P_0) + (4 pi / 15) sqrt(P_2) + 1.1425862 sqrt(P_3)``, with P_l
+    the power of the active vertices in spherical harmonics of degree l, ``(2l + 1)/(4 pi) sum_ij L_l(cos(i, j))``, L_l the
+    Legendre polynomial.
     """
     X = _patterns()
     k, adjacent, other, antipodal = counts(X).T.astype(np.float64)
@@ -106,7 +107,9 @@ def counts(X: Array) -> IntArray:
     """Active bits k, and pairs of them that are adjacent, neither, antipodal, of patterns (n, 12) of zeros and ones: (n, 4)."""
     active = np.asarray(X) > 0.5
     k = active.sum(axis=1)
-    adjacent, antipodal = (sum((active[:, i] & active[:, j]).astype(np.int64) for i, j in pairs) for pairs in (EDGES, ANTIPODES))
+    adjacent, antipodal = (
+        sum((active[:, i] & active[:, j]).astype(np.int64) for i, j in pairs) for pairs in (EDGES, ANTIPODES)
+    )
     return np.stack([k, adjacent, k * (k - 1) // 2 - adjacent - antipodal, antipodal], axis=1)
 
 

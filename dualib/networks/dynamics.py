@@ -144,7 +144,7 @@ class State:
         return float((0.5 * np.sum(white**2) + targets.shape[1] * log_scale) / len(targets))
 
     def _log_densities(self, draw: Array) -> Array:
-        """ln p(z_i | x_j), (n_test, n_test), of one prediction for each test point."""
+        """The ln p(z_i | x_j), (n_test, n_test), of one prediction for each test point."""
         samples = self.mean + np.sqrt(self.variance)[:, None] * draw
         squares = np.sum((samples[:, None, :] - self.mean[None, :, :]) ** 2, axis=2)
         return -0.5 * (squares / self.variance + draw.shape[1] * np.log(2.0 * np.pi * self.variance))
@@ -179,7 +179,9 @@ class State:
         with np.errstate(invalid="ignore"):
             early = (values * scale < _EARLY)[None, :] & live
         late = live & ~early
-        together = np.divide(self.learnt[:, None] + np.multiply.outer(1.0 - self.learnt, self.learnt), both, where=late, out=np.zeros_like(both))
+        together = np.divide(
+            self.learnt[:, None] + np.multiply.outer(1.0 - self.learnt, self.learnt), both, where=late, out=np.zeros_like(both)
+        )
         result = np.divide(self.gain[:, None] - together, values[None, :], where=late, out=np.zeros_like(both))
         if early.any():  # a derivative in place of the difference quotient, all of whose digits cancel
             middle = (values[:, None] + 0.5 * values[None, :])[early] * scale

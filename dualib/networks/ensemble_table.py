@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -79,14 +79,14 @@ class EnsembleTable:
 
         return data_frame({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
-    def plot_losses(self, ax: Axes | None = None, **style: Any) -> Axes:
+    def plot_losses(self, ax: Axes | None = None) -> Axes:
         """Losses against time, with the times of early stopping."""
         from dualib.networks.pictures import plot_losses
 
-        return plot_losses(self, ax=ax, **style)
+        return plot_losses(self, ax)
 
-    def plot_information(self, ax: Axes | None = None, **style: Any) -> Axes:
+    def plot_information(self, ax: Axes | None = None) -> Axes:
         """Informations against time: I(X;Z|D) as the band between its bounds, the others as the bounds they are."""
         from dualib.networks.pictures import plot_information
 
-        return plot_information(self, ax=ax, **style)
+        return plot_information(self, ax)

@@ -16,7 +16,7 @@ from dualib._validation import shown, validate_integer
 from dualib.networks.arrays import Array, as_positive, as_rows
 from dualib.networks.dynamics import Ensemble
 from dualib.networks.ensemble_table import EnsembleTable
-from dualib.networks.kernels import ACTIVATIONS, Kernels, diagonal, kernels
+from dualib.networks.kernels import ACTIVATIONS, Kernels, kernels
 from dualib.progress import Progress, reporter
 
 
@@ -60,7 +60,9 @@ class InfiniteEnsemble:
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {shown(activation)}")
         if kernel not in ("ntk", "nngp"):
-            raise ValueError(f"kernel must be 'ntk' (all parameters are trained) or 'nngp' (the last layer), got {shown(kernel)}")
+            raise ValueError(
+                f"kernel must be 'ntk' (all parameters are trained) or 'nngp' (the last layer), got {shown(kernel)}"
+            )
         self.activation, self.kernel = activation, kernel
         self.sigma_w = as_positive("sigma_w", sigma_w)
         self.sigma_b = 0.0 if sigma_b == 0 else as_positive("sigma_b", sigma_b)
@@ -73,9 +75,7 @@ class InfiniteEnsemble:
         """Theta (n1, n2), the products of the gradients of the outputs by all parameters; arguments as of `nngp`."""
         return self._kernels(x1, x2).ntk
 
-    def predict(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, X_test: npt.ArrayLike, time: float = np.inf
-    ) -> tuple[Array, Array]:
+    def predict(self, X: npt.ArrayLike, y: npt.ArrayLike, X_test: npt.ArrayLike, time: float = np.inf) -> tuple[Array, Array]:
         """The predictions of the ensemble after training: their mean (n_test, outputs) and covariance (n_test, n_test).
 
         The covariance is that of each output; outputs are independent. Arguments as of `information`, with one `time` >= 0.

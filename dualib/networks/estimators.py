@@ -1,7 +1,7 @@
 """Estimators of mutual information for layers of networks: bins, kernel densities, neighbours, and a known log density.
 
-None of them is a measurement of I(X;T) itself where T is a deterministic and continuous function of x, for there it is infinite, or
-the entropy of x: each belongs to a model, of bins or of noise, that must be stated with its result.
+None of them is a measurement of I(X;T) itself where T is a deterministic and continuous function of x, for there it is
+infinite, or the entropy of x: each belongs to a model, of bins or of noise, that must be stated with its result.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_float_array, shown, validate_integer
+from dualib.information import mutual_information_miller_madow
 from dualib.networks.arrays import Array, IntArray, as_labels, as_positive, as_rows
 
 _BLOCK = 4_000_000  # pairs of samples at a time
@@ -39,8 +40,8 @@ def binned(activations: npt.ArrayLike, bins: int = 30, limits: tuple[float, floa
     ----------
     activations : array_like, shape (n, units)
     bins : int
-        Edges: ``np.digitize(t, np.linspace(*limits, bins))``. 30 on (-1, 1) are what Shwartz-Ziv and Tishby (2017) chose for tanh, and
-        no more than that: information by binning depends on them.
+        Edges: ``np.digitize(t, np.linspace(*limits, bins))``. 30 on (-1, 1) are what Shwartz-Ziv and Tishby (2017) chose for
+        tanh, and no more than that: information by binning depends on them.
     limits : (float, float)
         First and last edge; what lies beyond falls into the outer bins.
 
@@ -85,8 +86,9 @@ def kde_bounds(activations: npt.ArrayLike, noise: float, weights: npt.ArrayLike 
 
     Notes
     -----
-    Upper: ``- sum_i w_i ln sum_j w_j exp(-|t_i - t_j|^2 / (2 s^2))``; lower: the same with 8 s^2 (Kolchinsky and Tracey 2017, *Estimating
-    mixture entropy with pairwise distances*). They hold for these inputs; for inputs of which these are a sample they do not.
+    Upper: ``- sum_i w_i ln sum_j w_j exp(-|t_i - t_j|^2 / (2 s^2))``; lower: the same with 8 s^2 (Kolchinsky and Tracey 2017,
+    *Estimating mixture entropy with pairwise distances*). They hold for these inputs; for inputs of which these are a sample
+    they do not.
     """
     rows = as_rows("activations", activations)
     variance = as_positive("noise", noise)
@@ -98,7 +100,7 @@ def kde_bounds(activations: npt.ArrayLike, noise: float, weights: npt.ArrayLike 
 def kde_bounds_by_class(rows: Array, variance: float, weights: Array) -> Array:
     """`kde_bounds` for several distributions of x at once, the columns of `weights` (n, m): (m, 2)."""
     totals = np.zeros((weights.shape[1], 2))
-    for block, squares in _squared_distances(rows, rows):
+    for block, squares in squared_distances(rows, rows):
         nearness = np.exp(squares / (-8.0 * variance))
         for column in range(2):
             mean = nearness @ weights
@@ -115,8 +117,8 @@ def ksg(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 4) -> float:
     Parameters
     ----------
     x, y : array_like, shape (n,) or (n, d)
-        Paired samples. Whole numbers, booleans or text of shape (n,) are labels, of which there is no distance; everything else is
-        a point of R^d with the distance of the largest difference, so scale coordinates alike.
+        Paired samples. Whole numbers, booleans or text of shape (n,) are labels, of which there is no distance; everything
+        else is a point of R^d with the distance of the largest difference, so scale coordinates alike.
     k : int
         Neighbours; more means less variance and more bias.
 
@@ -128,32 +130,37 @@ def ksg(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 4) -> float:
     Raises
     ------
     ValueError, TypeError
-        Samples that are not finite, of different number, or not more than k of them; labels on both sides, or none twice.
+        Samples that are not finite, of different number, or not more than k of them; every sample with a label of its own.
 
     Notes
     -----
-    ``psi(n) + mean(psi(k) - psi(n_x) - psi(n_y))`` with n_x, n_y the samples closer than the k-th neighbour, oneself included (Kraskov,
-    Stoegbauer and Grassberger 2004, first estimator). Where the k-th neighbour is at distance 0, k is the number of samples there (Gao,
-    Kannan, Oh and Viswanath 2017); with labels neighbours are sought within a label (Ross 2014). It underestimates large information: telling I apart takes
-    a number of samples in proportion to exp(I).
+    ``psi(n) + mean(psi(k) - psi(n_x) - psi(n_y))`` with n_x, n_y the samples closer than the k-th neighbour, oneself included
+    (Kraskov, Stoegbauer and Grassberger 2004, first estimator). Where the k-th neighbour is at distance 0, k is the number of
+    samples there (Gao, Kannan, Oh and Viswanath 2017); with labels neighbours are sought within a label (Ross 2014), and labels on
+    both sides are counted, with the correction of Miller and Madow. It
+    underestimates large information: telling I apart takes a number of samples in proportion to exp(I).
     """
     k = validate_integer("k", k, 1)
-    sides = [as_labels(name, values) for name, values in (("x", x), ("y", y))]
-    if sides[0] is not None and sides[1] is not None:
-        raise ValueError("x and y are both labels: count them, and use dualib.information.mutual_information_miller_madow")
-    points = [as_rows(name, v) if side is None else side for name, v, side in zip("xy", (x, y), sides, strict=True)]
-    n = len(points[0])
-    if len(points[1]) != n:
-        raise ValueError(f"x and y must have as many samples, got {n} and {len(points[1])}")
+    x_labels, y_labels = as_labels("x", x), as_labels("y", y)
+    x_rows = as_rows("x", x if x_labels is None else x_labels)
+    y_rows = as_rows("y", y if y_labels is None else y_labels)
+    n = len(x_rows)
+    if len(y_rows) != n:
+        raise ValueError(f"x and y must have as many samples, got {n} and {len(y_rows)}")
     if n <= k:
         raise ValueError(f"k must be less than the number of samples, got k = {k} and {n} samples")
-    if sides[0] is not None or sides[1] is not None:
-        labels, values = points if sides[0] is not None else points[::-1]
-        return _ksg_of_labels(labels, values, k)
+    if x_labels is not None and y_labels is not None:
+        table = np.zeros((x_labels.max() + 1, y_labels.max() + 1))
+        np.add.at(table, (x_labels, y_labels), 1.0)
+        return mutual_information_miller_madow(table)
+    if x_labels is not None:
+        return _ksg_of_labels(x_labels, y_rows, k)
+    if y_labels is not None:
+        return _ksg_of_labels(y_labels, x_rows, k)
     from scipy.special import digamma
 
-    radius, neighbours = _nearest(np.concatenate(points, axis=1), k)
-    terms = digamma(neighbours) - sum(digamma(_count_within(part, radius)) for part in points)
+    radius, neighbours = _nearest(np.concatenate([x_rows, y_rows], axis=1), k)
+    terms = digamma(neighbours) - sum(digamma(_count_within(part, radius)) for part in (x_rows, y_rows))
     return float(digamma(n) + np.mean(terms))
 
 
@@ -205,13 +212,13 @@ def info_nce(log_density: npt.ArrayLike) -> Bounds:
     Returns
     -------
     Bounds
-        lower, ``ln n + mean_i(s_ii - ln sum_j exp s_ij)``, at most ln n; upper, leave-one-out, ``ln(n - 1) + mean_i(s_ii - ln sum_{j != i}
-        exp s_ij)``; nats. Each holds in the mean over samples; the upper one may be infinite.
+        lower, ``ln n + mean_i(s_ii - ln sum_j exp s_ij)``, at most ln n; upper, leave-one-out, ``ln(n - 1) + mean_i(s_ii - ln
+        sum_{j != i} exp s_ij)``; nats. Each holds in the mean over samples; the upper one may be infinite.
 
     Notes
     -----
-    Poole, Ozair, van den Oord, Alemi and Tucker (2019), *On variational bounds of mutual information*. Where the x_j are all inputs there
-    are, equally likely, the lower one is an unbiased estimate of I(X;Z) itself.
+    Poole, Ozair, van den Oord, Alemi and Tucker (2019), *On variational bounds of mutual information*. Where the x_j are all
+    inputs there are, equally likely, the lower one is an unbiased estimate of I(X;Z) itself.
     """
     raw = np.asarray(log_density)
     if raw.ndim != 2 or raw.shape[0] != raw.shape[1] or len(raw) < 2:
@@ -231,7 +238,7 @@ def info_nce(log_density: npt.ArrayLike) -> Bounds:
     return Bounds(float(lower), float(upper))
 
 
-def _squared_distances(rows: Array, others: Array) -> Any:
+def squared_distances(rows: Array, others: Array) -> Any:
     """Blocks of rows, each with its squared distances from all others: pairs (slice, (m, n))."""
     from scipy.spatial.distance import cdist
 

@@ -1,8 +1,9 @@
 """Kernels of infinitely wide networks in NTK parameterisation: of the outputs at the start (NNGP), and of their gradients (NTK).
 
-A network of hidden layers ``z = sw W phi(z) / sqrt(width) + sb b`` with standard normal W, b is, as its layers grow wide, a Gaussian
-process of covariance K, and follows gradient descent as a linear model of kernel Theta (Jacot, Gabriel and Hongler 2018; Lee et al. 2019).
-Each layer takes expectations of phi over Gaussian pairs with the covariances of the layer below, which are known in closed form.
+A network of hidden layers ``z = sw W phi(z) / sqrt(width) + sb b`` with standard normal W, b is, as its layers grow wide, a
+Gaussian process of covariance K, and follows gradient descent as a linear model of kernel Theta (Jacot, Gabriel and Hongler
+2018; Lee et al. 2019). Each layer takes expectations of phi over Gaussian pairs with the covariances of the layer below, which
+are known in closed form.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from dualib.networks.arrays import Array
 
 @dataclass(frozen=True)
 class Moments:
-    """Expectations over a Gaussian pair (u, v) of covariances k11, k12, k22, and a third Gaussian g of covariances c1, c2 with them.
+    """Expectations over a Gaussian pair (u, v) of covariances k11, k12, k22 and a third Gaussian g.
 
-    Those with g by Stein's lemma, ``E[g F(u, v)] = c1 E[dF/du] + c2 E[dF/dv]``.
+    g has the covariances c1, c2 with u, v. Those with g are by Stein's lemma, ``E[g F(u, v)] = c1 E[dF/du] + c2 E[dF/dv]``.
 
     Attributes
     ----------
@@ -123,8 +124,8 @@ def _with_itself(x: Array, depth: int, activation: str, sigma_w: float, sigma_b:
 def _next(layer: Kernels, moments: Moments, sigma_w: float, sigma_b: float) -> Kernels:
     """One hidden layer more.
 
-    With ``z' = sw W phi(z) / sqrt(width) + sb b``, g' is ``z' + sw W (phi'(z) g) / sqrt(width)``; products of gradients are those by W
-    and b, which are the covariance, and those by all below, which go through the derivative of each by z and by g.
+    With ``z' = sw W phi(z) / sqrt(width) + sb b``, g' is ``z' + sw W (phi'(z) g) / sqrt(width)``; products of gradients are
+    those by W and b, which are the covariance, and those by all below, which go through the derivative of each by z and by g.
     """
     nngp = sigma_w**2 * moments.values + sigma_b**2
     radial = nngp + sigma_w**2 * moments.radial_values

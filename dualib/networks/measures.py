@@ -10,7 +10,7 @@ import numpy as np
 from dualib._validation import shown, validate_integer
 from dualib.information import mutual_information_of
 from dualib.networks.arrays import Array, as_positive
-from dualib.networks.estimators import _squared_distances, binned, kde_bounds_by_class, ksg
+from dualib.networks.estimators import binned, kde_bounds_by_class, ksg, squared_distances
 
 OTHER_LIMITS = 0.01  # share of activations beyond the bins from which on a plane says so
 
@@ -65,12 +65,13 @@ def _kde(noise: float) -> Model:
         given_y = py_x[:, live] / (n * py[live])
         bounds = kde_bounds_by_class(rows, variance, np.column_stack([np.full(n, 1.0 / n), given_y]))
         lower, upper = bounds[0]
+        most = mutual_information_of(py_x[:, live] / n)  # by data processing
         within_lower, within_upper = py[live] @ bounds[1:]
         return Measure(
             rate=float(upper),
             relevance=max(0.0, float(upper - within_upper)),
             rate_bounds=(float(lower), float(upper)),
-            relevance_bounds=(max(0.0, float(lower - within_upper)), float(upper - within_lower)),
+            relevance_bounds=(max(0.0, float(lower - within_upper)), min(most, float(upper - within_lower))),
         )
 
     return Model(f"kernel density, noise variance {variance:g}", measure, _covered)
@@ -86,7 +87,7 @@ def _info_nce(noise: float, random_state: int = 0) -> Model:
         live = py > 0.0
         weights = np.column_stack([np.full(n, 1.0 / n), py_x[:, live] / (n * py[live])])
         rate = relevance = 0.0
-        for block, squares in _squared_distances(drawn, rows):
+        for block, squares in squared_distances(drawn, rows):
             own = np.sum((drawn[block] - rows[block]) ** 2, axis=1)
             nearest = squares.min(axis=1, keepdims=True)  # the largest density is 1, so that no mixture vanishes
             density = np.log(np.maximum(np.exp(-0.5 / variance * (squares - nearest)) @ weights, np.finfo(float).tiny))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from dualib.networks.arrays import Array, IntArray
 
 _FORMAT = "dualib-recording-1"
 _HISTORY = ("train_loss", "test_loss", "train_error", "test_error")
-ACTIVATIONS = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0)}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0)}
 
 
 @dataclass(frozen=True)

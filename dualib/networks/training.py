@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_probability_rows, shown, validate_integer, validate_open_probability
+from dualib._validation import shown, validate_integer, validate_open_probability
 from dualib.data.archives import UNREADABLE, read_npz, write_npz
-from dualib.networks.arrays import Array, IntArray, as_labels, as_positive, as_rows, to_numpy
-from dualib.networks.recording import ACTIVATIONS, Recording
+from dualib.networks.arrays import Array, IntArray, as_positive, as_rows
 from dualib.networks.backend import import_torch, one_thread
+from dualib.networks.recording import ACTIVATIONS, Recording
+from dualib.networks.targets import as_conditionals
 from dualib.progress import Progress, reporter
 
 _RECORDED = 400  # at most so many epochs, where only their end is given
@@ -56,8 +58,8 @@ def train(
         Epochs after which to record, the last of which ends the training; a number n stands for up to 400 from 1 to n in
         proportion, and the start.
     random_state : int or sequence of int
-        One network for each seed; all are trained at once, which takes hardly longer than one. The same call gives the same bits on the
-        same machine.
+        One network for each seed; all are trained at once, which takes hardly longer than one. The same call gives the same
+        bits on the same machine.
     learning_rate : float
     batch_size : int
         The last batch of an epoch is smaller where they do not fit.
@@ -100,29 +102,10 @@ def train(
     )
     report = reporter(progress, "training")
     try:
-        with one_thread(torch):
+        with one_thread():
             return _recorded(run, epochs, checkpoint, report)
     finally:
         report.close()
-
-
-def as_conditionals(y: Any, n: int) -> Array:
-    """p(y|x) (n, n_y) of labels (n,) or of rows that are such already.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Another number of rows; rows that are no distributions; labels that are no whole numbers or text.
-    """
-    raw = np.asarray(to_numpy(y))
-    if raw.ndim == 0 or len(raw) != n:
-        raise ValueError(f"y must have one entry or row for each input, {n}, got shape {raw.shape}")
-    if raw.ndim == 2:
-        return as_probability_rows("y", raw, remedy="give labels (n,), or p(y|x) with rows that sum to 1")
-    labels = as_labels("y", raw)
-    if labels is None:
-        raise ValueError(f"y must be labels (n,), whole numbers or text, or p(y|x) (n, n_y), got {raw.dtype} of shape {raw.shape}")
-    return np.eye(labels.max() + 1)[labels]
 
 
 class _Run:
@@ -269,7 +252,7 @@ def _start(sizes: list[int], seeds: IntArray) -> list[Any]:
 
     parameters: list[Any] = []
     streams = [np.random.default_rng([seed, 2**31]) for seed in seeds]
-    for fan_in, units in zip(sizes, sizes[1:], strict=False):
+    for fan_in, units in itertools.pairwise(sizes):
         drawn = [truncnorm.rvs(-_CUT, _CUT, size=(fan_in, units), random_state=rng) for rng in streams]
         parameters.append((np.stack(drawn) / np.sqrt(fan_in)).astype(np.float32))
         parameters.append(np.zeros((len(seeds), 1, units), np.float32))
@@ -282,7 +265,9 @@ def _epochs(record: Any) -> IntArray:
         return np.unique(np.concatenate([[0], np.round(np.geomspace(1, last, min(last, _RECORDED)))])).astype(np.int64)
     values = np.asarray(record)
     if values.ndim != 1 or not values.size or values.dtype.kind not in "iu" or values.min() < 0:
-        raise ValueError(f"record must be the number of epochs, or the epochs to record, whole numbers >= 0, got {shown(record)}")
+        raise ValueError(
+            f"record must be the number of epochs, or the epochs to record, whole numbers >= 0, got {shown(record)}"
+        )
     return np.unique(values).astype(np.int64)
 
 
