@@ -19,7 +19,7 @@ def import_torch(who: str) -> Any:
         import torch
     except ImportError as error:
         raise ImportError(
-            f'{who} needs torch: pip install "dualib[torch]", after "pip install torch --index-url '
+            f'{who} torch: pip install "dualib[torch]", after "pip install torch --index-url '
             'https://download.pytorch.org/whl/cpu" where gigabytes of CUDA are not wanted'
         ) from error
     return torch
@@ -28,7 +28,7 @@ def import_torch(who: str) -> Any:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Small matrices: threads of torch would wait for each other, and sum in another order."""
-    torch = import_torch("this")
+    torch = import_torch("this needs")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -81,7 +81,7 @@ def train(
     ValueError, TypeError
         Arguments of other shapes or values; a checkpoint that belongs to another training.
     """
-    torch = import_torch("train")
+    torch = import_torch("train needs")
     rows = as_rows("X", X)
     py_x = as_conditionals(y, len(rows))
     if activation not in ACTIVATIONS:

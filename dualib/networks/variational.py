@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from dualib.networks.variational_information import (
 from dualib.networks.variational_nets import Nets, Settings, encoded, fitted, log_decoded, prior_of
 from dualib.networks.variational_targets import target_of
 from dualib.progress import Progress, reporter
+from dualib.warnings import DualibWarning
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -30,6 +32,8 @@ try:
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:  # pragma: no cover - which extra to install
     raise ImportError('the variational bottlenecks need scikit-learn 1.6 or newer: pip install "dualib[torch]"') from error
+
+_NOTHING = 0.01  # of H(Y), below which a prediction of the training examples counts as none
 
 __all__ = ["ConditionalEntropyBottleneck", "VariationalDualIB", "VariationalIB"]
 
@@ -91,6 +95,7 @@ class _Variational(ClassifierMixin, BaseEstimator):
         finally:
             report.close()
         self.loss_ = np.array(losses)
+        self._warn_of_nothing(X, codes)
         return self
 
     def encode(self, X: npt.ArrayLike) -> tuple[Array, Array]:
@@ -153,6 +158,18 @@ class _Variational(ClassifierMixin, BaseEstimator):
             cross_entropy=-float(np.mean(log_at_mean[np.arange(len(codes)), codes])),
             error=float(np.mean(log_at_mean.argmax(axis=1) != codes)),
         )
+
+    def _warn_of_nothing(self, X: Any, codes: IntArray) -> None:
+        """Where Z has collapsed to noise: for small weights that is a minimum, or next to one, from which training may not escape."""
+        prior = label_entropy(codes)
+        log_p = log_decoded(self.nets_, encoded(self.nets_, X)[0])[np.arange(len(codes)), codes]
+        if prior + np.mean(log_p) < _NOTHING * prior:
+            warnings.warn(
+                f"{type(self).__name__} learnt nothing: its prediction is no better than how often the labels occur. Give more epochs or "
+                "a larger beta or gamma, or, for the dual IB, a target that tells labels apart more sharply",
+                DualibWarning,
+                stacklevel=3,
+            )
 
     def _settings(self) -> Settings:
         return replace(self._shared_settings(), beta=as_positive("beta", self.beta))
@@ -235,6 +252,11 @@ class VariationalDualIB(_Variational):
     loss_ : ndarray, shape (epochs,)
         Mean of the loss over each epoch, nats.
     n_features_in_ : int
+
+    Warns
+    -----
+    DualibWarning
+        Nothing was learnt of the labels.
 
     Notes
     -----

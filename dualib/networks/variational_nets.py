@@ -18,7 +18,7 @@ from dualib.networks.arrays import Array
 from dualib.networks.backend import import_torch
 from dualib.progress import Reporter
 
-torch = import_torch("the variational bottlenecks")
+torch = import_torch("the variational bottlenecks need")
 nn = torch.nn
 
 _TRUNK_UNITS = 256

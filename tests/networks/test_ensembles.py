@@ -215,11 +215,12 @@ def test_the_table_and_its_pictures(data):
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf"])
-def test_finite_networks_are_within_two_standard_errors(simulation, activation):
-    """A slice of ``python benchmarks/ensembles.py``, which has wider networks and more of them."""
+def test_finite_networks_are_within_their_standard_errors(simulation, activation):
+    """A slice of ``python benchmarks/ensembles.py``, which has wider networks: of nine means one may be two errors away, none three."""
     ensemble = networks.InfiniteEnsemble(depth=2, activation=activation, sigma_w=1.3, sigma_b=0.2)
-    for name, value, mean, error in simulation.comparison(ensemble, width=128, n_networks=48, time=2.0, n_steps=40):
-        assert abs(mean - value) <= 2.0 * error, name
+    rows = simulation.comparison(ensemble, width=128, n_networks=200, time=2.0, n_steps=40)
+    away = np.array([(mean - value) / error for _, value, mean, error in rows])
+    assert len(away) == 9 and np.abs(away).max() < 3.0 and np.sum(np.abs(away) > 2.0) <= 1
 
 
 def test_gradients_of_the_simulation_by_differences(simulation):
