@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import shown, validate_integer
+from dualib.information import mutual_information
 from dualib.networks.arrays import Array, IntArray, as_positive
 from dualib.networks.backend import one_thread
 from dualib.networks.estimators import info_nce
@@ -33,7 +34,7 @@ try:
 except ImportError as error:  # pragma: no cover - which extra to install
     raise ImportError('the variational bottlenecks need scikit-learn 1.6 or newer: pip install "dualib[torch]"') from error
 
-_NOTHING = 0.01  # of H(Y), below which a prediction of the training examples counts as none
+_NOTHING = 0.01  # of H(Y), below which what predictions of the training examples say of their labels counts as none
 
 __all__ = ["ConditionalEntropyBottleneck", "VariationalDualIB", "VariationalIB"]
 
@@ -49,7 +50,7 @@ class _Variational(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        beta: float = 1.0,
+        beta: float = 10.0,
         *,
         latent_dim: int = 8,
         trunk: Any = None,
@@ -106,11 +107,13 @@ class _Variational(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: npt.ArrayLike) -> Array:
         """p(y | E[z|x]), (n, n_classes), in the order of `classes_`."""
-        return np.exp(log_decoded(self.nets_, self.encode(X)[0]))
+        mean, _ = self.encode(X)
+        return np.exp(log_decoded(self.nets_, mean))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Likeliest label of each x, (n,)."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        likeliest = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[likeliest]
 
     def information(
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, n_draws: int = 8, random_state: int | None = 0
@@ -154,19 +157,22 @@ class _Variational(ClassifierMixin, BaseEstimator):
             residual_upper=residual_upper,
             mi_xz_lower=lower,
             mi_xz_upper=upper,
-            mi_zy=label_entropy(codes) + log_p,
+            mi_zy_lower=lower - residual_upper,
+            mi_zy_upper=upper - residual_lower,
+            mi_zy_decoder=label_entropy(codes) + log_p,
             cross_entropy=-float(np.mean(log_at_mean[np.arange(len(codes)), codes])),
             error=float(np.mean(log_at_mean.argmax(axis=1) != codes)),
         )
 
     def _warn_of_nothing(self, X: Any, codes: IntArray) -> None:
         """Where Z has collapsed to noise: for small weights that is a minimum, or next to one, from which training may not escape."""
-        prior = label_entropy(codes)
-        log_p = log_decoded(self.nets_, encoded(self.nets_, X)[0])[np.arange(len(codes)), codes]
-        if prior + np.mean(log_p) < _NOTHING * prior:
+        found = log_decoded(self.nets_, encoded(self.nets_, X)[0]).argmax(axis=1)
+        table = np.zeros((len(self.classes_), len(self.classes_)))
+        np.add.at(table, (codes, found), 1.0)
+        if mutual_information(table) < _NOTHING * label_entropy(codes):
             warnings.warn(
-                f"{type(self).__name__} learnt nothing: its prediction is no better than how often the labels occur. Give more epochs or "
-                "a larger beta or gamma, or, for the dual IB, a target that tells labels apart more sharply",
+                f"{type(self).__name__} learnt nothing: its prediction says nothing of the label. Give more epochs, a "
+                "larger beta or gamma, or, for the dual IB, a target that tells labels apart more sharply",
                 DualibWarning,
                 stacklevel=3,
             )
@@ -227,9 +233,10 @@ class VariationalDualIB(_Variational):
     gamma : float
         Weight of the divergence from ptilde, >= 0; one of the two is positive.
     target : "confusion", "smoothing", "noise", array_like (n_classes, n_classes), or a fitted classifier
-        ptilde: the label's row of a confusion matrix, by default that of nearest neighbours among the training examples; the label
-        smoothed; the label plus normal noise, drawn for each batch, clipped and divided by its sum; or what ``predict_proba`` of a
-        model says of x. Entries are at least 1e-7. A ptilde that is nearly flat needs a larger gamma for anything to be learnt.
+        ptilde: the label's row of a confusion matrix, by default that of nearest neighbours among the training examples; the
+        label smoothed; the label plus normal noise, drawn for each batch, clipped and divided by its sum; or what
+        ``predict_proba`` of a model says of x. Entries are at least 1e-7. A ptilde that is nearly flat needs a larger gamma
+        for anything to be learnt.
     target_scale : float
         Share of the smoothing, or standard deviation of the noise.
     latent_dim : int
@@ -333,7 +340,7 @@ class VariationalIB(_Variational):
     Parameters
     ----------
     beta : float
-        Weight of the cross-entropy, > 0.
+        Weight of the cross-entropy, > 0; up to 1 nothing is worth its rate.
     latent_dim, trunk, epochs, batch_size, learning_rate, decay_at, random_state, progress
         As of `VariationalDualIB`, and so are the nets but for b(z|y), which there is none of.
 

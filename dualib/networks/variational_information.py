@@ -26,8 +26,12 @@ class VariationalInformation:
         of their number. The labels that one example alone has are left out.
     mi_xz_lower, mi_xz_upper : float
         Bounds of I(X;Z) from the examples, leave-one-out; the lower one at most log n.
-    mi_zy : float
-        Lower bound of I(Z;Y): H(Y) less the cross-entropy of the decoder at z.
+    mi_zy_lower, mi_zy_upper : float
+        Bounds of I(Z;Y) = I(X;Z) - I(X;Z|Y), from those two.
+    mi_zy_decoder : float
+        Lower bound of I(Z;Y) that the decoder shows: H(Y) less its cross-entropy at z. It is far below, and may be negative,
+        where the decoder is too sure of itself, as that of the dual IB is: its divergence from ptilde does not count what it
+        leaves out.
     cross_entropy, error : float
         Of the prediction, the decoder at E[z]: nats for each example, and the share of labels that are missed.
     """
@@ -38,7 +42,9 @@ class VariationalInformation:
     residual_upper: float
     mi_xz_lower: float
     mi_xz_upper: float
-    mi_zy: float
+    mi_zy_lower: float
+    mi_zy_upper: float
+    mi_zy_decoder: float
     cross_entropy: float
     error: float
 

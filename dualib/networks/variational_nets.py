@@ -68,9 +68,9 @@ class Nets(nn.Module):  # type: ignore[misc, name-defined]
     def prior(self, codes: Any) -> Any:
         """b(z|y), or r(z)."""
         if not self.settings.of_label:
-            zero = torch.zeros(len(codes), self.settings.latent_dim)
+            zero = torch.zeros(len(codes), self.settings.latent_dim, dtype=self.encoder.weight.dtype)
             return torch.distributions.Normal(zero, torch.ones_like(zero), validate_args=False)
-        mean, raw = self.of_label(nn.functional.one_hot(codes, self.n_classes).float()).chunk(2, dim=1)
+        mean, raw = self.of_label(nn.functional.one_hot(codes, self.n_classes).to(self.encoder.weight.dtype)).chunk(2, dim=1)
         return torch.distributions.Normal(mean, _LEAST_LABEL_SCALE + nn.functional.softplus(raw), validate_args=False)
 
     def loss(self, x: Any, codes: Any, log_target: Any) -> Any:
@@ -120,23 +120,22 @@ def fitted(
             schedule.step()
             losses.append(total / len(inputs))
             report.step()
-    nets.eval()
-    return nets, losses
+    return nets.eval().double(), losses  # so that a prediction does not depend on the others of its batch
 
 
 def encoded(nets: Nets, X: Any) -> tuple[Array, Array]:
     """Means and standard deviations of q(z|x), (n, latent_dim) each."""
-    inputs = torch.as_tensor(X, dtype=torch.float32)
+    inputs = torch.as_tensor(X, dtype=torch.float64)
     with torch.no_grad():
         parts = [nets.encode(batch) for batch in inputs.split(_BATCH)]
-    mean, scale = (np.concatenate([getattr(q, name).numpy() for q in parts]).astype(np.float64) for name in ("mean", "stddev"))
+    mean, scale = (np.concatenate([getattr(q, name).numpy() for q in parts]) for name in ("mean", "stddev"))
     return mean, scale
 
 
 def log_decoded(nets: Nets, z: Array) -> Array:
     """The ln p(y|z), (n, n_classes), of z (n, latent_dim)."""
     with torch.no_grad():
-        log_p = torch.log_softmax(nets.decoder(torch.as_tensor(z, dtype=torch.float32)).double(), dim=1)
+        log_p = torch.log_softmax(nets.decoder(torch.as_tensor(z)), dim=1)
     return log_p.numpy()
 
 
@@ -144,4 +143,4 @@ def prior_of(nets: Nets, codes: Any) -> tuple[Array, Array]:
     """Means and standard deviations of b(z|y) or r(z), (n, latent_dim) each."""
     with torch.no_grad():
         prior = nets.prior(torch.as_tensor(codes))
-    return prior.mean.numpy().astype(np.float64), prior.stddev.numpy().astype(np.float64)
+    return prior.mean.numpy(), prior.stddev.numpy()

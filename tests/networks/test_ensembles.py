@@ -37,7 +37,10 @@ def data():
 
 @pytest.mark.parametrize(
     ("activation", "nngp", "ntk"),
-    [("relu", (2.61868854, 0.81695282), (7.74226562, 1.47034784)), ("erf", (0.88068128, 0.30538843), (3.70793546, 0.82342292))],
+    [
+        ("relu", (2.61868854, 0.81695282), (7.74226562, 1.47034784)),
+        ("erf", (0.88068128, 0.30538843), (3.70793546, 0.82342292)),
+    ],
 )
 def test_kernels_at_known_entries(activation, nngp, ntk):
     """Those of ReLU are published figures; those of Erf were confirmed by the quadrature below."""

@@ -210,7 +210,11 @@ def test_what_a_plane_refuses(small):
     dual = dualib.anneal(dualib.datasets.toy(), "dualib", [4.0, 8.0], events=False)
     for error, call, message in (
         (ValueError, lambda: networks.information_plane([layer]), "y must be given"),
-        (ValueError, lambda: networks.information_plane([layer], py_x[:5]), "y must have one entry or row for each input, 256"),
+        (
+            ValueError,
+            lambda: networks.information_plane([layer], py_x[:5]),
+            "y must have one entry or row for each input, 256",
+        ),
         (ValueError, lambda: networks.information_plane([layer], np.full(256, 0.5)), "y must be labels"),
         (ValueError, lambda: networks.information_plane([layer], py_x, "kde"), "estimator 'kde' needs noise"),
         (ValueError, lambda: networks.information_plane([layer], py_x, "kde", noise=-1.0), "noise must be finite and > 0"),

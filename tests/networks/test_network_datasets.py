@@ -43,7 +43,7 @@ def test_the_labels_of_all_patterns():
     k = X.sum(axis=1)
     assert not y[k <= 4].any() and y[k >= 8].all()
     assert (y[k == 5].sum(), y[k == 6].sum(), (1 - y[k == 7]).sum()) == tuple(
-        int(sum(np.all(counts(X) [:, [0, 1, 3]] == [n, a, c], axis=1).sum() for a, c in pairs))
+        int(sum(np.all(counts(X)[:, [0, 1, 3]] == [n, a, c], axis=1).sum() for a, c in pairs))
         for n, pairs in ((5, [(3, 0)]), (6, [(5, 0), (5, 1), (6, 0), (6, 1), (6, 2), (7, 1), (9, 0)]), (7, [(11, 2)]))
     )
 

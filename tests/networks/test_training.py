@@ -23,7 +23,8 @@ def naive_adam(recording, seed, data, order, epochs, batch, rate):
     """One network of two layers, one batch at a time, by gradients written out."""
     x, py_x, _ = data
     w1, b1, w2, b2 = (
-        layer[seed, 0].astype(np.float64) for layer in (recording.weights[0], recording.biases[0], recording.weights[1], recording.biases[1])
+        layer[seed, 0].astype(np.float64)
+        for layer in (recording.weights[0], recording.biases[0], recording.weights[1], recording.biases[1])
     )
     parameters = [w1, b1, w2, b2]
     first, second = [np.zeros_like(p) for p in parameters], [np.zeros_like(p) for p in parameters]
@@ -180,7 +181,9 @@ def test_epochs_are_logarithmic_where_only_their_end_is_given():
 def test_without_torch_the_error_says_what_to_install(data, monkeypatch):
     x, _, y = data
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r'train needs torch: pip install "dualib\[torch\]", after "pip install torch --index-url'):
+    with pytest.raises(
+        ImportError, match=r'train needs torch: pip install "dualib\[torch\]", after "pip install torch --index-url'
+    ):
         networks.train(x, y)
     monkeypatch.delitem(sys.modules, "dualib.networks.variational_nets", raising=False)
     monkeypatch.delitem(sys.modules, "dualib.networks.variational", raising=False)

@@ -17,7 +17,7 @@ from dualib.networks.variational_nets import Nets, Settings  # noqa: E402
 from dualib.networks.variational_targets import target_of  # noqa: E402
 
 KINDS = (networks.VariationalDualIB, networks.ConditionalEntropyBottleneck, networks.VariationalIB)
-FAST = {"learning_rate": 3e-3, "epochs": 12, "latent_dim": 2, "random_state": 0}
+FAST = {"learning_rate": 1e-2, "epochs": 40, "batch_size": 80, "latent_dim": 2, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,9 @@ def dense(values, layer):
     return values @ layer.weight.detach().numpy().T + bias
 
 
-@pytest.mark.parametrize(("beta", "gamma", "of_label"), [(0.0, 1.5, True), (2.0, 0.0, True), (3.0, 0.0, False), (0.7, 0.4, True)])
+@pytest.mark.parametrize(
+    ("beta", "gamma", "of_label"), [(0.0, 1.5, True), (2.0, 0.0, True), (3.0, 0.0, False), (0.7, 0.4, True)]
+)
 def test_the_loss_by_hand(beta, gamma, of_label):
     """Every term in NumPy, from the weights of the nets and the z that torch draws."""
     torch.manual_seed(0)
@@ -75,7 +77,7 @@ def test_every_bottleneck_learns_and_keeps_its_promises(kind, blobs):
     X, y = blobs
     calls = []
     model = kind(**FAST, progress=lambda *done: calls.append(done)).fit(X[:160], y[:160])
-    assert calls[-1] == (12, 12) and model.loss_.shape == (12,) and model.loss_[-1] < model.loss_[0]
+    assert calls[-1] == (40, 40) and model.loss_.shape == (40,) and model.loss_[-1] < model.loss_[0]
     p = model.predict_proba(X[160:])
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
     assert model.classes_.tolist() == ["a", "b", "c"]
@@ -85,7 +87,7 @@ def test_every_bottleneck_learns_and_keeps_its_promises(kind, blobs):
     codes = np.searchsorted(model.classes_, y[160:])
     assert found.cross_entropy == pytest.approx(-np.mean(np.log(p[np.arange(80), codes])))
     assert found.mi_xz_lower <= found.mi_xz_upper and found.residual_lower <= found.residual_upper
-    assert found.mi_xz_lower <= np.log(80) and found.mi_zy <= dualib.information.entropy(np.bincount(codes) / 80)
+    assert found.mi_xz_lower <= np.log(80) and found.mi_zy_decoder <= dualib.information.entropy(np.bincount(codes) / 80)
     assert found.rate_bounds == ("I(X;Z)" if kind is networks.VariationalIB else "I(X;Z|Y)")
     least = found.mi_xz_lower if kind is networks.VariationalIB else found.residual_lower
     assert found.rate > least - 0.05  # an upper bound of what has this lower bound, but for the sampling
@@ -106,6 +108,8 @@ def test_informations_by_hand(blobs):
     parts = [(np.sum(y[:50] == c), networks.info_nce(s[np.ix_(y[:50] == c, y[:50] == c)])) for c in "abc"]
     assert found.residual_upper == pytest.approx(sum(n * bounds.upper for n, bounds in parts) / 50)
     assert found.residual_lower == pytest.approx(sum(n * bounds.lower for n, bounds in parts) / 50)
+    assert found.mi_zy_lower == pytest.approx(found.mi_xz_lower - found.residual_upper)
+    assert found.mi_zy_upper == pytest.approx(found.mi_xz_upper - found.residual_lower)
     more = model.information(X[:50], y[:50], n_draws=64)
     assert more.mi_xz_lower == pytest.approx(found.mi_xz_lower, abs=0.2)
 
@@ -122,7 +126,9 @@ def test_any_module_is_a_trunk_and_is_left_alone(blobs):
     assert np.mean(model.predict(images) == y) > 0.9
     assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
     assert not torch.equal(model.nets_.trunk[0].weight, trunk[0].weight)
-    np.testing.assert_allclose(model.predict_proba(images[:1]), model.predict_proba(images)[:1], atol=1e-6)  # no batch statistics
+    np.testing.assert_allclose(
+        model.predict_proba(images[:1]), model.predict_proba(images)[:1], atol=1e-6
+    )  # no batch statistics
 
 
 def test_fitting_leaves_the_users_random_numbers_alone(blobs):
@@ -130,7 +136,7 @@ def test_fitting_leaves_the_users_random_numbers_alone(blobs):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    networks.VariationalIB(beta=5.0, **{**FAST, "epochs": 4}).fit(X, y)
+    networks.VariationalIB(beta=5.0, **{**FAST, "epochs": 10}).fit(X, y)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -153,19 +159,19 @@ def test_targets_are_positive_rows_that_sum_to_one():
     np.add.at(counts, (codes, codes[squares.argmin(axis=1)]), 1)
     np.testing.assert_allclose(nearest, (counts / counts.sum(axis=1, keepdims=True))[codes[batch]], atol=3e-7)
     for rows in (smoothed, confusion, noisy(batch), of_model, nearest):
-        assert rows.min() > 0.9e-7
+        assert rows.min() > 0.8e-7
         np.testing.assert_allclose(rows.sum(axis=1), 1.0, atol=1e-15)
 
 
 def test_a_bottleneck_that_learns_nothing_says_so(blobs):
     X, y = blobs
-    with pytest.warns(dualib.DualibWarning, match="VariationalIB learnt nothing: its prediction is no better"):
+    with pytest.warns(dualib.DualibWarning, match="VariationalIB learnt nothing: its prediction says nothing"):
         networks.VariationalIB(beta=0.05, **FAST).fit(X, y)
 
 
 def test_what_the_bottlenecks_refuse(blobs):
     X, y = blobs
-    model = networks.VariationalIB(beta=20.0, **{**FAST, "epochs": 6}).fit(X, y)
+    model = networks.VariationalIB(beta=20.0, **{**FAST, "epochs": 20}).fit(X, y)
     for call, message in (
         (lambda: networks.VariationalDualIB(gamma=0.0).fit(X, y), "beta and gamma must not both be 0"),
         (lambda: networks.VariationalDualIB(gamma=-1.0).fit(X, y), "gamma must be finite and > 0"),
@@ -184,6 +190,9 @@ def test_what_the_bottlenecks_refuse(blobs):
 
 
 @pytest.mark.filterwarnings("ignore::dualib.DualibWarning")  # random labels, of which there is nothing to be learnt
-@parametrize_with_checks([kind(epochs=20, learning_rate=1e-2, random_state=0) for kind in KINDS])
+@parametrize_with_checks(
+    [networks.ConditionalEntropyBottleneck(epochs=30, batch_size=512, learning_rate=1e-2, random_state=0)]
+)
 def test_scikit_learns_own_checks(estimator, check):
+    """Of one of the three, which share all that is checked."""
     check(estimator)
