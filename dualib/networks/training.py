@@ -239,11 +239,12 @@ def _resume(run: _Run, epochs: IntArray, path: str) -> list[dict[str, Any]]:
             header, recorded = arrays["header"].tolist(), arrays["epochs"]
         except UNREADABLE as error:
             raise ValueError(f"checkpoint {path!r} cannot be read: {error}") from error
-    if header != [_STATE, run.identity] or not np.array_equal(recorded, epochs[: len(recorded)]):
+    known = recorded[: len(epochs)]  # a longer training holds a shorter one
+    if header != [_STATE, run.identity] or not np.array_equal(known, epochs[: len(known)]):
         raise ValueError(f"checkpoint {path!r} belongs to a training with other arguments: remove it, or give another path")
     run.restore(arrays)
     names = [name for name in arrays if name.startswith("kept_")]
-    return [{name[len("kept_") :]: arrays[name][i] for name in names} for i in range(len(recorded))]
+    return [{name[len("kept_") :]: arrays[name][i] for name in names} for i in range(len(known))]
 
 
 def _start(sizes: list[int], seeds: IntArray) -> list[Any]:

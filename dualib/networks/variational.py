@@ -165,7 +165,7 @@ class _Variational(ClassifierMixin, BaseEstimator):
         )
 
     def _warn_of_nothing(self, X: Any, codes: IntArray) -> None:
-        """Where Z has collapsed to noise: for small weights that is a minimum, or next to one, from which training may not escape."""
+        """Where Z has collapsed to noise: for small weights that is a minimum, or a place that training does not leave."""
         found = log_decoded(self.nets_, encoded(self.nets_, X)[0]).argmax(axis=1)
         table = np.zeros((len(self.classes_), len(self.classes_)))
         np.add.at(table, (codes, found), 1.0)

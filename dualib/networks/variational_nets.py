@@ -25,6 +25,7 @@ _TRUNK_UNITS = 256
 _LABEL_UNITS = 500
 _DECODER_UNITS = 1000
 _LEAST_ENCODER_SCALE, _LEAST_LABEL_SCALE = 1e-3, 1e-2
+_START = -4.0  # of what softplus makes a scale: training starts with little noise, for from much it may never find a signal
 _BATCH = 1024  # rows at a time where nothing is learnt
 
 
@@ -59,6 +60,10 @@ class Nets(nn.Module):  # type: ignore[misc, name-defined]
         self.decoder = nn.Sequential(
             nn.Linear(settings.latent_dim, _DECODER_UNITS), nn.Linear(_DECODER_UNITS, n_classes, bias=False)
         )
+
+        with torch.no_grad():
+            for scales in (self.encoder.bias, self.of_label[-1].bias):
+                scales[settings.latent_dim :] = _START
 
     def encode(self, x: Any) -> Any:
         """q(z|x)."""

@@ -1,6 +1,7 @@
-"""Infinite ensembles: kernels by quadrature, dynamics by explicit matrices, linear models in closed form, finite nets by simulation."""
+"""Infinite ensembles: kernels by quadrature, dynamics by explicit matrices, linear models, finite nets by simulation."""
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,8 @@ def gaussian_pair(k11, k12, k22, n=400):
     kinks = np.sort([np.pi / 2, -np.pi / 2, *(np.arctan2(-factor[1, 0], factor[1, 1]) + s for s in (0.0, np.pi))])
     edges = np.append(kinks, kinks[0] + 2 * np.pi)
     node, weight = np.polynomial.legendre.leggauss(60)
-    angles = np.concatenate([0.5 * (b - a) * node + 0.5 * (a + b) for a, b in zip(edges[:-1], edges[1:], strict=True)])
-    a_weights = np.concatenate([0.5 * (b - a) * weight for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    angles = np.concatenate([0.5 * (b - a) * node + 0.5 * (a + b) for a, b in itertools.pairwise(edges)])
+    a_weights = np.concatenate([0.5 * (b - a) * weight for a, b in itertools.pairwise(edges)])
     z = np.stack([np.multiply.outer(radius, np.cos(angles)), np.multiply.outer(radius, np.sin(angles))])
     weights = (r_weights * radius * np.exp(-0.5 * radius**2))[:, None] * a_weights / (2 * np.pi)
     u, v = np.tensordot(factor, z, 1)
@@ -73,7 +74,7 @@ def gaussian_pair(k11, k12, k22, n=400):
 @pytest.mark.parametrize("k", [(1.0, 0.3, 2.0), (0.4, -0.35, 0.9), (1.5, 1.1, 1.0)])
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_moments_by_quadrature(activation, k):
-    """All four; with g = a u + b v, whose covariances with u, v are the kernel times (a, b), the radial ones need no derivative of phi'."""
+    """All four: with g = a u + b v the radial ones need no derivative of phi'."""
     u, v, weights = gaussian_pair(*k)
     if activation == "relu":
         phi, slope = (lambda z: np.maximum(z, 0.0)), (lambda z: (z > 0.0).astype(float))
@@ -219,7 +220,7 @@ def test_the_table_and_its_pictures(data):
 
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_finite_networks_are_within_their_standard_errors(simulation, activation):
-    """A slice of ``python benchmarks/ensembles.py``, which has wider networks: of nine means one may be two errors away, none three."""
+    """A slice of ``python benchmarks/ensembles.py``: of nine means one may be two errors away, none three."""
     ensemble = networks.InfiniteEnsemble(depth=2, activation=activation, sigma_w=1.3, sigma_b=0.2)
     rows = simulation.comparison(ensemble, width=128, n_networks=200, time=2.0, n_steps=40)
     away = np.array([(mean - value) / error for _, value, mean, error in rows])

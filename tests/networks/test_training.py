@@ -117,10 +117,12 @@ def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path, monkeyp
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
     for a, b in zip((*resumed.weights, *resumed.biases), (*whole.weights, *whole.biases), strict=True):
         np.testing.assert_array_equal(a, b)
+    shorter = networks.train(x, py_x, checkpoint=path, progress=False, **{**options, "record": [0, 1, 3]})
+    np.testing.assert_array_equal(shorter.weights[0], whole.weights[0][:, :3])
     with pytest.raises(ValueError, match="belongs to a training with other arguments"):
         networks.train(x, py_x, checkpoint=path, progress=False, **{**options, "batch_size": 11})
     path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="checkpoint .* cannot be read"):
+    with pytest.raises(ValueError, match=r"checkpoint .* cannot be read"):
         networks.train(x, py_x, checkpoint=path, progress=False, **options)
 
 
