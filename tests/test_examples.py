@@ -1,5 +1,6 @@
 """Every example runs, silently as far as warnings go, and draws a picture."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ def test_there_are_examples():
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
 def test_example_runs_and_draws(example, tmp_path):
     """In a directory of its own, without a screen, every warning an error."""
+    if "Needs torch" in example.read_text(encoding="utf-8") and importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example)],

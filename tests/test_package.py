@@ -16,6 +16,35 @@ def test_importing_the_package_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_the_rest_does_not_import_the_networks_nor_they_torch():
+    """Every module of the package but those that are for torch, in one process."""
+    code = """
+import importlib, pathlib, sys
+import dualib
+root = pathlib.Path(dualib.__file__).parent
+files = [path.relative_to(root.parent).with_suffix("") for path in root.rglob("*.py") if path.name not in ("__init__.py", "__main__.py")]
+names = [".".join(path.parts) for path in files]
+for name in (n for n in names if not n.startswith("dualib.networks")):
+    importlib.import_module(name)
+print(sorted(m for m in sys.modules if m.startswith("dualib.networks")))
+for name in (n for n in names if n.startswith("dualib.networks") and not n.endswith((".variational", ".variational_nets"))):
+    importlib.import_module(name)
+print("dualib.networks.training" in sys.modules, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "True False"]
+
+
+def test_every_public_name_of_the_networks_is_listed_and_loaded():
+    from dualib import networks
+
+    assert dir(networks) == sorted(networks.__all__)
+    for name in set(networks.__all__) - {"VariationalDualIB", "VariationalIB", "ConditionalEntropyBottleneck"}:
+        assert getattr(networks, name).__name__ in (name, f"dualib.networks.{name}")
+    with pytest.raises(AttributeError, match="module 'dualib.networks' has no attribute 'no_such_name'"):
+        _ = networks.no_such_name
+
+
 def test_every_public_name_is_listed_before_it_is_imported():
     code = "import dualib; names = dir(dualib); print(sorted(set(dualib.__all__) - set(names)), names == sorted(names))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
