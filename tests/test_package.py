@@ -41,7 +41,7 @@ def test_every_public_name_of_the_networks_is_listed_and_loaded():
     assert dir(networks) == sorted(networks.__all__)
     for name in set(networks.__all__) - {"VariationalDualIB", "VariationalIB", "ConditionalEntropyBottleneck"}:
         assert getattr(networks, name).__name__ in (name, f"dualib.networks.{name}")
-    with pytest.raises(AttributeError, match="module 'dualib.networks' has no attribute 'no_such_name'"):
+    with pytest.raises(AttributeError, match=r"module 'dualib\.networks' has no attribute 'no_such_name'"):
         _ = networks.no_such_name
 
 
