@@ -20,8 +20,8 @@ _F1, _F2, _I1 = "float64[::1]", "float64[:,::1]", "int64[::1]"
 _READ = ", ".join(f"Array({kind}, 1, 'C', readonly=True)" for kind in ("float64", "int32", "int64", "float64"))
 
 
-@njit(f"int64(float64, float64, int64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
-def single_moves(price, least, most, size, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
+@njit(f"int64(float64, float64, int64, int64, int64, {_READ}, {_F1}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+def single_moves(price, least, most, enough, size, data, indices, ends, px, masses, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
     """One x at a time to the cluster of least objective, where that lowers it by more than `least`; returns the number of moves.
 
     Parameters
@@ -29,10 +29,12 @@ def single_moves(price, least, most, size, data, indices, ends, px, labels, coun
     price : float
         1 / beta.
     least : float
-    most, size : int
-        Passes over all x; the clusters to go to, the first so many of the arrays.
+    most, enough, size : int
+        Passes over all x, and moves in one after which no other follows; the clusters to go to, the first so many of the arrays.
     data, indices, ends : CSR of p(y|x), (n, n_y)
     px : (n,)
+    masses : (entries,)
+        p(x, y) log p(x, y).
     labels : (n,) int
         Changed in place, as are all that follow.
     counts, weights : (size or more,)
@@ -55,7 +57,7 @@ def single_moves(price, least, most, size, data, indices, ends, px, labels, coun
                 left += terms[y, own]
                 if rest > 0.0:
                     left -= rest * np.log(rest)
-                alone = mass * np.log(mass)
+                alone = masses[k]
                 for t in range(size):
                     if sums[y, t] > 0.0:
                         more = sums[y, t] + mass
@@ -92,7 +94,7 @@ def single_moves(price, least, most, size, data, indices, ends, px, labels, coun
                 sums[y, to] += mass
                 terms[y, to] = sums[y, to] * np.log(sums[y, to]) if sums[y, to] > 0.0 else 0.0
         moves += moved
-        if moved == 0:
+        if moved <= enough:
             break
     return moves
 
@@ -184,7 +186,7 @@ def merger(price, i, j, counts, weights, sums, terms):  # type: ignore[no-untype
 def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, losses):  # type: ignore[no-untyped-def]
     """The cheapest two clusters of the first `width` become one until `size` are left, which come to be the first; in place.
 
-    `losses` is scratch (width, width). Each pair costs up to `noise` more of its loss, by a rule that depends on their numbers alone.
+    `losses` is scratch (width, width). Each pair costs up to `noise` more of its loss, by a rule of their numbers alone.
     """
     alive = 0
     for t in range(width):
@@ -237,24 +239,32 @@ def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, 
     return alive
 
 
-@njit(f"void(float64, float64, int64, int64, int64, int64, int64, {_READ}, {_F1}, int64[:,::1], {_F1})", **_OPTIONS)
+_COUNTS = ", ".join(["int64"] * 8)
+
+
+@njit(f"void(float64, float64, {_COUNTS}, {_READ}, {_F1}, int64[:,::1], {_F1})", **_OPTIONS)
 def search(  # type: ignore[no-untyped-def]
-    price, least, most, size, more, turns, patience, data, indices, ends, px, draws, labels, values
+    price, least, most, size, more, turns, patience, followed, given, last, data, indices, ends, px, draws, labels, values
 ):
-    """Single moves from seeds as of k-means++, then from the best with up to `more` clusters more and as many mergers.
+    """Single moves from seeds, then from the best with up to `more` clusters more and as many mergers.
+
+    Seeds are as of k-means++, two times of three, or a random partition. The restarts end when no more than a fiftieth of all x
+    moves; the best `followed` of them go on to their ends. Where these are the same there are no further trials.
 
     Parameters
     ----------
     price, least, most, size, data, indices, ends, px
         As of `single_moves`.
-    more, turns, patience : int
-        Trials with more clusters, at most, and how many in a row may bring nothing.
+    more, turns, patience, followed : int
+        Trials after the restarts, at most, and how many in a row may bring nothing.
+    given, last : int
+        So many of the first restarts begin from their labels, not from seeds; how many restarts there are.
     draws : (any,)
         Random numbers within [0, 1), taken in turn and again.
-    labels : (restarts + 1, n) int, values : (restarts + 1,)
-        The end of each restart, and last the best; and their costs.
+    labels : (last + 1 + any, n) int, values : (last + 1 + any,)
+        The end of each restart, the best, and the last ones of the further trials; and their costs.
     """
-    n, n_y, width, last = px.shape[0], 0, size + more, labels.shape[0] - 1
+    n, n_y, width, kept = px.shape[0], 0, size + more, labels.shape[0] - 1 - last
     for k in range(indices.shape[0]):
         n_y = max(n_y, indices[k] + 1)
     counts, weights, sums, terms = np.zeros(width), np.zeros(width), np.zeros((n_y, width)), np.zeros((n_y, width))
@@ -264,56 +274,71 @@ def search(  # type: ignore[no-untyped-def]
         for k in range(ends[x], ends[x + 1]):
             if data[k] > 0.0:
                 masses[k] = px[x] * data[k] * np.log(px[x] * data[k])
-    took = 0
-    for r in range(last):
-        own = labels[r]
-        own[:] = 0
-        nearest[:] = px
-        for seed in range(size):
-            if seed > 0 and not nearest.max() > 0.0:
-                break
-            one = drawn(draws[took % draws.shape[0]], nearest)
-            took += 1
-            pairings(price, one, data, indices, ends, px, work, masses, rise)
+    took, idle, best, order = 0, 0, np.inf, np.zeros(last, dtype=np.int64)
+    trial = np.zeros(n, dtype=np.int64)
+    for turn in range(last + turns):
+        seeded, grown = turn < last, 0
+        if turn == last:
+            order[:] = np.argsort(values[:last])
+        if turn < given:
+            trial[:] = labels[turn]
+        elif seeded and turn % 3 == 2:
             for x in range(n):
-                if seed == 0 or rise[x] < nearest[x]:
-                    nearest[x] = rise[x]
-                    own[x] = seed
-        sum_up(width, data, indices, ends, px, own, counts, weights, sums, terms)
-        single_moves(price, least, most, size, data, indices, ends, px, own, counts, weights, sums, terms)
-        sum_up(width, data, indices, ends, px, own, counts, weights, sums, terms)
-        values[r] = cost_of(price, width, weights, terms)
-    best = np.argmin(values[:last])
-    labels[last] = labels[best]
-    values[last] = values[best]
-    idle, trial = 0, np.zeros(n, dtype=np.int64)
-    for turn in range(turns):
-        if idle >= patience:
-            break
-        grown = 1 + turn % more
-        trial[:] = labels[last]
-        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
-        for x in range(n):  # p(x) d(x, t) of each source and its cluster
-            t, part = trial[x], px[x] * np.log(weights[trial[x]] / px[x])
-            for k in range(ends[x], ends[x + 1]):
-                if data[k] > 0.0:
-                    part += masses[k] - px[x] * data[k] * np.log(sums[indices[k], t])
-            nearest[x] = max(part, 0.0) if counts[t] > 1.0 else 0.0
-        for t in range(grown):
-            if nearest.max() > 0.0:
+                trial[x] = int(size * draws[took % draws.shape[0]])
+                took += 1
+        elif seeded:
+            trial[:] = 0
+            nearest[:] = px
+            for seed in range(size):
+                if seed > 0 and not nearest.max() > 0.0:
+                    break
                 one = drawn(draws[took % draws.shape[0]], nearest)
                 took += 1
-                trial[one] = size + t
-                nearest[one] = 0.0
+                pairings(price, one, data, indices, ends, px, work, masses, rise)
+                for x in range(n):
+                    if seed == 0 or rise[x] < nearest[x]:
+                        nearest[x] = rise[x]
+                        trial[x] = seed
+        elif turn < last + min(last, followed):
+            trial[:] = labels[order[turn - last]]
+        else:
+            alike = last >= followed and values[order[followed - 1]] <= best + least
+            if idle >= patience or alike:
+                break
+            grown = 1 + turn % more
+            trial[:] = labels[last]
+            sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
+            for x in range(n):  # p(x) d(x, t) of each source and its cluster
+                t, part = trial[x], px[x] * np.log(weights[trial[x]] / px[x])
+                for k in range(ends[x], ends[x + 1]):
+                    if data[k] > 0.0:
+                        part += masses[k] - px[x] * data[k] * np.log(sums[indices[k], t])
+                nearest[x] = max(part, 0.0) if counts[t] > 1.0 else 0.0
+            for t in range(grown):
+                if nearest.max() > 0.0:
+                    one = drawn(draws[took % draws.shape[0]], nearest)
+                    took += 1
+                    trial[one] = size + t
+                    nearest[one] = 0.0
         sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
-        single_moves(price, least, most, size + grown, data, indices, ends, px, trial, counts, weights, sums, terms)
-        noise = 1.0 if turn % 5 > 2 else 0.0
-        merge_down(price, size + grown, size, noise, trial, counts, weights, sums, terms, losses)
-        single_moves(price, least, most, size, data, indices, ends, px, trial, counts, weights, sums, terms)
-        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
+        for wide in (size + grown, size):
+            some = n // 50 if seeded and turn >= given else 0
+            single_moves(price, least, most, some, wide, data, indices, ends, px, masses, trial, counts, weights, sums, terms)
+            if grown == 0:
+                break
+            if wide > size:
+                noise = 1.0 if turn % 5 > 2 else 0.0
+                merge_down(price, wide, size, noise, trial, counts, weights, sums, terms, losses)
         value = cost_of(price, width, weights, terms)
-        idle += 1
-        if value < values[last] - least:
-            values[last] = value
+        at = turn
+        if grown > 0:
+            at = last + 1 + turn % kept if kept > 0 else -1
+        elif not seeded:
+            at = order[turn - last]
+        if at >= 0:
+            labels[at] = trial
+            values[at] = value
+        idle += grown > 0
+        if not seeded and value < best - least:
+            best, values[last], idle = value, value, 0
             labels[last] = trial
-            idle = 0
