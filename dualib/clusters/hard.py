@@ -197,14 +197,12 @@ class IBHardClusters(HardClusters):
 
     def single_moves(self) -> None:
         """As of `HardClusters`."""
-        counts, weights = self.pools.counts.copy(), self.pools.weights.copy()
-        sums = np.array(self.pools.features.T, order="C")
+        size, (data, _, ends) = self.size, self.problem.csr
         least = LEAST * (1.0 + abs(self.problem.constant))
-        into = (self.labels, counts, weights, sums, xlogx(sums))
-        moves = loaded("dualib.clusters.compiled").single_moves
-        data, _, ends = self.problem.csr
         masses = xlogx(np.repeat(self.problem.px, np.diff(ends)) * data)
-        if moves(self.price, least, PASSES, 0, self.size, *self.problem.csr, self.problem.px, masses, *into):
+        into = (np.empty(size), np.empty(size), np.empty((self.problem.k, size)), np.empty((self.problem.k, size)))
+        moves = loaded("dualib.clusters.compiled").single_moves
+        if moves(self.price, least, PASSES, 0, size, *self.problem.csr, self.problem.px, masses, self.labels, *into):
             self.refresh()
 
     def pairings(self, x: int) -> Array:

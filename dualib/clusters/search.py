@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.clusters.hard import LEAST, PASSES, HardClusters, hard_clusters, work_of_pass
+from dualib.clusters.hard import HardClusters, hard_clusters, work_of_pass
 from dualib.clusters.pools import xlogx
+from dualib.clusters.restarts import Restarts
 from dualib.clusters.seeds import canonical, regrown_labels, seeded_labels
 from dualib.distortions.bottlenecks import IB
-from dualib.engine.loading import loaded
 from dualib.engine.problem import Ints, Problem
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
@@ -30,7 +30,6 @@ _TURNS, _PATIENCE = 12, 30  # further trials of compiled code for each restart, 
 _FEWER, _IMPATIENT = 3, 6  # the same where the distortion alone counts: one price, and an answer in milliseconds
 _GIVEN = 3  # restarts that are followed, at least, and clusterings of other prices that they begin from, at most
 _AT_LAST = 3  # times as many restarts at the price wanted, beside others: what is best hard may not be best when softened
-_KEPT_TRIALS = 40  # at each price, of which some may be best when softened
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
 _FEW = 4  # clusters to begin with where their number is free
 
@@ -75,36 +74,18 @@ def _by_compiled_code(
     problem: Problem, prices: Sequence[float], size: int, n_restarts: int, best: _Best, rng: np.random.Generator
 ) -> list[Ints]:
     """Restarts at each price, the smallest first, beside the best of the prices before; the ends of the last ones."""
-    rounds: list[Ints] = []
-    least, bests = LEAST * (1.0 + abs(problem.constant)), [one.labels for one in best.at.values()]
+    ends: list[Ints] = []
+    bests = [one.labels for one in best.at.values()]
     turns, patience = (_TURNS, _PATIENCE) if prices[-1] > 0.0 else (_FEWER, _IMPATIENT)
     for price in prices if n_restarts else ():
-        given = bests[-_GIVEN:]
         count = n_restarts * (_AT_LAST if price == prices[-1] and len(prices) > 1 else 1)
-        count += len(given)
-        kept = _KEPT_TRIALS if len(prices) > 1 else 0
-        labels = np.array([*given, *np.zeros((count - len(given) + 1 + kept, problem.n))], dtype=np.int64)
-        values = np.full(len(labels), math.inf)
-        options = (
-            price,
-            least,
-            PASSES,
-            size,
-            _BEGUN,
-            turns * n_restarts,
-            patience,
-            max(_GIVEN, count // 2),
-            len(given),
-            count,
-        )
-        draws = rng.random(count * (size + problem.n))
-        loaded("dualib.clusters.compiled").search(*options, *problem.csr, problem.px, draws, labels, values)
-        bests.append(labels[count])
-        rounds = list(labels[len(given) : len(given) + n_restarts])
-        for found, value in zip(labels[len(given) :], values[len(given) :], strict=True):
-            if math.isfinite(value):
-                best.note(found, price, value + problem.constant)
-    return rounds
+        restarts = Restarts(problem, price, size, rng)
+        restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, max(_GIVEN, count // 2))
+        bests.append(restarts.best[1])
+        ends = [labels for _, labels in restarts.ends[:n_restarts]]
+        for value, labels in [*restarts.ends, restarts.best, *(restarts.trials if len(prices) > 1 else [])]:
+            best.note(labels, price, value)
+    return ends
 
 
 def _by_numpy(
