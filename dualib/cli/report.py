@@ -6,16 +6,12 @@ import argparse
 import hashlib
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dualib.cli.input import checked_seed, read_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
-
-    from dualib.report.facts import Sample
 
 SUMMARY = "one page of HTML on a table: plane, tree, clusters, events, certificate, and what is the sample's"
 EPILOG = """\
@@ -27,7 +23,8 @@ examples:
   dualib report counts.csv --betas 1,2,4,8,16 --show 4,16 --unit bits
 
 The page is one file that loads nothing from elsewhere: mail it, or open it in any browser, with or without scripts, or print it.
-In a browser a slider shows the clusters at every beta. --no-events saves the time that it takes to locate every bifurcation.
+In a browser a slider shows the clusters at every beta. --no-events saves the time that it takes to locate every bifurcation,
+--no-sample that of solving on halves of the observations.
 """
 
 
@@ -39,16 +36,17 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
     command.add_argument("--betas", metavar="B,B,...", type=numbers, help="exactly these (default: an adaptive grid)")
     command.add_argument("--show", metavar="B,B,...", type=numbers, help="betas whose clusters are written out")
     command.add_argument("--no-events", action="store_true", help="bracket bifurcations by the points, do not locate them")
+    command.add_argument(
+        "--no-sample", action="store_true", help="leave out what encoders are worth on halves that did not choose them"
+    )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=run_report)
 
 
 def run_report(arguments: argparse.Namespace) -> None:
     """Read, solve, and write the page."""
-    import numpy as np
-
     from dualib.path.anneal import anneal
-    from dualib.report.facts import Facts, Source, chosen_points
+    from dualib.report.facts import Facts, Source, chosen_points, sample_of
     from dualib.report.page import page_of
 
     table, joint = read_input(arguments)
@@ -67,9 +65,10 @@ def run_report(arguments: argparse.Namespace) -> None:
     )
     sample = None
     if table.kind == "counts":
-        sample = _sample(arguments, table.counts, np.random.default_rng(0 if seed is None else seed))
+        progress = not arguments.quiet and not arguments.no_sample
+        sample = sample_of(table.counts, curve, arguments.smoothing, seed, progress, refit=not arguments.no_sample)
     facts = Facts(
-        source=Source(os.path.basename(arguments.file), digest, table.kind, arguments.smoothing),
+        source=Source(os.path.basename(arguments.file), digest, table.kind, table.guess, arguments.smoothing),
         curve=curve,
         sample=sample,
         shown=chosen_points(curve, arguments.show),
@@ -80,17 +79,6 @@ def run_report(arguments: argparse.Namespace) -> None:
     with open(arguments.output, "w", encoding="utf-8", newline="\n") as file:
         file.write(page)
     print(f"{arguments.output}: {len(page.encode()) / 1024:.0f} KiB, loads nothing from elsewhere; open it in a browser")
-
-
-def _sample(arguments: argparse.Namespace, counts: Any, rng: np.random.Generator) -> Sample | None:
-    """`sample_of`, with a progress line: ten tables are solved for their onset."""
-    from dualib.progress import ProgressBar
-    from dualib.report.facts import FEW_CELLS, N_SHUFFLED, sample_of
-
-    if arguments.quiet or counts.shape[0] * counts.shape[1] > FEW_CELLS:
-        return sample_of(counts, arguments.distortion, arguments.smoothing, rng)
-    with ProgressBar(N_SHUFFLED, "tables without dependence") as bar:
-        return sample_of(counts, arguments.distortion, arguments.smoothing, rng, bar.update)
 
 
 def _check_output(path: str) -> None:
@@ -105,6 +93,9 @@ def _check_output(path: str) -> None:
 def _command(arguments: argparse.Namespace) -> str:
     """The command with every option that differs from its default."""
     words = ["dualib", "report", os.path.basename(arguments.file), "--distortion", arguments.distortion]
+    for name in ("header", "index", "layout"):
+        if getattr(arguments, name) != "auto":
+            words += [f"--{name}", getattr(arguments, name)]
     if arguments.smoothing:
         words += ["--smoothing", repr(arguments.smoothing)]
     for name in ("betas", "show"):
@@ -114,5 +105,5 @@ def _command(arguments: argparse.Namespace) -> str:
         words += ["--tol", repr(arguments.tol)]
     words += ["--unit", arguments.unit]
     words += ["--seed", str(arguments.seed)] * (arguments.seed is not None)
-    words += ["--no-events"] * arguments.no_events
+    words += [f"--{name.replace('_', '-')}" for name in ("no_events", "no_sample") if getattr(arguments, name)]
     return shlex.join(words)

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib.information import mutual_information, mutual_information_miller_madow, mutual_information_shuffled
-from dualib.joint import JointDistribution
-from dualib.path.onset import onset
+from dualib.information import mutual_information, mutual_information_nsb
+from dualib.predict.cross_fit import cross_fit
 from dualib.results.units import Unit, unit_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from dualib.predict.cross_fit_result import CrossFit
+    from dualib.progress import Progress
     from dualib.results.curve import Curve
     from dualib.results.solution import Solution
 
-N_SHUFFLED = 10  # tables without dependence, whose onsets are stated
-FEW_CELLS = 20_000  # of a table whose onset takes about a second
-MOST_CELLS = 200_000  # of one that is shuffled a hundred times
+N_SPLITS, N_MEASURED, N_SHUFFLED = 3, 8, 10  # divisions into halves, betas measured there, and tables without dependence
+PSEUDOCOUNT = 0.5  # in each cell of the tables of clusters by y that predict the other half
+FEW_CELLS, FEWEST = 20_000, 8  # cells and observations of a table that is divided
 MOST_MEMBERS, MOST_Y = 12, 4  # that are named of a cluster
 LEAST_MARK = 0.01  # p(y|t) of a y that is named, but for the first
 SHOWN_RATES = (0.2, 0.4, 0.6, 0.8)  # of the largest: where clusters are written out
@@ -35,8 +36,8 @@ class Source:
     ----------
     name, digest : str
         As it was given, and the SHA-256 of its bytes.
-    kind : str
-        "counts", "probabilities", "conditionals" or "weights".
+    kind, guess : str
+        "counts", "probabilities", "conditionals" or "weights"; and how a file of text was read, where that was guessed.
     smoothing : float
         What was added to every cell.
     """
@@ -44,34 +45,28 @@ class Source:
     name: str
     digest: str
     kind: str
+    guess: str
     smoothing: float
 
 
 @dataclass(frozen=True)
 class Sample:
-    """How much of I(X;Y) a table of counts has by chance; nats.
+    """How much of the information in a table of counts is the sample's; nats.
 
     Attributes
     ----------
     n : int
         Number of observations.
-    plug_in, miller_madow, shuffled : float
-        I(X;Y) of the counts as they are, with the Miller-Madow correction, and less its mean over tables of the same margins
-        in which X and Y are independent.
-    null_onsets : tuple of float
-        Where learning begins in such tables, ascending; empty where that was not computed.
+    plug_in, estimate : float
+        I(X;Y) of the counts as they are, and by the NSB estimate.
+    fit : CrossFit, optional
+        Encoders chosen on one half of the observations and measured on the other; None for a table that is too large or too small.
     """
 
     n: int
     plug_in: float
-    miller_madow: float
-    shuffled: float
-    null_onsets: tuple[float, ...]
-
-    @property
-    def by_chance(self) -> float:
-        """What tables without dependence have in the mean, nats."""
-        return self.plug_in - self.shuffled
+    estimate: float
+    fit: CrossFit | None
 
 
 @dataclass(frozen=True)
@@ -105,46 +100,40 @@ class Facts:
 
 
 def sample_of(
-    counts: Any,
-    distortion: str,
-    smoothing: float,
-    rng: np.random.Generator,
-    report: Callable[[], Any] = lambda: None,
-) -> Sample | None:
-    """The sample's part of the information in a table of whole counts; None where it is too large to be shuffled, or has one row.
+    counts: Any, curve: Curve, smoothing: float, seed: int | None, progress: Progress = False, *, refit: bool = True
+) -> Sample:
+    """The sample's part of the information in a table of whole counts.
 
     Parameters
     ----------
     counts : ndarray or scipy.sparse array, shape (n_x, n_y)
-    distortion : "ib" or "dualib"
-        Whose onset is sought in the shuffled tables.
+    curve : Curve
+        Of these counts; the encoders are measured at `N_MEASURED` of its betas, in about equal steps of the rate.
     smoothing : float
-        Added to them, as to the table itself.
-    rng : Generator
-    report : callable
-        Called after each table.
+        Added to every cell before anything is solved, as to the table itself.
+    seed : int, optional
+        Of the divisions and shuffles.
+    progress : bool or callable
+    refit : bool
+        Whether to solve on halves at all; it is left out where the table is too large or too small for it, too.
     """
-    from scipy.stats import random_table
-
-    if min(counts.shape) < 2 or counts.shape[0] * counts.shape[1] > MOST_CELLS:
-        return None
-    table = counts if isinstance(counts, np.ndarray) else counts.toarray()
-    shuffled = mutual_information_shuffled(table, random_state=rng)
-    onsets: list[float] = []
-    if table.size <= FEW_CELLS:
-        rows, columns = (table.sum(axis=axis).astype(np.int64) for axis in (1, 0))
-        margins = random_table(rows, columns, seed=rng)
-        for _ in range(N_SHUFFLED):
-            null = JointDistribution.from_counts(margins.rvs(), smoothing)
-            onsets.append(onset(null, distortion))
-            report()
-    return Sample(
-        int(table.sum()),
-        mutual_information(table),
-        mutual_information_miller_madow(table),
-        shuffled,
-        tuple(sorted(onsets)),
-    )
+    n = int(counts.sum())
+    fit = None
+    if refit and min(counts.shape) > 1 and counts.shape[0] * counts.shape[1] <= FEW_CELLS and n >= FEWEST:
+        shares = np.linspace(0.0, curve.rate.max(), N_MEASURED + 1)[1:]
+        betas = np.unique([curve.beta[np.argmin(np.abs(curve.rate - share))] for share in shares])
+        fit = cross_fit(
+            counts,
+            curve.distortion,
+            betas,
+            N_SPLITS,
+            PSEUDOCOUNT,
+            seed,
+            table_smoothing=smoothing,
+            n_shuffles=N_SHUFFLED,
+            progress=progress,
+        )
+    return Sample(n, mutual_information(counts), mutual_information_nsb(counts), fit)
 
 
 def chosen_points(curve: Curve, betas: Sequence[float] | None) -> tuple[Solution, ...]:

@@ -39,7 +39,7 @@ def page_of(facts: Facts) -> str:
         ("clusters", "Clusters", _slider(facts) + "".join(_clusters(solution, facts) for solution in facts.shown)),
         ("events", "Events", _events(facts)),
         ("certificate", "How good are these answers?", _paragraphs(words.of_certificate(facts))),
-        ("sample", "How much is the sample's?", _paragraphs(words.of_sample(facts))),
+        ("sample", "How much is the sample's?", _sample(facts)),
         ("again", "The same again", _again(facts)),
     ]
     links = " ".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections)
@@ -75,13 +75,15 @@ def _figure(picture: str, caption: str) -> str:
 
 
 def _plane(facts: Facts) -> str:
-    return _figure(
-        pictures.plane(facts),
-        "What the clusters keep of Y for what they keep of X: one point for each beta, the larger the farther to the right. No "
-        "encoder is above the curve."
-        if facts.curve.distortion.name == "ib"
-        else "What the clusters keep of Y for what they keep of X: one point for each beta. The curve of the IB is the bound.",
+    caption = (
+        "What the clusters keep of Y for what they keep of X: one point for each beta, the larger the farther to the right."
     )
+    caption += (
+        " No encoder is above the curve." if facts.curve.distortion.name == "ib" else " The curve of the IB is the bound."
+    )
+    if facts.sample is not None and facts.sample.fit is not None:
+        caption += " Dashed, what they keep on observations that did not choose them."
+    return _figure(pictures.plane(facts), caption)
 
 
 def _tree(facts: Facts) -> str:
@@ -152,6 +154,19 @@ def _events(facts: Facts) -> str:
     ]
     kinds = [f"{kind}: {role}" for kind, role in _ROLES.items() if any(event.kind == kind for event in curve.events)]
     return _table(("beta", "kind", "clusters", "located to, relative"), rows) + _paragraphs(["; ".join(kinds) + "."])
+
+
+def _sample(facts: Facts) -> str:
+    content = _paragraphs(words.of_sample(facts))
+    if facts.sample is None or facts.sample.fit is None:
+        return content
+    unit = facts.unit
+    heads = ("beta", "clusters", f"relevance in the sample, {unit}", f"on the other half, {unit}", f"log loss there, {unit}")
+    return (
+        content
+        + _paragraphs(words.of_fit(facts.sample.fit))
+        + _table(heads, words.rows_of_fit(facts.sample.fit, facts.factor))
+    )
 
 
 def _again(facts: Facts) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dualib.plotting.bifurcations import varying_columns
 from dualib.plotting.tree import INK, PALETTE, Point, link, member_names, spread, strokes, with_sides
+from dualib.predict.cross_fit_result import CrossFit
 from dualib.report.facts import Facts
 from dualib.results.event import Event
 from dualib.results.solution import Solution
@@ -90,12 +91,8 @@ def plane(facts: Facts) -> str:
     parts.append(frame.line([(0.0, total), (right, total)], "limit"))
     x, y = frame.at(right, total)
     parts.append(f'<text class="note" x="{x - 6:.1f}" y="{y - 5:.1f}" text-anchor="end">I(X;Y) = {total:.4g}</text>')
-    if facts.sample is not None and facts.sample.shuffled > 0.0 and not facts.source.smoothing:
-        honest = factor * facts.sample.shuffled
-        x, y = frame.at(0.0, honest)  # the curve is far below at its left end
-        parts.append(frame.line([(0.0, honest), (right, honest)], "honest"))
-        words = f"{honest:.4g} without what chance gives"
-        parts.append(f'<text class="note" x="{x + 6:.1f}" y="{y + 15:.1f}">{words}</text>')
+    if facts.sample is not None and facts.sample.fit is not None:
+        parts += _measured(frame, facts.sample.fit, factor)
     parts += _pieces(frame, facts)
     for i, solution in enumerate(curve):
         x, y = frame.at(factor * solution.rate, factor * solution.relevance)
@@ -104,6 +101,17 @@ def plane(facts: Facts) -> str:
             f"<title>{escaped(summary_of(solution, facts))}</title></circle>"
         )
     return frame.svg("plane", "Information plane: relevance against rate", "".join(parts))
+
+
+def _measured(frame: Frame, fit: CrossFit, factor: float) -> list[str]:
+    """Relevance on the halves that did not choose the encoders, at the rate of those of all observations."""
+    errors = fit.cross_fitted_se
+    assert errors is not None  # there is more than one division
+    values = np.maximum(fit.cross_fitted_relevance, 0.0)
+    parts = [frame.line([(factor * x, factor * y) for x, y in zip(fit.rate, values, strict=True)], "honest")]
+    for rate, value, error in zip(factor * fit.rate, factor * values, factor * errors, strict=True):
+        parts.append(frame.line([(rate, max(0.0, value - error)), (rate, value + error)], "bar"))
+    return parts
 
 
 def _pieces(frame: Frame, facts: Facts) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from dualib.predict.cross_fit_result import CrossFit
 from dualib.report.facts import Facts
-from dualib.results.solution import Solution
 
 NAMES = {"ib": "the Information Bottleneck", "dualib": "the dual Information Bottleneck"}
 _MANNERS = {
@@ -28,6 +28,8 @@ def of_reading(facts: Facts) -> list[str]:
     }
     zeros = 1.0 - joint.pxy.nnz / (joint.n_x * joint.n_y) if joint.is_sparse else float((joint.pxy == 0.0).mean())
     said = [f"{source.name}: a table of {joint.n_x} x (rows) by {joint.n_y} y (columns), {kinds[source.kind]}."]
+    if source.guess:
+        said.append(f"How to read it was guessed: {source.guess}.")
     said.append(f"{zeros:.1%} of its cells are zero." if zeros else "No cell is zero.")
     if source.smoothing:
         said[-1] = f"{source.smoothing:g} was added to every cell. {said[-1]}"
@@ -82,44 +84,58 @@ def _part(number: int, total: int) -> str:
 
 
 def of_sample(facts: Facts) -> list[str]:
-    """How much of it is the sample's."""
+    """How much of I(X;Y) is the sample's."""
     sample, factor, unit = facts.sample, facts.factor, facts.unit
-    if sample is None and facts.source.kind == "counts":
-        return [
-            "The table is too large, or too small, to be held against shuffled ones here. The clusters were chosen on the counts "
-            "that measure them: split the observations into two tables, and dualib compare TRAIN TEST says what is left on others."
-        ]
     if sample is None:
         return [
             "The table holds no counts of observations, so nothing is known of the sample that it may come from. All numbers here "
             "are of the table as it stands."
         ]
-    share = sample.by_chance / sample.plug_in if sample.plug_in > 0.0 else 0.0
+    surplus = max(0.0, sample.plug_in - max(0.0, sample.estimate))
+    share = surplus / sample.plug_in if sample.plug_in > 0.0 else 0.0
     said = [
-        f"The counts themselves have I(X;Y) = {factor * sample.plug_in:.4g} {unit}. Tables with the same margins and no dependence "
-        f"at all have {factor * sample.by_chance:.4g} in the mean of 100: {share:.0%} of the whole may be the sample's. Without it "
-        f"{factor * sample.shuffled:.4g} {unit} are left; the Miller-Madow correction leaves {factor * sample.miller_madow:.4g}."
+        f"Of the {factor * sample.plug_in:.4g} {unit} of I(X;Y) in the counts about {factor * surplus:.2g} ({share:.0%}) are the "
+        f"sample's: {sample.n:,} observations, by the NSB estimate. The clusters were chosen on the same counts that measure "
+        "them, so their relevance flatters them the more, the finer they are."
     ]
-    if sample.null_onsets:
-        low, high = sample.null_onsets[0], sample.null_onsets[-1]
+    if sample.fit is None:
         said.append(
-            f"In {len(sample.null_onsets)} such tables, treated in the same way, clusters begin at beta = {low:.4g} to {high:.4g}. "
-            + _against_null(facts, low)
+            "The table is too large, or too small, to be divided here, or it was not asked for: two tables of other observations "
+            "and dualib compare TRAIN TEST say what is left."
         )
-    said.append(
-        "The clusters were chosen on the same counts that measure them, so the relevance at large beta is the more flattering the "
-        "finer they are. To measure it on what was not used, split the observations into two tables: dualib compare TRAIN TEST."
-    )
     return said
 
 
-def _against_null(facts: Facts, low: float) -> str:
-    """What the table shows at a beta at which chance shows nothing."""
-    below = [solution for solution in facts.curve if solution.beta < low]
-    if not below or below[-1].n_clusters < 2:
-        return "This table has no clusters at a smaller beta, so none that chance could not have made."
-    last: Solution = below[-1]
-    return (
-        f"Below that, where they are one cluster, this table has up to {max(s.n_clusters for s in below)} clusters and a relevance "
-        f"of {facts.factor * last.relevance:.4g} {facts.unit}, as none of them has. Finer clusters, at larger beta, may be chance."
-    )
+def of_fit(fit: CrossFit) -> list[str]:
+    """What encoders are worth on observations that did not choose them."""
+    clusters = f"{fit.best.n_clusters} cluster{'s' * (fit.best.n_clusters != 1)}"
+    low, high = float(fit.null_onsets.min()), float(fit.null_onsets.max())
+    if fit.onset < low:
+        verdict = f"none of them does so early. Beyond {low:.4g} noise has clusters too."
+    else:
+        verdict = "where they begin tells the table from noise only if that is below most of these."
+    return [
+        "Below, encoders chosen on one half of the observations and measured on the other: means of "
+        f"{fit.n_splits} random divisions, both ways, with their standard error, at betas of the curve. A half chose them, so all "
+        "observations can keep a little more.",
+        f"The held-out log loss is least at beta = {fit.best_beta:.4g}, with {clusters}: finer ones do not predict better from a "
+        "half of these observations.",
+        f"In {len(fit.null_onsets)} tables of the same margins in which y does not depend on x clusters begin at beta = {low:.4g} "
+        f"to {high:.4g}, and in this one at {fit.onset:.4g}: {verdict}",
+    ]
+
+
+def rows_of_fit(fit: CrossFit, factor: float) -> list[tuple[str, ...]]:
+    """One row a beta: beta, clusters, relevance in the sample and on the other half, log loss there; informations times `factor`."""
+    errors, loss_errors = fit.cross_fitted_se, fit.log_loss_se
+    assert errors is not None and loss_errors is not None  # there is more than one division
+    return [
+        (
+            f"{fit.beta[i]:.4g}" + (" (least log loss)" if fit.beta[i] == fit.best_beta else ""),
+            str(fit.n_clusters[i]),
+            f"{factor * fit.relevance[i]:.4f}",
+            f"{factor * fit.cross_fitted_relevance[i]:.4f} ± {factor * errors[i]:.4f}",
+            f"{factor * fit.log_loss[i]:.4f} ± {factor * loss_errors[i]:.4f}",
+        )
+        for i in range(len(fit.beta))
+    ]

@@ -11,7 +11,7 @@ import pytest
 import dualib
 from dualib.cli.main import main
 from dualib.information import mutual_information
-from dualib.report.facts import chosen_points, groups_of, sample_of
+from dualib.report.facts import chosen_points, groups_of
 from dualib.report.pictures import log_ticks, ticks
 
 TABLE = ",noun,verb,adj\nrun,3,9,0\nhouse,12,1,2\nred,2,0,9\ngo,2,14,1\n"
@@ -26,8 +26,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def written(*options, name="t.csv"):
-    """The page that a command writes."""
+def written(*options, name="t.csv", sample=False):
+    """The page that a command writes, by default without what takes longest."""
+    options = options if sample else [*options, "--no-sample"]
     assert main(["report", name, "-q", "-o", "page.html", *options]) == 0
     with open("page.html", encoding="utf-8") as file:
         return file.read()
@@ -91,12 +92,11 @@ def test_it_is_one_file_that_loads_nothing():
 
 
 def test_the_command_in_it_makes_it_again(folder):
-    page = written(
-        "--betas", BETAS, "--smoothing", "0.5", "--distortion", "dualib", "--unit", "bits", "--show", "4", "--seed", "3"
-    )
+    options = "--betas 1,2,4,8 --smoothing 0.5 --distortion dualib --unit bits --show 4 --seed 3 --layout table"
+    page = written(*options.split(), sample=True)
     (command,) = re.findall(r"<pre>(.*?)</pre>", page)
     words = shlex.split(html.unescape(command))
-    assert words[:2] == ["dualib", "report"]
+    assert words[:2] == ["dualib", "report"] and "--layout" in words
     assert main([*words[1:], "-o", "again.html", "-q"]) == 0
     assert (folder / "again.html").read_text(encoding="utf-8") == page
 
@@ -136,41 +136,54 @@ def test_a_missed_tolerance_is_told(monkeypatch):
     assert "the wanted tolerance was not reached" in said
 
 
-def test_tables_without_dependence_are_found_out():
-    """Counts drawn from independent X and Y: what is left after chance is next to nothing, and nothing is claimed."""
+def fit_rows(page):
+    """Columns of the table of what encoders are worth on the other half."""
+    (section,) = re.findall(r'<section id="sample">(.*?)</section>', page, re.S)
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", section)[1:]]
+    return [[float(re.match(r"[-\d.]+", cell).group()) for cell in row] for row in rows]
+
+
+def test_what_encoders_are_worth_elsewhere_is_that_of_cross_fit():
+    page = written("--betas", BETAS, sample=True)
+    rows = np.array(fit_rows(page))
+    betas = rows[:, 0]
+    fit = dualib.cross_fit(COUNTS, "ib", betas, 3, 0.5, n_shuffles=10)
+    np.testing.assert_allclose(rows[:, 2], fit.relevance, atol=5.1e-5)
+    np.testing.assert_allclose(rows[:, 3], fit.cross_fitted_relevance, atol=5.1e-5)
+    np.testing.assert_allclose(rows[:, 4], fit.log_loss, atol=5.1e-5)
+    said = text_of(page, "sample")
+    assert f"log loss is least at beta = {fit.best_beta:.4g}" in said
+    assert f"begin at beta = {fit.null_onsets.min():.4g} to {fit.null_onsets.max():.4g}" in said
+    assert "none of them does so early" in said  # words and their kinds do go together
+    assert page.count('class="bar"') == len(rows)
+
+
+def test_tables_without_dependence_are_found_out(folder):
+    """Counts of independent X and Y: the other half knows of no cluster, and the onset is no earlier than that of noise."""
     rng = np.random.default_rng(5)
     counts = rng.multinomial(300, np.full(20, 1 / 20)).reshape(5, 4)
-    sample = sample_of(counts, "ib", 0.0, np.random.default_rng(0))
-    assert sample.n == 300
-    assert sample.plug_in == pytest.approx(mutual_information(counts))
-    cells, rows, columns = np.count_nonzero(counts), 5, 4
-    assert sample.miller_madow == pytest.approx(sample.plug_in - (cells - rows - columns + 1) / 600)
-    assert sample.shuffled < 0.2 * sample.plug_in
-    assert len(sample.null_onsets) == 10 and sample.null_onsets == tuple(sorted(sample.null_onsets))
-    own = dualib.onset(dualib.JointDistribution.from_counts(counts))
-    assert sample.null_onsets[0] < 1.5 * own  # nothing that shuffled tables do not have
+    np.savetxt(folder / "noise.csv", counts, fmt="%d", delimiter=",")
+    page = written("--header", "no", "--index", "no", name="noise.csv", sample=True)
+    rows = np.array(fit_rows(page))
+    assert rows[-1, 2] == pytest.approx(mutual_information(counts), abs=1e-3)
+    assert rows[:, 3].max() < 0.5 * rows[-1, 2]
+    assert "tells the table from noise only if" in text_of(page, "sample")
+    estimate = dualib.information.mutual_information_nsb(counts)
+    surplus = mutual_information(counts) - max(0.0, estimate)
+    assert f"about {surplus:.2g} (" in text_of(page, "sample")
 
 
 def test_a_sparse_table_of_counts_is_one_too(folder):
     from scipy import io, sparse
 
     io.mmwrite(folder / "t.mtx", sparse.coo_array(COUNTS))
-    numbers = re.compile(r"I\(X;Y\) = [\d.]+ nats.*? begin at beta = [\d.]+ to [\d.]+")
-    dense, thin = (text_of(written("--betas", "2,8", name=name), "sample") for name in ("t.csv", "t.mtx"))
-    assert numbers.search(dense).group() == numbers.search(thin).group()
+    dense, thin = (fit_rows(written("--betas", "2,8", name=name, sample=True)) for name in ("t.csv", "t.mtx"))
+    assert dense == thin and len(dense) == 2
 
 
-def test_a_table_too_large_to_be_shuffled_says_so(monkeypatch):
-    monkeypatch.setattr("dualib.report.facts.MOST_CELLS", 11)
-    assert "too large" in text_of(written("--betas", "2,8"), "sample")
-
-
-def test_dependence_that_is_there_begins_far_below_chance():
-    page = written("--distortion", "ib")
-    said = text_of(page, "sample")
-    low = float(re.search(r"clusters begin at beta = ([\d.]+)", said).group(1))
-    assert low > 3.0 * dualib.onset(dualib.JointDistribution.from_counts(COUNTS))
-    assert "as none of them has" in said
+def test_a_table_too_large_to_be_divided_says_so(monkeypatch):
+    monkeypatch.setattr("dualib.report.facts.FEW_CELLS", 11)
+    assert "too large" in text_of(written("--betas", "2,8", sample=True), "sample")
 
 
 def test_one_beta_independent_tables_and_no_events(folder):
