@@ -15,7 +15,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import dualib  # after the above, which NumPy and matplotlib read once
 
 HERE = Path(__file__).resolve().parent
-NOT_RUN = ("plot_digits", "plot_next_letter")  # minutes, or an extra: a line of theirs names a picture in docs/images
+# minutes, or an extra: a line of theirs names a picture in docs/images
+NOT_RUN = ("plot_digits", "plot_next_letter", "plot_cross_fit", "plot_information_plane", "plot_variational_dualib")
 
 project = "dualib"
 author = "The dualib developers"
@@ -40,6 +41,7 @@ bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
 
 autosummary_generate = True
+autodoc_mock_imports = ["torch"]
 autodoc_typehints = "none"  # numpydoc states them
 numpydoc_show_class_members = False  # the template of classes lists them
 

@@ -32,6 +32,12 @@ class ChannelCapacity(NamedTuple):
         The input distribution that attains it; exactly 0 where an x is of no use.
     gap : float
         ``max_x KL(p(.|x) || p(y)) - I(X;Y)``, in the same unit.
+
+    Examples
+    --------
+    >>> from dualib.information import channel_capacity
+    >>> channel_capacity([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])._fields
+    ('capacity', 'px', 'gap')
     """
 
     capacity: float
@@ -113,6 +119,12 @@ def gnid(u: npt.ArrayLike, v: npt.ArrayLike, px: npt.ArrayLike) -> float:
     ------
     ValueError, TypeError
         Encoders or probabilities that are none, or are not of the same x.
+
+    Examples
+    --------
+    >>> from dualib.information import gnid
+    >>> round(gnid([0, 0, 1, 1], [0, 0, 1, 1], [0.25] * 4), 12), round(gnid([0, 0, 1, 1], [0, 1, 0, 1], [0.25] * 4), 12)
+    (0.0, 1.0)
     """
     source = as_distribution("px", px)
     first, second = (encoder_rows(encoder, len(source), name=name) for name, encoder in (("u", u), ("v", v)))

@@ -66,6 +66,13 @@ class CountTable:
     ------
     TypeError, ValueError
         Values that are negative, missing, infinite or no numbers; a wrong shape; labels of a wrong number or given twice.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> table = dualib.CountTable([[5, 1], [2, 7]], x_labels=["a", "b"], y_labels=["u", "v"])
+    >>> table.kind, dualib.JointDistribution.from_counts(table).x_labels
+    ('counts', ('a', 'b'))
     """
 
     counts: Any

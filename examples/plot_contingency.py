@@ -1,4 +1,7 @@
-"""Which rows of a contingency table may be merged? Those that say the same of the target.
+"""Rows of a contingency table that may be merged
+==============================================
+
+Which rows may be merged? Those that say the same of the target.
 
 Hair colour and sex of 592 students by the colour of their eyes (Snee 1974). `agglomerate` merges rows so that the least
 information about the eyes is lost; `quantize` looks for the best table of K rows, and bounds all of them.

@@ -1,9 +1,15 @@
-"""How much of a curve is the sample's? Cross-fitting on counts of which the truth is known.
+"""How much of a curve is the sample's?
+====================================
+
+Cross-fitting on counts of which the truth is known.
 
 3,000 observations of 120 x and 8 y, where p(y|x) takes six values: the plug-in relevance says that every x counts, the encoders
 measured on the half that did not choose them say what there is, and the held-out log loss chooses a beta.
+
+.. image:: ../images/cross-fit.png
 """
 
+# sphinx_gallery_thumbnail_path = "images/cross-fit.png"
 import os
 
 import numpy as np

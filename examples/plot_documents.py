@@ -1,4 +1,7 @@
-"""How many clusters of documents, and how good are they? Hard clusters for every K, with the most that so many could keep.
+"""How many clusters of documents?
+===============================
+
+Hard clusters for every K, with the most that so many could keep.
 
 Documents of six topics, each with words that no other document has. `quantize` clusters them for the information they give about
 the words; `relevance_bound` says what no K clusters, hard or soft, could be above.

@@ -1,4 +1,7 @@
-"""Ensembles of infinitely wide networks: when to stop, what the bounds enclose, and what compresses with time and more data.
+"""Ensembles of infinitely wide networks
+=====================================
+
+When to stop, what the bounds enclose, and what compresses with time and more data.
 
 Every curve is a closed form or a bound: no network is trained. The data are a smooth function of points on a sphere, with noise.
 Upper left, losses in time for three numbers of training points, the circles where to stop. Upper right, the bounds of I(X;Z|D) and

@@ -1,4 +1,7 @@
-"""How efficient are naming systems? Deviation from the IB curve, and the distance between systems (gNID).
+"""How efficient are naming systems?
+=================================
+
+Deviation from the IB curve, and the distance between systems (gNID).
 
 Thirty colours on a line, each meant as a bump around itself; the prior is the one that attains the capacity of this channel. A
 naming system is an encoder from colours to words: hard labels, or soft ones. Its deviation from optimality is how much more

@@ -1,4 +1,7 @@
-"""A channel quantiser: the output of a binary channel with Gaussian noise in a few levels that keep the most about the input.
+"""A channel quantiser
+===================
+
+The output of a binary channel with Gaussian noise in a few levels that keep the most about the input.
 
 The inputs -1 and 1 are equally likely, the noise has variance 0.1, and the output is a fine grid of 200 values. With two inputs
 the best levels are intervals of the output, and `quantize` finds them exactly (Kurkoski and Yagi 2014).

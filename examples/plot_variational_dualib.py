@@ -1,4 +1,7 @@
-"""Variational bottlenecks on scikit-learn's digits: dual IB, CEB and VIB, five seeds each, every quantity under its own name.
+"""Variational bottlenecks
+=======================
+
+On scikit-learn's digits: dual IB, CEB and VIB, five seeds each, every quantity under its own name.
 
 With b(z|y) in the loss, as the dual IB and the CEB have it, the "rate" bounds I(X;Z|Y); with r(z), as the VIB has it, I(X;Z).
 Drawn on one axis as if they were one quantity they would seem to violate the data-processing inequality: here each has a

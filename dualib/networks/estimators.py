@@ -89,6 +89,14 @@ def kde_bounds(activations: npt.ArrayLike, noise: float, weights: npt.ArrayLike 
     Upper: ``- sum_i w_i ln sum_j w_j exp(-|t_i - t_j|^2 / (2 s^2))``; lower: the same with 8 s^2 (Kolchinsky and Tracey 2017,
     *Estimating mixture entropy with pairwise distances*). They hold for these inputs; for inputs of which these are a sample
     they do not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dualib import networks
+    >>> bounds = networks.kde_bounds(np.array([[-1.0], [1.0]]), noise=0.01)
+    >>> round(bounds.lower, 4), round(bounds.upper, 4)  # ln 2
+    (0.6931, 0.6931)
     """
     rows = as_rows("activations", activations)
     variance = as_positive("noise", noise)
@@ -139,6 +147,15 @@ def ksg(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 4) -> float:
     samples there (Gao, Kannan, Oh and Viswanath 2017); with labels neighbours are sought within a label (Ross 2014), and labels on
     both sides are counted, with the correction of Miller and Madow. It
     underestimates large information: telling I apart takes a number of samples in proportion to exp(I).
+
+    Examples
+    --------
+    >>> import math
+    >>> import numpy as np
+    >>> from dualib import networks
+    >>> x, noise = np.random.default_rng(0).normal(size=(2, 500))
+    >>> abs(networks.ksg(x, x + noise) - 0.5 * math.log(2.0)) < 0.1  # that is the truth
+    True
     """
     k = validate_integer("k", k, 1)
     x_labels, y_labels = as_labels("x", x), as_labels("y", y)
@@ -219,6 +236,17 @@ def info_nce(log_density: npt.ArrayLike) -> Bounds:
     -----
     Poole, Ozair, van den Oord, Alemi and Tucker (2019), *On variational bounds of mutual information*. Where the x_j are all
     inputs there are, equally likely, the lower one is an unbiased estimate of I(X;Z) itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dualib import networks
+    >>> z, x = np.random.default_rng(0).normal(size=(2, 50))
+    >>> z += x
+    ...
+    >>> bounds = networks.info_nce(-0.5 * (z[:, None] - x) ** 2)
+    >>> 0.0 < bounds.lower < bounds.upper
+    True
     """
     raw = np.asarray(log_density)
     if raw.ndim != 2 or raw.shape[0] != raw.shape[1] or len(raw) < 2:

@@ -49,6 +49,14 @@ class InformationPlane:
         The model of bins or noise under which alone the numbers hold, in words; it stands in the title of every picture.
     n : int
         Number of inputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dualib import networks
+    >>> plane = networks.information_plane({"sign": np.array([[-0.9], [-0.8], [0.8], [0.9]])}, [0, 0, 1, 1], bins=3)
+    >>> plane.layer, plane.rate.round(4).tolist()
+    (('sign',), [0.6931])
     """
 
     layer: tuple[str, ...]

@@ -52,6 +52,15 @@ class CrossFit:
         noise does; beyond them, clusters appear in noise as well.
     best : Solution
         On all counts, certified, at the beta of least held-out log loss, `best_beta`.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> import numpy as np
+    >>> counts = np.array([[30, 5], [4, 33], [28, 6], [7, 29]])
+    >>> result = dualib.cross_fit(counts, betas=[5.0, 20.0], n_splits=2, n_shuffles=4)
+    >>> bool((result.cross_fitted_relevance < result.relevance).all()), bool(result.onset < result.null_onsets.min())
+    (True, True)
     """
 
     counts: Array
