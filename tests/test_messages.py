@@ -382,3 +382,13 @@ def test_dir_has_the_public_names_only():
     assert not {"Any", "importlib", "annotations", "joint", "solver", "cli", "_validation"} & set(names)
     assert all(hasattr(dualib, name) for name in names)
     assert pydoc.getdoc(dualib).startswith("dualib: the Information Bottleneck")
+
+
+@pytest.mark.parametrize("call", [dualib.solve, dualib.quantize, dualib.agglomerate, dualib.anneal, dualib.onset])
+def test_counts_in_the_place_of_a_joint_distribution(call):
+    more = {dualib.solve: (2.0,), dualib.quantize: (2,)}.get(call, ())
+    for table in ([[5, 1], [1, 8]], np.eye(3), dualib.CountTable([[5, 1], [1, 8]])):
+        with pytest.raises(
+            TypeError, match=r"joint must be a JointDistribution, got .*: write JointDistribution\.from_counts"
+        ):
+            call(table, *more)
