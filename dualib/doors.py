@@ -107,10 +107,11 @@ def step(name: str) -> Callable[[Call], Call]:
 
 def door(call: Call) -> Call:
     """A public call that may take long: with a task, unless another door is open, and one BLAS thread where that is better."""
+    name = call.__qualname__.rpartition("<locals>.")[2]
 
     @functools.wraps(call)
     def opened(*args: Any, **options: Any) -> Any:
-        with blas_threads_for(args, options), _task_of(call.__name__, bool(options.get("progress", False))) as ended:
+        with blas_threads_for(args, options), _task_of(name, bool(options.get("progress", False))) as ended:
             result = call(*args, **options)
             ended(result)
             return result

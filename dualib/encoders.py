@@ -15,8 +15,8 @@ Array = npt.NDArray[np.float64]
 def encoder_rows(encoder: Any, n_x: int, n_columns: int | None = None, name: str = "encoder") -> Array:
     """p(t|x) (n_x, n_t), rows summing to 1, of an encoder or of labels.
 
-    Labels are numbered anew in their order, 0 for the least; with `n_columns` they are the columns, that many, of a rate-distortion
-    matrix.
+    Labels, whole numbers or text, are numbered anew in their order, 0 for the least; with `n_columns` they are the columns, that
+    many, of a rate-distortion matrix, as numbers.
 
     Raises
     ------
@@ -30,13 +30,15 @@ def encoder_rows(encoder: Any, n_x: int, n_columns: int | None = None, name: str
         if len(rows) != n_x:
             raise ValueError(f"{name} must have one row for each of the {n_x} x, got shape {rows.shape}")
         return rows
-    if labels.dtype.kind not in "biu":
+    if labels.dtype.kind not in ("biu" if n_columns is not None else "biuU"):
         raise ValueError(
             f"{name} must be p(t|x) of shape ({n_x}, n_t), or labels, one integer for each x, got {labels.dtype} of shape "
             f"{labels.shape}"
         )
     if len(labels) != n_x:
         raise ValueError(f"{name} must have one label for each of the {n_x} x, got {len(labels)}")
+    if labels.dtype.kind == "U":
+        labels = np.unique(labels, return_inverse=True)[1].ravel()
     if labels.min() < 0:
         x = int(np.argmin(labels))
         raise ValueError(f"{name} must have labels >= 0, got {shown(labels[x])} at index {x}: give every x a cluster")
@@ -55,9 +57,13 @@ def _indicators(labels: np.ndarray[Any, Any], n_clusters: int) -> Array:
 
 
 def _as_labels(encoder: Any) -> np.ndarray[Any, Any] | None:
-    """A one-dimensional array of numbers; None where it is something else, which `as_probability_rows` judges."""
+    """A one-dimensional array of numbers, or of text; None where it is something else, which `as_probability_rows` judges."""
     try:
         array = np.asarray(encoder)
     except ValueError:  # ragged
         return None
-    return array if array.ndim == 1 and array.dtype.kind in "biuf" and array.size else None
+    if array.ndim != 1 or not array.size:
+        return None
+    if array.dtype.kind == "O" and all(isinstance(label, str) for label in array):
+        array = array.astype(np.str_)
+    return array if array.dtype.kind in "biufU" else None

@@ -156,19 +156,21 @@ class JointDistribution:
     @classmethod
     def from_conditionals(
         cls,
-        py_x: npt.ArrayLike,
+        py_x: Any,
         px: npt.ArrayLike | None = None,
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
     ) -> JointDistribution:
         """p(x) p(y|x) from conditionals (n_x, n_y), rows summing to 1, and p(x) (n_x,), by default uniform.
 
-        The conditionals are kept as given, also where p(x) = 0.
+        The conditionals, an array, a DataFrame or a DataArray, are kept as given, also where p(x) = 0.
         """
         remedy = "divide each row by its sum, or use JointDistribution.from_counts for counts"
-        rows = as_probability_rows("py_x", py_x, remedy=remedy)
+        values, x_found, y_found = labelled("py_x", py_x)
+        rows = as_probability_rows("py_x", values, remedy=remedy)
         source = np.full(len(rows), 1.0 / len(rows)) if px is None else as_distribution("px", px, len(rows))
         joint = cls.__new__(cls)
+        x_labels, y_labels = x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
         joint._set(source[:, None] * rows, rows, x_labels, y_labels)
         object.__setattr__(joint, "px", _freeze(source))
         return joint

@@ -157,6 +157,30 @@ def test_a_real_onset_is_below_those_of_shuffled_tables():
     assert result.onset_p_value == 0.1
 
 
+def test_a_shuffled_table_has_the_margins_of_the_counts(monkeypatch):
+    _, counts = clustered(4, total=2000)
+    counts[3] = 0.0
+    joints = []
+    monkeypatch.setattr(module, "onset_of", lambda problem, rng: joints.append(problem.joint) or 1.0)
+    assert [module._null_onset(counts, dualib.IB(), 0.0, 5, shuffle) for shuffle in (0, 1)] == [1.0, 1.0]
+    for joint in joints:
+        assert joint.px == pytest.approx(counts.sum(axis=1) / counts.sum(), abs=1e-15)
+        assert joint.py == pytest.approx(counts.sum(axis=0) / counts.sum(), abs=1e-15)
+        assert joint.mutual_information < 0.5 * mutual_information(counts / counts.sum())
+    assert joints[0] != joints[1]
+
+
+def test_rows_and_columns_without_counts_are_no_trouble():
+    _, counts = clustered(12, n_x=8, total=200)
+    padded = np.pad(counts, ((1, 2), (0, 1)))
+    result = dualib.cross_fit(padded, betas=[2.0, 8.0], n_splits=2, n_shuffles=1, smoothing=0.1)
+    assert np.isfinite(result.log_loss).all()
+    assert result.best.n_x == 11
+    assert result.relevance == pytest.approx(
+        dualib.cross_fit(counts, betas=[2.0, 8.0], n_splits=2, n_shuffles=0, smoothing=0.1).relevance, abs=1e-3
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------------- the result
 
 
@@ -282,6 +306,7 @@ def test_the_picture():
     ("call", "error", "words"),
     [
         (lambda c: dualib.cross_fit(c + 0.5), ValueError, r"^counts must be whole numbers, .* got \d+\.5"),
+        (lambda c: dualib.cross_fit(sparse.eye(4000, format="csr")), ValueError, "^counts: cross_fit needs the dense form"),
         (lambda c: dualib.cross_fit(np.eye(2)), ValueError, "^counts must hold at least 4 observations, .* got 2 in 2"),
         (lambda c: dualib.cross_fit([[9, 0], [0, 0]]), ValueError, "^counts must hold at least 4 .* got 9 in 1"),
         (lambda c: dualib.cross_fit(dualib.datasets.toy()), TypeError, "^counts must be a table of counts, got a Joint"),

@@ -63,6 +63,8 @@ def test_deviation_for_a_rate_distortion_matrix():
     least = brentq(lambda d: binary_entropy(0.4) - binary_entropy(d) - rate, 1e-9, 0.4)
     assert curve.deviation(encoder).epsilon == pytest.approx(expected - least, abs=2e-9)
     assert curve.deviation([0, 1]).epsilon == 0.0  # all that there is to know
+    with pytest.raises(ValueError, match=r"encoder must be .* or labels, one integer for each x, got <U1"):
+        curve.deviation(["a", "b"])  # of which column?
 
 
 @pytest.mark.parametrize("kind", ["ib", "dualib"])
@@ -103,6 +105,10 @@ def test_labels_and_names_do_not_matter():
     found = curve.deviation(labels)
     one_hot = (labels[:, None] == np.unique(labels)).astype(float)
     assert curve.deviation(one_hot).epsilon == pytest.approx(found.epsilon, abs=1e-12)
+    words = [f"word {label}" for label in labels]
+    for form in (words, np.array(words), np.array(words, dtype=object)):
+        assert curve.deviation(form).epsilon == found.epsilon
+    assert dualib.certify(joint, words, 4.0).objective == dualib.certify(joint, labels, 4.0).objective
     halves = np.concatenate([one_hot, one_hot], axis=1) / 2
     assert curve.deviation(halves).epsilon == pytest.approx(found.epsilon, abs=1e-9)
     assert found.expected_distortion == pytest.approx(hard_distortion("ib", joint.px, joint.py_x, labels), abs=1e-12)
@@ -119,6 +125,14 @@ def test_the_points_of_the_curve_do_not_matter():
         for betas in ([0.5], [80.0], np.arange(2, 9))
     ]
     assert values == pytest.approx([values[0]] * 3, abs=3e-9)
+
+
+def test_progress_counts_the_solves():
+    steps = []
+    curve = dualib.anneal(problem(3), betas=[2.0], events=False)
+    curve.deviation([0, 0, 1, 1, 2, 2, 2], progress=lambda *step: steps.append(step))
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+    assert all(done == total for done, total in steps)
 
 
 def test_disjoint_conditionals_of_the_dual_ib():

@@ -67,6 +67,14 @@ def test_probabilities_with_labels():
         JointDistribution(frame())
 
 
+def test_conditionals_with_labels():
+    made = frame()
+    joint = JointDistribution.from_conditionals(made.div(made.sum(axis=1), axis=0), COUNTS.sum(axis=1) / COUNTS.sum())
+    assert joint == EXPECTED
+    with pytest.raises(ValueError, match=r"^py_x: row 0 must sum to 1, got 6\.0: divide each row .*from_counts for counts"):
+        JointDistribution.from_conditionals(made)
+
+
 def test_xarray_coordinates_are_labels():
     xarray = pytest.importorskip("xarray")
     array = xarray.DataArray(COUNTS.copy(), dims=("word", "angle"), coords={"word": list(X), "angle": [0, 45, 90]})

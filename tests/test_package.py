@@ -22,8 +22,8 @@ def test_the_rest_does_not_import_the_networks_nor_they_torch():
 import importlib, pathlib, sys
 import dualib
 root = pathlib.Path(dualib.__file__).parent
-files = [path.relative_to(root.parent).with_suffix("") for path in root.rglob("*.py") if path.name not in ("__init__.py", "__main__.py")]
-names = [".".join(path.parts) for path in files]
+files = [path.relative_to(root.parent).with_suffix("") for path in root.rglob("*.py")]
+names = [".".join(path.parts) for path in files if path.name not in ("__init__", "__main__")]
 for name in (n for n in names if not n.startswith("dualib.networks")):
     importlib.import_module(name)
 print(sorted(m for m in sys.modules if m.startswith("dualib.networks")))

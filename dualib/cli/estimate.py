@@ -41,8 +41,10 @@ def announce_duration(joint: JointDistribution, arguments: argparse.Namespace) -
     timer = threading.Timer(_PATIENCE, _tell, ["two solutions first, to tell how long the path takes"])
     timer.daemon = True
     timer.start()
-    seconds, clusters = _timed(joint, arguments.distortion, betas, arguments.tol)
-    timer.cancel()
+    try:
+        seconds, clusters = _timed(joint, arguments.distortion, betas, arguments.tol)
+    finally:
+        timer.cancel()
     low, high = (seconds * part for part in (_GRID if betas is None else (len(betas) * part for part in _EACH)))
     events = not getattr(arguments, "no_events", False)
     span = (low + _EVENTS[0] * seconds * clusters, high + _EVENTS[1] * seconds * clusters) if events else (low, high)

@@ -24,8 +24,8 @@ from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
 
 _SOFT = 1e-3  # part of everything in a softened start
-_GLANCED, _SWEEPS = 100, 10  # softened starts, and the sweeps after which they are compared
-_FOLLOWED = 3  # of them that are followed to the end
+_GLANCED, _SWEEPS = 160, 10  # softened starts, and the sweeps after which they are compared
+_FOLLOWED = 6  # of them that are followed to the end
 _AT_ONCE = 1_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
 
 

@@ -20,8 +20,8 @@ _F1, _F2, _I1 = "float64[::1]", "float64[:,::1]", "int64[::1]"
 _READ = ", ".join(f"Array({kind}, 1, 'C', readonly=True)" for kind in ("float64", "int32", "int64", "float64"))
 
 
-@njit(f"int64(float64, float64, int64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
-def single_moves(price, least, most, size, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
+@njit(f"int64(float64, float64, int64, int64, int64, {_READ}, {_F1}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+def single_moves(price, least, most, enough, size, data, indices, ends, px, masses, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
     """One x at a time to the cluster of least objective, where that lowers it by more than `least`; returns the number of moves.
 
     Parameters
@@ -29,18 +29,30 @@ def single_moves(price, least, most, size, data, indices, ends, px, labels, coun
     price : float
         1 / beta.
     least : float
-    most, size : int
-        Passes over all x; the clusters to go to, the first so many of the arrays.
+    most, enough, size : int
+        Passes over all x, and moves in one after which no other follows; the clusters to go to, the first so many of the arrays.
     data, indices, ends : CSR of p(y|x), (n, n_y)
     px : (n,)
+    masses : (entries,)
+        p(x, y) log p(x, y).
     labels : (n,) int
-        Changed in place, as are all that follow.
+        Changed in place. What follows is summed up from them first.
     counts, weights : (size or more,)
     sums, terms : (n_y, size or more)
         S and S log S, laid out by y.
     """
-    moves = 0
-    rise = np.empty(size)
+    moves, rise = 0, np.empty(size)
+    counts[:] = 0.0
+    weights[:] = 0.0
+    sums[:] = 0.0
+    for x in range(labels.shape[0]):
+        counts[labels[x]] += 1.0
+        weights[labels[x]] += px[x]
+        for k in range(ends[x], ends[x + 1]):
+            sums[indices[k], labels[x]] += px[x] * data[k]
+    for y in range(sums.shape[0]):
+        for t in range(sums.shape[1]):
+            terms[y, t] = sums[y, t] * np.log(sums[y, t]) if sums[y, t] > 0.0 else 0.0
     for _ in range(most):
         moved = 0
         for x in range(labels.shape[0]):
@@ -55,7 +67,7 @@ def single_moves(price, least, most, size, data, indices, ends, px, labels, coun
                 left += terms[y, own]
                 if rest > 0.0:
                     left -= rest * np.log(rest)
-                alone = mass * np.log(mass)
+                alone = masses[k]
                 for t in range(size):
                     if sums[y, t] > 0.0:
                         more = sums[y, t] + mass
@@ -92,78 +104,53 @@ def single_moves(price, least, most, size, data, indices, ends, px, labels, coun
                 sums[y, to] += mass
                 terms[y, to] = sums[y, to] * np.log(sums[y, to]) if sums[y, to] > 0.0 else 0.0
         moves += moved
-        if moved == 0:
+        if moved <= enough:
             break
     return moves
 
 
-@njit(f"void(int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
-def sum_up(size, data, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
-    """Counts, weights, S and S log S of clusters from their labels, in place."""
-    counts[:] = 0.0
-    weights[:] = 0.0
-    sums[:] = 0.0
-    terms[:] = 0.0
-    for x in range(labels.shape[0]):
-        t = labels[x]
-        counts[t] += 1.0
-        weights[t] += px[x]
-        for k in range(ends[x], ends[x + 1]):
-            sums[indices[k], t] += px[x] * data[k]
-    for y in range(sums.shape[0]):
-        for t in range(size):
-            if sums[y, t] > 0.0:
-                terms[y, t] = sums[y, t] * np.log(sums[y, t])
+@njit(f"void(float64, {_READ}, {_F1}, {_F1}, {_F1}, {_F1}, {_F1}, {_I1})", **_OPTIONS)
+def seeds(price, data, indices, ends, px, masses, draws, nearest, work, rise, labels):  # type: ignore[no-untyped-def]
+    """Labels as of k-means++: seeds drawn by what the objective rises by where an x shares a cluster with the nearest seed so far.
 
-
-@njit(f"float64(float64, int64, {_F1}, {_F2})", **_OPTIONS)
-def cost_of(price, size, weights, terms):  # type: ignore[no-untyped-def]
-    """``sum_t (1 - price) w log w - sum_y S log S``."""
-    total = 0.0
-    for t in range(size):
-        if weights[t] > 0.0:
-            total += (1.0 - price) * weights[t] * np.log(weights[t])
-    for y in range(terms.shape[0]):
-        for t in range(size):
-            total -= terms[y, t]
-    return total
-
-
-@njit(f"int64(float64, {_F1})", **_OPTIONS)
-def drawn(share, chances):  # type: ignore[no-untyped-def]
-    """The index at a share, within [0, 1), of the sum of chances."""
-    total = 0.0
-    for x in range(chances.shape[0]):
-        total += chances[x]
-    left = share * total
-    for x in range(chances.shape[0]):
-        left -= chances[x]
-        if left < 0.0 and chances[x] > 0.0:
-            return x
-    return np.argmax(chances)
-
-
-@njit(f"void(float64, int64, {_READ}, {_F1}, {_F1}, {_F1})", **_OPTIONS)
-def pairings(price, one, data, indices, ends, px, work, masses, result):  # type: ignore[no-untyped-def]
-    """What the objective rises by where source `one` and each other, alone so far, share a cluster, into `result` (n,).
-
-    `work` (n_y,) holds zeros and does again; `masses` are the p(x, y) times their logarithms, entry by entry.
+    One for each of `draws`, within [0, 1), the first by p(x); fewer where all x are at a seed. `nearest`, `rise` (n,) and `work`
+    (n_y,) are scratch.
     """
-    for k in range(ends[one], ends[one + 1]):
-        work[indices[k]] = px[one] * data[k]
-    own = (1.0 - price) * px[one] * np.log(px[one])
-    for x in range(px.shape[0]):
-        both = px[one] + px[x]
-        rise = (1.0 - price) * (both * np.log(both) - px[x] * np.log(px[x])) - own
-        for k in range(ends[x], ends[x + 1]):
-            here = work[indices[k]]
-            if here > 0.0:
-                more = here + px[x] * data[k]
-                rise += masses[k] + here * np.log(here) - more * np.log(more)
-        result[x] = max(rise, 0.0)
-    result[one] = 0.0
-    for k in range(ends[one], ends[one + 1]):
-        work[indices[k]] = 0.0
+    n, zero = px.shape[0], 0.0
+    work[:] = 0.0
+    labels[:] = 0
+    nearest[:] = px
+    for seed in range(draws.shape[0]):
+        total = 0.0
+        for x in range(n):
+            total += nearest[x]
+        if not total > zero:
+            return
+        one, left = 0, draws[seed] * total
+        for x in range(n):
+            if nearest[x] > 0.0:
+                one = x
+                left -= nearest[x]
+                if left < 0.0:
+                    break
+        for k in range(ends[one], ends[one + 1]):
+            work[indices[k]] = px[one] * data[k]
+        own = px[one] * np.log(px[one])
+        for x in range(n):
+            both = px[one] + px[x]
+            rise[x] = (1.0 - price) * (both * np.log(both) - px[x] * np.log(px[x]) - own)
+            for k in range(ends[x], ends[x + 1]):
+                here = work[indices[k]]
+                if here > 0.0 and data[k] > 0.0:
+                    more = here + px[x] * data[k]
+                    rise[x] += masses[k] + here * np.log(here) - more * np.log(more)
+            if x == one:
+                rise[x] = 0.0
+            if seed == 0 or rise[x] < nearest[x]:
+                nearest[x] = max(rise[x], 0.0)
+                labels[x] = seed
+        for k in range(ends[one], ends[one + 1]):
+            work[indices[k]] = 0.0
 
 
 @njit(f"float64(float64, int64, int64, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
@@ -184,7 +171,7 @@ def merger(price, i, j, counts, weights, sums, terms):  # type: ignore[no-untype
 def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, losses):  # type: ignore[no-untyped-def]
     """The cheapest two clusters of the first `width` become one until `size` are left, which come to be the first; in place.
 
-    `losses` is scratch (width, width). Each pair costs up to `noise` more of its loss, by a rule on their numbers alone.
+    `losses` is scratch (width, width). Each pair costs up to `noise` more of its loss, by a rule of their numbers alone.
     """
     alive = 0
     for t in range(width):
@@ -237,83 +224,13 @@ def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, 
     return alive
 
 
-@njit(f"void(float64, float64, int64, int64, int64, int64, int64, {_READ}, {_F1}, int64[:,::1], {_F1})", **_OPTIONS)
-def search(  # type: ignore[no-untyped-def]
-    price, least, most, size, more, turns, patience, data, indices, ends, px, draws, labels, values
-):
-    """Single moves from seeds as of k-means++, then from the best with up to `more` clusters more and as many mergers.
-
-    Parameters
-    ----------
-    price, least, most, size, data, indices, ends, px
-        As of `single_moves`.
-    more, turns, patience : int
-        Trials with more clusters, at most, and how many in a row may bring nothing.
-    draws : (any,)
-        Random numbers within [0, 1), taken in turn and again.
-    labels : (restarts + 1, n) int, values : (restarts + 1,)
-        The end of each restart, and last the best; and their costs.
-    """
-    n, n_y, width, last = px.shape[0], 0, size + more, labels.shape[0] - 1
-    for k in range(indices.shape[0]):
-        n_y = max(n_y, indices[k] + 1)
-    counts, weights, sums, terms = np.zeros(width), np.zeros(width), np.zeros((n_y, width)), np.zeros((n_y, width))
-    losses, work, masses = np.zeros((width, width)), np.zeros(n_y), np.zeros(data.shape[0])
-    nearest, rise = np.zeros(n), np.zeros(n)
-    for x in range(n):
+@njit(f"void({_READ}, {_F1}, {_I1}, {_F1}, {_F1}, {_F2}, {_F1})", **_OPTIONS)
+def own_distortions(data, indices, ends, px, masses, labels, counts, weights, sums, result):  # type: ignore[no-untyped-def]
+    """``p(x) d(x, t)`` of each source and its cluster, into `result` (n,); exactly 0 where it is alone there."""
+    for x in range(labels.shape[0]):
+        t = labels[x]
+        part = px[x] * np.log(weights[t] / px[x])
         for k in range(ends[x], ends[x + 1]):
             if data[k] > 0.0:
-                masses[k] = px[x] * data[k] * np.log(px[x] * data[k])
-    took = 0
-    for r in range(last):
-        own = labels[r]
-        own[:] = 0
-        nearest[:] = px
-        for seed in range(size):
-            if seed > 0 and not nearest.max() > 0.0:
-                break
-            one = drawn(draws[took % draws.shape[0]], nearest)
-            took += 1
-            pairings(price, one, data, indices, ends, px, work, masses, rise)
-            for x in range(n):
-                if seed == 0 or rise[x] < nearest[x]:
-                    nearest[x] = rise[x]
-                    own[x] = seed
-        sum_up(width, data, indices, ends, px, own, counts, weights, sums, terms)
-        single_moves(price, least, most, size, data, indices, ends, px, own, counts, weights, sums, terms)
-        sum_up(width, data, indices, ends, px, own, counts, weights, sums, terms)
-        values[r] = cost_of(price, width, weights, terms)
-    best = np.argmin(values[:last])
-    labels[last] = labels[best]
-    values[last] = values[best]
-    idle, trial = 0, np.zeros(n, dtype=np.int64)
-    for turn in range(turns):
-        if idle >= patience:
-            break
-        grown = 1 + turn % more
-        trial[:] = labels[last]
-        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
-        for x in range(n):  # p(x) d(x, t) of each source and its cluster
-            t, part = trial[x], px[x] * np.log(weights[trial[x]] / px[x])
-            for k in range(ends[x], ends[x + 1]):
-                if data[k] > 0.0:
-                    part += masses[k] - px[x] * data[k] * np.log(sums[indices[k], t])
-            nearest[x] = max(part, 0.0) if counts[t] > 1.0 else 0.0
-        for t in range(grown):
-            if nearest.max() > 0.0:
-                one = drawn(draws[took % draws.shape[0]], nearest)
-                took += 1
-                trial[one] = size + t
-                nearest[one] = 0.0
-        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
-        single_moves(price, least, most, size + grown, data, indices, ends, px, trial, counts, weights, sums, terms)
-        noise = 1.0 if turn % 5 > 2 else 0.0
-        merge_down(price, size + grown, size, noise, trial, counts, weights, sums, terms, losses)
-        single_moves(price, least, most, size, data, indices, ends, px, trial, counts, weights, sums, terms)
-        sum_up(width, data, indices, ends, px, trial, counts, weights, sums, terms)
-        value = cost_of(price, width, weights, terms)
-        idle += 1
-        if value < values[last] - least:
-            values[last] = value
-            labels[last] = trial
-            idle = 0
+                part += masses[k] - px[x] * data[k] * np.log(sums[indices[k], t])
+        result[x] = max(part, 0.0) if counts[t] > 1.0 else 0.0

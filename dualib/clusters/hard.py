@@ -27,8 +27,8 @@ from dualib.engine.loading import loaded
 from dualib.engine.problem import Ints, Problem
 
 _SOFT = (0.1, 0.01)  # parts of everything in the centroids of a batch move, so that no x is infinitely far from a cluster
-_LEAST = 1e-12  # relative to the objective's size: moves that lower it by less are rounding
-_PASSES = 100  # over all x
+LEAST = 1e-12  # relative to the objective's size: moves that lower it by less are rounding
+PASSES = 100  # over all x
 _AT_ONCE = 200_000  # numbers of trial means, or of pairs of entries, at a time
 _TINY = 1e-300  # stands for 0 in logarithms
 _alone: weakref.WeakKeyDictionary[Problem, Pools] = weakref.WeakKeyDictionary()
@@ -108,8 +108,8 @@ class HardClusters:
         A pass tries all x against the clusters as they are, then makes the moves that promise something, best first, each judged
         anew.
         """
-        least = _LEAST * (1.0 + abs(self.problem.constant))
-        for _ in range(_PASSES):
+        least = LEAST * (1.0 + abs(self.problem.constant))
+        for _ in range(PASSES):
             promise, moved = self.best_changes(), False
             for x in np.argsort(promise, kind="stable")[: np.count_nonzero(promise < -least)]:
                 change = self.changes(np.array([x]))[0]
@@ -125,11 +125,11 @@ class HardClusters:
     def batch_moves(self) -> None:
         """Every x to its nearest cluster at once, as long as the objective falls."""
         for share in _SOFT if self.problem.distortion.support == "cover" else (0.0,):
-            for _ in range(_PASSES):
+            for _ in range(PASSES):
                 before = copy.copy(self)
                 self.labels = self._nearest(share)
                 self.refresh()
-                if not self.objective < before.objective - _LEAST * (1.0 + abs(before.objective)):
+                if not self.objective < before.objective - LEAST * (1.0 + abs(before.objective)):
                     vars(self).update(vars(before))
                     break
 
@@ -197,12 +197,12 @@ class IBHardClusters(HardClusters):
 
     def single_moves(self) -> None:
         """As of `HardClusters`."""
-        counts, weights = self.pools.counts.copy(), self.pools.weights.copy()
-        sums = np.array(self.pools.features.T, order="C")
-        least = _LEAST * (1.0 + abs(self.problem.constant))
-        into = (self.labels, counts, weights, sums, xlogx(sums))
+        size, (data, _, ends) = self.size, self.problem.csr
+        least = LEAST * (1.0 + abs(self.problem.constant))
+        masses = xlogx(np.repeat(self.problem.px, np.diff(ends)) * data)
+        into = (np.empty(size), np.empty(size), np.empty((self.problem.k, size)), np.empty((self.problem.k, size)))
         moves = loaded("dualib.clusters.compiled").single_moves
-        if moves(self.price, least, _PASSES, self.size, *self.problem.csr, self.problem.px, *into):
+        if moves(self.price, least, PASSES, 0, size, *self.problem.csr, self.problem.px, masses, self.labels, *into):
             self.refresh()
 
     def pairings(self, x: int) -> Array:

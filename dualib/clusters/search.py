@@ -15,14 +15,22 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.clusters.hard import HardClusters, hard_clusters, work_of_pass
+from dualib.clusters.pools import xlogx
+from dualib.clusters.restarts import Restarts
 from dualib.clusters.seeds import canonical, regrown_labels, seeded_labels
+from dualib.distortions.bottlenecks import IB
 from dualib.doors import step
 from dualib.engine.problem import Ints, Problem
 
 _BETAS = (math.inf, 16.0, 4.0, 1.0)  # in units of the one wanted, at which hard clusters are sought
 _MORE = 5  # times as many seeds at most, whose clusters are then merged
 _REGROWN, _BEGUN = 12, 6  # trials with more clusters and as many mergers for each restart, and how many more at most
-_WORK = 2_000_000  # terms of a pass over all x: from there on one seeding, at the beta wanted
+_WORK = 2_000_000  # terms of a pass over all x: from there on seeds at the beta wanted alone
+_MOST_WORK = 20_000_000  # of all restarts of compiled code
+_TURNS, _PATIENCE = 12, 30  # further trials of compiled code for each restart, and in vain
+_FEWER, _IMPATIENT = 3, 6  # the same where the distortion alone counts: one price, and an answer in milliseconds
+_GIVEN = 3  # restarts that are followed, at least, and clusterings of other prices that they begin from, at most
+_AT_LAST = 3  # times as many restarts at the price wanted, beside others: what is best hard may not be best when softened
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
 _FEW = 4  # clusters to begin with where their number is free
 
@@ -48,19 +56,48 @@ def search_hard(
 ) -> HardSearch:
     """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
 
-    From the clusterings `known`, from `n_restarts` rounds of seeds (infinity first; `beta` first; more seeds than clusters, merged),
-    and from the best of these with some clusters more and as many mergers, again and again.
+    From the clusterings `known`, from `n_restarts` rounds of seeds, and from the best of these with some clusters more and as many
+    mergers, again and again; for the IB by compiled code.
     """
     size = min(n_clusters, problem.n)
-    large = work_of_pass(problem, size) > _WORK
-    n_restarts = min(n_restarts, max(1, _WORK // work_of_pass(problem, size)))
-    falling = [1.0 / beta] if large else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
-    rising = falling[::-1]
+    work = work_of_pass(problem, size)
+    prices = [1.0 / beta] if work > _WORK else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
     best = _Best(problem, size, 1.0 / beta)
     for labels in known:
-        best.follow(labels, falling)
+        best.follow(labels, prices)
+    if type(problem.distortion) is IB and 1 < size < problem.n:  # by exact type: a subclass may have another link
+        rounds = _by_compiled_code(problem, prices, size, min(n_restarts, max(1, _MOST_WORK // work)), best, rng)
+    else:
+        rounds = _by_numpy(problem, prices, size, min(n_restarts, max(1, _WORK // work)), best, rng)
+    return HardSearch([labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])], rounds)
+
+
+def _by_compiled_code(
+    problem: Problem, prices: Sequence[float], size: int, n_restarts: int, best: _Best, rng: np.random.Generator
+) -> list[Ints]:
+    """Restarts at each price, the smallest first, beside the best of the prices before; the ends of the last ones."""
+    ends: list[Ints] = []
+    bests = [one.labels for one in best.at.values()]
+    turns, patience = (_TURNS, _PATIENCE) if prices[-1] > 0.0 else (_FEWER, _IMPATIENT)
+    for price in prices if n_restarts else ():
+        count = n_restarts * (_AT_LAST if price == prices[-1] and len(prices) > 1 else 1)
+        restarts = Restarts(problem, price, size, rng)
+        restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, max(_GIVEN, count // 2))
+        bests.append(restarts.best[1])
+        ends = [labels for _, labels in restarts.ends[:n_restarts]]
+        for value, labels in [*restarts.ends, restarts.best, *(restarts.trials if len(prices) > 1 else [])]:
+            best.note(labels, price, value)
+    return ends
+
+
+def _by_numpy(
+    problem: Problem, prices: Sequence[float], size: int, n_restarts: int, best: _Best, rng: np.random.Generator
+) -> list[Ints]:
+    """Rounds of seeds, the smallest price first, the one wanted first, and more seeds than clusters, merged: the best of each."""
+    falling, rising = list(prices), list(prices)[::-1]
     alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
     pairings = functools.lru_cache(max(1, _KEPT // problem.n))(alone.pairings)
+    large = work_of_pass(problem, size) > _WORK
     seedings = [(rising, size)] if large else [(falling, size), (rising, size), (rising, _MORE * size)]
     rounds = []
     for _ in range(n_restarts):
@@ -77,7 +114,7 @@ def search_hard(
         best.follow(regrown_labels(before, 1 + turn // 2 % _BEGUN, rng, noisy=turn % 5 > 2), [price])
         if best.at[price] is not before:
             best.follow(best.at[price].labels, rising if turn % 2 == 0 else falling)
-    return HardSearch([labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])], rounds)
+    return rounds
 
 
 def search_free(problem: Problem, beta: float, n_restarts: int, known: Sequence[Ints], rng: np.random.Generator) -> HardSearch:
@@ -102,6 +139,11 @@ class _Best:
         self.problem, self.size, self.price = problem, size, price
         self.at: dict[float, HardClusters] = {}
         self.found: dict[bytes, tuple[float, Ints]] = {}
+
+    def note(self, labels: Ints, price: float, value: float) -> None:
+        """Keep a clustering whose objective at some price is known."""
+        weights = np.bincount(labels, self.problem.px)
+        self.found[canonical(labels).tobytes()] = value - (self.price - price) * float(np.sum(xlogx(weights))), labels
 
     def follow(self, labels: Ints, prices: Sequence[float]) -> list[tuple[float, Ints]]:
         """Single moves at one price after the other; all that are passed, with their objectives at the price wanted."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dualib._validation import as_distribution, as_float_array, as_probability_rows, is_sparse, shown, validate_integer
 from dualib.data.archives import check_compressed
 from dualib.distortions.interface import Array, Distortion, Mask, _same
+from dualib.doors import door
 
 if TYPE_CHECKING:
     from dualib.joint import JointDistribution
@@ -101,6 +102,7 @@ class ExponentialFamily(Distortion):
             array.flags.writeable = False
 
     @classmethod
+    @door
     def fit(
         cls,
         features: Any,

@@ -98,7 +98,7 @@ def fit_parameters(
         warn_of_convergence(
             f"ExponentialFamily.fit: l2={l2:g}, slope {slope:.1e} per sample left after {found.nit} iterations; raise l2, or scale "
             "the features",
-            stacklevel=3,
+            stacklevel=4,
         )
     parameters = found.x.reshape(shape) / scale
     parameters -= parameters.mean(axis=1, keepdims=True)  # the gauge that the penalty prefers, exactly

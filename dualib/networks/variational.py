@@ -232,11 +232,11 @@ class VariationalDualIB(_Variational):
         Weight of the cross-entropy with the labels, >= 0.
     gamma : float
         Weight of the divergence from ptilde, >= 0; one of the two is positive.
-    target : "confusion", "smoothing", "noise", array_like (n_classes, n_classes), or a fitted classifier
-        ptilde: the label's row of a confusion matrix, by default that of nearest neighbours among the training examples; the
-        label smoothed; the label plus normal noise, drawn for each batch, clipped and divided by its sum; or what
-        ``predict_proba`` of a model says of x. Entries are at least 1e-7. A ptilde that is nearly flat needs a larger gamma
-        for anything to be learnt.
+    target : "smoothing", "noise", "confusion", array_like (n_classes, n_classes), or a fitted classifier
+        ptilde: the label smoothed; the label plus normal noise, drawn for each batch, clipped and divided by its sum; the
+        label's row of a confusion matrix, by "confusion" that of nearest neighbours among the training examples; or what
+        ``predict_proba`` of a model says of x. Entries are at least 1e-7. The sharper ptilde, the more is learnt, and the more
+        sure of itself is the decoder.
     target_scale : float
         Share of the smoothing, or standard deviation of the noise.
     latent_dim : int
@@ -277,7 +277,7 @@ class VariationalDualIB(_Variational):
         beta: float = 0.0,
         gamma: float = 1.0,
         *,
-        target: Any = "confusion",
+        target: Any = "smoothing",
         target_scale: float = 0.02,
         latent_dim: int = 8,
         trunk: Any = None,

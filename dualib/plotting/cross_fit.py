@@ -8,6 +8,7 @@ import numpy as np
 
 from dualib.plotting.marks import log_axis
 from dualib.plotting.tree import GREY, INK, PALETTE
+from dualib.results.common import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,5 +81,5 @@ def _draw_loss(ax: Axes, result: CrossFit) -> None:
     least = result.log_loss[result.beta == result.best_beta]
     if np.isfinite(least).all():
         ax.plot([result.best_beta], least, "o", ms=12, mfc="none", color=PALETTE[2])
-    title = f"least at beta = {result.best_beta:.3g}, {result.best.n_clusters} clusters"
+    title = f"least at beta = {result.best_beta:.3g}, {counted(result.best.n_clusters, 'cluster')}"
     ax.set(ylabel="held-out log loss  [nats per observation]", title=title)

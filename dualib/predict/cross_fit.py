@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown, validate_beta, validate_integer
+from dualib._validation import as_float_array, is_sparse, shown, validate_beta, validate_integer
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import MOST_DENSE_CELLS, engine_problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable
 from dualib.information import mutual_information_of
@@ -138,6 +138,7 @@ def cross_fit(
     >>> bool((result.relevance > 0.01).all()), bool((result.cross_fitted_relevance < 0.01).all())
     (True, True)
     """
+    _refuse_large(counts)
     table = as_count_table("counts", counts)
     kind = as_distortion(distortion)
     check_options(tol)
@@ -308,6 +309,16 @@ def _at_least_zero(name: str, value: object) -> float:
     if not 0.0 <= float(value) < np.inf:
         raise ValueError(f"{name} must be finite and >= 0, got {shown(value)}")
     return float(value)
+
+
+def _refuse_large(counts: Any) -> None:
+    """Refuse a sparse table of more cells than would be made dense unasked, before it is."""
+    matrix = getattr(counts, "counts", counts)
+    if is_sparse(matrix) and matrix.shape[0] * matrix.shape[1] > MOST_DENSE_CELLS:
+        raise ValueError(
+            f"counts: cross_fit needs the dense form, and this sparse table has {matrix.shape[0]} x {matrix.shape[1]} cells, more "
+            f"than {MOST_DENSE_CELLS}: leave out rare x or y, or give the dense table"
+        )
 
 
 def _check_divisible(table: Array, kind: Distortion) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dualib.distortions.interface import Array
 from dualib.information import mutual_information_miller_madow
+from dualib.results.common import counted
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 
@@ -158,10 +159,10 @@ class CrossFit:
         plug_in = self.solutions[0].joint.mutual_information
         lines = [
             f"CrossFit({self.best.distortion.name}, {n_x} x {n_y}): {int(self.counts.sum())} observations, "
-            f"{self.n_splits} split{'s' * (self.n_splits != 1)} into halves",
+            f"{counted(self.n_splits, 'split')} into halves",
             f"  I(X;Y)   plug-in {plug_in:.4f} nats, Miller-Madow {mutual_information_miller_madow(self.counts):.4f}",
             f"  onset    beta = {self.onset:.4g}{self._null()}",
-            f"  best     beta = {self.best_beta:.4g}, {self.best.n_clusters} clusters: least held-out log loss",
+            f"  best     beta = {self.best_beta:.4g}, {counted(self.best.n_clusters, 'cluster')}: least held-out log loss",
             "      beta  clusters    rate  relevance  cross-fitted          log loss",
         ]
         relevance_se, loss_se = self.cross_fitted_se, self.log_loss_se

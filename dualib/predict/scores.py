@@ -250,7 +250,7 @@ class Comparison:
             f"Comparison: {len(self)} rows, {splits} split{'s' * (splits != 1)}; at the beta chosen on the validation part:"
         ]
         lines.append(
-            f"  {'n_train':>8}  {'method':<11}{'log loss':>18}  {'accuracy':>8}  {'brier':>7}  {'rate':>6}  {'beta':>6}"
+            f"  {'n_train':>8}  {'method':<11}{'log loss [nats]':>18}  {'accuracy':>8}  {'brier':>7}  {'rate':>6}  {'beta':>6}"
         )
         for row in sorted(self.summary(), key=lambda row: row["n_train"]):
             lines.append(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dualib.distortions.interface import Distortion
     from dualib.joint import JointDistribution
+    from dualib.progress import Progress
     from dualib.results.deviation import Deviation
     from dualib.results.interpolation import CurvePoint
 from dualib.markup import block
@@ -209,7 +210,7 @@ class Curve(Result):
 
         return at_rate(self, rate)
 
-    def deviation(self, encoder: npt.ArrayLike, *, tol: float = 1e-9) -> Deviation:
+    def deviation(self, encoder: npt.ArrayLike, *, tol: float = 1e-9, progress: Progress = False) -> Deviation:
         """How far an encoder is from the whole curve, ``min over beta of (L_beta[q] - F(beta)) / beta``; see `Deviation`.
 
         Zaslavsky, Kemp, Regier and Tishby (2018). It is how much less expected distortion the curve has at the rate of the encoder.
@@ -218,9 +219,11 @@ class Curve(Result):
         Parameters
         ----------
         encoder : array_like, shape (n_x, n_t), or of int, shape (n_x,)
-            p(t|x), rows summing to 1; or the labels of a hard clustering, the cluster of each x.
+            p(t|x), rows summing to 1; or the labels of a hard clustering, the cluster of each x, numbers or text.
         tol : float
             Wanted error of epsilon, nats.
+        progress : bool or callable
+            As of `anneal`; a step is a beta that is solved, and how many there will be is not known before.
 
         Returns
         -------
@@ -234,7 +237,7 @@ class Curve(Result):
         """
         from dualib.results.deviation import deviation
 
-        return deviation(self, encoder, tol)
+        return deviation(self, encoder, tol, progress)
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""

@@ -7,6 +7,7 @@ above the curve at its own rate, and the beta of the minimum the slope of the cu
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ from dualib.engine.initial import feasible, of_encoder, one_cluster
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
+from dualib.progress import Progress, Reporter, reporter
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.enclosure import least_distortion
 from dualib.threads import one_blas_thread
@@ -68,8 +70,9 @@ class Deviation:
 
 
 @one_blas_thread
-def deviation(curve: Curve, encoder: Any, tol: float) -> Deviation:
+def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Deviation:
     """`Curve.deviation`."""
+    report = reporter(progress, "deviation")
     if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
         raise ValueError(f"tol must be a positive number, got {tol!r}")
     problem = engine_problem(curve.joint, curve.distortion, "deviation")
@@ -77,7 +80,8 @@ def deviation(curve: Curve, encoder: Any, tol: float) -> Deviation:
     rate, distortion = encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder"))
     if not math.isfinite(distortion):
         raise ValueError("encoder has an infinite distortion: some x is in a cluster at infinite distance")
-    return _Search(problem, curve, max(0.0, rate), float(tol)).measured(distortion)
+    with contextlib.closing(report):
+        return _Search(problem, curve, max(0.0, rate), float(tol), report).measured(distortion)
 
 
 class _Knot(NamedTuple):
@@ -91,8 +95,8 @@ class _Knot(NamedTuple):
 class _Search:
     """The least distortion at one rate, enclosed between a mixture of two encoders and the bounds that solutions prove."""
 
-    def __init__(self, problem: Problem, curve: Curve, rate: float, tol: float) -> None:
-        self.problem, self.rate, self.tol = problem, rate, tol
+    def __init__(self, problem: Problem, curve: Curve, rate: float, tol: float, report: Reporter) -> None:
+        self.problem, self.rate, self.tol, self.report = problem, rate, tol, report
         self.least = least_distortion(curve.joint, curve.distortion)
         self.solutions = list(curve.solutions)
         self.ends = _ends(problem)
@@ -102,7 +106,9 @@ class _Search:
             beta = self._next()
             if beta is None:
                 break
+            self.report.expect(1)
             self.solutions.append(self._solved(beta))
+            self.report.step()
         lower, upper = self._bounds()
         each = [distortion - (solution.objective - self.rate) / solution.beta for solution in self.solutions]
         index = int(np.argmin(each))
