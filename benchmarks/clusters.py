@@ -207,10 +207,10 @@ def small_problem(number: int) -> tuple[dualib.JointDistribution, int, float, st
     return joint, int(rng.integers(2, n_x)), float(np.exp(rng.uniform(0.0, np.log(100.0)))), kind
 
 
-def check(*, quick: bool) -> None:
-    """Count broken promises."""
+def check(count: int) -> None:
+    """Count broken promises on so many small tables."""
     broken = dict.fromkeys(("bound", "exhaustive", "relevance", "baseline", "falls with alpha", "falls with K", "beta"), 0)
-    tight, count = 0, 100 if quick else 1000
+    tight = 0
     for number in range(count):
         joint, k, beta, kind = small_problem(number)
         found = dualib.solve(joint, beta, kind, n_clusters=k)
@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="count broken promises on small tables")
     parser.add_argument("--baseline", action="store_true", help="compare capped solves with the NumPy baseline")
     parser.add_argument("--quick", action="store_true", help="fewer tables")
+    parser.add_argument("--count", type=int, help="how many small tables --check takes (default 1,000, or 100 with --quick)")
     options = parser.parse_args()
     if not (options.peers or options.check or options.baseline):
         parser.error("choose --peers FOLDER, --check or --baseline")
@@ -268,7 +269,7 @@ def main() -> None:
     if options.peers:
         compare(options.peers.expanduser(), quick=options.quick)
     if options.check:
-        check(quick=options.quick)
+        check(options.count or (100 if options.quick else 1000))
     if options.baseline:
         against_baseline(quick=options.quick)
 

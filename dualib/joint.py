@@ -295,10 +295,17 @@ class JointDistribution:
         return block(f"JointDistribution, {self.n_x} x {self.n_y}", facts, table(header, rows, ", ".join(filter(None, left))))
 
 
-def not_a_joint(name: str, value: object) -> str:
-    """What to say of something else in the place of a joint distribution."""
-    remedy = "write JointDistribution.from_counts(counts), or JointDistribution(pxy) for probabilities"
-    return f"{name} must be a JointDistribution, got {type(value).__name__}: {remedy}"
+def check_joint(name: str, value: object) -> None:
+    """Refuse something else in the place of a joint distribution.
+
+    Raises
+    ------
+    TypeError
+        With what to write.
+    """
+    if not isinstance(value, JointDistribution):
+        remedy = "write JointDistribution.from_counts(counts), or JointDistribution(pxy) for probabilities"
+        raise TypeError(f"{name} must be a JointDistribution, got {type(value).__name__}: {remedy}")
 
 
 def _check_total(total: float) -> None:

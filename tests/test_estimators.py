@@ -141,6 +141,22 @@ def test_with_a_beta_a_cap_and_its_rounds_of_seeds_are_those_of_the_solver():
     assert model.solution_.objective == pytest.approx(solution.objective, rel=1e-9)
 
 
+def test_alpha_is_handed_to_the_solver_and_changes_no_hard_clusters(monkeypatch):
+    given = []
+    solve = dualib.solve
+
+    def watched(*arguments, alpha=1.0, **options):
+        given.append(alpha)
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr("dualib.predict.estimators.solve", watched)
+    for alpha in (1.0, 0.25):
+        InformationBottleneck(3, 20.0, alpha=alpha, certify=False, n_init=1).fit(COUNTS)
+    assert given == [1.0, 0.25]
+    labels = [InformationBottleneck(3, alpha=alpha, n_init=2).fit(COUNTS).labels_.tolist() for alpha in (1.0, 0.0)]
+    assert labels[0] == labels[1] and len(given) == 2
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float64, np.float32, bool])
 def test_a_sparse_table_of_any_kind_is_the_dense_one(dtype):
     table = (COUNTS > 2).astype(dtype) if dtype is bool else COUNTS.astype(dtype)
@@ -192,6 +208,7 @@ def test_rows_of_probabilities_weigh_the_same():
         ({}, sparse.csr_array([[1, 0], [2, -3]]), "got -3.0 at \\(1, 1\\)"),
         ({}, sparse.csr_array([[1, 1], [0, 0]]), "row 1 is all zero"),
         ({"n_clusters": 0}, [[1, 1], [1, 0]], "n_clusters must be at least 1"),
+        ({"alpha": 1.5}, [[1, 1], [1, 0]], "alpha must be from 0 to 1, got 1.5"),
         ({"n_init": 0}, [[1, 1], [1, 0]], "n_init must be at least 1"),
         ({"smoothing": -0.1}, [[1, 1], [1, 2]], "smoothing must be finite and >= 0"),
     ],

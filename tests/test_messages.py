@@ -377,8 +377,18 @@ def test_the_five_calls_run(tmp_path, monkeypatch):
 def test_dir_has_the_public_names_only():
     code = "import dualib, dualib.cli; dualib.solve; dualib.JointDistribution; print(*dir(dualib))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert set(names) == {*dualib.__all__, "plotting", "__version__"}
+    assert set(names) == {*dualib.__all__, "networks", "plotting", "__version__"}
     assert names == sorted(names)
     assert not {"Any", "importlib", "annotations", "joint", "solver", "cli", "_validation"} & set(names)
     assert all(hasattr(dualib, name) for name in names)
     assert pydoc.getdoc(dualib).startswith("dualib: the Information Bottleneck")
+
+
+@pytest.mark.parametrize("call", [dualib.solve, dualib.quantize, dualib.agglomerate, dualib.anneal, dualib.onset])
+def test_counts_in_the_place_of_a_joint_distribution(call):
+    more = {dualib.solve: (2.0,), dualib.quantize: (2,)}.get(call, ())
+    for table in ([[5, 1], [1, 8]], np.eye(3), dualib.CountTable([[5, 1], [1, 8]])):
+        with pytest.raises(
+            TypeError, match=r"joint must be a JointDistribution, got .*: write JointDistribution\.from_counts"
+        ):
+            call(table, *more)

@@ -80,6 +80,14 @@ def test_no_legend_covers_data(request, which, name, size):
     assert low <= data_of(ax)[:, 1].min() and data_of(ax)[:, 1].max() < high
 
 
+@pytest.mark.parametrize("which", ["toy", "crowd"])
+def test_a_legend_stays_inside_its_axes_beside_long_names(request, which):
+    ax = request.getfixturevalue(which).plot_bifurcations()
+    ax.figure.canvas.draw()  # the names take their room only now
+    legend, axes = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert axes.x0 <= legend.x0 and legend.x1 <= axes.x1
+
+
 def test_many_clusters_are_thin_and_as_many_are_named_as_there_is_room_for(crowd):
     assert crowd.n_clusters[-1] > drawing.MANY
     ax = plotting.plot_bifurcations(crowd)

@@ -15,6 +15,7 @@ from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
+from dualib.joint import check_joint
 from dualib.memory import check_fits
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def agglomerate(joint: JointDistribution, distortion: str | Distortion = "ib") -
     >>> tree.cut(2).tolist(), tree.linkage.shape
     ([0, 0, 0, 1, 1], (4, 4))
     """
+    check_joint("joint", joint)
     distortion = as_distortion(distortion)
     if distortion.fixed_atoms:
         raise ValueError(f"distortion {distortion!r} has fixed columns: clusters cannot be joined into a common centroid")

@@ -91,6 +91,8 @@ def at_rest(problem: Problem, batch: Batch, alpha: float, goal: float, most: int
                 trial = swept(problem, longer, alpha, state.taken)
                 if trial.value <= state.value + _ROUNDING * (1.0 + abs(state.value)):
                     state = trial
+    while len(state.new.weights) < len(state.batch.weights):  # a cluster has just lost its weight
+        state = swept(problem, state.new, alpha, state.taken)
     return state
 
 

@@ -205,24 +205,6 @@ class IBHardClusters(HardClusters):
         if moves(self.price, least, PASSES, 0, size, *self.problem.csr, self.problem.px, masses, self.labels, *into):
             self.refresh()
 
-    def pairings(self, x: int) -> Array:
-        """As of `HardClusters`."""
-        problem, w = self.problem, self.problem.px
-        data, indices, ends = problem.csr
-        own = np.zeros(problem.k)
-        row = slice(ends[x], ends[x + 1])
-        own[indices[row]] = w[x] * data[row]
-        shared = np.empty(problem.n)
-        for part in np.array_split(np.arange(problem.n), min(problem.n, -(-len(data) // _AT_ONCE))):
-            entries = slice(ends[part[0]], ends[part[-1] + 1])
-            here, other = own[indices[entries]], np.repeat(w[part], np.diff(ends)[part]) * data[entries]
-            rise = xlogx(here + other) - xlogx(here) - xlogx(other)
-            shared[part] = np.add.reduceat(rise, ends[part] - ends[part[0]])
-        weights = (1.0 - self.price) * (xlogx(w + w[x]) - xlogx(w) - xlogx(w[x]))
-        result = np.asarray(np.maximum(weights - shared, 0.0))
-        result[x] = 0.0
-        return result
-
     def _summed(self) -> Pools:
         problem, labels = self.problem, self.labels
         counts, weights, offsets = (

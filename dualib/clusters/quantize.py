@@ -22,6 +22,7 @@ from dualib.doors import door
 from dualib.engine.choice import problem_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sizes import check_solvable
+from dualib.joint import check_joint
 from dualib.results.alone import solution_alone
 from dualib.results.solution import Solution
 from dualib.results.status import Status
@@ -87,6 +88,7 @@ def quantize(
     >>> levels.labels.tolist(), levels.certificate
     ([0, 0, 0, 1, 1], 'rigorous')
     """
+    check_joint("joint", joint)
     n_clusters, n_init = validate_integer("n_clusters", n_clusters, 1), validate_integer("n_init", n_init, 1)
     kind = as_distortion(distortion)
     if kind.fixed_atoms:

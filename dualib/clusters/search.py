@@ -65,7 +65,7 @@ def search_hard(
     best = _Best(problem, size, 1.0 / beta)
     for labels in known:
         best.follow(labels, prices)
-    if type(problem.distortion) is IB and 1 < size < problem.n:  # by exact type: a subclass may have another link
+    if type(problem.distortion) is IB:  # by exact type: a subclass may have another link
         rounds = _by_compiled_code(problem, prices, size, min(n_restarts, max(1, _MOST_WORK // work)), best, rng)
     else:
         rounds = _by_numpy(problem, prices, size, min(n_restarts, max(1, _WORK // work)), best, rng)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dualib.distortions.interface import Array, Distortion, Mask
-from dualib.joint import JointDistribution, not_a_joint
+from dualib.joint import JointDistribution, check_joint
 from dualib.memory import check_fits
 
 Ints = npt.NDArray[np.int64]
@@ -120,8 +120,7 @@ class Problem:
     is_sparse = False
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
-        if not isinstance(joint, JointDistribution):
-            raise TypeError(not_a_joint("joint", joint))
+        check_joint("joint", joint)
         self.joint, self.distortion = joint, distortion
         check_fits(joint.n_x, joint.n_y, "a problem")
         py_x = joint.py_x

@@ -15,7 +15,7 @@ from dualib.distortions.named import as_distortion
 from dualib.engine.choice import engine_problem, solves_sparse
 from dualib.engine.initial import of_encoder
 from dualib.engine.sizes import check_solvable, check_sparse_fits
-from dualib.joint import JointDistribution, not_a_joint
+from dualib.joint import JointDistribution, check_joint
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ def problem_axis(problems: Any) -> Axis:
         return Axis("problems", [problems], single=True)
     values = _listed("problems", problems, "a JointDistribution or an iterable of them")
     for i, value in enumerate(values):
-        if not isinstance(value, JointDistribution):
-            raise TypeError(not_a_joint(f"problems[{i}]", value))
+        check_joint(f"problems[{i}]", value)
     return Axis("problems", values)
 
 

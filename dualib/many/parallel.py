@@ -96,7 +96,7 @@ def solve_many(
     progress : bool or callable
         True: one progress line on stderr for the whole sweep. A callable is called as ``progress(done, total)``.
     **options
-        `tol`, `n_clusters`, `init`, `n_restarts`, `max_iter`, `certify`, as of `solve`, the same for all.
+        `alpha`, `tol`, `n_clusters`, `init`, `n_restarts`, `max_iter`, `certify`, as of `solve`, the same for all.
 
     Returns
     -------
@@ -158,7 +158,8 @@ def anneal_many(
     betas : array_like, shape (m,), optional
         The trade-offs of every path; None: an adaptive grid for each.
     **options
-        `beta_min`, `beta_max`, `tol`, `tol_curve`, `events`, `direction`, `max_iter`, as of `anneal`, the same for all.
+        `beta_min`, `beta_max`, `tol`, `tol_curve`, `events`, `direction`, `max_iter`, `alpha`, `n_clusters`, as of `anneal`, the
+        same for all.
 
     Returns
     -------

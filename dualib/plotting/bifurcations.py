@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 from dualib.plotting.marks import FEW_POINTS, IntArray, draw_events, event_handles, legend_above, log_axis
 from dualib.plotting.plane import _has_outside
 
+_BESIDE_NAMES = 0.7  # of the width of axes, what the names beside them leave
+
 
 def plot_bifurcations(
     curve: Curve,
@@ -89,7 +91,8 @@ def plot_bifurcations(
     if mark_events:
         draw_events(ax, curve)
     if legend:
-        legend_above(ax, _width_handles() + event_handles([curve] if mark_events else ()) + onset_handles)
+        handles = _width_handles() + event_handles([curve] if mark_events else ()) + onset_handles
+        legend_above(ax, handles, _BESIDE_NAMES if label_clusters else 0.97)
     if label_clusters:
         name_leaves(ax, curve[-1], column)
     return ax

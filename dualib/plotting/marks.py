@@ -82,10 +82,10 @@ def _of_kind(curve: Curve) -> list[Event]:
     return [event for event in curve.events if not is_bracketed(event)] if len(curve.events) <= MOST_MARKED else []
 
 
-def legend_above(ax: Axes, handles: list[Any]) -> None:
+def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     """A legend along the upper edge, and so much more room above the data that it covers none of them.
 
-    It has as many columns as fit, and smaller letters where it would take more than a third of the axes.
+    It has as many columns as fit into a part of the `width`, and smaller letters where it would take more than a third of the axes.
     """
     if not handles:
         return
@@ -93,7 +93,7 @@ def legend_above(ax: Axes, handles: list[Any]) -> None:
     for size in (8.0, 6.0):
         for columns in (4, 3, 2, 1):
             extent = _legend(ax, handles, columns, size).get_window_extent()
-            if extent.width < 0.97 * whole.width:
+            if extent.width < width * whole.width:
                 break
         share = (extent.height + 12.0) / whole.height
         if share < 1.0 / 3.0:

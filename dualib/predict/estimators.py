@@ -49,7 +49,8 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     beta : float, optional
         Trade-off, > 0: the larger, the more clusters. None: infinity, hard clusters.
     alpha : float
-        With a `beta`, the price of a soft encoder, in [0, 1]: 1 is the bottleneck, 0 the deterministic one; see `dualib.solve`.
+        The price of a soft encoder, in [0, 1]: 1 is the bottleneck, 0 the deterministic one; see `dualib.solve`. Without a `beta`
+        only the distortion counts, so that it changes nothing.
     n_init : int
         Rounds of seeds of the search for at most `n_clusters` clusters.
     smoothing : float
@@ -157,6 +158,8 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     def _solved(self, joint: JointDistribution) -> Any:
         """The hard clusters, or with a beta the soft ones."""
         check_options(self.tol, n_clusters=self.n_clusters, n_init=self.n_init)
+        if isinstance(self.alpha, (bool, str)) or not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha must be from 0 to 1, got {shown(self.alpha)}")
         seed = _seed(self.random_state)
         if self.beta is not None:
             options: dict[str, Any] = {} if self.alpha == 1.0 else {"alpha": self.alpha}

@@ -17,7 +17,7 @@ from dualib.networks.variational_nets import Nets, Settings  # noqa: E402
 from dualib.networks.variational_targets import target_of  # noqa: E402
 
 KINDS = (networks.VariationalDualIB, networks.ConditionalEntropyBottleneck, networks.VariationalIB)
-FAST = {"learning_rate": 1e-2, "epochs": 40, "batch_size": 80, "latent_dim": 2, "random_state": 0}
+FAST = {"learning_rate": 3e-3, "epochs": 60, "batch_size": 80, "latent_dim": 2, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_every_bottleneck_learns_and_keeps_its_promises(kind, blobs):
     X, y = blobs
     calls = []
     model = kind(**FAST, progress=lambda *done: calls.append(done)).fit(X[:160], y[:160])
-    assert calls[-1] == (40, 40) and model.loss_.shape == (40,) and model.loss_[-1] < model.loss_[0]
+    assert calls[-1] == (60, 60) and model.loss_.shape == (60,) and model.loss_[-1] < model.loss_[0]
     p = model.predict_proba(X[160:])
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
     assert model.classes_.tolist() == ["a", "b", "c"]
@@ -136,7 +136,7 @@ def test_fitting_leaves_the_users_random_numbers_alone(blobs):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    networks.VariationalIB(beta=5.0, **{**FAST, "epochs": 10}).fit(X, y)
+    networks.VariationalIB(beta=5.0, **{**FAST, "epochs": 30}).fit(X, y)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -171,7 +171,7 @@ def test_a_bottleneck_that_learns_nothing_says_so(blobs):
 
 def test_what_the_bottlenecks_refuse(blobs):
     X, y = blobs
-    model = networks.VariationalIB(beta=20.0, **{**FAST, "epochs": 20}).fit(X, y)
+    model = networks.VariationalIB(beta=20.0, **{**FAST, "epochs": 40}).fit(X, y)
     for call, message in (
         (lambda: networks.VariationalDualIB(gamma=0.0).fit(X, y), "beta and gamma must not both be 0"),
         (lambda: networks.VariationalDualIB(gamma=-1.0).fit(X, y), "gamma must be finite and > 0"),
