@@ -3,18 +3,10 @@
 
 Its layers on the information plane, beside a curve that is proved.
 
-<<<<<<< HEAD
 The network is 12-10-7-5-4-3-2 with tanh, the data are all 4096 patterns of twelve bits: once with labels that are a function of the
 pattern, where the IB curve is min(rate, H(Y)), once with a stochastic rule, whose certified curve is solved. Five seeds are trained
 for 8000 epochs, by the stochastic rule for 2000. By binning (30 bins, the choice of the first authors and no more) the layers
 are representations of x, and none can lie above the curve; with noise and kernel densities the same networks look different.
-=======
-The network is 12-10-7-5-4-3-2 with tanh, the data are all 4096 patterns of twelve bits: once with labels that are a function
-of the pattern, where the IB curve is min(rate, H(Y)), once with a stochastic rule, whose certified curve is solved. Five seeds
-are trained for 8000 epochs, by the stochastic rule for 2000. By binning (30 bins, the choice of the first authors and no more)
-the layers are representations of x, and none can lie above the curve; with noise and kernel densities the same networks look
-different.
->>>>>>> 71f4bf489286b74ea3527939e498a8a3f34de04b
 
 Needs torch; four minutes of one core for the two trainings, which go on where they were interrupted.
 """

@@ -36,6 +36,21 @@ class Recording:
         One of each a layer, shapes (n_seeds, n_epochs, fan_in, units) and (n_seeds, n_epochs, units).
     train_loss, test_loss, train_error, test_error : ndarray, shape (n_seeds, n_epochs)
         Cross-entropies in nats, and shares of x whose likeliest label is missed.
+
+    Examples
+    --------
+    One layer that tells -1 from 1, put together by hand; `train` makes them of data.
+
+    >>> import numpy as np
+    >>> from dualib import networks
+    >>> recording = networks.Recording(
+    ...     X=np.array([[-1.0], [1.0]]), py_x=np.eye(2), activation="tanh", epochs=np.array([0]), seeds=np.array([0]),
+    ...     weights=(np.array([[[[-2.0, 2.0]]]]),), biases=(np.zeros((1, 1, 2)),),
+    ...     **dict.fromkeys(("train_loss", "test_loss", "train_error", "test_error"), np.zeros((1, 1))),
+    ... )
+    >>> recording.activations(seed=0, epoch=0)["output"].round(3)
+    array([[0.982, 0.018],
+           [0.018, 0.982]])
     """
 
     X: Array
