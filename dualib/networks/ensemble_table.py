@@ -37,7 +37,7 @@ class EnsembleTable:
     fisher : ndarray
         Trace of the Fisher information, of Theta over training points and outputs; it stays as it is in time.
     parameter_distance : ndarray
-        E |theta_tau - theta_0|^2.
+        ``E |theta_tau - theta_0|^2``.
     mi_theta_d : ndarray
         Upper bound of I(theta;D), what the parameters hold of the training data.
 
