@@ -19,7 +19,7 @@ import numpy as np
 from dualib import networks
 
 QUICK = bool(os.environ.get("DUALIB_QUICK_EXAMPLES"))  # the test suite asks for a small size
-SEEDS = range(2 if QUICK else 5)
+SEEDS, STRIDE = (range(2), 8) if QUICK else (range(5), 1)
 EPOCHS = np.unique(np.concatenate([[0], np.round(np.geomspace(1, 8000, 400))])).astype(int)  # 8000 as of the first authors
 RULES = {
     "a function of the pattern": (*networks.datasets.bits(), 60 if QUICK else 8000),
@@ -28,6 +28,7 @@ RULES = {
 
 figure, axes = plt.subplots(2, 2, figsize=(14.0, 10.0), layout="constrained")
 for row, (name, (X, y, last)) in zip(axes, RULES.items(), strict=True):
+    X, y = X[::STRIDE], y[::STRIDE]
     checkpoint = f"training-{name.split()[1]}.npz"
     recording = networks.train(
         X, y, record=EPOCHS[last >= EPOCHS], random_state=SEEDS, checkpoint=checkpoint, progress=not QUICK
@@ -43,7 +44,7 @@ for row, (name, (X, y, last)) in zip(axes, RULES.items(), strict=True):
         print(f"  {layer:<13} rate {rate}, relevance {relevance}, short of the curve by {gap} bits")
     plane.plot(ax=row[0])
     row[0].set_title(f"y {name}: {row[0].get_title()}, {len(SEEDS)} seeds", fontsize=10)
-    few = recording.epochs[np.unique(np.linspace(0, len(recording.epochs) - 1, 3 if QUICK else 12).astype(int))]
+    few = recording.epochs[np.unique(np.linspace(0, len(recording.epochs) - 1, 3 if QUICK else 6).astype(int))]
     noisy = networks.information_plane(recording, estimator="info_nce", noise=0.01, epochs=few, seeds=SEEDS[:2])
     noisy.plot(curve=plane.curve, ax=row[1])
     row[1].set_title(f"the same, {noisy.model}:\nestimates, which may lie above the curve; 2 seeds", fontsize=10)

@@ -233,9 +233,10 @@ def test_a_capped_path_says_that_it_is(always_sparse):
     for direction in ("up", "down"):
         curve = dualib.anneal(thin(pxy), betas=[3.0, 8.0], events=False, n_clusters=2, direction=direction)
         for solution in curve:
-            best = dualib.solve(JointDistribution(pxy), solution.beta)
+            dense = dualib.solve(JointDistribution(pxy), solution.beta, n_clusters=2)
             assert solution.n_clusters <= 2 and solution.status is dualib.Status.CAPPED
-            assert -1e-9 <= solution.objective - best.objective <= solution.gap + 1e-9
+            assert solution.objective == pytest.approx(dense.objective, abs=1e-7)
+            assert solution.lower_bound <= dense.objective + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -256,9 +257,11 @@ def test_what_a_path_on_a_sparse_problem_cannot_do_is_refused(options, message, 
         dualib.anneal(thin(table(0)), **options)
 
 
-def test_a_cap_on_a_dense_path_is_refused():
-    with pytest.raises(ValueError, match="n_clusters must be None but for a sparse"):
-        dualib.anneal(JointDistribution(table(0)), n_clusters=3)
+def test_a_capped_path_is_that_of_the_dense_form(always_sparse):
+    joint = JointDistribution(table(0))
+    own, dense = (dualib.anneal(one, betas=[3.0, 12.0, 50.0], n_clusters=3) for one in (thin(table(0)), joint))
+    np.testing.assert_allclose(own.objective, dense.objective, atol=1e-7)
+    assert (own.lower_bound <= dense.objective + 1e-9).all() and (own.relevance <= own.relevance_bound).all()
 
 
 @pytest.mark.parametrize(

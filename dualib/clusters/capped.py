@@ -25,7 +25,7 @@ from dualib.engine.sweep import Sweep
 
 _SOFT = 1e-3  # part of everything in a softened start
 _GLANCED, _SWEEPS = 160, 10  # softened starts, and the sweeps after which they are compared
-_FOLLOWED = 6  # of them that are followed to the end
+_FOLLOWED = 3  # of them that are followed to the end
 _AT_ONCE = 1_000_000  # numbers of the posteriors, or of the Jacobians, of a batch
 
 

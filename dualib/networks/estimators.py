@@ -18,13 +18,6 @@ from dualib.networks.arrays import Array, IntArray, as_labels, as_positive, as_r
 _BLOCK = 4_000_000  # pairs of samples at a time
 _MOST_KEYS = 2**62  # rows of bins are one integer while there are fewer than so many of them
 
-CLAIMS = {
-    "binned": "exact for the layer rounded to these bins; says nothing of other bins, and saturates at log n for many units",
-    "kde": "bounds for the layer plus Gaussian noise of this variance, for these inputs; a value between them is no estimate",
-    "ksg": "consistent for the layer plus noise; biased downwards where the information is large, and by the dimension",
-    "info_nce": "unbiased for the layer plus Gaussian noise where the rows are all inputs; of a sample of them at most log n",
-}
-
 
 class Bounds(NamedTuple):
     """A lower and an upper value, nats."""

@@ -106,13 +106,8 @@ def kernels(x1: Array, x2: Array | None, depth: int, activation: str, sigma_w: f
     return layer
 
 
-def diagonal(x: Array, depth: int, activation: str, sigma_w: float, sigma_b: float) -> Kernels:
-    """Of each row of x (n, d) with itself: (n,)."""
-    return _with_itself(x, depth, activation, sigma_w, sigma_b)[-1]
-
-
 def _with_itself(x: Array, depth: int, activation: str, sigma_w: float, sigma_b: float) -> list[Kernels]:
-    """`diagonal` after 0, 1, ..., `depth` hidden layers."""
+    """Of each row of x (n, d) with itself, (n,), after 0, 1, ..., `depth` hidden layers."""
     inner = sigma_w**2 * np.mean(x**2, axis=1) + sigma_b**2
     layers = [Kernels(inner, inner, inner, inner)]
     for _ in range(depth):

@@ -31,7 +31,7 @@ def plot_plane(plane: InformationPlane, bound: Bound, ax: Axes | None, unit: str
         points = _draw_points(ax, plane, rows, factor, marker=_MARKERS[number % len(_MARKERS)], label=name)
     if len(set(plane.epoch.tolist())) > 1:
         ax.figure.colorbar(points, ax=ax, label="epoch")
-    ax.legend(loc="lower right", fontsize=8, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=4, fontsize=7, frameon=False)  # points are everywhere
     ax.set_title(_title(plane), fontsize=10)
     return ax
 

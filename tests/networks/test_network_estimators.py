@@ -1,6 +1,5 @@
 """Estimators on joints of known information, with their bias against the number of samples; slow twins; what they refuse."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +88,7 @@ def test_ksg_on_gaussians_comes_nearer_as_samples_grow(d, rho):
         values = np.array([networks.ksg(*gaussian_pairs(n, d, rho, seed)) for seed in range(n_seeds)])
         bias[n] = abs(values.mean() - truth)
         error = values.std(ddof=1) / np.sqrt(n_seeds)
-        assert bias[n] < 4.0 * error + (0.6 if n == 100 else 0.13) * truth
+        assert bias[n] < 4.0 * error + (0.6 if n == 100 else 0.13 if d < 4 else 0.35) * truth
     assert bias[1600] < max(bias[100], 0.02)
 
 
@@ -209,10 +208,10 @@ def test_what_the_estimators_refuse():
             call()
 
 
-def test_the_table_of_claims_names_every_estimator():
-    from dualib.networks.estimators import CLAIMS
+def test_the_page_says_of_every_estimator_what_it_may_not_say():
+    from dualib.networks.measures import _MODELS
 
     text = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
-    assert set(CLAIMS) == {"binned", "kde", "ksg", "info_nce"}
-    assert all(f"`{name}`" in text for name in CLAIMS)
-    assert all(a != b for a, b in itertools.combinations(CLAIMS.values(), 2))
+    _, table = text.split("| estimator | stands for | may say | may not say |\n")
+    rows = [line.split("|")[1].strip(" `") for line in table.splitlines()[1 : 1 + len(_MODELS)]]
+    assert sorted(rows) == sorted(_MODELS)
