@@ -166,5 +166,5 @@ def test_the_picture_of_a_count_table_shows_its_numbers():
     joint = JointDistribution.from_counts(counts(1, (20, 6)))
     curve = dualib.anneal(joint, betas=np.geomspace(4.0, 8.0, 5), events=False)
     ax = curve.plot_stability()
-    assert 1.0 < ax.get_ylim()[1] < 1.2
+    assert 1.0 < ax.get_ylim()[1] < 1.3  # and room for a legend
     plt.close(ax.figure)

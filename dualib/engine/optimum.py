@@ -206,12 +206,13 @@ def _judged(
     of_c = np.where(rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol))  # what log c may be by rounding alone
     closed = found.gap <= np.maximum(np.where(at_work.patient, _WANTED, 1.0) * tol, of_c)
     settled = ((sweep.residual <= tol) | (at_work.waited >= _TIRED)) & ~at_work.merely_growing
-    ending = (closed | (found.counts == 0)) & settled | spent
+    low = (sweep.residual <= at_work.fine) | ~at_work.patient  # no descent would bring the gap of nothing new further down
+    ending = (closed | (found.counts == 0) & low) & settled | spent
     proved = ending & proofs
     found, kinds = judge(problem, batch, sweep, found, tol, prove=proved, search=ending, worthwhile=_WANTED * tol)
     found = _within_room(problem, batch, at_rest(problem, batch, sweep, found, spent), at_work.patient)
     closed &= found.gap <= np.maximum(tol, _OF_PROOFS * rounded)
-    return found, kinds, closed, (closed | (found.counts == 0)) & settled | spent
+    return found, kinds, closed, (closed | (found.counts == 0) & low) & settled | spent
 
 
 def _within_room(problem: Problem, batch: Batch, found: Found, patient: Mask) -> Found:

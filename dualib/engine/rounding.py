@@ -11,14 +11,16 @@ from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 
 _EPS = float(np.finfo(np.float64).eps)
-_TO_NEAREST = 0.5  # part of eps that rounding to the nearest number can take
 _LARGEST = 1e300  # beta times a feature or a link must not overflow
 
 
 def rounding(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """How far the rounding of the terms of E d brings the objectives off, nats (S,): beta times the sum of their sizes, rounded."""
+    """How far the rounding of the terms of E d brings the objectives off, nats (S,): beta times the sum of their sizes, rounded.
+
+    Half of eps for each product, and as much for adding it.
+    """
     sizes = np.abs(problem.px * problem.a).sum() + batch.total(_sizes(problem, sweep))
-    return np.asarray(_TO_NEAREST * _EPS * batch.beta * sizes)
+    return np.asarray(_EPS * batch.beta * sizes)
 
 
 def _sizes(problem: Problem, sweep: Sweep) -> Array:
