@@ -211,7 +211,7 @@ def test_what_the_estimators_refuse():
 def test_the_page_says_of_every_estimator_what_it_may_not_say():
     from dualib.networks.measures import _MODELS
 
-    text = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "networks.md").read_text(encoding="utf-8")
     _, table = text.split("| estimator | stands for | may say | may not say |\n")
     rows = [line.split("|")[1].strip(" `") for line in table.splitlines()[1 : 1 + len(_MODELS)]]
     assert sorted(rows) == sorted(_MODELS)
