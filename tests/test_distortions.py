@@ -152,7 +152,7 @@ def test_a_distortion_of_ones_own_gives_the_same_answer():
 def test_alpha_tends_to_the_ib_and_to_the_dual_ib():
     rng = np.random.default_rng(13)
     joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(3), 6))
-    for kind, alpha in (("ib", 1 - 1e-5), ("dualib", 1e-5))  # nearer, the rounding of beta d is above the tolerance:
+    for kind, alpha in (("ib", 1 - 1e-5), ("dualib", 1e-5)):  # nearer, the rounding of beta d is above the tolerance
         limit = dualib.solve(joint, 5.0, dualib.Alpha(alpha)).objective
         assert limit == pytest.approx(dualib.solve(joint, 5.0, kind).objective, abs=1e-4)
 
