@@ -10,13 +10,16 @@ speaker means by a chip is a Gaussian over the chips around it; x is the chip na
 soft, and the best that restarts found with so many; where a chip could be called either name it is drawn in the colour between.
 """
 
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import hsv_to_rgb
 
 import dualib
 
-HUES, LIGHTNESSES, WIDTH = 30, 8, 0.45
+QUICK = bool(os.environ.get("DUALIB_QUICK_EXAMPLES"))  # the test suite asks for a small size
+HUES, LIGHTNESSES, WIDTH = (12 if QUICK else 30), 8, 0.45
 hue, lightness = np.meshgrid(2.0 * np.pi * np.arange(HUES) / HUES, np.linspace(0.1, 0.9, LIGHTNESSES))
 chroma = np.sqrt(4.0 * lightness * (1.0 - lightness)) * (1.0 + 0.3 * np.cos(hue - 0.5))
 points = np.stack([chroma * np.cos(hue), chroma * np.sin(hue), 2.5 * lightness], axis=-1).reshape(-1, 3)
