@@ -22,7 +22,7 @@ from dualib import networks
 
 QUICK = bool(os.environ.get("DUALIB_QUICK_EXAMPLES"))  # the test suite asks for a small size
 SEEDS = range(2 if QUICK else 5)
-SHORT = {"epochs": 4 if QUICK else 80, "learning_rate": 2e-3, "decay_at": (30, 50, 70)}
+SHORT = {"epochs": 30 if QUICK else 80, "learning_rate": 2e-3, "decay_at": (30, 50, 70)}
 MODELS = {
     "VdualIB, gamma = 1": lambda seed: networks.VariationalDualIB(gamma=1.0, random_state=seed, **SHORT),
     "CEB, beta = 1": lambda seed: networks.ConditionalEntropyBottleneck(beta=1.0, random_state=seed, **SHORT),

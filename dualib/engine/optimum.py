@@ -206,7 +206,8 @@ def _judged(
     of_c = np.where(rounded > tol, _OF_C * rounded, np.minimum(_OF_C * rounded, tol))  # what log c may be by rounding alone
     closed = found.gap <= np.maximum(np.where(at_work.patient, _WANTED, 1.0) * tol, of_c)
     settled = ((sweep.residual <= tol) | (at_work.waited >= _TIRED)) & ~at_work.merely_growing
-    low = (sweep.residual <= at_work.fine) | ~at_work.patient  # no descent would bring the gap of nothing new further down
+    # a gap that is open, though there is nothing new to take up, is that of a state which is not quite at rest
+    low = (found.gap <= 0.5 * tol) | (sweep.residual <= at_work.fine) | ~at_work.patient
     ending = (closed | (found.counts == 0) & low) & settled | spent
     proved = ending & proofs
     found, kinds = judge(problem, batch, sweep, found, tol, prove=proved, search=ending, worthwhile=_WANTED * tol)
