@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from dualib.cli.estimate import announce_duration
 from dualib.cli.input import checked_seed, describe, read_input, share_of_sample
 

@@ -95,13 +95,13 @@ def listed(names: Sequence[str], most: int = 30) -> str:
     return " ".join(name if name.strip() else repr(name) for name in names[:most]) + more or "(none)"
 
 
-def check_folder(path: str) -> None:
+def check_folder(option: str, path: str) -> None:
     """Refuse a place that cannot be written before the work, not after it."""
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise ValueError(f"--save: the folder {folder!r} does not exist")
+        raise ValueError(f"{option}: the folder {folder!r} does not exist")
     if os.path.isdir(path):
-        raise ValueError(f"--save: {path!r} is a folder")
+        raise ValueError(f"{option}: {path!r} is a folder")
 
 
 def checked_seed(seed: int | None) -> int | None:

@@ -10,19 +10,16 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import dualib
 from dualib import doors
 from dualib.cli import compare as comparison_command
 from dualib.cli import report as report_command
-from dualib.warnings import DualibWarning
-
-if TYPE_CHECKING:
-    pass
 from dualib.cli.anneal import run_anneal
 from dualib.cli.input import LAYOUT_HELP, add_reading
 from dualib.cli.solve import run_solve
+from dualib.warnings import DualibWarning
 
 _TABLE_HELP = f"""\
 FILE is a table of counts or of probabilities, rows x and columns y; it is divided by its sum:

@@ -8,7 +8,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from dualib.cli.input import checked_seed, read_input
+from dualib.cli.input import check_folder, checked_seed, read_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def run_report(arguments: argparse.Namespace) -> None:
     from dualib.report.page import page_of
 
     table, joint = read_input(arguments)
-    _check_output(arguments.output)
+    check_folder("--output", arguments.output)
     seed = checked_seed(arguments.seed)
     with open(arguments.file, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
@@ -79,15 +79,6 @@ def run_report(arguments: argparse.Namespace) -> None:
     with open(arguments.output, "w", encoding="utf-8", newline="\n") as file:
         file.write(page)
     print(f"{arguments.output}: {len(page.encode()) / 1024:.0f} KiB, loads nothing from elsewhere; open it in a browser")
-
-
-def _check_output(path: str) -> None:
-    """Refuse a place that cannot be written before the work, not after it."""
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise ValueError(f"--output: the folder {folder!r} does not exist")
-    if os.path.isdir(path):
-        raise ValueError(f"--output: {path!r} is a folder")
 
 
 def _command(arguments: argparse.Namespace) -> str:

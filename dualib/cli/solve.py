@@ -19,7 +19,7 @@ def run_solve(arguments: argparse.Namespace) -> None:
 
     table, joint = read_input(arguments)
     if arguments.save is not None:
-        check_folder(arguments.save)
+        check_folder("--save", arguments.save)
     solution = solve(
         joint,
         arguments.beta,

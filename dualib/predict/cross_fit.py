@@ -17,6 +17,7 @@ from dualib._validation import as_float_array, is_sparse, shown, validate_beta, 
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
+from dualib.doors import door
 from dualib.engine.choice import MOST_DENSE_CELLS, engine_problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable
@@ -33,7 +34,6 @@ from dualib.predict.tables import as_count_table, draw
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results.solution import Solution
 from dualib.solving.solver import check_options, solve
-from dualib.threads import one_blas_thread
 from dualib.warnings import warn_of_convergence
 
 _STRENGTHS = np.geomspace(1e-3, 30.0, 13)  # pseudocounts to choose from
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
     gap: float
 
 
-@one_blas_thread
+@door
 def cross_fit(
     counts: Any,
     distortion: str | Distortion = "ib",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.choice import engine_problem
 from dualib.engine.costs import encoder_costs
@@ -24,7 +25,6 @@ from dualib.engine.rounding import largest_beta
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.enclosure import least_distortion
-from dualib.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from dualib.results.curve import Curve
@@ -69,7 +69,7 @@ class Deviation:
         )
 
 
-@one_blas_thread
+@door
 def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Deviation:
     """`Curve.deviation`."""
     report = reporter(progress, "deviation")
