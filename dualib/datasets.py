@@ -16,10 +16,12 @@ from dualib.joint import JointDistribution
 Array = npt.NDArray[np.float64]
 
 __all__ = [
+    "ColourSolid",
     "Contexts",
     "bernoulli",
     "binary_symmetric",
     "case_a",
+    "colour_solid",
     "deterministic",
     "erasure",
     "gaussian",
@@ -101,6 +103,64 @@ def load_contexts() -> Contexts:
         x_labels, y_labels = tuple(arrays["x_labels"].tolist()), tuple(arrays["y_labels"].tolist())
     train.flags.writeable = test.flags.writeable = False
     return Contexts(train, test, x_labels, y_labels)
+
+
+@dataclass(frozen=True)
+class ColourSolid:
+    """Colour chips, and what is meant by each, as a joint distribution p(chip, colour meant).
+
+    Attributes
+    ----------
+    joint : JointDistribution
+        ``p(y|x)`` proportional to ``exp(-|v_x - v_y|^2 / (2 width^2))``, x uniform.
+    points : ndarray, shape (n, 3)
+        v, the places of the chips: lightness from 0 to 100, and two axes of colour, of which red is the first.
+    hues : ndarray of int, shape (n,)
+        The number of a chip's hue, from 0 (red) to 39; -1 of the greys.
+    """
+
+    joint: JointDistribution
+    points: Array
+    hues: npt.NDArray[np.int64]
+
+
+def colour_solid(width: float = 8.0) -> ColourSolid:
+    """A synthetic solid of 330 colours, as those that names of colours are studied on: 40 hues at 8 lightnesses, and 10 greys.
+
+    The chips lie on the surface of a solid about the axis of greys, which is widest at a light yellow and a dark blue, as the solid
+    of surface colours is; they are made by a formula and measure no pigment. What a speaker means by a chip is a Gaussian over
+    all chips (Zaslavsky, Kemp, Regier and Tishby 2018, PNAS 115: 7937: the variance is 64, the chips those of a survey).
+
+    Parameters
+    ----------
+    width : float
+        Standard deviation of what is meant, in units of lightness.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> solid = datasets.colour_solid()
+    >>> solid.points.shape, solid.joint.x_labels[0], round(solid.joint.mutual_information, 4)
+    ((330, 3), 'L20 h00', 3.5422)
+    """
+    width = _positive("width", width)
+    lightness, hue = (part.ravel() for part in np.meshgrid(np.linspace(20.0, 90.0, 8), np.arange(40), indexing="ij"))
+    angle = 2.0 * np.pi * hue / 40.0
+    widest = 55.0 + 25.0 * np.cos(angle - 1.6)  # the lightness of most colour: yellow is light, blue dark
+    chroma = 10.0 + 60.0 * np.exp(-(((lightness - widest) / 40.0) ** 2))
+    around = np.stack([lightness, chroma * np.cos(angle), chroma * np.sin(angle)], axis=1)
+    greys = np.stack([np.linspace(10.0, 95.0, 10), np.zeros(10), np.zeros(10)], axis=1)
+    points, hues = np.concatenate([around, greys]), np.append(hue, np.full(10, -1))
+    square = np.sum((points[:, None] - points[None]) ** 2, axis=2)
+    rows = np.exp(-square / (2.0 * width**2))
+    labels = [
+        f"L{light:.0f} " + (f"h{number:02d}" if number >= 0 else "grey")
+        for light, number in zip(points[:, 0], hues, strict=True)
+    ]
+    joint = JointDistribution.from_conditionals(rows / rows.sum(axis=1, keepdims=True), None, labels, labels)
+    for part in (points, hues):
+        part.flags.writeable = False
+    return ColourSolid(joint, points, hues)
 
 
 def toy() -> JointDistribution:
@@ -210,8 +270,7 @@ def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
     """
     rho = validate_open_probability("rho", rho)
     n = validate_integer("n", n, 2)
-    if isinstance(width, bool) or not isinstance(width, (int, float, np.floating)) or not 0.0 < width < np.inf:
-        raise ValueError(f"width must be a positive number, got {shown(width)}")
+    width = _positive("width", width)
     grid = np.linspace(-width, width, n)
     log_rows = -((grid[None, :] - rho * grid[:, None]) ** 2) / (2.0 * (1.0 - rho**2))
     rows = np.exp(log_rows - log_rows.max(axis=1, keepdims=True))
@@ -245,3 +304,9 @@ def three_by_three() -> JointDistribution:
     """
     columns = np.array([[0.90, 0.08, 0.40], [0.025, 0.82, 0.05], [0.075, 0.10, 0.55]])
     return JointDistribution.from_conditionals(columns.T)
+
+
+def _positive(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0.0 < value < np.inf:
+        raise ValueError(f"{name} must be a positive number, got {shown(value)}")
+    return float(value)

@@ -143,6 +143,15 @@ def test_a_gaussian_on_a_hundred_points(kind, beta):
     assert solution.objective == pytest.approx(closed_forms.gaussian_ib(0.8, beta, kind).objective, abs=2e-3)
 
 
+@pytest.mark.parametrize(("ratio", "least", "most"), [(1.02, 2, 10), (1.08, 8, 20), (1.15, 15, 30)])
+def test_colours_have_few_names_near_the_onset(ratio, least, most):
+    """330 colours, whose clusters overlap so far that their places hardly matter."""
+    joint = datasets.colour_solid().joint
+    solution = dualib.solve(joint, ratio * dualib.onset(joint), tol=1e-6)
+    assert solution.converged and solution.gap <= 1e-6 and solution.certificate == "multistart"
+    assert least <= solution.n_clusters <= most  # not one for every colour that a rough start has
+
+
 def test_a_flat_valley_is_left_at_the_default_tolerance():
     """There a descent by conjugate gradients creeps along with a residual of 1e-9; the damped steps after it end."""
     solution = dualib.solve(datasets.gaussian(100, 0.8), 7.0, "dualib")  # a ConvergenceWarning is an error

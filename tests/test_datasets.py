@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import spatial, stats
 
 import dualib
 from dualib import datasets
@@ -22,6 +22,7 @@ JOINTS = {
     "bernoulli": (lambda: datasets.bernoulli(0.3), (2, 2)),
     "gaussian": (lambda: datasets.gaussian(9, 0.8), (9, 9)),
     "case a": (lambda: datasets.case_a(), (5, 2)),
+    "colour solid": (lambda: datasets.colour_solid().joint, (330, 330)),
     "three by three": (lambda: datasets.three_by_three(), (3, 3)),
 }
 
@@ -39,7 +40,7 @@ def test_shape_and_sums(name):
 
 def test_every_public_name_is_tested():
     made = {name for make, _ in JOINTS.values() for name in datasets.__all__ if f"datasets.{name}(" in inspect.getsource(make)}
-    assert made | {"Contexts"} == set(datasets.__all__)
+    assert made | {"ColourSolid", "Contexts"} == set(datasets.__all__)
 
 
 def test_toy():
@@ -111,6 +112,28 @@ def test_three_by_three():
     np.testing.assert_allclose(joint.py_x, [[0.90, 0.025, 0.075], [0.08, 0.82, 0.10], [0.40, 0.05, 0.55]], rtol=1e-14)
     np.testing.assert_allclose(joint.px, 1 / 3, rtol=1e-15)
     assert joint.mutual_information == pytest.approx(0.4541057321, abs=6e-11)
+
+
+@pytest.mark.parametrize("width", [8.0, 20])
+def test_a_colour_means_those_around_it(width):
+    solid = datasets.colour_solid(width)
+    density = stats.norm(scale=width).pdf(spatial.distance.cdist(solid.points, solid.points))
+    np.testing.assert_allclose(solid.joint.py_x, density / density.sum(axis=1, keepdims=True), rtol=1e-9, atol=1e-300)
+    np.testing.assert_allclose(solid.joint.px, 1 / 330, rtol=1e-14)
+    assert solid.joint.x_labels == solid.joint.y_labels and len(set(solid.joint.x_labels)) == 330
+    greys = solid.hues == -1
+    assert greys.sum() == 10 and not solid.points[greys, 1:].any()
+    assert np.bincount(solid.hues[~greys]).tolist() == [8] * 40
+    around = solid.points[~greys].reshape(8, 40, 3)  # hues in equal angles, red first
+    np.testing.assert_allclose(np.arctan2(around[3, 10, 2], around[3, 10, 1]), np.pi / 2)
+    assert not solid.points.flags.writeable
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, np.inf, np.nan, "8", True])
+def test_widths_that_are_none(width):
+    for make in (datasets.colour_solid, lambda w: datasets.gaussian(9, 0.5, w)):
+        with pytest.raises(ValueError, match="width must be a positive number"):
+            make(width)
 
 
 def test_letters_are_english():

@@ -89,23 +89,25 @@ def exponentials(owner, terms, shift, reference):  # type: ignore[no-untyped-def
 
 
 @njit(
-    f"void({_I1}, {_F1}, {_F1}, {_F2}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}, {_F2}, {_F1}, {_F2}, {_F2}, int64, {_F2}, {_I1})",
+    f"void({_I1}, {_F1}, {_F1}, {_F2}, {_F1}, {_F2}, {_F2}, {_F3}, {_F2}, {_F2}, "
+    f"{_F1}, {_F1}, {_F1}, {_F2}, {_F2}, int64, {_F2}, {_I1})",
     **_OPTIONS,
 )
 def conjugate(  # type: ignore[no-untyped-def]
-    ends, beta, weights, means, c, diagonal, vector, dense, posterior, force, part, U1T, pxU1, most, result, taken
+    ends, beta, weights, means, c, diagonal, vector, dense, posterior, force, part, radius, far, U1T, pxU1, most, result, taken
 ):
     """Newton's steps (m, 1 + k) by conjugate gradients: the Hessian is self-adjoint in the inner product of `sweep.dual`.
 
     With delta = a + beta <U - M, J m> and zeta its mean under p(t|x), ``H step = c step - sum_x p(x|t) (delta - zeta) [1, U - M]``.
-    Cut short at negative curvature (Steihaug 1983); `taken` counts the products with H.
+    Cut short where a step becomes longer than its radius, or where the objective bends down: that way it goes `far` (Steihaug 1983).
+    `taken` counts the products with H.
     """
     k, n = means.shape[1], posterior.shape[1]
     for s in range(len(beta)):
         first, last = ends[s], ends[s + 1]
         T, step, rest, way = last - first, result[first:last], force[first:last].copy(), force[first:last].copy()
         lead, bent, image, ahead = np.empty((T, 1 + k)), np.empty((T, 1 + k)), np.empty((T, 1 + k)), np.zeros((T, 1 + k))
-        delta, zeta, own = np.empty((T, n)), np.empty(n), posterior[first:last]
+        told, delta, zeta, own = np.zeros((T, 1 + k)), np.empty((T, n)), np.empty(n), posterior[first:last]
         step[:] = 0.0
         length, end = -1.0, 0.0
         for round_ in range(most + 1):
@@ -163,10 +165,17 @@ def conjugate(  # type: ignore[no-untyped-def]
                 for i in range(1 + k):
                     dot += bent[t, i] * ahead[t, i]
                 curvature += weights[first + t] * dot
-            alpha = length / curvature if curvature > 0.0 else (1e3 if round_ == 0 else 0.0)
+            alpha = length / curvature if curvature > 0.0 else (1e3 if round_ == 0 else far[s])
+            longest, moved = 0.0, 0.0
             for t in range(T):
                 for i in range(1 + k):
                     step[t, i] += alpha * way[t, i]
+                    told[t, i] += alpha * ahead[t, i]
                     rest[t, i] -= alpha * bent[t, i]
-            if not curvature > 0.0:
+                some = 0.0
+                for i in range(1, 1 + k):
+                    some += step[t, i] * told[t, i]
+                longest = max(longest, some)
+                moved += weights[first + t] * step[t, 0] ** 2
+            if not curvature > 0.0 or max(longest, moved) > radius[s] ** 2:
                 break

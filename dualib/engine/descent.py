@@ -10,10 +10,11 @@ import numpy as np
 from dualib.distortions.interface import Array, Mask
 from dualib.doors import step
 from dualib.engine.batch import COARSE, EQUAL, SAME, TWIN, Batch, in_order, merged, without_twins
-from dualib.engine.conjugate import conjugate
+from dualib.engine.conjugate import conjugate, longest
 from dualib.engine.loading import compiled
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sweep import Sweep, dual
+from dualib.engine.weights import reweighed
 
 ROUNDING = 1e-13  # part of 1 + |G| by which an objective may rise: what is known of it
 _EXACT = 1e-14  # residual that no step need lower
@@ -21,7 +22,10 @@ RESTING = 1e-7  # residual below which a step that does not lower the objective 
 _PROGRESS, _STALLED = 0.9, 4  # part of a residual to which a step brings it, else it has stalled; so many times in a row
 _VALLEY = 1e3  # times as large a residual may be for a step, along a curved valley, where objectives tell no difference
 _SWEEPS = 2  # plain ones, from a rough start, before Newton's steps
+_MANY = 20  # of Newton's steps, after each so many of which a solution that is not at rest may have more atoms than it needs
 MOST_NEWTON, MOST_CG = 100, 300
+# residual above which a way on which the objective bends down is gone far, so many times: below, it may bend by rounding alone
+_BENDS, _TIMES = 1e-3, 1e3
 _FAR = 0.5  # natural length of a plain sweep above which it is made instead of Newton's step; atoms count by their weight
 _FAINT = 1e-14  # weight below which an atom is left out, unless it is the one of some source, however rare
 _MAIN = 0.1  # part of a source that an atom holds, from which on it is needed
@@ -93,11 +97,12 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     step being of length inf, where a plain sweep is long.
     """
     far = batch.total(batch.weights * inner(sweep.force, dual(batch, sweep.jacobian, sweep.force))) > _FAR**2
-    part_of_force = np.where(far, 1.0, np.minimum(0.3, sweep.residual**0.75))  # 1: no step is sought
-    step = newton_direction(problem, batch, sweep, part_of_force, MOST_CG)
-    moved = batch.highest(inner(step[:, 1:], dual(batch, sweep.jacobian, step)[:, 1:]))
-    longest = np.sqrt(np.maximum(np.maximum(moved, batch.total(batch.weights * step[:, 0] ** 2)), 0.0))
-    part = np.minimum(1.0, radius / np.maximum(longest, _LEAST))[batch.owner]
+    part_of_force = np.where(far, 1.0, np.minimum(0.3, np.sqrt(sweep.residual)))  # 1: no step is sought
+    step = newton_direction(
+        problem, batch, sweep, part_of_force, MOST_CG, radius=radius, bent=np.where(sweep.residual > _BENDS, _TIMES, 0.0)
+    )
+    length = longest(batch, step, dual(batch, sweep.jacobian, step))
+    part = np.minimum(1.0, radius / np.maximum(length, _LEAST))[batch.owner]
     weights = _stepped_weights(batch, sweep, 1.0 + part * step[:, 0])
     means = sweep.new_means.copy() if problem.fixed else batch.means + part[:, None] * step[:, 1:]
     rare = batch.weights < _RARE
@@ -108,9 +113,9 @@ def newton(problem: Problem, batch: Batch, sweep: Sweep, radius: Array) -> tuple
     means = problem.corrected(means)
     outside = problem.outside(means, problem.link(means, batch.face)[0])
     means[outside] = sweep.new_means[outside]
-    longest[far], rows = np.inf, far[batch.owner]
+    length[far], rows = np.inf, far[batch.owner]
     weights[rows], means[rows] = np.maximum(sweep.new_weights[rows], _LEAST), sweep.new_means[rows]
-    return weights, means, longest
+    return weights, means, length
 
 
 def _stepped_weights(batch: Batch, sweep: Sweep, factor: Array) -> Array:
@@ -132,16 +137,29 @@ def _holds(sweep: Sweep, atoms: Ints) -> Mask:
 
 
 def newton_direction(
-    problem: Problem, batch: Batch, sweep: Sweep, part: Array, most: int, taken: Ints | None = None, force: Array | None = None
+    problem: Problem,
+    batch: Batch,
+    sweep: Sweep,
+    part: Array,
+    most: int,
+    taken: Ints | None = None,
+    force: Array | None = None,
+    radius: Array | None = None,
+    bent: Array | None = None,
 ) -> Array:
-    """``H^-1 force`` (m, 1 + k) by conjugate gradients, to a part (S,) of its length; by default of the sweep's own force."""
+    """``H^-1 force`` (m, 1 + k) by conjugate gradients, to a part (S,) of its length, by default of the sweep's own force.
+
+    No further than to a radius (S,), and, where the objective bends down, on that way `bent` (S,) times: by default at once.
+    """
     force = sweep.force if force is None else force
-    products = np.zeros(len(batch.beta), dtype=np.int64) if taken is None else taken
+    S = len(batch.beta)
+    products = np.zeros(S, dtype=np.int64) if taken is None else taken
+    radius, bent = np.full(S, np.inf) if radius is None else radius, np.zeros(S) if bent is None else bent
     if problem.is_sparse:
-        return conjugate(problem, batch, sweep, force, part, most, products)
+        return conjugate(problem, batch, sweep, force, part, radius, bent, most, products)
     step = np.empty_like(force)
-    arrays = (batch.ends, batch.beta, batch.weights, batch.means, sweep.c, *sweep.jacobian, sweep.posterior, force, part)
-    compiled().conjugate(*arrays, problem.U1T, problem.pxU1, most, step, products)
+    arrays = (batch.ends, batch.beta, batch.weights, batch.means, sweep.c, *sweep.jacobian, sweep.posterior)
+    compiled().conjugate(*arrays, force, part, radius, bent, problem.U1T, problem.pxU1, most, step, products)
     if problem.fixed:
         step[:, 1:] = 0.0
     return step
@@ -183,6 +201,8 @@ def descend(
                 break
             batch, rows = batch.pick(~done)
             sweep, going = sweep.pick(~done, rows), going.pick(~done)
+        if iteration % _MANY == _MANY - 1:
+            batch, sweep = _on_fewer(problem, batch, sweep)
         batch, sweep = _stepped(problem, batch, sweep, going)
         if iteration % 5 < 3:
             rough = coarse and (iteration < 3 or iteration % 5 == 0)
@@ -193,10 +213,24 @@ def descend(
     return Descent(*without_idle(problem, batch, Sweep(problem, batch)), total)
 
 
+def _on_fewer(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, Sweep]:
+    """All solutions with better weights, on fewer atoms where they had more than they need."""
+    weights = batch.weights.copy()
+    for s, objective in enumerate(sweep.objective):
+        own = slice(batch.ends[s], batch.ends[s + 1])
+        better = reweighed(problem, batch.weights[own], sweep.posterior[own], ROUNDING * (1.0 + abs(objective)))
+        if better is not None:
+            weights[own] = better
+    if (weights == batch.weights).all():
+        return batch, sweep
+    new = Batch(batch.beta, weights, batch.means, batch.owner, batch.face).keep(weights > _FAINT)
+    return _unless_higher(problem, batch, sweep, new)[:2]
+
+
 def _stepped(problem: Problem, batch: Batch, sweep: Sweep, going: _Going) -> tuple[Batch, Sweep]:
     """All solutions one step lower: Newton's where that helps, else a plain sweep."""
     going.rested = sweep.residual <= going.goal
-    weights, means, longest = newton(problem, batch, sweep, going.radius)
+    weights, means, length = newton(problem, batch, sweep, going.radius)
     going.taken = going.taken + 1
     trial = batch.moved(weights, means)
     new = Sweep(problem, trial, sweep)
@@ -204,7 +238,7 @@ def _stepped(problem: Problem, batch: Batch, sweep: Sweep, going: _Going) -> tup
     no_lower = new.objective > sweep.objective - known
     worse = ~(new.objective <= sweep.objective + known)
     worse |= no_lower & (new.residual > _VALLEY * sweep.residual) & (sweep.residual < RESTING)
-    going.radius = np.where(worse, 0.25 * np.minimum(going.radius, longest), np.minimum(1.0, 2.0 * going.radius))
+    going.radius = np.where(worse, 0.25 * np.minimum(going.radius, length), np.minimum(1.0, 2.0 * going.radius))
     if worse.any():
         _sweep_instead(problem, batch, sweep, worse, trial, new)
     idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - known)

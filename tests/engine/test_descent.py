@@ -46,6 +46,8 @@ def test_conjugate_gradients_solve_newtons_system(name, joint, distortion):
     difference = image - wanted
     if name.startswith("dualexpib") or problem.faces is not None or problem.k > problem.n:
         difference = np.hstack([difference[:, :1], sweep.jacobian.times(difference[:, 1:])])  # what J does not see is nothing
+    if problem.faces is not None:  # of a mean that has come to a smaller face by sweeps the next one takes all that is left
+        difference[:, 1:][np.abs(batch.means) < 1e-50] = 0.0
     np.testing.assert_allclose(difference, 0.0, atol=2e-6 * (1.0 + scale))
 
 

@@ -107,7 +107,7 @@ def test_conjugate_gradients_solve_for_the_step():
     dense, own = pair_of(table(1))
     end = descend(own, rough(own, [4.0], np.random.default_rng(0)), goal=1e-3)
     batch, sweep, taken = end.batch, end.sweep, np.zeros(1, dtype=np.int64)
-    step = conjugate(own, batch, sweep, sweep.force, np.array([1e-6]), 500, taken)
+    step = conjugate(own, batch, sweep, sweep.force, np.array([1e-6]), np.array([np.inf]), np.zeros(1), 500, taken)
     assert 1 <= taken[0] < 500
 
     def length(rest):
