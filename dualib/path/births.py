@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.descent import newton_direction
@@ -18,10 +19,12 @@ from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
 FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn cluster is worth there
+MOST_TRIES = 4  # touchings, each of what was lacking at the last, before the first one is found
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
 BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
 RESPONSE = 1e-4  # relative residual of what the other atoms do as a cluster grows
+NOTHING = 1e-50  # of a mean, which sweeps would take to 0
 AT_REST = 1e-11  # residual there; where an atom has all but divided the weights are far off with one of 1e-9
 STEPS_BACK = 8  # of a branch from the far end of its link to BEYOND
 CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
@@ -43,19 +46,32 @@ def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
     return births_near(chain, link, rise, chain.batch.means[rows], chain.batch.face[rows])
 
 
-def births_near(chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints) -> tuple[list[Piece], list[int]]:
-    """The same of clusters born near given points in links: on the way up (`rise`) from their lower ends, or down."""
+def births_near(
+    chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints, *, tries: int = MOST_TRIES
+) -> tuple[list[Piece], list[int]]:
+    """The same of clusters born near given points in links: on the way up (`rise`) from their lower ends, or down.
+
+    Where another cluster is lacking already when one touches, as one off its face is, it is that one's birth, after so many `tries`.
+    """
+    if not len(link):
+        return [], []
     problem = chain.problem
+    means, face = _narrowed(problem, means, face)
     branch = chain.batch.copied(np.where(rise, link, link + 1))[0]
     ends = chain.log_beta[link], chain.log_beta[link + 1]
     found = touching(problem, branch, means, face, *ends, rise)
     first, tied = _leading(found, link, rise)
+    pieces, leaping = list[Piece](), list[int]()
     if len(first):
         at = found.branch.copied(first)[0]
-        certain = _optimal(problem, at)
+        seen = price(problem, at, Sweep(problem, at))
+        certain = seen.gap <= TOUCH
+        others, best = first[~certain], seen.best.pick(~certain)
+        if tries > 1 and len(others):
+            pieces, leaping = births_near(chain, link[others], rise[others], best.means, best.face, tries=tries - 1)
         first, tied = first[certain], [some for some, ok in zip(tied, certain, strict=True) if ok]
     if not len(first):
-        return [], []
+        return pieces, leaping
     sign = np.where(rise[first], 1.0, -1.0)
     room = np.where(rise[first], ends[1][first] - found.log_beta[first], found.log_beta[first] - ends[0][first])
     inside = room > 0.0
@@ -63,20 +79,28 @@ def births_near(chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints) 
     other_ends = chain.batch.copied(link[first] + rise[first])[0]
     far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9), other_ends)
     smooth &= inside
-    pieces: list[Piece] = []
     for j in np.flatnonzero(smooth):
         one, up = first[j], bool(rise[first[j]])
         kind = "split" if found.divides[one] else "appearance"
-        near, others = found.branch.one(one), far[j]
-        many = max(len(tied[j]), len(others[0].weights) - len(near.weights))
+        near, beyond = found.branch.one(one), far[j]
+        many = max(len(tied[j]), len(beyond[0].weights) - len(near.weights))
         event = Bifurcation(kind, float(np.exp(found.log_beta[one])), many, 2.0 * LOCATED, True)
         near.beta[:] = event.beta
-        solutions, events = [near, *others], [event, *[None] * len(others)]
+        solutions, events = [near, *beyond], [event, *[None] * len(beyond)]
         if not up:
             solutions, events = solutions[::-1], [*events[1:-1], event, None]
         places = link[one] + np.linspace(0.1, 0.9, len(solutions))
         pieces += list(zip(places.tolist(), solutions, events, strict=True))
-    return pieces, [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
+    return pieces, leaping + [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
+
+
+def _narrowed(problem: Problem, means: Array, face: Ints) -> tuple[Array, Ints]:
+    """Points of the IB whose ascent has all but left some y behind: on the face without them, where Newton's method can end."""
+    if problem.faces is None or type(problem.distortion) is not IB:
+        return means, face
+    masks = problem.faces.masks[face]
+    gone = masks & (means < NOTHING)
+    return np.where(gone, 0.0, means), problem.faces.numbers(masks & ~gone)
 
 
 def _optimal(problem: Problem, batch: Batch) -> Mask:

@@ -15,3 +15,40 @@ def test_a_cluster_that_has_next_to_nothing_of_a_y_is_not_born_again_without_it(
     expected = [event for event in expected if betas[0] < event[0] < betas[-1]]
     assert [(event.before, event.after, event.located) for event in curve.events] == [(*event[1:], True) for event in expected]
     np.testing.assert_allclose([event.beta for event in curve.events], [event[0] for event in expected], rtol=1e-8)
+
+
+COARSE = [1, 2, 4, 8, 16, 40]  # a grid of a user's own, with several events between two of its points
+TABLES = {
+    # two clusters so near each other, just divided, that neither tells which of two farther on is its own: no event
+    "just divided": (
+        [[3, 13, 1], [0, 0, 2], [4, 5, 0], [1, 5, 0], [0, 2, 0], [0, 9, 1], [4, 0, 21], [1, 5, 11]],
+        "ib",
+        (5, 10),
+    ),
+    "one that moves": (
+        [[6, 1, 0, 0, 0], [0, 1, 2, 3, 0], [0, 0, 0, 1, 3], [4, 10, 8, 0, 0], [1, 1, 5, 2, 0], [2, 0, 0, 1, 5]]
+        + [[4, 0, 0, 1, 4], [3, 0, 3, 5, 5], [2, 1, 7, 0, 0], [6, 9, 13, 3, 1]],
+        "dualib",
+        (8, 16),
+    ),
+    # born with 0.0088 of the last y, which it loses later: followed back from there it has none, and is born too late
+    "born off its face": ([[1, 0, 0, 0], [0, 0, 1, 6], [3, 1, 2, 0], [1, 2, 1, 0], [0, 1, 1, 3], [0, 0, 1, 3]], "ib", (1, 2)),
+    "born off several": (
+        [[0, 4, 5, 0, 0, 1], [0, 4, 0, 0, 2, 0], [0, 0, 1, 1, 0, 1], [1, 0, 0, 8, 2, 0], [1, 0, 4, 1, 0, 0]],
+        "ib",
+        (1, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_events_of_a_coarse_grid_are_located_and_separate_solves_agree(name):
+    counts, kind, (low, high) = TABLES[name]
+    joint = dualib.JointDistribution.from_counts(counts)
+    events = dualib.anneal(joint, kind, COARSE).events
+    assert all(event.located and event.before != event.after for event in events)
+    ends = [low, *(event.beta for event in events if low < event.beta < high), high]
+    middles = np.sqrt(np.array(ends[1:]) * np.array(ends[:-1]))
+    found = [dualib.solve(joint, beta, kind).n_clusters for beta in middles]
+    expected = [(event.before, event.after) for event in events if low < event.beta < high]
+    assert list(zip(found[:-1], found[1:], strict=True)) == expected
