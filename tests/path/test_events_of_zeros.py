@@ -20,6 +20,7 @@ def test_a_cluster_that_has_next_to_nothing_of_a_y_is_not_born_again_without_it(
 
 
 COARSE = [1, 2, 4, 8, 16, 40]  # a grid of a user's own, with several events between two of its points
+MOVING = "6 1 0 0 0/0 1 2 3 0/0 0 0 1 3/4 10 8 0 0/1 1 5 2 0/2 0 0 1 5/4 0 0 1 4/3 0 3 5 5/2 1 7 0 0/6 9 13 3 1"
 TABLES = {
     # two clusters so near each other, just divided, that neither tells which of two farther on is its own: no event
     "just divided": (
@@ -28,11 +29,7 @@ TABLES = {
         (5, 10),
     ),
     "one that moves": (
-        np.reshape(
-            [6, 1, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 1, 3, 4, 10, 8, 0, 0, 1, 1, 5, 2, 0]
-            + [2, 0, 0, 1, 5, 4, 0, 0, 1, 4, 3, 0, 3, 5, 5, 2, 1, 7, 0, 0, 6, 9, 13, 3, 1],
-            (10, 5),
-        ),
+        np.array([[int(digit) for digit in row.split()] for row in MOVING.split("/")]),
         "dualib",
         (8, 16),
     ),
