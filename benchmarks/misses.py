@@ -1,0 +1,94 @@
+"""Certificates judged by other code: does any start of a plain ascent, ten times as many as there are x, find a point above the bound?
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py                 # 20,000 points: a quarter of an hour of CPU
+    OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py --problems 50   # a slice
+
+Random problems (`problems.py`), each solved at 20 betas from half the onset of learning to 30 times it. A certificate says that log c is
+nowhere above the gap stated (`dualib/engine/search.py` has the equation). Here Z is computed from the weights and decoders that the
+solution gives, and log c is climbed from every p(y|x), from middles of two and three of them and from random points of the simplex,
+by steps to the centroid, in twenty lines of NumPy that share nothing with the engine. Counts the points where that finds a log c above
+the gap by more than 1e-9 nats, and prints what brings each back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from problems import random_problem
+
+import dualib
+
+BETAS, STEPS, TIMES, MISS = 20, 120, 10, 1e-9
+LEAST = 1e-300
+
+
+def starts(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Points of the simplex, ten times as many as there are rows."""
+    n, n_y = rows.shape
+    pairs, triples = (rows[rng.integers(0, n, (4 * n, size))].mean(axis=1) for size in (2, 3))
+    return np.concatenate([rows, pairs, triples, rng.dirichlet(np.ones(n_y), n)])
+
+
+def highest(py_x: np.ndarray, px: np.ndarray, log_z: np.ndarray, beta: float, kind: str, points: np.ndarray) -> float:
+    """The largest log c that an ascent comes to, nats: each step to the centroid of p(x) exp(-beta d) / Z, and beyond it."""
+    logs, best = np.log(np.maximum(py_x, LEAST)), -np.inf
+    entropy = np.sum(py_x * logs, axis=1)
+    for step in range(STEPS):
+        log_points = np.log(np.maximum(points, LEAST))
+        if kind == "ib":
+            d = entropy - log_points @ py_x.T
+        else:
+            d = np.sum(points * log_points, axis=1)[:, None] - points @ logs.T
+        terms = np.log(px) - beta * d - log_z
+        largest = terms.max(axis=1, keepdims=True)
+        shares = np.exp(terms - largest)
+        total = shares.sum(axis=1, keepdims=True)
+        best = max(best, float((largest + np.log(total)).max()))
+        shares /= total
+        if kind == "ib":
+            points = shares @ py_x
+        else:
+            points = shares @ logs
+            points = np.exp(points - points.max(axis=1, keepdims=True))
+            points /= points.sum(axis=1, keepdims=True)
+        if step == STEPS // 3:  # the lower half has no hope
+            order = np.argsort(-(largest + np.log(total))[:, 0])[: max(len(points) // 2, 1)]
+            points = points[order]
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    began, points, misses, worst = time.process_time(), 0, 0, -np.inf
+    for number in range(args.problems):
+        case, rng = random_problem(number, args.seed + 20_000), np.random.default_rng([args.seed, number])
+        joint, kind = case.joint, case.kind
+        betas = dualib.onset(joint, kind) * np.geomspace(0.5, 30.0, BETAS)
+        curve = dualib.anneal(joint, kind, betas, events=False)
+        begin = starts(joint.py_x, rng)
+        for solution in curve.solutions:
+            decoder, logs = np.maximum(solution.decoder, LEAST), np.log(np.maximum(joint.py_x, LEAST))
+            if kind == "ib":
+                d = np.sum(joint.py_x * logs, axis=1)[:, None] - joint.py_x @ np.log(decoder).T
+            else:
+                d = np.sum(decoder * np.log(decoder), axis=1) - logs @ decoder.T
+            log_z = np.logaddexp.reduce(np.log(solution.weights) - solution.beta * d, axis=1)
+            above = highest(joint.py_x, joint.px, log_z, solution.beta, kind, begin) - solution.gap
+            points, worst = points + 1, max(worst, above)
+            if above > MISS:
+                misses += 1
+                print(
+                    f"  missed: problem {number}, seed {args.seed}, {kind}, beta {solution.beta!r}: log c is {above:.2e} above the gap",
+                    flush=True,
+                )
+    print(f"{points} points of {args.problems} problems, seed {args.seed}: {misses} missed by more than {MISS:g} nats")
+    print(f"at most {worst:.1e} above the gap stated; {time.process_time() - began:.0f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()
