@@ -1,13 +1,13 @@
-"""Certificates judged by other code: does any start of a plain ascent, ten times as many as there are x, find a point above the bound?
+"""Certificates judged by other code: does a plain ascent, from ten times as many starts as there are x, come above the bound.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py                 # 20,000 points: a quarter of an hour of CPU
     OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py --problems 50   # a slice
 
-Random problems (`problems.py`), each solved at 20 betas from half the onset of learning to 30 times it. A certificate says that log c is
-nowhere above the gap stated (`dualib/engine/search.py` has the equation). Here Z is computed from the weights and decoders that the
-solution gives, and log c is climbed from every p(y|x), from middles of two and three of them and from random points of the simplex,
-by steps to the centroid, in twenty lines of NumPy that share nothing with the engine. Counts the points where that finds a log c above
-the gap by more than 1e-9 nats, and prints what brings each back.
+Random problems (`problems.py`), each solved at 20 betas from half the onset of learning to 30 times it. A certificate says that
+log c is nowhere above the gap stated (`dualib/engine/search.py` has the equation). Here Z is computed from the weights and decoders
+of the solution, and log c is climbed from every p(y|x), from middles of two and three of them and from random points of the simplex,
+by steps to the centroid, in twenty lines of NumPy that share nothing with the engine. Counts the points where that finds a log c
+above the gap by more than 1e-9 nats, and prints what brings each back.
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ def starts(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([rows, pairs, triples, rng.dirichlet(np.ones(n_y), n)])
 
 
+def distances(py_x: np.ndarray, points: np.ndarray, kind: str) -> np.ndarray:
+    """The divergence of the IB, KL(p_x || s), or of the dual IB, KL(s || p_x), of points s (m, n_y) and all x, (m, n)."""
+    first, second = np.log(np.maximum(py_x, LEAST)), np.log(np.maximum(points, LEAST))
+    if kind == "ib":
+        return np.sum(py_x * first, axis=1) - second @ py_x.T
+    return np.sum(points * second, axis=1)[:, None] - points @ first.T
+
+
 def highest(py_x: np.ndarray, px: np.ndarray, log_z: np.ndarray, beta: float, kind: str, points: np.ndarray) -> float:
     """The largest log c that an ascent comes to, nats: each step to the centroid of p(x) exp(-beta d) / Z, and beyond it."""
     logs, best = np.log(np.maximum(py_x, LEAST)), -np.inf
-    entropy = np.sum(py_x * logs, axis=1)
     for step in range(STEPS):
-        log_points = np.log(np.maximum(points, LEAST))
-        if kind == "ib":
-            d = entropy - log_points @ py_x.T
-        else:
-            d = np.sum(points * log_points, axis=1)[:, None] - points @ logs.T
+        d = distances(py_x, points, kind)
         terms = np.log(px) - beta * d - log_z
         largest = terms.max(axis=1, keepdims=True)
         shares = np.exp(terms - largest)
@@ -72,11 +75,7 @@ def main() -> None:
         curve = dualib.anneal(joint, kind, betas, events=False)
         begin = starts(joint.py_x, rng)
         for solution in curve.solutions:
-            decoder, logs = np.maximum(solution.decoder, LEAST), np.log(np.maximum(joint.py_x, LEAST))
-            if kind == "ib":
-                d = np.sum(joint.py_x * logs, axis=1)[:, None] - joint.py_x @ np.log(decoder).T
-            else:
-                d = np.sum(decoder * np.log(decoder), axis=1) - logs @ decoder.T
+            d = distances(joint.py_x, solution.decoder, kind).T
             log_z = np.logaddexp.reduce(np.log(solution.weights) - solution.beta * d, axis=1)
             above = highest(joint.py_x, joint.px, log_z, solution.beta, kind, begin) - solution.gap
             points, worst = points + 1, max(worst, above)
