@@ -81,10 +81,8 @@ def main() -> None:
             points, worst = points + 1, max(worst, above)
             if above > MISS:
                 misses += 1
-                print(
-                    f"  missed: problem {number}, seed {args.seed}, {kind}, beta {solution.beta!r}: log c is {above:.2e} above the gap",
-                    flush=True,
-                )
+                where = f"problem {number}, seed {args.seed}, {kind}, beta {solution.beta!r}"
+                print(f"  missed: {where}: log c is {above:.2e} above the gap", flush=True)
     print(f"{points} points of {args.problems} problems, seed {args.seed}: {misses} missed by more than {MISS:g} nats")
     print(f"at most {worst:.1e} above the gap stated; {time.process_time() - began:.0f} s of CPU")
 
