@@ -268,19 +268,23 @@ def test_a_capped_path_is_that_of_the_dense_form(always_sparse):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda joint: dualib.onset(joint),
-        lambda joint: dualib.certify(joint, np.ones((joint.n_x, 1)), 2.0),
-        lambda joint: dualib.solve_at(joint, rate=0.5),
+        lambda joint: dualib.onset(joint, "dualib"),
+        lambda joint: dualib.local_critical_beta(joint, "dualib"),
+        lambda joint: dualib.certify(joint, np.ones((joint.n_x, 1)), 2.0, "dualib"),
+        lambda joint: dualib.solve_at(joint, "dualib", rate=0.5),
         lambda joint: dualib.solve(joint, 2.0, "dualib"),
         lambda joint: dualib.anneal(joint, "dualib"),
     ],
-    ids=["onset", "certify", "solve_at", "dualib", "anneal"],
+    ids=["onset", "local_critical_beta", "certify", "solve_at", "dualib", "anneal"],
 )
 def test_what_needs_the_dense_form_is_refused_before_it_is_made(call):
     joint = JointDistribution.from_counts(random_counts(20_000, 1_000, 300_000))
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=r"^joint: .* needs the dense form"):
+        # n_x (n_x + 12 n_y) numbers of 8 bytes
+        with pytest.raises(
+            ValueError, match=r"^joint: .* needs the dense form .* that would take 4.77 GiB of memory at least"
+        ):
             call(joint)
         assert tracemalloc.get_traced_memory()[1] < 2**25
     finally:

@@ -1,4 +1,4 @@
-"""Newton's steps by conjugate gradients where the features are an operator: `compiled.conjugate` by products with all of a batch."""
+"""Newton's steps by conjugate gradients where the features are an operator: of atoms, as `compiled.conjugate`, and of points."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import numpy as np
 
 from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.problem import Ints, Jacobian, Problem, inner
 from dualib.engine.sweep import Sweep, dual
 
 _BENT_AT_ONCE = 1e3  # step along the force where the objective bends down there
+_CLOSE = 1e-6  # part of its length to which a point's step is solved for: the next one takes up the rest
 
 
 @np.errstate(all="ignore")
@@ -59,3 +60,34 @@ def hessian_product(problem: Problem, batch: Batch, sweep: Sweep, step: Array, a
     bent[:, 0] -= sums[:, 0]
     bent[:, 1:] -= sums[:, 1:] - sums[:, :1] * batch.means
     return bent
+
+
+@np.errstate(all="ignore")
+def to_maxima(problem: Problem, beta: Array, q: Array, means: Array, jacobian: Jacobian, right: Array, most: int) -> Array:
+    """``(I - beta Cov_q(U) J)^-1 right`` (p, k): Newton's steps of points towards maxima of log c, by products with all of them.
+
+    The matrix is self-adjoint in the inner product ``<u, J v>`` and positive below a maximum; each point ends at `_CLOSE` of its
+    length, or where c bends up. The members `q` (p, n) sum to 1 and have the means (p, k).
+    """
+    step, rest, way = np.zeros_like(right), right.copy(), np.zeros_like(right)
+    length = np.zeros(len(right))
+    first, going = length, np.ones(len(right), dtype=bool)
+    for round_ in range(most + 1):
+        after = inner(rest, jacobian.times(rest))
+        first = after if round_ == 0 else first
+        going &= after > _CLOSE**2 * first
+        if not going.any() or round_ == most:
+            break
+        way = rest + np.where(length > 0.0, after / length, 0.0)[:, None] * way
+        ahead, length = jacobian.times(way), after
+        lean = problem.products(ahead)
+        lean -= inner(ahead, means)[:, None]
+        lean *= q
+        image = way - beta[:, None] * (problem.sums(lean) - lean.sum(axis=1)[:, None] * means)
+        curvature = inner(image, ahead)
+        if round_ == 0:  # where c bends up at once: as far as an ascent step
+            step[curvature <= 0.0] = right[curvature <= 0.0]
+        going &= curvature > 0.0
+        alpha = np.where(going, length / curvature, 0.0)[:, None]
+        step, rest = step + alpha * way, rest - alpha * image
+    return step

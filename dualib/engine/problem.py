@@ -265,6 +265,10 @@ class Problem:
         """Sums (m, k) of the features under each row (m, n)."""
         return np.asarray(members @ self.U)
 
+    def outcomes(self, members: Array) -> Array:
+        """Sums (m, n_y) of p(y|x) under each row (m, n)."""
+        return np.asarray(members @ self.py_x)
+
     def moments(self, pairs: Array) -> Array:
         """Sums over the sources of ``p(x) [1, U[x]]`` under each row (m, n): weights, and means times these, (m, 1 + k)."""
         return pairs @ self.pxU1

@@ -91,6 +91,10 @@ class SparseProblem(Problem):
             result += columns @ np.ascontiguousarray(members[:, part].T)
         return np.ascontiguousarray(result.T)
 
+    def outcomes(self, members: Any) -> Array:
+        """As of `Problem`: the features are p(y|x)."""
+        return self.sums(members)
+
     def moments(self, pairs: Array) -> Array:
         """As of `Problem`."""
         weights, sums, result = np.zeros(len(pairs)), np.zeros((self.k, len(pairs))), np.empty((len(pairs), 1 + self.k))

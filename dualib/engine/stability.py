@@ -22,6 +22,7 @@ _MOST_UNKNOWNS = 20_000  # of the linear rate: above these it is not computed
 _DENSE, _DENSE_AT_LAST = 400, 3_000  # up to which it is by a dense matrix; where the iteration for more has not ended
 _MOST_NUMBERS = 20_000_000  # of the same for a sparse problem: sources times unknowns
 _LANCZOS = 30  # steps behind the stability numbers of a sparse problem
+_SETTLED = 1e-14  # relative change of an eigenvalue over such a round that is none
 _SPENT = 1e-10  # a next direction of Lanczos's method shorter than this, beside eigenvalues of at most 1, is rounding
 _RESOLVED = 1e-13  # 1 - rho, the least eigenvalue of a matrix of norm 1, is rounding below this
 
@@ -50,16 +51,17 @@ def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | s
     return problem.distortion.whiten(problem.features(which)[0][None] - means[:, None, :], means, masks)
 
 
-def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+def stability(problem: Problem, batch: Batch, sweep: Sweep, rounds: int = 1) -> Array:
     """Of each atom beta lambda_max( Cov_t(U) J ), (m,): it divides where this reaches 1.
 
-    Its members are taken about their own mean. 0 for fixed columns, and for an atom that no source goes to.
+    Its members are taken about their own mean. 0 for fixed columns, and for an atom that no source goes to. Of a large problem from
+    below, by Lanczos's method: by one round of its steps, or more until they bring no change.
     """
     result = np.zeros(len(batch.weights))
     if problem.fixed:
         return result
     if problem.is_sparse:
-        return _by_products(problem, batch, sweep)
+        return _by_products(problem, batch, sweep, rounds)
     for t in np.flatnonzero(sweep.new_weights > 0.0):
         _, rows = _weighted_rows(problem, batch, sweep, int(t))
         small = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
@@ -67,7 +69,7 @@ def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     return result
 
 
-def _by_products(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+def _by_products(problem: Problem, batch: Batch, sweep: Sweep, rounds: int) -> Array:
     """The same of a large problem of the IB, from below: Lanczos's method for all atoms at once.
 
     Vectors are not made orthogonal again: that only repeats eigenvalues.
@@ -77,8 +79,9 @@ def _by_products(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     root = np.sqrt(np.where(visible, means, 1.0))
     vector, length = _normed(np.where(visible, np.random.default_rng(0).standard_normal(means.shape), 0.0))
     before, link = np.zeros_like(vector), np.zeros_like(length)
-    ritz = np.zeros((len(own), _LANCZOS, _LANCZOS))
-    for i in range(_LANCZOS):
+    ritz = np.zeros((len(own), rounds * _LANCZOS, rounds * _LANCZOS))
+    largest: Array = np.zeros(len(own))
+    for i in range(rounds * _LANCZOS):
         ritz[:, i, i - 1] = ritz[:, i - 1, i] = link  # at i = 0 these are 0
         turn = vector / root
         change = problem.products(turn)
@@ -89,7 +92,11 @@ def _by_products(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
         ritz[:, i, i] = inner(vector, image)
         following, link = _normed(image - ritz[:, i, i, None] * vector - link[:, None] * before)
         before, vector = vector, following
-    return np.asarray(batch.b * np.maximum(np.linalg.eigvalsh(ritz)[:, -1], 0.0))
+        if (i + 1) % _LANCZOS == 0:
+            known, largest = largest, np.linalg.eigvalsh(ritz[:, : i + 1, : i + 1])[:, -1]
+            if (largest <= known * (1.0 + _SETTLED)).all():
+                break
+    return np.asarray(batch.b * np.maximum(largest, 0.0))
 
 
 def _normed(vectors: Array) -> tuple[Array, Array]:

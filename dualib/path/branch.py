@@ -61,7 +61,7 @@ def stepped(problem: Problem, batch: Batch, step: Array, by: Array) -> Batch:
 def distances(problem: Problem, means: Array, face: Ints) -> Array:
     """d(x, t) - a(x) of points (p, n); 0 where it is infinite, as what it is multiplied with is 0 there."""
     V, offset = problem.link(means, face)
-    d = offset[:, None] - V @ problem.UT
+    d = offset[:, None] - problem.products(V)
     lost = problem.lost(face)
     if lost is not None:
         d[lost] = 0.0
@@ -75,13 +75,13 @@ def tangents(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Array
     """
     change = -batch.b[:, None] * distances(problem, batch.means, batch.face)
     log_z = batch.total(sweep.posterior * change)
-    sums = (sweep.posterior * (change - log_z[batch.owner])) @ problem.pxU1
+    sums = problem.moments(sweep.posterior * (change - log_z[batch.owner]))
     force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
     if problem.fixed:
         force[:, 1:] = 0.0
     tangent = newton_direction(problem, batch, sweep, np.full(len(batch.beta), TANGENT), MOST_FOR_TANGENT, force=force)
     ahead = dual(batch, sweep.jacobian, tangent)
-    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + ahead[:, 1:] @ problem.UT
+    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + problem.products(ahead[:, 1:])
     return tangent, log_z + batch.total(sweep.posterior * moving)
 
 
