@@ -215,18 +215,18 @@ def test_a_path_on_a_sparse_problem_is_as_good_as_separate_dense_solves(always_s
         assert solution.gap < 1e-7
 
 
-def test_a_path_without_a_cap_is_solved_in_batches_of_betas(monkeypatch):
-    monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)
+def test_a_path_without_a_cap_is_solved_in_batches_of_betas(always_sparse):
     pxy, betas, seen = table(5), [1.5, 4.0, 2.5], []
     curve = dualib.anneal(
         thin(pxy), betas=betas, events=False, progress=lambda done, total: seen.append((done, total)), direction="up"
     )
     dense = dualib.anneal(JointDistribution(pxy), betas=betas, events=False)
-    assert curve.onset is None and len(curve.events) == 0 and seen[-1] == (3, 3)
+    assert curve.onset == pytest.approx(dense.onset, rel=1e-10) and seen[-1] == (3, 3)
     np.testing.assert_allclose(curve.objective, dense.objective, atol=1e-9)
     np.testing.assert_allclose(curve.relevance, dense.relevance, atol=1e-6)
     assert all(solution.converged and solution.certificate == "multistart" for solution in curve)
     assert all(0.0 < solution.rho < 1.0 and solution.stability.max() < 1.0 for solution in curve)
+    assert [event.located for event in curve.events] == [False, False]  # between its points
 
 
 def test_a_capped_path_says_that_it_is(always_sparse):
@@ -238,24 +238,6 @@ def test_a_capped_path_says_that_it_is(always_sparse):
             assert solution.n_clusters <= 2 and solution.status is dualib.Status.CAPPED
             assert solution.objective == pytest.approx(dense.objective, abs=1e-7)
             assert solution.lower_bound <= dense.objective + 1e-9
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({}, "betas must be given"),
-        ({"betas": [2.0]}, "events must be False"),
-        ({"betas": [2.0], "events": False, "beta_max": 3.0}, "beta_max must be None"),
-        ({"betas": [2.0], "events": False, "tol_curve": 1e-3}, "tol_curve must be None"),
-        ({"betas": [2.0], "events": False, "checkpoint": "x"}, "checkpoint must be None"),
-        ({"betas": [2.0], "events": False, "n_clusters": 0}, "n_clusters must be at least 1"),
-    ],
-)
-def test_what_a_path_on_a_sparse_problem_cannot_do_is_refused(options, message, monkeypatch):
-    monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)
-    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
-    with pytest.raises(ValueError, match=message):
-        dualib.anneal(thin(table(0)), **options)
 
 
 def test_a_capped_path_is_that_of_the_dense_form(always_sparse):

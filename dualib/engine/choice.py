@@ -50,11 +50,6 @@ def engine_problem(joint: JointDistribution, distortion: Distortion, caller: str
     return Problem(joint, distortion)
 
 
-def stays_sparse(joint: JointDistribution, distortion: Distortion, n_clusters: int | None) -> bool:
-    """Whether `anneal` keeps a joint distribution sparse."""
-    return type(distortion) is IB and _sparse_cells(joint) > (MOST_DENSE_CELLS if n_clusters is None else DENSE_CELLS)
-
-
 def refuse_to_densify(joint: JointDistribution, caller: str) -> None:
     """Refuse a sparse joint distribution of more than MOST_DENSE_CELLS.
 

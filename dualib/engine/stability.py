@@ -13,7 +13,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.problem import Ints, Jacobian, Problem, inner
 from dualib.engine.sweep import Sweep
 
 UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
@@ -41,6 +41,14 @@ def seen(problem: Problem, means: Array, face: Ints) -> Mask | None:
         return None if more.all() else more
     masks = problem.faces.masks[face]
     return None if more[masks].all() else masks & more
+
+
+def visible_jacobian(problem: Problem, means: Array, face: Ints) -> tuple[Jacobian, Mask]:
+    """J at means (m, k) of a large problem, 0 in components that are not `seen`; and which those are."""
+    jacobian, masks = problem.jacobian(means, face), seen(problem, means, face)
+    if masks is None:
+        return jacobian, np.zeros(means.shape, dtype=bool)
+    return jacobian._replace(diagonal=np.where(masks, jacobian.diagonal, 0.0)), ~masks
 
 
 def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | slice = slice(None)) -> Array:
@@ -93,7 +101,7 @@ def _by_products(problem: Problem, batch: Batch, sweep: Sweep, rounds: int) -> A
         following, link = _normed(image - ritz[:, i, i, None] * vector - link[:, None] * before)
         before, vector = vector, following
         if (i + 1) % _LANCZOS == 0:
-            known, largest = largest, np.linalg.eigvalsh(ritz[:, : i + 1, : i + 1])[:, -1]
+            known, largest = largest, np.asarray(np.linalg.eigvalsh(ritz[:, : i + 1, : i + 1])[:, -1], dtype=np.float64)
             if (largest <= known * (1.0 + _SETTLED)).all():
                 break
     return np.asarray(batch.b * np.maximum(largest, 0.0))
