@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualib.distortions.bottlenecks import IB
+from dualib.distortions.bottlenecks import IB, DualIB
 from dualib.distortions.interface import Distortion
 from dualib.engine.problem import Problem
 from dualib.engine.sparse import SparseProblem
@@ -16,7 +16,7 @@ DENSE_CELLS = 100_000  # p(y|x) of up to so many cells is solved in its dense fo
 def problem_of(
     joint: JointDistribution, distortion: Distortion, n_clusters: int | None = None, caller: str | None = None
 ) -> Problem:
-    """The reduced problem: sparse where p(x, y) is, the distortion is the IB, and the dense form would be large; else dense.
+    """The reduced problem: sparse where p(x, y) is, the distortion allows it, and the dense form would be large; else dense.
 
     A sparse one is for a cap on the clusters, where there is one. `caller` is what a refusal says needs the dense form.
 
@@ -28,14 +28,16 @@ def problem_of(
         As of `engine_problem`.
     """
     if solves_sparse(joint, distortion):
-        return SparseProblem(joint, n_clusters)
+        return SparseProblem(joint, n_clusters, distortion)
     of = f"distortion {distortion!r}"
     return engine_problem(joint, distortion, of if caller is None else f"{caller} with {of}")
 
 
 def solves_sparse(joint: JointDistribution, distortion: Distortion) -> bool:
-    """Whether a joint distribution is kept sparse."""
-    return type(distortion) is IB and _sparse_cells(joint) > DENSE_CELLS
+    """Whether a joint distribution is kept sparse: a large one, by the IB, or where it is smoothed by the dual IB, too."""
+    cells = _sparse_cells(joint)
+    kinds = (IB, DualIB) if cells and joint.is_smoothed else (IB,)
+    return type(distortion) in kinds and cells > DENSE_CELLS
 
 
 def engine_problem(joint: JointDistribution, distortion: Distortion, caller: str) -> Problem:
@@ -63,8 +65,15 @@ def refuse_to_densify(joint: JointDistribution, caller: str) -> None:
         raise ValueError(
             f"joint: {caller} needs the dense form of p(x, y), and this sparse one has {joint.n_x} x {joint.n_y} cells, more than"
             f" {MOST_DENSE_CELLS}: that would take {size} of memory at least. Leave out rare x or y, or join them;"
-            " the IB keeps it sparse; joint.to_dense() has the dense form made all the same"
+            f" {_remedy(joint)}; joint.to_dense() has the dense form made all the same"
         )
+
+
+def _remedy(joint: JointDistribution) -> str:
+    if joint.is_smoothed:
+        return "solve, quantize, anneal, certify, onset and solve_at by the IB and the dual IB keep it sparse"
+    of_dual = "by the dual IB from_counts(counts, smoothing=...) of more than 10 million cells"
+    return f"solve, quantize, anneal, certify, onset and solve_at keep it sparse by the IB, and {of_dual}"
 
 
 def _sparse_cells(joint: JointDistribution) -> int:

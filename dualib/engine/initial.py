@@ -88,7 +88,7 @@ def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, na
         means, face, feasible = problem.centroids(np.ascontiguousarray((pairs[:, live] / weights[live]).T))
         if not feasible.all():
             raise ValueError(f"{name}: a cluster joins conditionals without a common support, so its distortion is infinite")
-        if problem.is_sparse:
+        if problem.is_sparse and problem.has_zeros:
             means = (1.0 - little) * means + little * problem.sums(problem.px[None, :])
     return _everywhere(beta, weights[live] / weights.sum(), means, face)
 

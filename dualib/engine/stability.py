@@ -78,25 +78,29 @@ def stability(problem: Problem, batch: Batch, sweep: Sweep, rounds: int = 1) -> 
 
 
 def _by_products(problem: Problem, batch: Batch, sweep: Sweep, rounds: int) -> Array:
-    """The same of a large problem of the IB, from below: Lanczos's method for all atoms at once.
+    """The same of a large problem, from below: Lanczos's method for all atoms at once, on R^T Cov R with J = R R^T.
 
-    Vectors are not made orthogonal again: that only repeats eigenvalues.
+    With J = diag(D) - u u^T and n = u / sqrt(D), which is of length 1 or 0, ``R = diag(sqrt D) (1 - n n^T)``. Vectors are not made
+    orthogonal again: that only repeats eigenvalues.
     """
     means, own = sweep.new_means, np.where(sweep.new_weights > 0.0, sweep.new_weights, 1.0)[:, None]
-    visible = (means > UNSEEN) & (sweep.new_weights > 0.0)[:, None]
-    root = np.sqrt(np.where(visible, means, 1.0))
-    vector, length = _normed(np.where(visible, np.random.default_rng(0).standard_normal(means.shape), 0.0))
+    jacobian, _ = visible_jacobian(problem, means, batch.face)
+    scale = np.sqrt(np.where(sweep.new_weights[:, None] > 0.0, jacobian.diagonal, 0.0))
+    normal = np.divide(jacobian.vector, scale, out=np.zeros_like(scale), where=scale > 0.0)
+    start = np.where(scale > 0.0, np.random.default_rng(0).standard_normal(means.shape), 0.0)
+    vector, length = _normed(start - inner(start, normal)[:, None] * normal)
     before, link = np.zeros_like(vector), np.zeros_like(length)
     ritz = np.zeros((len(own), rounds * _LANCZOS, rounds * _LANCZOS))
     largest: Array = np.zeros(len(own))
     for i in range(rounds * _LANCZOS):
         ritz[:, i, i - 1] = ritz[:, i - 1, i] = link  # at i = 0 these are 0
-        turn = vector / root
+        turn = scale * (vector - inner(vector, normal)[:, None] * normal)
         change = problem.products(turn)
         change -= inner(turn, means)[:, None]
         change *= sweep.posterior
         sums = problem.moments(change)
-        image = np.where(visible, (sums[:, 1:] - means * sums[:, :1]) / root, 0.0) / own
+        image = scale * (sums[:, 1:] - means * sums[:, :1]) / own
+        image -= inner(image, normal)[:, None] * normal
         ritz[:, i, i] = inner(vector, image)
         following, link = _normed(image - ritz[:, i, i, None] * vector - link[:, None] * before)
         before, vector = vector, following
