@@ -244,9 +244,9 @@ def test_estimators_with_a_smoothing(name, beta):
     [
         lambda joint: dualib.solve(joint, 2.0, dualib.RateDistortion(np.ones((joint.n_x, 2)))),
         lambda joint: dualib.onset(joint, dualib.Alpha(0.5)),
-        lambda joint: dualib.follow(dualib.solve(joint, 1.0, "dualib"), [1.0, 2.0]),
+        lambda joint: dualib.anneal(joint, dualib.Alpha(0.5)),
     ],
-    ids=["matrix", "alpha", "follow"],
+    ids=["matrix", "alpha", "anneal"],
 )
 def test_what_needs_the_dense_form_says_what_that_takes(call, monkeypatch):
     monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)

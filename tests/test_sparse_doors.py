@@ -111,3 +111,23 @@ def test_a_rate_that_takes_more_clusters_than_there_may_be_is_refused(monkeypatc
         ValueError, match=r"rate must be at most .* more than the 4 clusters that a problem kept sparse grows to"
     ):
         dualib.solve_at(both(table(1))[1], rate=2.2)
+
+
+def test_a_branch_is_followed_as_in_the_dense_form():
+    """Past the onset a local branch stays at one cluster until that divides, at the local critical beta."""
+    dense, own = both(table(2, density=0.9))
+    betas = dualib.local_critical_beta(dense) * np.array([0.9, 0.99, 1.05, 1.1])
+    theirs, mine = (dualib.follow(dualib.solve(joint, 1.0), betas) for joint in (dense, own))
+    assert mine.n_clusters.tolist() == theirs.n_clusters.tolist() == [1, 1, 2, 2]
+    np.testing.assert_allclose(mine.objective, theirs.objective, atol=1e-9)
+    np.testing.assert_allclose(mine.gap, theirs.gap, atol=1e-6)
+
+
+def test_the_deviation_of_an_encoder_is_that_of_the_dense_form():
+    dense, own = both(table(4, 12, 8, 0.9))
+    labels = np.arange(12) % 3
+    theirs, mine = (dualib.anneal(joint, betas=[3.0, 6.0, 12.0], events=False).deviation(labels) for joint in (dense, own))
+    assert mine.epsilon == pytest.approx(theirs.epsilon, abs=1e-6)
+    assert mine.rate == pytest.approx(theirs.rate, abs=1e-12)
+    finest = dualib.anneal(own, betas=[3.0, 6.0], events=False).deviation(np.arange(12))
+    assert finest.epsilon == pytest.approx(0.0, abs=1e-6)

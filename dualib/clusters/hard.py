@@ -232,9 +232,11 @@ class SmoothedHardClusters(HardClusters):
     """
 
     def single_moves(self) -> None:
-        """As of `HardClusters`, or nothing."""
+        """As of `HardClusters`, or moves of all x."""
         if self.problem.n * self.problem.k * self.size <= _MOST_TERMS:
             super().single_moves()
+        else:
+            self.batch_moves()
 
     def pairings(self, x: int) -> Array:
         """``p(x') d(x', x)``, what each other source would cost in a cluster whose centroid is x, (n,)."""

@@ -98,7 +98,8 @@ def _by_numpy(
     alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
     pairings = functools.lru_cache(max(1, _KEPT // problem.n))(alone.pairings)
     large = work_of_pass(problem, size) > _WORK
-    seedings = [(rising, size)] if large else [(falling, size), (rising, size), (rising, _MORE * size)]
+    seedings = [(rising, size), (rising, _MORE * size)] if problem.is_sparse else [(rising, size)]
+    seedings = seedings if large else [(falling, size), (rising, size), (rising, _MORE * size)]
     rounds = []
     for _ in range(n_restarts):
         reached: list[tuple[float, Ints]] = []

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
+from dualib.engine.conjugate import softest
 from dualib.engine.problem import Ints, Jacobian, Problem, inner
 from dualib.engine.sweep import Sweep
 
@@ -120,6 +121,13 @@ def _normed(vectors: Array) -> tuple[Array, Array]:
 
 def softest_tilt(problem: Problem, batch: Batch, sweep: Sweep, t: int) -> Array:
     """The relative change of the members p(x|t) of one atom along which it divides most easily, (n,), the largest 1."""
+    if problem.is_sparse:
+        means = sweep.new_means[[t]]
+        q = sweep.posterior[[t]] * problem.px / sweep.new_weights[t]
+        jacobian, _ = visible_jacobian(problem, means, batch.face[[t]])
+        ahead = jacobian.times(softest(problem, batch.b[[t]], q, means, jacobian)[1])
+        tilt = (problem.products(ahead) - inner(ahead, means)[:, None])[0]
+        return np.asarray(np.where(q[0] > 0.0, tilt, 0.0) / max(np.abs(tilt[q[0] > 0.0]).max(), 1e-300))
     live, rows = _weighted_rows(problem, batch, sweep, t)
     way = (
         np.linalg.eigh(rows @ rows.T)[1][:, -1]
