@@ -316,9 +316,10 @@ def _refuse_large(counts: Any) -> None:
     """Refuse a sparse table of more cells than would be made dense unasked, before it is, with what that would take."""
     matrix = getattr(counts, "counts", counts)
     if is_sparse(matrix) and matrix.shape[0] * matrix.shape[1] > MOST_DENSE_CELLS:
+        size = in_words(least_memory(matrix.shape[0], matrix.shape[1], matrix.shape[1]))
         raise ValueError(
             f"counts: cross_fit needs the dense form, and this sparse table has {matrix.shape[0]} x {matrix.shape[1]} cells, more "
-            f"than {MOST_DENSE_CELLS}, whose solves would take {in_words(least_memory(matrix.shape[0], matrix.shape[1], matrix.shape[1]))} of memory at"
+            f"than {MOST_DENSE_CELLS}, whose solves would take {size} of memory at"
             " least: leave out rare x or y, join them, or give the dense table"
         )
 
