@@ -22,10 +22,12 @@ from dualib.information import mutual_information, sparse_mutual_information
 from dualib.labelled import labelled, texts_of
 from dualib.markup import block, more, short, table
 from dualib.memory import check_fits
-from dualib.samples import sampled_counts, windowed_counts
+from dualib.samples import LARGEST_DENSE, sampled_counts, windowed_counts
+from dualib.smoothed import Smoothed
 
 Array = npt.NDArray[np.float64]
 _SHOWN_X, _SHOWN_Y = 8, 8  # rows and columns that notebooks show
+_LEAST = 1e-290  # part of the largest count below which a smoothing would be nothing but rounding
 
 
 class JointDistribution:
@@ -41,17 +43,18 @@ class JointDistribution:
 
     Attributes
     ----------
-    pxy : ndarray (n_x, n_y), or CSR array where a sparse matrix was given
+    pxy : ndarray (n_x, n_y), or CSR array where a sparse matrix was given, or `dualib.smoothed.Smoothed`
     px : ndarray (n_x,)
     py : ndarray (n_y,)
-    py_x : ndarray (n_x, n_y) or CSR
+    py_x : ndarray (n_x, n_y), CSR or `dualib.smoothed.Smoothed`
         Conditionals p(y|x). A row of p(x) = 0 holds p(y), which claims nothing about x, dense and sparse alike
         (`from_conditionals` keeps the row given).
     n_x, n_y : int
     mutual_information : float
         I(X;Y), nats.
     x_labels, y_labels : tuple of str
-    is_sparse : bool
+    is_sparse, is_smoothed : bool
+        Whether no dense table is kept; and whether that is because a pseudocount is kept beside sparse counts (`from_counts`).
 
     Raises
     ------
@@ -97,8 +100,11 @@ class JointDistribution:
         self._set(matrix, None, x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels)
 
     def _set(self, matrix: Any, py_x: Array | None, x_labels: Any, y_labels: Any) -> None:
-        self.is_sparse: bool = is_sparse(matrix)
-        if self.is_sparse:
+        self.is_smoothed: bool = isinstance(matrix, Smoothed)
+        self.is_sparse: bool = self.is_smoothed or is_sparse(matrix)
+        if self.is_smoothed:
+            matrix = matrix.divided(np.full(matrix.shape[0], matrix.sum(axis=1).sum()))
+        elif self.is_sparse:
             matrix.data /= matrix.data.sum()  # in place: the matrix is our own
         else:
             matrix = matrix / matrix.sum()
@@ -109,9 +115,7 @@ class JointDistribution:
         self.px: Array = _freeze(px / px.sum())
         self.py: Array = _freeze(py / py.sum())
         self.py_x: Any = _freeze(_conditionals(matrix, px, self.py) if py_x is None else py_x)
-        self.mutual_information: float = (
-            sparse_mutual_information(self.pxy) if self.is_sparse else mutual_information(self.pxy)
-        )
+        self.mutual_information: float = _information(self.pxy)
         self.x_labels: tuple[str, ...] = _labels("x_labels", x_labels, self.n_x)
         self.y_labels: tuple[str, ...] = _labels("y_labels", y_labels, self.n_y)
 
@@ -123,26 +127,35 @@ class JointDistribution:
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
     ) -> JointDistribution:
-        """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell (which makes them dense).
+        """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell.
 
         `counts` are what the class takes: arrays, scipy.sparse matrices, and DataFrames and others with their labels; or the
-        `CountTable` that `read_table` gives.
+        `CountTable` that `read_table` gives. Smoothing makes sparse counts of up to 10 million cells dense; of more it is kept
+        beside them, and the IB and the dual IB are solved without the dense table (`is_smoothed`).
 
         Raises
         ------
         TypeError, ValueError
             As the class; a negative or infinite `smoothing`.
         MemoryError
-            Smoothing makes a sparse table dense, and that does not fit.
+            Smoothing makes a sparse table of up to 10 million cells dense, and that does not fit.
         """
         amount = _smoothing(smoothing)
         values, x_found, y_found = labelled("counts", counts)
         x_labels, y_labels = x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
-        if is_sparse(values) and amount == 0.0:
+        if is_sparse(values) and (amount == 0.0 or _large(values)):
             matrix = as_non_negative_csr("counts", values)
-            matrix.data /= matrix.data.max()
-            matrix.data /= matrix.data.sum()
-            matrix.eliminate_zeros()  # what has underflown
+            top = matrix.data.max()
+            matrix.data /= top
+            if amount > 0.0:
+                if amount / top < _LEAST:
+                    raise ValueError(
+                        f"smoothing must be at least {_LEAST:g} of the largest count {top:g}, got {shown(smoothing)}"
+                    )
+                matrix = Smoothed(matrix, np.full(matrix.shape[0], amount / top))
+            else:
+                matrix.data /= matrix.data.sum()
+                matrix.eliminate_zeros()  # what has underflown
             joint = cls.__new__(cls)
             joint._set(matrix, None, x_labels, y_labels)
             return joint
@@ -152,6 +165,26 @@ class JointDistribution:
             values = values.toarray()
         matrix = as_counts("counts", values if amount == 0.0 else as_non_negative("counts", values, 2) + amount)
         return cls(matrix / matrix.sum(), x_labels, y_labels)
+
+    @classmethod
+    def of_smoothed(
+        cls, pxy: Smoothed, x_labels: Sequence[object] | None = None, y_labels: Sequence[object] | None = None
+    ) -> JointDistribution:
+        """A p(x, y) that `from_counts` has made of counts and a smoothing: what is saved of it.
+
+        Raises
+        ------
+        ValueError
+            Cells or backgrounds that are no probabilities, backgrounds of another number of rows, or a sum that is not 1.
+        """
+        background = as_non_negative("background of pxy", pxy.background, 1)
+        if background.shape != pxy.shape[:1] or not (background > 0.0).all():
+            raise ValueError(f"background of pxy must be {pxy.shape[0]} numbers above 0, got {shown(pxy.background)}")
+        table = Smoothed(as_non_negative_csr("pxy", pxy.sparse), background)
+        _check_total(float(table.sum(axis=0).sum()))
+        joint = cls.__new__(cls)
+        joint._set(table, None, x_labels, y_labels)
+        return joint
 
     @classmethod
     def from_conditionals(
@@ -279,7 +312,7 @@ class JointDistribution:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        kind = "sparse, " if self.is_sparse else ""
+        kind = "smoothed, sparse, " if self.is_smoothed else "sparse, " if self.is_sparse else ""
         return f"JointDistribution({self.n_x} x {self.n_y}, {kind}I(X;Y) = {self.mutual_information:.6g} nats)"
 
     def _repr_html_(self) -> str:
@@ -291,7 +324,8 @@ class JointDistribution:
         left = [more(self.n_x, len(rows), "x"), more(self.n_y, cells.shape[1], "y")]
         header = ["p(x, y)", "p(x)", *map(short, self.y_labels[:_SHOWN_Y])]
         facts = [("I(X;Y)", f"{self.mutual_information:.6g} nats")]
-        facts += [("kept", f"sparse, {self.pxy.nnz} nonzeros")] if self.is_sparse else []
+        more_than = "more than the smoothing" if self.is_smoothed else "nonzeros"
+        facts += [("kept", f"sparse, {self.pxy.nnz} {more_than}")] if self.is_sparse else []
         return block(f"JointDistribution, {self.n_x} x {self.n_y}", facts, table(header, rows, ", ".join(filter(None, left))))
 
 
@@ -314,6 +348,8 @@ def _check_total(total: float) -> None:
 
 
 def _conditionals(matrix: Any, px: Array, py: Array) -> Any:
+    if isinstance(matrix, Smoothed):
+        return matrix.divided(px)
     if is_sparse(matrix):
         from scipy import sparse
 
@@ -342,7 +378,21 @@ def _with_rows(rows: Any, dead: np.ndarray, py: Array) -> Any:
     return filled
 
 
+def _information(pxy: Any) -> float:
+    if isinstance(pxy, Smoothed):
+        return pxy.mutual_information()
+    return sparse_mutual_information(pxy) if is_sparse(pxy) else mutual_information(pxy)
+
+
+def _large(matrix: Any) -> bool:
+    """Whether the dense form of a sparse table is too large to be made unasked."""
+    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > LARGEST_DENSE
+
+
 def _freeze(value: Any) -> Any:
+    if isinstance(value, Smoothed):
+        value.freeze()
+        return value
     if is_sparse(value):
         for part in (value.data, value.indices, value.indptr):
             part.flags.writeable = False

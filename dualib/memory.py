@@ -61,10 +61,11 @@ def refuse_above(needed: int, what: str) -> None:
         return
     available = available_memory()
     if needed > available:
-        raise MemoryError(f"{what} needs at least {_in_words(needed)} of memory, and {_in_words(available)} are available")
+        raise MemoryError(f"{what} needs at least {in_words(needed)} of memory, and {in_words(available)} are available")
 
 
-def _in_words(size: int) -> str:
+def in_words(size: int) -> str:
+    """A number of bytes, to be read."""
     return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.3g} MiB"
 
 

@@ -184,12 +184,17 @@ def test_a_large_sparse_table_is_never_made_dense():
     assert adjusted_rand_score(topic, model.labels_) == 1.0
 
 
-def test_a_smoothing_that_would_fill_a_sparse_table_beyond_memory_is_refused():
-    table = sparse.eye_array(4_000_000, format="csr")
+def test_a_smoothed_sparse_table_that_cannot_fit_is_refused(monkeypatch):
+    monkeypatch.setattr("dualib.memory.available_memory", lambda: 100_000_000)
+    small, large = (sparse.eye_array(size, format="csr") for size in (3_000, 5_000))
     with pytest.raises(
-        MemoryError, match="smoothing, which fills a sparse table: one of 4000000 x by 4000000 y needs at least"
+        MemoryError, match="smoothing makes a sparse table dense, which of 3000 x by 3000 y needs at least 275 MiB"
     ):
-        InformationBottleneck(2, smoothing=0.1).fit(table)
+        InformationBottleneck(2, smoothing=0.1).fit(small)
+    with pytest.raises(
+        MemoryError, match="a sparse problem of 5000 x by 5000 y with 5000 nonzeros and 1 clusters needs at least"
+    ):
+        InformationBottleneck(2, smoothing=0.1).fit(large)
 
 
 def test_rows_of_probabilities_weigh_the_same():

@@ -188,10 +188,18 @@ def test_tables_compare_by_their_labels():
         dualib.compare_predictions(CountTable(frame()), frame().iloc[::-1], **options)
 
 
-def test_smoothing_a_sparse_table_that_would_not_fit_is_refused():
-    table = sparse.csr_array((np.ones(2), ([0, 999_999], [0, 999_999])), shape=(1_000_000, 1_000_000))
-    with pytest.raises(MemoryError, match="smoothing makes a sparse table dense, which of 1000000 x by 1000000 y needs"):
+def test_smoothing_a_sparse_table_that_would_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr("dualib.memory._ALWAYS_FITS", 0)
+    monkeypatch.setattr("dualib.memory.available_memory", lambda: 1000)
+    table = sparse.csr_array((np.ones(2), ([0, 99], [0, 99])), shape=(100, 100))
+    with pytest.raises(MemoryError, match="smoothing makes a sparse table dense, which of 100 x by 100 y needs"):
         JointDistribution.from_counts(table, 0.5)
+
+
+def test_smoothing_a_table_too_large_to_be_made_dense_is_kept_beside_it():
+    table = sparse.csr_array((np.ones(2), ([0, 9_999], [0, 9_999])), shape=(10_000, 10_000))
+    joint = JointDistribution.from_counts(table, 0.5)
+    assert joint.is_sparse and joint.is_smoothed and joint.py_x[:1].toarray()[0, 0] == pytest.approx(1.5 / 5001.0)
 
 
 # --- samples --------------------------------------------------------------------------------------------------------------------

@@ -215,18 +215,18 @@ def test_a_path_on_a_sparse_problem_is_as_good_as_separate_dense_solves(always_s
         assert solution.gap < 1e-7
 
 
-def test_a_path_without_a_cap_is_solved_in_batches_of_betas(monkeypatch):
-    monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)
+def test_a_path_without_a_cap_is_solved_in_batches_of_betas(always_sparse):
     pxy, betas, seen = table(5), [1.5, 4.0, 2.5], []
     curve = dualib.anneal(
         thin(pxy), betas=betas, events=False, progress=lambda done, total: seen.append((done, total)), direction="up"
     )
     dense = dualib.anneal(JointDistribution(pxy), betas=betas, events=False)
-    assert curve.onset is None and len(curve.events) == 0 and seen[-1] == (3, 3)
+    assert curve.onset == pytest.approx(dense.onset, rel=1e-10) and seen[-1] == (3, 3)
     np.testing.assert_allclose(curve.objective, dense.objective, atol=1e-9)
     np.testing.assert_allclose(curve.relevance, dense.relevance, atol=1e-6)
     assert all(solution.converged and solution.certificate == "multistart" for solution in curve)
     assert all(0.0 < solution.rho < 1.0 and solution.stability.max() < 1.0 for solution in curve)
+    assert [event.located for event in curve.events] == [False, False]  # between its points
 
 
 def test_a_capped_path_says_that_it_is(always_sparse):
@@ -240,24 +240,6 @@ def test_a_capped_path_says_that_it_is(always_sparse):
             assert solution.lower_bound <= dense.objective + 1e-9
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({}, "betas must be given"),
-        ({"betas": [2.0]}, "events must be False"),
-        ({"betas": [2.0], "events": False, "beta_max": 3.0}, "beta_max must be None"),
-        ({"betas": [2.0], "events": False, "tol_curve": 1e-3}, "tol_curve must be None"),
-        ({"betas": [2.0], "events": False, "checkpoint": "x"}, "checkpoint must be None"),
-        ({"betas": [2.0], "events": False, "n_clusters": 0}, "n_clusters must be at least 1"),
-    ],
-)
-def test_what_a_path_on_a_sparse_problem_cannot_do_is_refused(options, message, monkeypatch):
-    monkeypatch.setattr(choice, "MOST_DENSE_CELLS", 0)
-    monkeypatch.setattr(choice, "DENSE_CELLS", 0)
-    with pytest.raises(ValueError, match=message):
-        dualib.anneal(thin(table(0)), **options)
-
-
 def test_a_capped_path_is_that_of_the_dense_form(always_sparse):
     joint = JointDistribution(table(0))
     own, dense = (dualib.anneal(one, betas=[3.0, 12.0, 50.0], n_clusters=3) for one in (thin(table(0)), joint))
@@ -268,19 +250,23 @@ def test_a_capped_path_is_that_of_the_dense_form(always_sparse):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda joint: dualib.onset(joint),
-        lambda joint: dualib.certify(joint, np.ones((joint.n_x, 1)), 2.0),
-        lambda joint: dualib.solve_at(joint, rate=0.5),
+        lambda joint: dualib.onset(joint, "dualib"),
+        lambda joint: dualib.local_critical_beta(joint, "dualib"),
+        lambda joint: dualib.certify(joint, np.ones((joint.n_x, 1)), 2.0, "dualib"),
+        lambda joint: dualib.solve_at(joint, "dualib", rate=0.5),
         lambda joint: dualib.solve(joint, 2.0, "dualib"),
         lambda joint: dualib.anneal(joint, "dualib"),
     ],
-    ids=["onset", "certify", "solve_at", "dualib", "anneal"],
+    ids=["onset", "local_critical_beta", "certify", "solve_at", "dualib", "anneal"],
 )
 def test_what_needs_the_dense_form_is_refused_before_it_is_made(call):
     joint = JointDistribution.from_counts(random_counts(20_000, 1_000, 300_000))
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=r"^joint: .* needs the dense form"):
+        # n_x (n_x + 12 n_y) numbers of 8 bytes
+        with pytest.raises(
+            ValueError, match=r"^joint: .* needs the dense form .* that would take 4.77 GiB of memory at least"
+        ):
             call(joint)
         assert tracemalloc.get_traced_memory()[1] < 2**25
     finally:

@@ -25,16 +25,11 @@ _GRID, _EACH, _EVENTS = (15.0, 50.0), (0.3, 1.0), (0.2, 3.0)
 def announce_duration(joint: JointDistribution, arguments: argparse.Namespace) -> None:
     """Print on stderr about how long `dualib anneal` will take, where that may be long; nothing of paths with a cap or an alpha."""
     from dualib.distortions.named import as_distortion
-    from dualib.engine.choice import stays_sparse
+    from dualib.engine.choice import solves_sparse
 
     betas = arguments.betas
     capped = getattr(arguments, "n_clusters", None) is not None or getattr(arguments, "alpha", 1.0) != 1.0
-    if (
-        capped
-        or joint.n_x <= _FEW_STATES
-        or sys.stderr is None
-        or stays_sparse(joint, as_distortion(arguments.distortion), None)
-    ):
+    if capped or joint.n_x <= _FEW_STATES or sys.stderr is None or solves_sparse(joint, as_distortion(arguments.distortion)):
         return
     if betas is not None and not (betas and all(0.0 < beta < math.inf for beta in betas)):
         return  # refused by the path

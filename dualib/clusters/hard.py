@@ -22,13 +22,14 @@ import numpy as np
 from dualib.clusters.merging import merged_into
 from dualib.clusters.pools import Pools, distortions_of, face, marks_of, pools_of, xlogx
 from dualib.distortions.bottlenecks import IB
-from dualib.distortions.interface import Array
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.loading import loaded
 from dualib.engine.problem import Ints, Problem
 
 _SOFT = (0.1, 0.01)  # parts of everything in the centroids of a batch move, so that no x is infinitely far from a cluster
 LEAST = 1e-12  # relative to the objective's size: moves that lower it by less are rounding
 PASSES = 100  # over all x
+_MOST_TERMS = 200_000_000  # of a pass of single moves on a smoothed sparse table, a few seconds
 _AT_ONCE = 200_000  # numbers of trial means, or of pairs of entries, at a time
 _TINY = 1e-300  # stands for 0 in logarithms
 _alone: weakref.WeakKeyDictionary[Problem, Pools] = weakref.WeakKeyDictionary()
@@ -78,7 +79,7 @@ class HardClusters:
         inf where the move would make a distortion infinite.
         """
         own, count, width = self.labels[sources], len(sources), self.pools.table.shape[1]
-        alone = _sources(self.problem).table[sources, None]
+        alone = self._alone(sources)[:, None]
         trials = np.empty((count, self.size + 1, width))  # with x in each cluster, and its own without it
         np.add(self.pools.table, alone, out=trials[:, :-1])
         np.subtract(self.pools.table[own, None], alone, out=trials[:, -1:])
@@ -86,6 +87,14 @@ class HardClusters:
         change = (costs[:, :-1] - self._costs) + (costs[:, -1] - self._costs[own])[:, None]
         change[np.arange(count), own] = 0.0
         return change
+
+    def _alone(self, sources: Ints) -> Array:
+        """The tables of pools of one source each."""
+        return _sources(self.problem).table[sources]
+
+    def _pooled(self, which: Mask) -> Array:
+        """That of the pool of the sources of a mask."""
+        return np.asarray(_sources(self.problem).table[which].sum(axis=0))
 
     def best_changes(self) -> Array:
         """The least change that each source can make, (n,)."""
@@ -96,9 +105,8 @@ class HardClusters:
     def move(self, x: int, to: int) -> None:
         """Put x into another cluster; both are summed up anew, so that of a heavy x that leaves no rounding stays behind."""
         old, self.labels[x] = self.labels[x], to
-        sources = _sources(self.problem).table
         for t in (old, to):
-            self.pools.table[t] = sources[self.labels == t].sum(axis=0)
+            self.pools.table[t] = self._pooled(self.labels == t)
         pair = np.array([old, to])
         self._costs[pair] = self._cost(self.pools.pick(pair))
 
@@ -206,13 +214,7 @@ class IBHardClusters(HardClusters):
             self.refresh()
 
     def _summed(self) -> Pools:
-        problem, labels = self.problem, self.labels
-        counts, weights, offsets = (
-            np.bincount(labels, part, self.size).astype(np.float64)
-            for part in (np.ones(problem.n), problem.px, problem.px * problem.a)
-        )
-        sums = problem.sums(problem.members(labels, self.size, problem.px))
-        return pools_of(counts, weights, offsets, sums, np.zeros((self.size, 0)))
+        return _summed_by_products(self)
 
     def _nearness(self, share: float) -> tuple[Ints, Array]:
         kept = np.flatnonzero(self.counts)
@@ -222,17 +224,70 @@ class IBHardClusters(HardClusters):
         return kept, self.problem.products(np.log(np.maximum(means, _TINY)))
 
 
+class SmoothedHardClusters(HardClusters):
+    """The same of a smoothed sparse table, by products with its features; no dense table is made.
+
+    A move of one x changes what its clusters have of every y, so that a pass of single moves looks at as many numbers as the table
+    has cells, for each cluster. Where these are too many, moves are of all x at once.
+    """
+
+    def single_moves(self) -> None:
+        """As of `HardClusters`, or moves of all x."""
+        if self.problem.n * self.problem.k * self.size <= _MOST_TERMS:
+            super().single_moves()
+        else:
+            self.batch_moves()
+
+    def pairings(self, x: int) -> Array:
+        """``p(x') d(x', x)``, what each other source would cost in a cluster whose centroid is x, (n,)."""
+        problem = self.problem
+        V, b = problem.link(*problem.features(np.array([x])))
+        result = problem.px * np.maximum(problem.a + b - problem.products(V)[0], 0.0)
+        result[x] = 0.0
+        return np.asarray(result)
+
+    def _alone(self, sources: Ints) -> Array:
+        problem, px = self.problem, self.problem.px[sources]
+        features, _ = problem.features(sources)
+        columns = (np.ones(len(px)), px, px * problem.a[sources], px[:, None] * features)
+        return np.column_stack(columns)
+
+    def _pooled(self, which: Mask) -> Array:
+        problem = self.problem
+        members = np.where(which, problem.px, 0.0)[None]
+        sums = (np.count_nonzero(which), members.sum(), np.sum(members * problem.a))
+        return np.concatenate([sums, problem.sums(members)[0]])
+
+    def _summed(self) -> Pools:
+        return _summed_by_products(self)
+
+
+def _summed_by_products(clusters: HardClusters) -> Pools:
+    """The pools of clusters, their features by one product."""
+    problem, labels, size = clusters.problem, clusters.labels, clusters.size
+    counts, weights, offsets = (
+        np.bincount(labels, part, size).astype(np.float64) for part in (np.ones(problem.n), problem.px, problem.px * problem.a)
+    )
+    sums = problem.sums(problem.members(labels, size, problem.px))
+    return pools_of(counts, weights, offsets, sums, np.zeros((size, 0)))
+
+
 def hard_clusters(problem: Problem, price: float, labels: Ints, size: int) -> HardClusters:
     """Clusters of the given labels."""
-    kind = (
-        IBHardClusters if type(problem.distortion) is IB else HardClusters
-    )  # by exact type: a subclass may have another link
+    kind = IBHardClusters if is_compiled(problem) else HardClusters if not problem.is_sparse else SmoothedHardClusters
     return kind(problem, price, labels, size)
 
 
+def is_compiled(problem: Problem) -> bool:
+    """Whether single moves are by compiled code: of the IB (by exact type: a subclass may have another link), not smoothed."""
+    return type(problem.distortion) is IB and (problem.has_zeros or not problem.is_sparse)
+
+
 def work_of_pass(problem: Problem, size: int) -> int:
-    """How many terms a pass of single moves over all x looks at."""
-    return size * (len(problem.csr[0]) if type(problem.distortion) is IB else problem.n * problem.k)
+    """How many terms a pass of moves over all x looks at: of single ones, where these are made."""
+    every = size * problem.n * problem.k
+    few = size * len(problem.csr[0])
+    return few if is_compiled(problem) or (problem.is_sparse and every > _MOST_TERMS) else every
 
 
 def _sources(problem: Problem) -> Pools:

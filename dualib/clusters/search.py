@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.clusters.hard import HardClusters, hard_clusters, work_of_pass
+from dualib.clusters.hard import HardClusters, hard_clusters, is_compiled, work_of_pass
 from dualib.clusters.pools import xlogx
 from dualib.clusters.restarts import Restarts
 from dualib.clusters.seeds import canonical, regrown_labels, seeded_labels
-from dualib.distortions.bottlenecks import IB
 from dualib.doors import step
 from dualib.engine.problem import Ints, Problem
 
@@ -62,13 +61,14 @@ def search_hard(
     size = min(n_clusters, problem.n)
     work = work_of_pass(problem, size)
     prices = [1.0 / beta] if work > _WORK else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
+    most = _MOST_WORK if problem.is_sparse else _WORK
     best = _Best(problem, size, 1.0 / beta)
     for labels in known:
         best.follow(labels, prices)
-    if type(problem.distortion) is IB:  # by exact type: a subclass may have another link
+    if is_compiled(problem):
         rounds = _by_compiled_code(problem, prices, size, min(n_restarts, max(1, _MOST_WORK // work)), best, rng)
     else:
-        rounds = _by_numpy(problem, prices, size, min(n_restarts, max(1, _WORK // work)), best, rng)
+        rounds = _by_numpy(problem, prices, size, min(n_restarts, max(1, most // work)), best, rng)
     return HardSearch([labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])], rounds)
 
 
@@ -98,7 +98,8 @@ def _by_numpy(
     alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
     pairings = functools.lru_cache(max(1, _KEPT // problem.n))(alone.pairings)
     large = work_of_pass(problem, size) > _WORK
-    seedings = [(rising, size)] if large else [(falling, size), (rising, size), (rising, _MORE * size)]
+    seedings = [(rising, size), (rising, _MORE * size)] if problem.is_sparse else [(rising, size)]
+    seedings = seedings if large else [(falling, size), (rising, size), (rising, _MORE * size)]
     rounds = []
     for _ in range(n_restarts):
         reached: list[tuple[float, Ints]] = []

@@ -1,4 +1,4 @@
-"""Newton's steps by conjugate gradients where the features are an operator: `compiled.conjugate` by products with all of a batch."""
+"""Newton's steps by conjugate gradients where the features are an operator: of atoms, as `compiled.conjugate`, and of points."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import numpy as np
 
 from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.problem import Ints, Jacobian, Problem, inner
 from dualib.engine.sweep import Sweep, dual
 
 _FAR = 1e3  # times the force, where the objective bends down along that
+_MOST_STEPS, _CHECKED = 200, 20  # of Lanczos's method, and after which it is asked whether it has come to rest
+_SETTLED, _SPENT = 1e-15, 1e-10  # relative change that is none; length of a next direction that is rounding
+_CLOSE = 1e-6  # part of its length to which a point's step is solved for: the next one takes up the rest
 
 
 @np.errstate(all="ignore")
@@ -68,3 +71,81 @@ def hessian_product(problem: Problem, batch: Batch, sweep: Sweep, step: Array, a
     bent[:, 0] -= sums[:, 0]
     bent[:, 1:] -= sums[:, 1:] - sums[:, :1] * batch.means
     return bent
+
+
+@np.errstate(all="ignore")
+def to_maxima(
+    problem: Problem,
+    beta: Array,
+    q: Array,
+    means: Array,
+    jacobian: Jacobian,
+    right: Array,
+    most: int,
+    across: Array | None = None,
+) -> Array:
+    """``(I - beta Cov_q(U) J)^-1 right`` (p, k): Newton's steps of points towards maxima of log c, by products with all of them.
+
+    The matrix is self-adjoint in the inner product ``<u, J v>`` and positive below a maximum; each point ends at `_CLOSE` of its
+    length, or where c bends up. The members `q` (p, n) sum to 1 and have the means (p, k). With directions `across` (p, k), of
+    natural length 1, the projection on these is added to the matrix.
+    """
+    step, rest, way = np.zeros_like(right), right.copy(), np.zeros_like(right)
+    length = np.zeros(len(right))
+    first, going = length, np.ones(len(right), dtype=bool)
+    for round_ in range(most + 1):
+        after = inner(rest, jacobian.times(rest))
+        first = after if round_ == 0 else first
+        going &= after > _CLOSE**2 * first
+        if not going.any() or round_ == most:
+            break
+        way = rest + np.where(length > 0.0, after / length, 0.0)[:, None] * way
+        ahead, length = jacobian.times(way), after
+        image = way - beta[:, None] * covariance_times(problem, q, means, ahead)
+        if across is not None:
+            image += (beta * inner(across, ahead))[:, None] * across
+        curvature = inner(image, ahead)
+        if round_ == 0:  # where c bends up at once: as far as an ascent step
+            step[curvature <= 0.0] = right[curvature <= 0.0]
+        going &= curvature > 0.0
+        alpha = np.where(going, length / curvature, 0.0)[:, None]
+        step, rest = step + alpha * way, rest - alpha * image
+    return step
+
+
+def covariance_times(problem: Problem, q: Array, means: Array, ahead: Array) -> Array:
+    """``Cov_q(U) ahead`` (p, k) by members q (p, n) and their means (p, k)."""
+    lean = problem.products(ahead)
+    lean -= inner(ahead, means)[:, None]
+    lean *= q
+    return problem.sums(lean) - lean.sum(axis=1)[:, None] * means
+
+
+@np.errstate(all="ignore")
+def softest(problem: Problem, beta: Array, q: Array, means: Array, jacobian: Jacobian) -> tuple[Array, Array]:
+    """The largest eigenvalue (p,) of ``beta Cov_q(U) J`` and its vector (p, k), of natural length 1, by Lanczos's method.
+
+    In the inner product ``beta <u, J v>``, every vector made orthogonal to all before: in the end the eigenvector is wanted, too.
+    """
+    p, k = means.shape
+    basis, duals, ritz = np.zeros((0, p, k)), np.zeros((0, p, k)), np.zeros((p, _MOST_STEPS, _MOST_STEPS))
+    vector = covariance_times(problem, q, means, np.random.default_rng(0).standard_normal((p, k)))
+    largest = np.zeros(p)
+    for i in range(_MOST_STEPS):
+        for _ in range(2):  # once more for what rounding leaves
+            vector = vector - np.einsum("ip,ipk->pk", np.einsum("ipk,pk->ip", duals, vector), basis)
+        ahead = beta[:, None] * jacobian.times(vector)
+        length = np.sqrt(np.maximum(inner(vector, ahead), 0.0))
+        if i:
+            ritz[:, i, i - 1] = ritz[:, i - 1, i] = np.where(length > _SPENT, length, 0.0)
+        scale = np.divide(1.0, length, out=np.zeros(p), where=length > _SPENT)[:, None]
+        basis, duals = np.concatenate([basis, (vector * scale)[None]]), np.concatenate([duals, (ahead * scale)[None]])
+        vector = covariance_times(problem, q, means, duals[i])
+        ritz[:, i, i] = inner(vector, duals[i])
+        if i % _CHECKED == _CHECKED - 1 or i == _MOST_STEPS - 1:
+            known = largest
+            values, vectors = np.linalg.eigh(ritz[:, : i + 1, : i + 1])
+            largest = values[:, -1]
+            if (largest <= known * (1.0 + _SETTLED)).all():
+                break
+    return largest, np.einsum("pi,ipk->pk", vectors[:, :, -1], basis)

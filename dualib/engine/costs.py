@@ -32,4 +32,8 @@ def encoder_costs(problem: Problem, encoder: Array, batch: Batch) -> tuple[float
         V, b = problem.link(np.eye(problem.k)[kept], np.zeros(len(weights), dtype=np.int64))
     else:
         V, b = problem.link(batch.means, batch.face)
+    if problem.is_sparse:  # the means of the batch have a little of everything
+        sums, mass = problem.sums(pairs), pairs.sum(axis=1, keepdims=True)
+        V, b = problem.link(sums / mass, batch.face)
+        return rate, problem.constant + float(np.sum(mass[:, 0] * b) - np.sum(sums * V))
     return rate, problem.constant + float(pairs.sum(axis=1) @ b - np.sum((pairs @ problem.U) * V))

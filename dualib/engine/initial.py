@@ -64,8 +64,10 @@ def of_atoms(problem: Problem, beta: npt.ArrayLike, weights: Array, means: Array
     return _everywhere(beta, weights / weights.sum(), means, face)
 
 
-def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, name: str) -> Batch:
+def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, name: str, little: float = _LITTLE) -> Batch:
     """At each beta the weights and centroids of an encoder (n_x, n_t), or of labels (n_x,); clusters without weight are left out.
+
+    Those of a large problem have a `little` of everything.
 
     Raises
     ------
@@ -86,8 +88,8 @@ def of_encoder(problem: Problem, beta: npt.ArrayLike, encoder: npt.ArrayLike, na
         means, face, feasible = problem.centroids(np.ascontiguousarray((pairs[:, live] / weights[live]).T))
         if not feasible.all():
             raise ValueError(f"{name}: a cluster joins conditionals without a common support, so its distortion is infinite")
-        if problem.is_sparse:
-            means = (1.0 - _LITTLE) * means + _LITTLE * problem.sums(problem.px[None, :])
+        if problem.is_sparse and problem.has_zeros:
+            means = (1.0 - little) * means + little * problem.sums(problem.px[None, :])
     return _everywhere(beta, weights[live] / weights.sum(), means, face)
 
 

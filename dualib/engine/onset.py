@@ -9,6 +9,7 @@ import numpy as np
 from dualib.distortions.interface import Array
 from dualib.doors import step
 from dualib.engine.batch import Batch, distinct, nearest
+from dualib.engine.conjugate import to_maxima
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem, inner
@@ -25,6 +26,7 @@ _ALIKE = 1e-6  # squared natural distance of points that are one
 _MOST_CLIMBS, _AT_REST = 60, 1e-26  # Newton's steps, and their squared natural length at a maximum
 _FIRST, _LARGEST = 1e-3, 1e12  # betas between which a violation is looked for where the local test tells none
 _NEWTON, _CLOSE = 100, 1e-15  # steps to a root, and its relative precision
+_MOST_LANCZOS, _MOST_CG = 40, 60  # of a large problem: rounds of Lanczos's method, and products behind each of Newton's steps
 
 
 @step("onset")
@@ -41,8 +43,9 @@ def onset(problem: Problem, rng: np.random.Generator) -> float:
     beta = _first_violation(problem, trivial, rng)
     if not math.isfinite(beta):
         return math.inf
-    sources = columns(problem, 1) if problem.fixed else for_each(problem, problem.U, problem.source_face, 1)
-    beta = _descended(problem, trivial, beta, _positive(problem, *_at(problem, trivial, beta), sources))
+    if not problem.is_sparse:  # of a large problem all sources would be a dense table, and each is far from every other
+        sources = columns(problem, 1) if problem.fixed else for_each(problem, *problem.features(), 1)
+        beta = _descended(problem, trivial, beta, _positive(problem, *_at(problem, trivial, beta), sources))
     while True:
         lower = _descended(problem, trivial, beta, _violating(problem, trivial, beta, rng))
         if lower == beta:
@@ -57,30 +60,39 @@ def local_critical_beta(problem: Problem) -> float:
     trivial = one_cluster(problem, [1.0])
     if trivial is None or not feasible(problem, trivial).all():
         raise ValueError("joint has no feasible one-cluster solution: its conditionals share no support")
-    rate = float(stability(problem, trivial, Sweep(problem, trivial))[0])
+    rate = float(stability(problem, trivial, Sweep(problem, trivial), _MOST_LANCZOS)[0])
     return 1.0 / rate if rate > 0.0 else math.inf
 
 
 def _violating(problem: Problem, trivial: Batch, beta: float, rng: np.random.Generator) -> Points:
     """Maxima of log c above 0 at the one cluster, from all starts."""
-    batch, sweep = _at(problem, trivial, beta)
-    points = columns(problem, 1)
-    if not problem.fixed:
-        _, beside = stability_numbers(problem, batch, sweep)
+    (batch, sweep), least = _at(problem, trivial, beta), _POSITIVE * (1.0 + beta)
+    if problem.fixed:
+        return _positive(problem, batch, sweep, columns(problem, 1))
+    _, beside = stability_numbers(problem, batch, sweep)
+    if problem.is_sparse:
+        points = beside
+    else:
         points, _ = starting_points(problem, batch, sweep, beside, rng, 1.0)
         for _ in range(_FIRST_STEPS):
             value, _, new, _ = log_c(problem, batch.beta, sweep.log_z, *points)
             fine = np.isfinite(new).all(axis=1) & np.isfinite(value)
             points = Points(new, points.face, points.owner).pick(fine)
-        points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
-        value = log_c(problem, batch.beta, sweep.log_z, *points)[0]
-        points = points.pick(np.sort(np.argsort(-value, kind="stable")[:_MOST_RISEN]))
-        least = _POSITIVE * (1.0 + beta)
-        found = price(problem, batch, sweep, tol=least, rng=rng)
-        if has_faces(problem):
-            found, _ = look_at_faces(problem, batch, sweep, found, np.ones(1, dtype=bool), least)
-        points = stacked([points, found.points])
-    return _positive(problem, batch, sweep, risen(problem, batch, sweep, points))
+        points = _highest(problem, batch, sweep, points)
+    found = price(problem, batch, sweep, tol=least, rng=rng)
+    if has_faces(problem):
+        found, _ = look_at_faces(problem, batch, sweep, found, np.ones(1, dtype=bool), least)
+    if problem.is_sparse:  # what was found has climbed
+        points = stacked([risen(problem, batch, sweep, points), found.points, found.best])
+        return _positive(problem, batch, sweep, _highest(problem, batch, sweep, points))
+    return _positive(problem, batch, sweep, risen(problem, batch, sweep, stacked([points, found.points])))
+
+
+def _highest(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """The points of largest log c, each once."""
+    points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, _ALIKE))
+    value = log_c(problem, batch.beta, sweep.log_z, *points)[0]
+    return points.pick(np.sort(np.argsort(-value, kind="stable")[:_MOST_RISEN]))
 
 
 def _positive(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
@@ -137,15 +149,7 @@ def risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Point
         b = batch.beta[points.owner]
         q = terms * problem.px
         q /= q.sum(axis=1, keepdims=True)
-        centred = problem.U[None] - points.means[:, None]
-        covariance = np.matmul((q[:, :, None] * centred).transpose(0, 2, 1), centred)
-        system = np.eye(problem.k) - b[:, None, None] * np.matmul(
-            covariance, problem.jacobian(points.means, points.face).matrices()
-        )
-        try:
-            ahead = points.means + np.linalg.solve(system, (new - points.means)[:, :, None])[:, :, 0]
-        except np.linalg.LinAlgError:  # a singular one among them: this time all make the ascent step
-            ahead = new
+        ahead = _newtons_points(problem, b, q, points, new)
         # one ascent step brings them back to true means
         ahead = log_c(problem, batch.beta, sweep.log_z, ahead, points.face, points.owner)[2]
         fine = np.isfinite(ahead).all(axis=1)
@@ -162,6 +166,20 @@ def risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Point
         if not (moved > _AT_REST).any():
             break
     return points
+
+
+def _newtons_points(problem: Problem, b: Array, q: Array, points: Points, new: Array) -> Array:
+    """Where Newton's steps of `risen` lead, by members q (p, n); `new` (p, k), where an ascent step does, if there are none."""
+    jacobian, right = problem.jacobian(points.means, points.face), new - points.means
+    if problem.is_sparse:
+        return np.asarray(points.means + to_maxima(problem, b, q, new, jacobian, right, _MOST_CG))
+    centred = problem.U[None] - points.means[:, None]
+    covariance = np.matmul((q[:, :, None] * centred).transpose(0, 2, 1), centred)
+    system = np.eye(problem.k) - b[:, None, None] * np.matmul(covariance, jacobian.matrices())
+    try:
+        return np.asarray(points.means + np.linalg.solve(system, right[:, :, None])[:, :, 0])
+    except np.linalg.LinAlgError:  # a singular one among them: this time all make the ascent step
+        return new
 
 
 def _roots(problem: Problem, trivial: Batch, points: Points, beta: float) -> Array:

@@ -117,7 +117,7 @@ class Problem:
         To which solutions grow: of a large problem, or under a cap on it. Else none needs more than there are sources, or columns.
     """
 
-    is_sparse = False
+    is_sparse, has_zeros = False, True  # the latter is asked of sparse problems only
 
     def __init__(self, joint: JointDistribution, distortion: Distortion) -> None:
         check_joint("joint", joint)
@@ -264,6 +264,14 @@ class Problem:
     def sums(self, members: Any) -> Array:
         """Sums (m, k) of the features under each row (m, n)."""
         return np.asarray(members @ self.U)
+
+    def outcomes(self, members: Array) -> Array:
+        """Sums (m, n_y) of p(y|x) under each row (m, n)."""
+        return np.asarray(members @ self.py_x)
+
+    def absolute_sums(self, members: Array) -> Array:
+        """Sums (m, k) of the sizes of the features under each row (m, n)."""
+        return np.asarray(members @ np.abs(self.U))
 
     def moments(self, pairs: Array) -> Array:
         """Sums over the sources of ``p(x) [1, U[x]]`` under each row (m, n): weights, and means times these, (m, 1 + k)."""

@@ -27,7 +27,7 @@ def _sizes(problem: Problem, sweep: Sweep) -> Array:
     """Of each atom ``sum_x p(x, t) sum_k |U[x, k] V[t, k]|``, (m,); b(t), as large where there is one, cancels it: counted once."""
     if problem.non_negative:
         return np.asarray((sweep.new_weights[:, None] * sweep.new_means * np.abs(sweep.V)).sum(axis=1))
-    sums = (sweep.posterior * problem.px) @ np.abs(problem.U)
+    sums = problem.absolute_sums(sweep.posterior * problem.px)
     return np.asarray((sums * np.abs(sweep.V)).sum(axis=1))
 
 

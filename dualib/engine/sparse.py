@@ -1,4 +1,12 @@
-"""A large sparse p(y|x) of the IB kept sparse: the same reduced problem, its features as an operator by blocks of rows.
+"""A large sparse p(y|x) kept sparse: the same reduced problem, its features as an operator by blocks of rows.
+
+Two kinds of tables are: p(y|x) with zeros, by the IB, and counts with a pseudocount in every cell (`dualib.smoothed.Smoothed`), by
+the IB and the dual IB. With a number u(x) in every cell of a row and more, C(x, y), in a few of them, the features are
+
+    IB       p(y|x)      =  u(x)      +  C(x, y)
+    dual IB  log p(y|x)  =  log u(x)  +  log( 1 + C(x, y) / u(x) )
+
+again a number for each row and a sparse table, so that products with them are of rank one plus sparse.
 
 Atoms keep dense means (n_t, n_y) and posteriors (n_t, n). There are no faces here: all atoms are on that of everything, where no
 distance is infinite, what starts anywhere has a part of everything, and sweeps find each entry of a mean, however small. Products
@@ -8,7 +16,7 @@ are those of SciPy, on one thread, so that no bit depends on the number of threa
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,48 +27,80 @@ from dualib.distortions.interface import Array, Distortion
 from dualib.engine.problem import NEGLIGIBLE, SLACK, Ints, Problem
 from dualib.engine.sizes import check_sparse_fits
 from dualib.joint import JointDistribution
+from dualib.smoothed import Smoothed
 
 MOST_ATOMS = 500  # to which a solution grows without a cap
 _FEWEST_ROWS, _LARGEST_BLOCK = 512, 2_000_000  # rows of a block, and numbers of a temporary with as many atoms as there may be
 
 
+class _Features(NamedTuple):
+    """Features ``background[x] + rows[x, y]``, and what is known of p(y|x) with them.
+
+    Attributes
+    ----------
+    rows : CSR array (n, n_y)
+    background : (n,) or None
+        None is 0.
+    negentropy : (n,)
+        ``sum_y p(y|x) log p(y|x)``.
+    least : float
+        The least p(y|x) above 0.
+    """
+
+    rows: Any
+    background: Array | None
+    negentropy: Array
+    least: float
+
+
 class SparseProblem(Problem):
-    """A sparse joint distribution seen through the IB's distortion, for a cap on the clusters where there is one.
+    """A sparse joint distribution seen through the IB, or the dual IB where it is smoothed; for a cap on the clusters, if any.
 
     Of `Problem` it has everything but the dense arrays `U`, `UT`, `U1T`, `pxU1`, `py_x` and those of the original sources.
 
     Attributes
     ----------
     rows : CSR array (n, n_y)
-        p(y|x) of the distinct live sources, in the order of their first.
+        The features of the distinct live sources, in the order of their first; less the background of a smoothed table.
+    background : (n,) or None
+        What is in every cell of a row beside.
+    conditionals : CSR array or Smoothed, (n, n_y)
+        Their p(y|x).
+    has_zeros : bool
+        Whether p(y|x) may be 0.
     """
 
     is_sparse = True
 
-    def __init__(self, joint: JointDistribution, n_clusters: int | None = None) -> None:
+    def __init__(self, joint: JointDistribution, n_clusters: int | None = None, distortion: Distortion | None = None) -> None:
         check_sparse_fits(joint, 1 if n_clusters is None else min(n_clusters, joint.n_x))
         self.joint = joint
-        self.distortion: Distortion = IB()
-        first, self.row_of = distinct_sparse_rows(joint.py_x, joint.px)
+        self.distortion: Distortion = IB() if distortion is None else distortion
+        first, self.row_of = distinct_sparse_rows(joint.py_x.sparse if joint.is_smoothed else joint.py_x, joint.px)
         live = self.row_of >= 0
         merged = np.bincount(self.row_of[live], joint.px[live], minlength=len(first))
         self.px: Array = merged / merged.sum()
-        self.rows: Any = joint.py_x if len(first) == joint.n_x else joint.py_x[first]
+        self.conditionals: Any = joint.py_x if len(first) == joint.n_x else joint.py_x[first]
+        self.has_zeros = not joint.is_smoothed
+        is_ib = type(self.distortion) is IB
+        self.rows, self.background, self._negentropy, self._least = (
+            _of_smoothed(self.conditionals, is_ib=is_ib) if joint.is_smoothed else _of_zeros(self.conditionals)
+        )
         self.n, self.k = self.rows.shape
-        self.a: Array = np.add.reduceat(_xlogx(self.rows.data), self.rows.indptr[:-1])  # no row is empty
+        self.a: Array = self._negentropy if is_ib else np.zeros(self.n)
         self.constant: float = float(np.sum(self.px * self.a))
         self.log_px: Array = np.log(self.px)
         self.most_atoms: int = MOST_ATOMS if n_clusters is None else n_clusters
-        self.fixed, self.non_negative, self.faces = False, True, None
-        self._low, self._high = np.zeros(self.k), np.zeros(self.k)
-        np.maximum.at(self._high, self.rows.indices, self.rows.data)
-        self._high *= 1.0 + SLACK
-        self._sum, self._has_parts = 1.0, True
+        self.fixed, self.non_negative, self.faces = False, is_ib, None
+        self._low, self._high = _box(self.rows, self.background)
+        self._sum, self._has_parts = (1.0 if is_ib else None), True
         self._blocks = list(_in_blocks(self.rows))
 
     def features(self, which: npt.NDArray | slice = slice(None)) -> tuple[Array, Ints]:
         """As of `Problem`: dense, so for a few sources only."""
         means = self.rows[which].toarray()
+        if self.background is not None:
+            means += self.background[which, None]
         return means, np.zeros(len(means), dtype=np.int64)
 
     def products(self, V: Array) -> Array:
@@ -68,10 +108,12 @@ class SparseProblem(Problem):
         columns, result = np.ascontiguousarray(V.T), np.empty((len(V), self.n))
         for part, rows, _ in self._blocks:
             result[:, part] = (rows @ columns).T
+        if self.background is not None:
+            result += V.sum(axis=1)[:, None] * self.background
         return result
 
     def entropy_products(self, V: Array) -> Array:
-        """``sum_y p(y|x) log p(y|x) V[t, y]`` of the sources, (m, n)."""
+        """``sum_y p(y|x) log p(y|x) V[t, y]`` of the sources, (m, n), by the IB where p(y|x) has zeros."""
         columns, result = np.ascontiguousarray(V.T), np.empty((len(V), self.n))
         for part, rows, _ in self._blocks:
             own = sparse.csr_array((_xlogx(rows.data), rows.indices, rows.indptr), shape=rows.shape)
@@ -85,11 +127,22 @@ class SparseProblem(Problem):
     def sums(self, members: Any) -> Array:
         """As of `Problem`, of a dense or a sparse array (m, n)."""
         if sparse.issparse(members):
-            return np.asarray((members @ self.rows).toarray())
+            sums = np.asarray((members @ self.rows).toarray())
+            return sums if self.background is None else sums + (members @ self.background)[:, None]
         result = np.zeros((self.k, len(members)))
         for part, _, columns in self._blocks:
             result += columns @ np.ascontiguousarray(members[:, part].T)
+        if self.background is not None:
+            result += np.einsum("tx,x->t", members, self.background)
         return np.ascontiguousarray(result.T)
+
+    def outcomes(self, members: Any) -> Array:
+        """As of `Problem`."""
+        return self.sums(members) if type(self.distortion) is IB else np.asarray(members @ self.conditionals)
+
+    def absolute_sums(self, members: Array) -> Array:
+        """As of `Problem`: no features, probabilities or their logarithms, differ in sign."""
+        return np.abs(self.sums(members))
 
     def moments(self, pairs: Array) -> Array:
         """As of `Problem`."""
@@ -98,21 +151,26 @@ class SparseProblem(Problem):
             some = pairs[:, part].T * self.px[part, None]
             weights += some.sum(axis=0)
             sums += columns @ some
+            if self.background is not None:
+                sums += np.einsum("xt,x->t", some, self.background[part])
         result[:, 0], result[:, 1:] = weights, sums.T
         return result
 
     def sizes(self) -> tuple[Array, float]:
         """As of `Problem`."""
-        return 2.0 * np.abs(self.a), float(-np.log(self.rows.data.min()))
+        return 2.0 * np.abs(self._negentropy), float(-np.log(self._least))
 
     def terms_of(self, beta: Array, V: Array, b: Array, face: Ints, sources: Ints) -> Array:
-        """As of `Problem`."""
+        """As of `Problem`; in a smoothed table no source has probability 0, and these are few."""
         scaled = beta[:, None] * V
-        return np.ascontiguousarray((self.joint.py_x[sources] @ np.ascontiguousarray(scaled.T)).T)
+        if self.background is None:
+            return np.ascontiguousarray((self.joint.py_x[sources] @ np.ascontiguousarray(scaled.T)).T)
+        features, _ = self.distortion.lift(self.joint.py_x[sources].toarray())
+        return np.asarray(scaled @ features.T - (beta * b)[:, None])
 
     @functools.cached_property
     def csr(self) -> tuple[Array, npt.NDArray[np.int32], Ints]:
-        """As of `Problem`; not copied where the types are right."""
+        """As of `Problem`, less the background; not copied where the types are right."""
         return (
             np.ascontiguousarray(self.rows.data, dtype=np.float64),
             np.ascontiguousarray(self.rows.indices, dtype=np.int32),
@@ -131,6 +189,33 @@ class SparseProblem(Problem):
         """As of `Problem`, of a dense or a sparse array (m, n)."""
         means = self.sums(members)
         return means, np.zeros(len(means), dtype=np.int64), np.ones(len(means), dtype=bool)
+
+
+def _of_zeros(py_x: Any) -> _Features:
+    """The features of the IB: p(y|x)."""
+    return _Features(py_x, None, np.add.reduceat(_xlogx(py_x.data), py_x.indptr[:-1]), py_x.data.min())  # no row is empty
+
+
+def _of_smoothed(py_x: Smoothed, *, is_ib: bool) -> _Features:
+    """Those of the IB, or of the dual IB, of a smoothed table."""
+    more, background, size = py_x.sparse, py_x.background, np.diff(py_x.sparse.indptr)
+    of_cells = np.bincount(np.repeat(np.arange(len(size)), size), _xlogx(py_x.cells()), minlength=len(size))
+    negentropy = of_cells + py_x.others() * _xlogx(background)
+    if is_ib:
+        return _Features(more, background, negentropy, background.min())
+    data = np.log1p(more.data / np.repeat(background, size))
+    rows = sparse.csr_array((data, more.indices, more.indptr), shape=more.shape)
+    return _Features(rows, np.log(background), negentropy, background.min())
+
+
+def _box(rows: Any, background: Array | None) -> tuple[Array, Array]:
+    """Bounds of the features for each y, (n_y,), with some slack: no mean is beyond them."""
+    size = np.diff(rows.indptr)
+    cells = rows.data if background is None else rows.data + np.repeat(background, size)
+    ends = (0.0, 0.0) if background is None else (background.min(), background.max())
+    low, high = (np.full(rows.shape[1], end) for end in ends)
+    np.maximum.at(high, rows.indices, cells)
+    return low - SLACK * np.abs(low), high + SLACK * np.abs(high)
 
 
 def distinct_sparse_rows(rows: Any, px: Array) -> tuple[Ints, Ints]:

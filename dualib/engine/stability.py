@@ -13,7 +13,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch
-from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.conjugate import softest
+from dualib.engine.problem import Ints, Jacobian, Problem, inner
 from dualib.engine.sweep import Sweep
 
 UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number but its own logarithm can tell it from 0
@@ -22,6 +23,7 @@ _MOST_UNKNOWNS = 20_000  # of the linear rate: above these it is not computed
 _DENSE, _DENSE_AT_LAST = 400, 3_000  # up to which it is by a dense matrix; where the iteration for more has not ended
 _MOST_NUMBERS = 20_000_000  # of the same for a sparse problem: sources times unknowns
 _LANCZOS = 30  # steps behind the stability numbers of a sparse problem
+_SETTLED = 1e-14  # relative change of an eigenvalue over such a round that is none
 _SPENT = 1e-10  # a next direction of Lanczos's method shorter than this, beside eigenvalues of at most 1, is rounding
 _RESOLVED = 1e-13  # 1 - rho, the least eigenvalue of a matrix of norm 1, is rounding below this
 
@@ -42,6 +44,14 @@ def seen(problem: Problem, means: Array, face: Ints) -> Mask | None:
     return None if more[masks].all() else masks & more
 
 
+def visible_jacobian(problem: Problem, means: Array, face: Ints) -> tuple[Jacobian, Mask]:
+    """J at means (m, k) of a large problem, 0 in components that are not `seen`; and which those are."""
+    jacobian, masks = problem.jacobian(means, face), seen(problem, means, face)
+    if masks is None:
+        return jacobian, np.zeros(means.shape, dtype=bool)
+    return jacobian._replace(diagonal=np.where(masks, jacobian.diagonal, 0.0)), ~masks
+
+
 def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | slice = slice(None)) -> Array:
     """`Problem.whitened` along what is seen: rows ``(U[x] - M_t) R_t``, (m, n, k)."""
     masks = seen(problem, means, face)
@@ -50,16 +60,17 @@ def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | s
     return problem.distortion.whiten(problem.features(which)[0][None] - means[:, None, :], means, masks)
 
 
-def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
+def stability(problem: Problem, batch: Batch, sweep: Sweep, rounds: int = 1) -> Array:
     """Of each atom beta lambda_max( Cov_t(U) J ), (m,): it divides where this reaches 1.
 
-    Its members are taken about their own mean. 0 for fixed columns, and for an atom that no source goes to.
+    Its members are taken about their own mean. 0 for fixed columns, and for an atom that no source goes to. Of a large problem from
+    below, by Lanczos's method: by one round of its steps, or more until they bring no change.
     """
     result = np.zeros(len(batch.weights))
     if problem.fixed:
         return result
     if problem.is_sparse:
-        return _by_products(problem, batch, sweep)
+        return _by_products(problem, batch, sweep, rounds)
     for t in np.flatnonzero(sweep.new_weights > 0.0):
         _, rows = _weighted_rows(problem, batch, sweep, int(t))
         small = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
@@ -67,29 +78,38 @@ def stability(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     return result
 
 
-def _by_products(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
-    """The same of a large problem of the IB, from below: Lanczos's method for all atoms at once.
+def _by_products(problem: Problem, batch: Batch, sweep: Sweep, rounds: int) -> Array:
+    """The same of a large problem, from below: Lanczos's method for all atoms at once, on R^T Cov R with J = R R^T.
 
-    Vectors are not made orthogonal again: that only repeats eigenvalues.
+    With J = diag(D) - u u^T and n = u / sqrt(D), which is of length 1 or 0, ``R = diag(sqrt D) (1 - n n^T)``. Vectors are not made
+    orthogonal again: that only repeats eigenvalues.
     """
     means, own = sweep.new_means, np.where(sweep.new_weights > 0.0, sweep.new_weights, 1.0)[:, None]
-    visible = (means > UNSEEN) & (sweep.new_weights > 0.0)[:, None]
-    root = np.sqrt(np.where(visible, means, 1.0))
-    vector, length = _normed(np.where(visible, np.random.default_rng(0).standard_normal(means.shape), 0.0))
+    jacobian, _ = visible_jacobian(problem, means, batch.face)
+    scale = np.sqrt(np.where(sweep.new_weights[:, None] > 0.0, jacobian.diagonal, 0.0))
+    normal = np.divide(jacobian.vector, scale, out=np.zeros_like(scale), where=scale > 0.0)
+    start = np.where(scale > 0.0, np.random.default_rng(0).standard_normal(means.shape), 0.0)
+    vector, length = _normed(start - inner(start, normal)[:, None] * normal)
     before, link = np.zeros_like(vector), np.zeros_like(length)
-    ritz = np.zeros((len(own), _LANCZOS, _LANCZOS))
-    for i in range(_LANCZOS):
+    ritz = np.zeros((len(own), rounds * _LANCZOS, rounds * _LANCZOS))
+    largest: Array = np.zeros(len(own))
+    for i in range(rounds * _LANCZOS):
         ritz[:, i, i - 1] = ritz[:, i - 1, i] = link  # at i = 0 these are 0
-        turn = vector / root
+        turn = scale * (vector - inner(vector, normal)[:, None] * normal)
         change = problem.products(turn)
         change -= inner(turn, means)[:, None]
         change *= sweep.posterior
         sums = problem.moments(change)
-        image = np.where(visible, (sums[:, 1:] - means * sums[:, :1]) / root, 0.0) / own
+        image = scale * (sums[:, 1:] - means * sums[:, :1]) / own
+        image -= inner(image, normal)[:, None] * normal
         ritz[:, i, i] = inner(vector, image)
         following, link = _normed(image - ritz[:, i, i, None] * vector - link[:, None] * before)
         before, vector = vector, following
-    return np.asarray(batch.b * np.maximum(np.linalg.eigvalsh(ritz)[:, -1], 0.0))
+        if (i + 1) % _LANCZOS == 0:
+            known, largest = largest, np.asarray(np.linalg.eigvalsh(ritz[:, : i + 1, : i + 1])[:, -1], dtype=np.float64)
+            if (largest <= known * (1.0 + _SETTLED)).all():
+                break
+    return np.asarray(batch.b * np.maximum(largest, 0.0))
 
 
 def _normed(vectors: Array) -> tuple[Array, Array]:
@@ -101,6 +121,13 @@ def _normed(vectors: Array) -> tuple[Array, Array]:
 
 def softest_tilt(problem: Problem, batch: Batch, sweep: Sweep, t: int) -> Array:
     """The relative change of the members p(x|t) of one atom along which it divides most easily, (n,), the largest 1."""
+    if problem.is_sparse:
+        means = sweep.new_means[[t]]
+        q = sweep.posterior[[t]] * problem.px / sweep.new_weights[t]
+        jacobian, _ = visible_jacobian(problem, means, batch.face[[t]])
+        ahead = jacobian.times(softest(problem, batch.b[[t]], q, means, jacobian)[1])
+        tilt = (problem.products(ahead) - inner(ahead, means)[:, None])[0]
+        return np.asarray(np.where(q[0] > 0.0, tilt, 0.0) / max(np.abs(tilt[q[0] > 0.0]).max(), 1e-300))
     live, rows = _weighted_rows(problem, batch, sweep, t)
     way = (
         np.linalg.eigh(rows @ rows.T)[1][:, -1]

@@ -86,8 +86,11 @@ def starting_points(
     largest; the centroid of everything. Where p(y|x) has zeros also what lies on other faces, which no ascent leads to.
     """
     if isinstance(problem, SparseProblem):
+        points = sampled_points(problem, batch, sweep, beside, rng, effort)
+        if not problem.has_zeros:
+            return points, None
         small = off_small_entries(problem, batch, sweep)
-        return stacked([sampled_points(problem, batch, sweep, beside, rng, effort), small]), small
+        return stacked([points, small]), small
     S = len(batch.beta)
     sources = for_each(problem, *problem.features(), S)
     means, face, _ = problem.centroids(problem.px[None, :])

@@ -19,14 +19,13 @@ from dualib._validation import as_float_array, shown, validate_alpha, validate_b
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
-from dualib.engine.choice import engine_problem, stays_sparse
+from dualib.engine.choice import problem_of
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable, check_sparse_fits
-from dualib.engine.sparse import SparseProblem
 from dualib.path.checkpoint import Checkpoint, identity_of
 from dualib.path.clustered import clustered_curve, grid_around
-from dualib.path.grid import all_around, refine_enclosure, refine_shape
+from dualib.path.grid import COARSE_POINTS, MOST_CLUSTERS, all_around, refine_enclosure, refine_shape
 from dualib.path.large import LargePoints
 from dualib.path.onset import onset_of
 from dualib.path.points import Points
@@ -110,6 +109,8 @@ def anneal(
     -----
     ConvergenceWarning
         At some beta `tol` was not reached; each solution states its true gap.
+    DualibWarning
+        The adaptive grid of a large sparse p(x, y) ended before saturation, see Notes.
 
     Notes
     -----
@@ -118,9 +119,10 @@ def anneal(
     has neither events nor an onset (its `n_clusters` at each beta is the record), and takes no `tol_curve` and no `checkpoint`.
     Along rising beta its expected distortion never rises: by the IB, no relevance is lost.
 
-    A sparse p(x, y) of the IB stays sparse where it has more than 10 million cells, or more than 100,000 and `n_clusters` is given.
-    It takes `betas` and, without `n_clusters` and alpha, ``events=False``; no `tol_curve`, no `checkpoint`; the curve has no onset.
-    Each point is solved from its neighbour and fresh starts, and its gap is of the kind "multistart".
+    A sparse p(x, y) of the IB with more than 100,000 cells stays sparse; gaps are of the kind "multistart", and no encoder is better
+    at a neighbouring beta than the one there. Without `beta_max` its adaptive grid ends at the first beta of 32 clusters, with a
+    warning, where that comes before saturation; from there on `n_clusters` keeps a curve affordable. Where the clusters
+    times the nonzeros are more than 100 million its events are only bracketed, as they are in large dense problems.
 
     Examples
     --------
@@ -141,18 +143,12 @@ def anneal(
     }
     clustered = n_clusters is not None or validate_alpha(alpha) < 1.0
     report = reporter(progress, "anneal")
-    if stays_sparse(joint, as_distortion(distortion), n_clusters):
-        check_path(None, None, None, tol_curve=None, **rules)
-        ends = {"beta_min": beta_min, "beta_max": beta_max, "tol_curve": tol_curve, "checkpoint": checkpoint}
-        wanted = _sparse_grid(betas, events and not clustered, ends)
-        large = SparseProblem(joint, n_clusters)
-        check_sparse_fits(joint, 1 if n_clusters is None else min(large.n, n_clusters), points=len(wanted))
-        call = functools.partial(_anneal_clustered, alpha=alpha, n_clusters=n_clusters) if clustered else _anneal_large
-        return call(large, wanted, tol, max_iter, direction == "up", random_state, report)
     grid = check_path(betas, beta_min, beta_max, tol_curve=tol_curve, **rules)
     width = None if tol_curve is None else float(tol_curve)
-    problem = engine_problem(joint, as_distortion(distortion), "anneal")
+    problem = problem_of(joint, as_distortion(distortion), n_clusters, caller="anneal")
     check_solvable(problem)
+    if problem.is_sparse:
+        _check_sparse_fits(problem, grid["betas"], n_clusters)
     for name in ("betas", "beta_min", "beta_max"):
         check_beta(problem, max(np.atleast_1d(grid[name] or 0.0)), name)
     if clustered:
@@ -168,7 +164,8 @@ def anneal(
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
         record = Checkpoint(checkpoint, identity_of(joint, problem.distortion, rng, {**grid, **options}))
-    points = Points(problem, tol, max_iter, int(rng.integers(2**62)), report, record)
+    kind = LargePoints if problem.is_sparse else Points
+    points = kind(problem, tol, max_iter, int(rng.integers(2**62)), report, record)
     first: float | Callable[[], float]
     rising = direction == "up"
     if grid["betas"] is not None:
@@ -222,25 +219,10 @@ def _refuse_with_clusters(**others: Any) -> None:
             raise ValueError(f"{name} must be None with n_clusters, or alpha below 1, got {shown(value)}")
 
 
-def _anneal_large(
-    problem: Problem,
-    betas: list[float],
-    tol: float,
-    max_iter: int,
-    rising: bool,
-    random_state: int | np.random.Generator | None,
-    report: Reporter,
-) -> Curve:
-    """The curve of a problem that is kept sparse: points alone."""
-    check_beta(problem, max(betas), "betas")
-    rng = np.random.default_rng(0 if random_state is None else random_state)
-    points = LargePoints(problem, tol, max_iter, int(rng.integers(2**62)), report)
-    points.solve(betas, rising=rising)
-    report.close()
-    solutions = points.solutions()
-    for solution in solutions:
-        warn_unless_converged(solution, tol, stacklevel=5)
-    return Curve(solutions)
+def _check_sparse_fits(problem: Problem, betas: list[float] | None, n_clusters: int | None) -> None:
+    """Refuse a sparse problem whose curve cannot fit into memory: at the betas given, or at the first of an adaptive grid."""
+    some = MOST_CLUSTERS if n_clusters is None and betas is None else 1 if n_clusters is None else min(problem.n, n_clusters)
+    check_sparse_fits(problem.joint, some, points=COARSE_POINTS if betas is None else len(betas))
 
 
 def _check_width(tol_curve: float, tol: float) -> None:
@@ -279,19 +261,6 @@ def check_path(
     if low is not None and high is not None and low >= high:
         raise ValueError(f"beta_min must be below beta_max, got {shown(low)} and {shown(high)}")
     return {"betas": None if betas is None else sorted(set(_checked_betas(betas))), "beta_min": low, "beta_max": high}
-
-
-def _sparse_grid(betas: npt.ArrayLike | None, events: bool, others: dict[str, Any]) -> list[float]:
-    """The betas of a path on a sparse problem; what it cannot do is refused."""
-    what = "for a sparse p(x, y) that is kept sparse"
-    if betas is None:
-        raise ValueError(f"betas must be given {what}: its onset is not computed, got None")
-    if events:
-        raise ValueError(f"events must be False {what}: events are not located on it, got {shown(events)}")
-    for name, value in others.items():
-        if value is not None:
-            raise ValueError(f"{name} must be None {what}, got {shown(value)}")
-    return sorted(set(_checked_betas(betas)))
 
 
 def _checked_betas(betas: npt.ArrayLike) -> list[float]:

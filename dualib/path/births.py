@@ -232,7 +232,7 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
     excess, alone = np.expm1(value), np.array([len(some) for some in tied]) == 1
     bent, response = _response(problem, start, sweep, terms[np.searchsorted(owner, np.arange(len(tied)))])
     bent = np.where(alone, bent, np.nan)[owner]
-    bent = np.where(bent > 0.0, bent, np.maximum(terms**2 @ problem.px - 2.0 * excess - 1.0, 1e-12))
+    bent = np.where(bent > 0.0, bent, np.maximum(problem.expectation(terms**2) - 2.0 * excess - 1.0, 1e-12))
     weights = np.clip(excess / bent, 1e-12, 0.1)
     start = stepped(problem, start, response, np.where(alone, weights[np.searchsorted(owner, np.arange(len(tied)))], 0.0))
     return start.joined(weights, means, owner, face).normalised()
@@ -240,12 +240,12 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
 
 def _response(problem: Problem, batch: Batch, sweep: Sweep, terms: Array) -> tuple[Array, Array]:
     """What the weight of a new atom changes, by its `terms` exp(-beta d) / Z (S, n): -dc there (S,), and the others (m, 1 + k)."""
-    sums = -(sweep.posterior * terms[batch.owner]) @ problem.pxU1
+    sums = -problem.moments(sweep.posterior * terms[batch.owner])
     force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
     if problem.fixed:
         force[:, 1:] = 0.0
     step = newton_direction(problem, batch, sweep, np.full(len(batch.beta), RESPONSE), MOST_PRODUCTS, force=force)
     ahead = dual(batch, sweep.jacobian, step)
-    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + ahead[:, 1:] @ problem.UT
+    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + problem.products(ahead[:, 1:])
     log_z = terms + batch.total(sweep.posterior * moving)
-    return (terms * log_z) @ problem.px, step
+    return problem.expectation(terms * log_z), step

@@ -13,6 +13,7 @@ from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, first_alike, nearest
 from dualib.engine.descent import newton_direction
 from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.stability import visible_jacobian
 from dualib.engine.sweep import Sweep, dual
 
 REST, BROKEN = 1e-12, 1e-9  # residual of a branch that is corrected no further; above which it is none
@@ -39,6 +40,9 @@ def settled(problem: Problem, batch: Batch) -> tuple[Batch, Sweep]:
         length = part.highest(inner(step[:, 1:], dual(part, old.jacobian, step)[:, 1:]))
         shorter = np.minimum(1.0, LONGEST / np.sqrt(np.maximum(length, 1e-300)))
         new = stepped(problem, part, step, shorter)
+        if problem.is_sparse:  # components that are not seen follow the others, and no step
+            unseen = visible_jacobian(problem, part.means, part.face)[1]
+            new.means[unseen] = old.new_means[unseen]
         after = Sweep(problem, new)
         batch.weights[rows], batch.means[rows] = new.weights, new.means
         sweep.replace(going, rows, after)
@@ -52,6 +56,9 @@ def stepped(problem: Problem, batch: Batch, step: Array, by: Array) -> Batch:
     means = batch.means
     if not problem.fixed:
         means = means + by[:, None] * step[:, 1:]
+        if problem.is_sparse:  # what has next to nothing of some y stays there alone
+            beyond = problem.beyond(means)
+            means[beyond] = batch.means[beyond]
         outside = problem.outside(means, problem.link(means, batch.face)[0])
         means[outside] = batch.means[outside]
     weights = batch.weights * np.maximum(1.0 + by * step[:, 0], LEAST_PART)
@@ -61,7 +68,7 @@ def stepped(problem: Problem, batch: Batch, step: Array, by: Array) -> Batch:
 def distances(problem: Problem, means: Array, face: Ints) -> Array:
     """d(x, t) - a(x) of points (p, n); 0 where it is infinite, as what it is multiplied with is 0 there."""
     V, offset = problem.link(means, face)
-    d = offset[:, None] - V @ problem.UT
+    d = offset[:, None] - problem.products(V)
     lost = problem.lost(face)
     if lost is not None:
         d[lost] = 0.0
@@ -75,13 +82,13 @@ def tangents(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Array
     """
     change = -batch.b[:, None] * distances(problem, batch.means, batch.face)
     log_z = batch.total(sweep.posterior * change)
-    sums = (sweep.posterior * (change - log_z[batch.owner])) @ problem.pxU1
+    sums = problem.moments(sweep.posterior * (change - log_z[batch.owner]))
     force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
     if problem.fixed:
         force[:, 1:] = 0.0
     tangent = newton_direction(problem, batch, sweep, np.full(len(batch.beta), TANGENT), MOST_FOR_TANGENT, force=force)
     ahead = dual(batch, sweep.jacobian, tangent)
-    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + ahead[:, 1:] @ problem.UT
+    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + problem.products(ahead[:, 1:])
     return tangent, log_z + batch.total(sweep.posterior * moving)
 
 

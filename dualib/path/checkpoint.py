@@ -21,6 +21,7 @@ import numpy as np
 import dualib
 from dualib.data.archives import UNREADABLE, read_npz, remove_stale, write_npz
 from dualib.engine.batch import Batch
+from dualib.engine.choice import solves_sparse
 from dualib.engine.judge import Kind
 from dualib.engine.problem import Problem
 from dualib.warnings import DualibWarning
@@ -159,9 +160,12 @@ def identity_of(
         raise TypeError(f"checkpoint: distortion {distortion!r} cannot be told from others: {error}") from error
     named = {key: _digest(value) if isinstance(value, np.ndarray) else value for key, value in config.items()}
     named.pop("l2", None)  # of the fit of a family: no number of the path depends on it
-    pxy = joint.pxy.toarray() if joint.is_sparse else joint.pxy
-    py_x = joint.py_x.toarray() if joint.is_sparse else joint.py_x
-    problem = {"n_x": joint.n_x, "n_y": joint.n_y, "sha256": _digest(pxy, py_x, joint.px)}
+    tables = (joint.pxy, joint.py_x)
+    if solves_sparse(joint, distortion):
+        arrays = [getattr(table, name) for table in tables for name in ("data", "indices", "indptr")]
+    else:
+        arrays = [table.toarray() if joint.is_sparse else table for table in tables]
+    problem = {"n_x": joint.n_x, "n_y": joint.n_y, "sha256": _digest(*arrays, joint.px)}
     identity = {
         "version of dualib": dualib.__version__,
         "problem": problem,

@@ -93,4 +93,4 @@ def crossing(problem: Problem, ends: Reach) -> Crossing:
 
 def distortion(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     """E d (S,), less the part of a(x): the derivative of a branch's objective by beta."""
-    return batch.total((sweep.posterior * distances(problem, batch.means, batch.face)) @ problem.px)
+    return batch.total(problem.expectation(sweep.posterior * distances(problem, batch.means, batch.face)))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from dualib._validation import as_float_array, validate_beta
 from dualib.doors import door
 from dualib.engine.batch import Batch
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.descent import descend
 from dualib.engine.initial import feasible, of_atoms
 from dualib.engine.optimum import goal_of, judged_state
@@ -68,7 +68,7 @@ def follow(
     ValueError, TypeError
         A bad argument, named with its value.
     MemoryError
-        The dense arrays of the problem cannot fit: a sparse one may have been solved without them.
+        The arrays of the problem cannot fit.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def follow(
         raise TypeError(f"solution must be a Solution, got {type(solution).__name__}")
     check_options(tol, max_iter=max_iter)
     wanted = [validate_beta(float(beta), "betas") for beta in as_float_array("betas", betas, 1)]
-    problem = engine_problem(solution.joint, solution.distortion, "follow")
+    problem = problem_of(solution.joint, solution.distortion, caller="follow")
     check_solvable(problem)
     check_beta(problem, max(wanted), "betas")
     rng = np.random.default_rng(0 if random_state is None else random_state)

@@ -12,7 +12,7 @@ import numpy as np
 from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, distinct, nearest
 from dualib.engine.problem import Ints, Problem
-from dualib.engine.starts import Points, for_each
+from dualib.engine.starts import Points, for_each, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import radius, tangents
 from dualib.path.maxima import approached, maxima_near
@@ -36,7 +36,7 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     ends = np.union1d(links, links + 1)
     batch, links = batch.copied(ends)[0], np.searchsorted(ends, links)
     sweep = Sweep(problem, batch)
-    points = _survivors(problem, batch, sweep, _maxima(problem, batch, sweep))
+    points = _survivors(problem, batch, sweep, _all_maxima(problem, batch, sweep))
     if not len(points.means):
         return nothing
     found = maxima_near(problem, batch, sweep, *points)
@@ -52,9 +52,25 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     return ends[link], points
 
 
+def _all_maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
+    """`_maxima` of all solutions; of a large problem one solution at a time."""
+    if not problem.is_sparse:
+        return _maxima(problem, batch, sweep)
+    parts = []
+    for s in range(len(batch.beta)):
+        one, rows = batch.pick(np.arange(len(batch.beta)) == s)
+        points = _maxima(problem, one, sweep.pick(np.arange(len(batch.beta)) == s, rows))
+        parts.append(points._replace(owner=points.owner + s))
+    return stacked(parts)
+
+
 def _maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
     """Where ascent steps lead from the sources, but for what comes to atoms or stays low."""
-    points = for_each(problem, problem.U, problem.source_face, len(batch.beta))
+    if problem.is_sparse:
+        _, beside = stability_numbers(problem, batch, sweep)
+        points, _ = starting_points(problem, batch, sweep, beside, np.random.default_rng(0), 1.0)
+    else:
+        points = for_each(problem, *problem.features(), len(batch.beta))
     for climb in range(CLIMBS):
         value, _, means, _ = log_c(problem, batch.beta, sweep.log_z, *points)
         fine = np.isfinite(means).all(axis=1)

@@ -23,7 +23,7 @@ class LargePoints(Points):
     Parameters
     ----------
     problem : Problem
-    tol, max_iter, seed, report
+    tol, max_iter, seed, report, record
         As of `Points`.
     """
 

@@ -7,13 +7,16 @@ log c from the atom. Closer still, log c is its Taylor polynomial along the `Rid
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, nearest
+from dualib.engine.conjugate import softest, to_maxima
 from dualib.engine.problem import Ints, Problem, inner
+from dualib.engine.stability import visible_jacobian
 from dualib.engine.sweep import Sweep, log_c
 
 APART = 1e-6  # squared natural distance of a maximum from the atoms; nearer than that the ridge is used
@@ -21,6 +24,7 @@ BESIDE = 0.1  # squared natural distance below which a height is the integral of
 FARTHEST_CLIMB = 4.0  # squared natural distance that a maximum may lie from where it is looked for
 LONGEST_STEP = 0.3  # of Newton's method, natural distance
 MOST_STEPS, FREE_STEPS = 14, 5
+MOST_PRODUCTS = 100  # behind each of these steps on a large problem
 NEARS = 0.5  # part of its squared length before, below which a step must be after the free ones
 RIDGE = 5e-3  # natural distance at which the polynomial is fitted
 NODES, SHARES = (0.5 * (part + shift) for part, shift in zip(np.polynomial.legendre.leggauss(8), (1.0, 0.0), strict=True))
@@ -75,12 +79,8 @@ def approached(
         if problem.fixed:
             length[live] = 0.0
             break
-        metric = beta[:, None, None] * problem.jacobian(once, on).matrices()
-        image = problem.covariances(terms, once) @ metric
-        bad = ~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1)
-        image[bad], once[bad] = 0.0, here[bad]
-        step, before = _solved(np.eye(problem.k) - image, once - here), length[live]
-        length[live] = inner(step, (metric @ step[:, :, None])[:, :, 0])
+        before = length[live]
+        step, length[live], bad = _newtons_steps(problem, beta, terms, here, once, on)
         moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
         outside = problem.outside(moved, problem.link(moved, on)[0])
         means[live] = np.where(outside[:, None], once, moved)
@@ -90,6 +90,26 @@ def approached(
         if not len(live):
             break
     return means, q, length
+
+
+def _newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Array, face: Ints) -> tuple[Array, Array, Mask]:
+    """Newton's steps from points `here` (p, k) with members q, an ascent step leading `once`; their squared length; which have none.
+
+    The latter stay: `once` becomes `here`.
+    """
+    if problem.is_sparse:
+        bad = np.asarray(~np.isfinite(once).all(axis=1))
+        once[bad] = here[bad]
+        jacobian, unseen = visible_jacobian(problem, once, face)
+        step = to_maxima(problem, beta, q, once, jacobian, once - here, MOST_PRODUCTS)
+        step[unseen] = (once - here)[unseen]
+        return step, beta * inner(step, jacobian.times(step)), bad
+    metric = beta[:, None, None] * problem.jacobian(once, face).matrices()
+    image = problem.covariances(q, once) @ metric
+    bad = np.asarray(~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1))
+    image[bad], once[bad] = 0.0, here[bad]
+    step = _solved(np.eye(problem.k) - image, once - here)
+    return step, inner(step, (metric @ step[:, :, None])[:, :, 0]), bad
 
 
 @np.errstate(all="ignore")
@@ -133,28 +153,62 @@ class Ridge:
     halves: Array  # (S, 2, k): where two clusters may be sought that the atom has divided into, not too near
 
 
+@dataclass
+class _Axis:
+    """Stability numbers (S,) and least stable directions (S, k), of natural length 1; and two linear maps of (S, k)."""
+
+    number: Array
+    direction: Array
+    along: Callable[[Array], Array]  # the projection on that direction
+    bend: Callable[[Array], Array]  # the inverse of I less the derivative of an ascent step, plus that projection
+
+
+def _axis(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> _Axis:
+    image, metric = linear_maps(problem, beta, q, means, face)
+    values, vectors = np.linalg.eig(image)
+    which, first = np.arange(len(means)), np.argmax(values.real, axis=1)
+    number, u = values.real[which, first], vectors.real[which, :, first]
+    u = u / np.sqrt(np.maximum(inner(u, (metric @ u[:, :, None])[:, :, 0]), 1e-300))[:, None]
+    across = u[:, :, None] * (metric @ u[:, :, None]).transpose(0, 2, 1)
+    return _Axis(
+        number,
+        u,
+        lambda rows: np.asarray((across @ rows[:, :, None])[:, :, 0]),
+        lambda rows: _solved(np.eye(problem.k) - image + across, rows),
+    )
+
+
+def _axis_by_products(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> _Axis:
+    """The same of a problem whose features are an operator."""
+    jacobian, _ = visible_jacobian(problem, means, face)
+    number, u = softest(problem, beta, q, means, jacobian)
+    ahead = beta[:, None] * jacobian.times(u)
+    return _Axis(
+        number,
+        u,
+        lambda rows: inner(ahead, rows)[:, None] * u,
+        lambda rows: to_maxima(problem, beta, q, means, jacobian, rows, MOST_PRODUCTS, across=u),
+    )
+
+
 @np.errstate(all="ignore")
 def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     """The ridge of one atom (by its row) of each solution."""
     S, which, M, face = len(atom), np.arange(len(atom)), batch.means[atom], batch.face[atom]
     if problem.fixed:  # no atom divides
         return Ridge(np.zeros(S), np.ones(S), np.zeros(S), M, np.stack([M, M], axis=1))
-    image, metric = linear_maps(problem, batch.beta, members(problem, sweep, atom), M, face)
-    values, vectors = np.linalg.eig(image)
-    first = np.argmax(values.real, axis=1)
-    number, u = values.real[which, first], vectors.real[which, :, first]
-    u = u / np.sqrt(np.maximum(inner(u, (metric @ u[:, :, None])[:, :, 0]), 1e-300))[:, None]
-    across = u[:, :, None] * (metric @ u[:, :, None]).transpose(0, 2, 1)  # the projection on u
+    axis = (_axis_by_products if problem.is_sparse else _axis)(problem, batch.beta, members(problem, sweep, atom), M, face)
+    number, u = axis.number, axis.direction
 
     def ascent(points: Array) -> Array:
         return log_c(problem, batch.beta, sweep.log_z, points, face, which)[2]
 
     # the ridge is M + t u + t^2 bend: across it, an ascent step leads nowhere
     curved = (ascent(M + RIDGE * u) + ascent(M - RIDGE * u) - 2.0 * M) / (2.0 * RIDGE**2)
-    curved -= (across @ curved[:, :, None])[:, :, 0]
+    curved -= axis.along(curved)
     bent = np.isfinite(curved).all(axis=1)
     curved[~bent] = 0.0
-    bend = _solved(np.eye(problem.k) - image + across, curved)
+    bend = axis.bend(curved)
     steps = RIDGE * np.array([-2.0, -1.0, 1.0, 2.0])
     slopes = np.empty((S, len(steps)))
     for j, t in enumerate(steps):

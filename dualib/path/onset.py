@@ -12,7 +12,7 @@ from dualib.distortions.named import as_distortion
 from dualib.doors import door
 from dualib.engine import onset as engine_onset
 from dualib.engine.batch import Batch
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.initial import feasible, one_cluster
 from dualib.engine.problem import Problem
 from dualib.engine.sizes import check_solvable
@@ -41,6 +41,11 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     float
         0 where one cluster is infeasible (dual IB, no common support); inf where nothing can be learned (Y independent of X).
 
+    Raises
+    ------
+    ValueError
+        A sparse p(x, y) of more than 10 million cells with another distortion than the IB: it would have to be made dense.
+
     Notes
     -----
     For a fixed s, ``log sum_x p(x) exp(-beta (d(x, s) - d(x, r0)))`` is convex in beta and 0 at beta = 0, so it has one more root
@@ -48,6 +53,10 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     so on; then search again. This is Newton's method on the maximum over s; the searches decide, so the value is as sure as
     a multistart certificate. Right beside the one cluster, where c differs from 1 by less than its rounding, the root is sought
     along the ridge of log c there (`dualib.path.maxima.Ridge`).
+
+    A sparse p(x, y) of the IB with more than 100,000 cells stays sparse. The searches then start from `local_critical_beta`, by
+    Lanczos's method, and from a bounded number of points, and no ridge is followed: where a cluster is born right beside the one
+    there is, the onset is known to about 1e-8 of itself.
 
     Examples
     --------
@@ -57,7 +66,7 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
     >>> dualib.onset(dualib.JointDistribution([[0.25, 0.25], [0.25, 0.25]]))  # y does not depend on x
     inf
     """
-    problem = engine_problem(joint, as_distortion(distortion), "onset")
+    problem = problem_of(joint, as_distortion(distortion), caller="onset")
     check_solvable(problem)
     return onset_of(problem, np.random.default_rng(0))
 
@@ -65,7 +74,7 @@ def onset(joint: JointDistribution, distortion: str | Distortion = "ib") -> floa
 def onset_of(problem: Problem, rng: np.random.Generator) -> float:
     """`onset` on the reduced problem."""
     beta = engine_onset.onset(problem, rng)
-    if problem.fixed or not 0.0 < beta < np.inf:
+    if problem.fixed or problem.is_sparse or not 0.0 < beta < np.inf:
         return beta
     start = one_cluster(problem, [beta * np.exp(-_NEAR)])
     assert start is not None  # else the onset is 0
@@ -92,7 +101,8 @@ def local_critical_beta(joint: JointDistribution, distortion: str | Distortion =
     Raises
     ------
     ValueError
-        The one-cluster solution is infeasible (dual IB, conditionals with no common support).
+        The one-cluster solution is infeasible (dual IB, conditionals with no common support); a sparse p(x, y) that would have to be
+        dense, as of `onset`.
 
     Examples
     --------
@@ -103,7 +113,7 @@ def local_critical_beta(joint: JointDistribution, distortion: str | Distortion =
     >>> round(dualib.local_critical_beta(joint, "dualib"), 6), round(dualib.onset(joint, "dualib"), 6)
     (2.607823, 1.336234)
     """
-    return engine_onset.local_critical_beta(Problem(joint, as_distortion(distortion)))
+    return engine_onset.local_critical_beta(problem_of(joint, as_distortion(distortion), caller="local_critical_beta"))
 
 
 def cheap_onset_bound(joint: JointDistribution, distortion: Distortion) -> float:

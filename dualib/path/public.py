@@ -22,6 +22,7 @@ from dualib.results.solution import Solution
 from dualib.threads import one_blas_thread
 
 FOLLOWED = 6_000  # unknowns of a solution, up to which branches are followed
+FOLLOWED_PRODUCTS = 100_000_000  # the same of a large sparse problem: clusters times nonzeros, a minute or so for an event
 CLOSE = 1e-6  # width in log beta of a bracket up to which a change with weight is a jump
 WEIGHT = 1e-3  # ... and that weight
 
@@ -30,7 +31,7 @@ WEIGHT = 1e-3  # ... and that weight
 def located_events(points: Points) -> list[Event]:
     """The events between all points; on large problems only bracketed. Points that a neighbour's branch replaces are replaced."""
     problem, batch = points.problem, points.batch()
-    if int(batch.counts.max()) * (1 + problem.k) > FOLLOWED:
+    if not _affordable(problem, int(batch.counts.max())):
         return bracketed_events(points)
     chain = locate(problem, batch, points.report)
     for i in np.flatnonzero(chain.given):
@@ -39,6 +40,13 @@ def located_events(points: Points) -> list[Event]:
     parts = [chain.batch.one(i + side) for i, _ in events for side in (0, 1)]
     sides: Callable[[int], Solution] = one_blas_thread(Sides(problem, parts, points.tol).__call__)
     return [_public(problem, event, parts[2 * j], parts[2 * j + 1], sides, 2 * j) for j, (_, event) in enumerate(events)]
+
+
+def _affordable(problem: Problem, n_clusters: int) -> bool:
+    """Whether branches of so many clusters are followed."""
+    if problem.is_sparse:
+        return n_clusters * len(problem.csr[0]) <= FOLLOWED_PRODUCTS
+    return n_clusters * (1 + problem.k) <= FOLLOWED
 
 
 def bracketed_events(points: Points) -> list[Event]:

@@ -19,7 +19,7 @@ from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
 from dualib.engine.batch import EQUAL, Batch, in_order, merged
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.optimum import Optimum, certify, judged_state, optimum
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
@@ -45,6 +45,7 @@ _ROUNDED = 1e-14  # ... and where a root is sought no further
 _LARGEST_BETA = 1e5  # what is not reached by then is taken as out of range
 _LEAST_BETA = 1e-6  # where the onset is 0
 _DOUBLINGS, _INSIDE = 4, 8  # betas solved at once: above what is known, and inside an interval
+_LARGER = 1.2  # ... times which a large sparse problem is solved next, whose clusters soon are too many
 _NARROW = 1e-12  # in log beta, of an interval that is a jump, wherever in it that may be
 _MOST_STEPS = 12  # to a root along a branch
 _MISFIT, _NOTHING = 1e-9, 1e-14  # of fewer weights; relative weight that is none
@@ -89,7 +90,8 @@ def solve_at(
     Raises
     ------
     ValueError, TypeError
-        Not exactly one target, or a value outside the open range that the problem can reach; the message states the range.
+        Not exactly one target, or a value outside the open range that the problem can reach; the message states the range. A sparse
+        p(x, y) of more than 10 million cells with another distortion than the IB, which would have to be made dense.
 
     Examples
     --------
@@ -100,7 +102,7 @@ def solve_at(
     """
     name, target = _one_target(rate=rate, relevance=relevance, expected_distortion=expected_distortion)
     check_options(tol, max_iter=max_iter)
-    problem = engine_problem(joint, as_distortion(distortion), "solve_at")
+    problem = problem_of(joint, as_distortion(distortion), caller="solve_at")
     check_solvable(problem)
     first = onset_of(problem, np.random.default_rng(0))
     if not math.isfinite(first):
@@ -147,6 +149,7 @@ class _Search:
         self.options: dict[str, Any] = {"tol": _TIGHTER * tol, "most": max_iter, "rng": rng, "proofs": False}
         self.sign = -1.0 if name == "expected_distortion" else 1.0  # so that all rise with beta
         self.at_once = max(2, at_once(problem))
+        self.larger = _LARGER if problem.is_sparse else 2.0
         self.taken = 0
 
     def solution(self, first: float) -> Solution:
@@ -165,10 +168,10 @@ class _Search:
             self._divide()
 
     def _bracket(self, low: float) -> None:
-        """Certified solutions on both sides of the target, from just below the onset upward by doubling."""
+        """Certified solutions on both sides of the target, from just below the onset upward by doubling, or by smaller factors."""
         count = min(_DOUBLINGS, self.at_once)
         most = min(max(_LARGEST_BETA, 2.0**count * low), largest_beta(self.problem))
-        betas, least = low * 2.0 ** np.arange(count), np.inf
+        betas, least = low * self.larger ** np.arange(count), np.inf
         while True:
             betas = np.unique(np.minimum(betas, most))
             found = optimum(self.problem, betas, **self.options)
@@ -176,14 +179,26 @@ class _Search:
             least = min(least, float(excess[0]))
             if least <= 0.0 < excess[-1]:
                 break
+            self._refuse_too_many(found.batch, float(excess[-1]))
             if betas[-1] == most:
                 ends = sorted([self.target + self.sign * least, self.target + self.sign * float(excess[-1])])
                 raise ValueError(
                     f"{self.name} must be between {ends[0]:.10g} and {ends[1]:.10g}, the range of this problem, got "
                     f"{shown(self.target)}"
                 )
-            betas = betas[-1] * 2.0 ** np.arange(count) if least <= 0.0 else np.array([most])
+            betas = betas[-1] * self.larger ** np.arange(count) if least <= 0.0 else np.array([most])
         self._take(found.batch, excess, found.gap, int(found.taken.sum()))
+
+    def _refuse_too_many(self, batch: Batch, excess: float) -> None:
+        """A target that a large sparse problem does not come to with as many clusters as it may have."""
+        most = self.problem.most_atoms
+        if self.problem.is_sparse and int(batch.counts.max()) >= most:
+            reached = self.target + self.sign * excess
+            raise ValueError(
+                f"{self.name} must be at {'least' if self.sign < 0.0 else 'most'} {reached:.10g} for this sparse p(x, y), got "
+                f"{shown(self.target)}: beyond that it has more than the {most} clusters that a problem kept sparse grows to;"
+                " solve and anneal take a cap n_clusters"
+            )
 
     def _take(self, batch: Batch, excess: Array, gaps: Array, taken: int) -> None:
         """Of solutions ascending in beta, the two that hold the target."""
@@ -284,7 +299,7 @@ def fewest_atoms(problem: Problem, batch: Batch, name: str) -> Batch:
     sweep = Sweep(problem, batch)
     members, marginal = members_of(problem, sweep), problem.px
     if name == "relevance":
-        members, marginal = members @ problem.py_x, marginal @ problem.py_x
+        members, marginal = problem.outcomes(members), problem.outcomes(marginal[None, :])[0]
     kept = rel_entr(members, marginal).sum(axis=1)  # by each atom
     scale = max(float(kept.max()), 1e-300)
     system = np.vstack([(sweep.posterior / batch.weights[:, None]).T, kept / scale])

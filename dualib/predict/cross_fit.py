@@ -25,6 +25,7 @@ from dualib.information import mutual_information_of
 from dualib.joint import JointDistribution
 from dualib.labelled import labelled
 from dualib.many.workers import in_order, pool_of, value_of
+from dualib.memory import in_words, least_memory
 from dualib.path.grid import all_around
 from dualib.path.onset import onset_of
 from dualib.path.points import Points
@@ -312,12 +313,14 @@ def _at_least_zero(name: str, value: object) -> float:
 
 
 def _refuse_large(counts: Any) -> None:
-    """Refuse a sparse table of more cells than would be made dense unasked, before it is."""
+    """Refuse a sparse table of more cells than would be made dense unasked, before it is, with what that would take."""
     matrix = getattr(counts, "counts", counts)
     if is_sparse(matrix) and matrix.shape[0] * matrix.shape[1] > MOST_DENSE_CELLS:
+        size = in_words(least_memory(matrix.shape[0], matrix.shape[1], matrix.shape[1]))
         raise ValueError(
             f"counts: cross_fit needs the dense form, and this sparse table has {matrix.shape[0]} x {matrix.shape[1]} cells, more "
-            f"than {MOST_DENSE_CELLS}: leave out rare x or y, or give the dense table"
+            f"than {MOST_DENSE_CELLS}, whose solves would take {size} of memory at"
+            " least: leave out rare x or y, join them, or give the dense table"
         )
 
 

@@ -26,7 +26,8 @@ def of_reading(facts: Facts) -> list[str]:
         "conditionals": "rows that each sum to 1, taken as p(y|x) with p(x) uniform",
         "weights": "weights, divided by their sum",
     }
-    zeros = 1.0 - joint.pxy.nnz / (joint.n_x * joint.n_y) if joint.is_sparse else float((joint.pxy == 0.0).mean())
+    empty = 1.0 - joint.pxy.nnz / (joint.n_x * joint.n_y) if joint.is_sparse else float((joint.pxy == 0.0).mean())
+    zeros = 0.0 if joint.is_smoothed else empty
     said = [f"{source.name}: a table of {joint.n_x} x (rows) by {joint.n_y} y (columns), {kinds[source.kind]}."]
     if source.guess:
         said.append(f"How to read it was guessed: {source.guess}.")

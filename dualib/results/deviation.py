@@ -16,7 +16,7 @@ import numpy as np
 
 from dualib.doors import door
 from dualib.encoders import encoder_rows
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.costs import encoder_costs
 from dualib.engine.initial import feasible, of_encoder, one_cluster
 from dualib.engine.optimum import optimum
@@ -25,6 +25,7 @@ from dualib.engine.rounding import largest_beta
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.enclosure import least_distortion
+from dualib.results.solution import entropy_of
 
 if TYPE_CHECKING:
     from dualib.results.curve import Curve
@@ -75,7 +76,7 @@ def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Dev
     report = reporter(progress, "deviation")
     if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
         raise ValueError(f"tol must be a positive number, got {tol!r}")
-    problem = engine_problem(curve.joint, curve.distortion, "deviation")
+    problem = problem_of(curve.joint, curve.distortion, caller="deviation")
     rows = encoder_rows(encoder, curve.joint.n_x, problem.k if problem.fixed else None)
     rate, distortion = encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder"))
     if not math.isfinite(distortion):
@@ -169,6 +170,8 @@ def _ends(problem: Problem) -> list[_Knot]:
     if single is not None and feasible(problem, single).all():
         labels = np.full(n_x, np.argmax(single.means[0]) if problem.fixed else 0)
         ends.append(_Knot(*encoder_costs(problem, encoder_rows(labels, n_x, columns), single), 0.0))
+    if problem.is_sparse:  # whose encoder of so many clusters is not made
+        return [*ends, _Knot(entropy_of(problem.px), 0.0, math.inf)]
     nearest = problem.U.argmax(axis=1) if problem.fixed else np.arange(problem.n)
     rows = encoder_rows(nearest[np.maximum(problem.row_of, 0)], n_x, columns)
     ends.append(_Knot(*encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder")), math.inf))

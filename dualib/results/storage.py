@@ -4,7 +4,7 @@ Layout, version 1. ``header``: JSON, as bytes: the format, version, labels, dist
 ``scalars`` (n_solutions, n_fields): the float fields of the solutions, named in the header. Arrays with one row per
 cluster (``encoder``, transposed, ``weights``, ``means``, ``decoder``, ``stability``) are concatenated over solutions:
 solution i has the rows ``offsets[i]:offsets[i + 1]``; those of the curve come first, then those beside its events.
-``pxy``, ``py_x``: dense, or three arrays each of the CSR form.
+``pxy``, ``py_x``: dense, or three arrays each of the CSR form, and ``background`` of a smoothed one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import SUM_TOLERANCE
+from dualib._validation import SUM_TOLERANCE, as_float_array
 from dualib.data.archives import UNREADABLE, check_compressed, read_npz, write_npz
 from dualib.memory import check_fits
 from dualib.results.curve import CURVE_COLUMNS, Curve
@@ -25,6 +25,7 @@ from dualib.results.event import Event
 from dualib.results.solution import SOLUTION_FLOATS, Solution
 from dualib.results.status import Status
 from dualib.results.units import distortion_factor, is_information, unit_factor
+from dualib.smoothed import Smoothed
 
 if TYPE_CHECKING:
     import xarray
@@ -255,7 +256,10 @@ def _pack_joint(joint: JointDistribution, header: dict[str, Any], arrays: dict[s
     for name in ("pxy", "py_x"):
         matrix = getattr(joint, name)
         if joint.is_sparse:
-            arrays.update({f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")})
+            stored = matrix.sparse if joint.is_smoothed else matrix
+            arrays.update({f"{name}.{part}": getattr(stored, part) for part in ("data", "indices", "indptr")})
+            if joint.is_smoothed:
+                arrays[f"{name}.background"] = matrix.background
         else:
             arrays[name] = matrix
 
@@ -271,7 +275,9 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
     check_fits(n_x, 1 if sparse else n_y, "the saved problem")
     saved = {name: _unpack_matrix(name, header, arrays) for name in ("pxy", "py_x")}
     saved.update({name: arrays[name] for name in ("px", "py")})
-    joint = JointDistribution(saved["pxy"], x_labels=header["x_labels"], y_labels=header["y_labels"])
+    labels = {"x_labels": header["x_labels"], "y_labels": header["y_labels"]}
+    made = JointDistribution.of_smoothed if isinstance(saved["pxy"], Smoothed) else JointDistribution
+    joint = made(saved["pxy"], **labels)
     for name, value in saved.items():
         _check_probabilities(name, value, getattr(joint, name))
     for name in ("px", "py"):
@@ -287,6 +293,10 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
 
 def _check_probabilities(name: str, given: Any, computed: Any) -> None:
     """Numbers from 0 to 1 in the shape, and where sparse in the cells, of the array that was computed from p(x, y)."""
+    if isinstance(computed, Smoothed):
+        _check_probabilities(name, given.sparse, computed.sparse)
+        _check_probabilities(name, given.background, computed.background)
+        return
     if given.dtype != np.float64 or given.shape != computed.shape:
         raise ValueError(f"{name} must be float64 of shape {computed.shape}, got {given.dtype} {given.shape}")
     values = given
@@ -305,7 +315,11 @@ def _check_conditionals(pxy: Any, px: np.ndarray, py_x: Any) -> None:
     computed from it. Where p(x) = 0 the product holds for any conditional, which is the user's own.
     """
     sums = np.asarray(py_x.sum(axis=1)).ravel()
-    if hasattr(py_x, "indptr"):
+    if isinstance(py_x, Smoothed):
+        cells = np.repeat(px, np.diff(py_x.sparse.indptr)) * py_x.sparse.data
+        given = np.append(pxy.sparse.data, pxy.background)
+        product = np.append(cells, px * py_x.background)
+    elif hasattr(py_x, "indptr"):
         of_cell = np.repeat(px, np.diff(py_x.indptr))
         given, product = pxy.data, (of_cell * py_x.data)[of_cell > 0.0]
     else:
@@ -324,7 +338,9 @@ def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.nd
     check_compressed(parts[2], parts[1])
     matrix = sparse.csr_array(parts, shape=tuple(header["shape"]))
     matrix.check_format(full_check=True)  # an index out of range would read foreign memory
-    return matrix
+    if f"{name}.background" not in arrays:
+        return matrix
+    return Smoothed(matrix, as_float_array(f"{name}.background", arrays[f"{name}.background"], 1))
 
 
 def curve_to_xarray(curve: Curve, unit: str) -> xarray.Dataset:

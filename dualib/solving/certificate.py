@@ -24,7 +24,7 @@ from dualib.distortions.named import as_distortion
 from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.batch import Batch
-from dualib.engine.choice import engine_problem
+from dualib.engine.choice import problem_of
 from dualib.engine.costs import encoder_costs
 from dualib.engine.initial import of_encoder
 from dualib.engine.judge import Kind
@@ -120,12 +120,16 @@ def certify(
     Raises
     ------
     ValueError, TypeError
-        A bad argument, named with its value; an encoder of infinite objective.
+        A bad argument, named with its value; an encoder of infinite objective; a sparse p(x, y) of more than 10 million cells with
+        another distortion than the IB, which would have to be made dense.
 
     Notes
     -----
     The encoder is first judged by the bound at its own weights and centroids. That bound is loose for an encoder far from
     stationary, so the lower bound stated is the better of it and of the one from a full solve.
+
+    A sparse p(x, y) of the IB with more than 100,000 cells stays sparse: its search starts from a bounded number of points, and the
+    kind is "multistart".
 
     Examples
     --------
@@ -141,7 +145,7 @@ def certify(
     check_options(tol)
     if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
         raise ValueError(f"effort must be a positive number, got {shown(effort)}")
-    problem = engine_problem(joint, as_distortion(distortion), "certify")
+    problem = problem_of(joint, as_distortion(distortion), caller="certify")
     check_beta(problem, beta)
     check_solvable(problem)
     rng = np.random.default_rng(0 if random_state is None else random_state)
@@ -160,6 +164,9 @@ def certify(
             bound, kind = better, str(found.kind[0])
     bound = min(bound, objective) - float(rounding(problem, batch, sweep)[0])
     witness = problem.decoder(own.best.means, own.best.face)[0]
+    if problem.is_sparse:  # at its own centroids, with nothing of everything else
+        batch = of_encoder(problem, [beta], encoder, "encoder", little=0.0)
+        sweep = Sweep(problem, batch)
     residual = float(residuals(problem, batch, sweep)[0])
     return Certificate(objective, bound, objective - bound, cast(Kind, kind), witness, residual)
 
