@@ -18,6 +18,7 @@ import copy
 import weakref
 
 import numpy as np
+import numpy.typing as npt
 
 from dualib.clusters.merging import merged_into
 from dualib.clusters.pools import Pools, distortions_of, face, marks_of, pools_of, xlogx
@@ -197,12 +198,10 @@ class IBHardClusters(HardClusters):
 
     def single_moves(self) -> None:
         """As of `HardClusters`."""
-        size, (data, _, ends) = self.size, self.problem.csr
-        least = LEAST * (1.0 + abs(self.problem.constant))
-        masses = xlogx(np.repeat(self.problem.px, np.diff(ends)) * data)
+        size, least = self.size, LEAST * (1.0 + abs(self.problem.constant))
         into = (np.empty(size), np.empty(size), np.empty((self.problem.k, size)), np.empty((self.problem.k, size)))
         moves = loaded("dualib.clusters.compiled").single_moves
-        if moves(self.price, least, PASSES, 0, size, *self.problem.csr, self.problem.px, masses, self.labels, *into):
+        if moves(self.price, least, PASSES, 0, size, *compiled_table(self.problem), self.labels, *into):
             self.refresh()
 
     def _summed(self) -> Pools:
@@ -228,6 +227,12 @@ def hard_clusters(problem: Problem, price: float, labels: Ints, size: int) -> Ha
         IBHardClusters if type(problem.distortion) is IB else HardClusters
     )  # by exact type: a subclass may have another link
     return kind(problem, price, labels, size)
+
+
+def compiled_table(problem: Problem) -> tuple[Array, npt.NDArray[np.int32], Ints, Array]:
+    """p(x, y) as data, indices and row ends of a CSR matrix, and p(x), as the compiled functions take them."""
+    data, indices, ends = problem.csr
+    return np.repeat(problem.px, np.diff(ends)) * data, indices, ends, problem.px
 
 
 def work_of_pass(problem: Problem, size: int) -> int:

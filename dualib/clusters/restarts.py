@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.clusters.hard import LEAST, PASSES
+from dualib.clusters.hard import LEAST, PASSES, compiled_table
 from dualib.clusters.pools import xlogx
 from dualib.distortions.interface import Array
 from dualib.engine.loading import loaded
@@ -29,15 +29,15 @@ class Restarts:
 
     def __init__(self, problem: Problem, price: float, size: int, rng: np.random.Generator) -> None:
         self.problem, self.price, self.size, self.rng = problem, price, size, rng
-        data, indices, ends = problem.csr
         self._code = loaded("dualib.clusters.compiled")
-        self._table = (data, indices, ends, problem.px)
-        self._masses = xlogx(np.repeat(problem.px, np.diff(ends)) * data)
+        self._table = compiled_table(problem)
+        self._masses = self._table[0].copy()
+        self._code.xlogx(self._masses, len(self._masses), *np.empty((2, len(self._masses))))
         self._least = LEAST * (1.0 + abs(problem.constant))
         width = size + _MORE
         self._weights, self._counts = np.zeros(width), np.zeros(width)
         self._sums, self._terms = np.zeros((problem.k, width)), np.zeros((problem.k, width))
-        self._nearest, self._rise, self._work = np.zeros(problem.n), np.zeros(problem.n), np.zeros(problem.k)
+        self._nearest, self._rise, self._work = np.zeros(problem.n), np.zeros(problem.n), np.zeros((5, problem.k))
         self._losses = np.zeros((width, width))
         self.ends: list[tuple[float, Ints]] = []
         self.trials: list[tuple[float, Ints]] = []
@@ -70,7 +70,7 @@ class Restarts:
         if number % _RANDOM == _RANDOM - 1:
             return np.asarray(self.rng.integers(0, self.size, self.problem.n), dtype=np.int64)
         labels, draws = np.zeros(self.problem.n, dtype=np.int64), self.rng.random(self.size)
-        scratch = (self._nearest, self._work, self._rise)
+        scratch = (self._nearest, self._rise, self._work)
         self._code.seeds(self.price, *self._table, self._masses, draws, *scratch, labels)
         return labels
 
@@ -78,7 +78,7 @@ class Restarts:
         """After single moves among the first `width` clusters, in place, with the objective."""
         enough = self.problem.n // _LOOSE if loose else 0
         sums = (self._counts, self._weights, self._sums, self._terms)
-        self._code.single_moves(self.price, self._least, passes, enough, width, *self._table, self._masses, labels, *sums)
+        self._code.single_moves(self.price, self._least, passes, enough, width, *self._table, labels, *sums)
         return self._objective(), labels
 
     def _objective(self) -> float:
