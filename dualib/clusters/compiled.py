@@ -1,8 +1,9 @@
 """The compiled search of hard clusters by the IB, which `dualib.clusters.hard` and `search` have for every distortion in NumPy.
 
 For the IB a cluster costs ``(1 - price) w log w - sum_y S log S``, S(y) = sum of p(x, y) over its members, of which a move of x
-changes the terms of the y that go with x. Nearly all time goes into such terms, so that `xlogx` computes many at a time. As in `dualib.engine.compiled` the functions have their signatures, call nothing outside
-this file, and are loaded by `dualib.engine.loading`.
+changes the terms of the y that go with x. Nearly all time goes into such terms, so that `xlogx` computes many at a time. As in
+`dualib.engine.compiled` the functions have their signatures, call nothing outside this file, and are loaded by
+`dualib.engine.loading`.
 """
 
 from __future__ import annotations
@@ -144,57 +145,11 @@ def single_moves(price, least, most, enough, size, pxy, indices, ends, px, label
     return moves
 
 
-@njit(f"void(float64, {_READ}, {_F1}, {_F1}, {_F1}, {_F1}, {_F2}, {_I1})", **_OPTIONS)
-def seeds(price, pxy, indices, ends, px, masses, draws, nearest, rise, work, labels):  # type: ignore[no-untyped-def]
-    """Labels as of k-means++: seeds drawn by what the objective rises by where an x shares a cluster with the nearest seed so far.
-
-    One for each of `draws`, within [0, 1), the first by p(x); fewer where all x are at a seed. `masses` are the ``p log p`` of p(x, y)
-    by `xlogx`; `nearest`, `rise` (n,) and `work` (5, n_y) are scratch.
-    """
-    n = px.shape[0]
-    trial, fractions, powers, seed_pxy, seed_terms = work[0], work[1], work[2], work[3], work[4]
-    for y in range(work.shape[1]):
-        seed_pxy[y], seed_terms[y] = 0.0, 0.0
-    for x in range(n):
-        nearest[x], labels[x] = px[x], 0
-    for seed in range(draws.shape[0]):
-        total = 0.0
-        for x in range(n):
-            total += nearest[x]
-        if not total > 0.0:
-            return
-        one, left = 0, draws[seed] * total
-        for x in range(n):
-            if nearest[x] > 0.0:
-                one = x
-                left -= nearest[x]
-                if left < 0.0:
-                    break
-        for k in range(ends[one], ends[one + 1]):
-            seed_pxy[indices[k]], seed_terms[indices[k]] = pxy[k], masses[k]
-        for x in range(n):
-            count = ends[x + 1] - ends[x]
-            for i in range(count):
-                trial[i] = seed_pxy[indices[ends[x] + i]] + pxy[ends[x] + i]
-            xlogx(trial, count, fractions, powers)
-            both = px[one] + px[x]
-            rise[x] = (1.0 - price) * (both * np.log(both) - px[x] * np.log(px[x]) - px[one] * np.log(px[one]))
-            for i in range(count):
-                rise[x] += masses[ends[x] + i] + seed_terms[indices[ends[x] + i]] - trial[i]
-            if x == one:
-                rise[x] = 0.0
-            if seed == 0 or rise[x] < nearest[x]:
-                nearest[x] = max(rise[x], 0.0)
-                labels[x] = seed
-        for k in range(ends[one], ends[one + 1]):
-            seed_pxy[indices[k]], seed_terms[indices[k]] = 0.0, 0.0
-
-
-@njit(f"int64(float64, int64, int64, float64, {_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F2})", **_OPTIONS)
-def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, losses):  # type: ignore[no-untyped-def]
+@njit(f"int64(float64, int64, int64, {_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F2})", **_OPTIONS)
+def merge_down(price, width, size, labels, counts, weights, sums, terms, losses):  # type: ignore[no-untyped-def]
     """The cheapest two clusters of the first `width` become one until `size` are left, which come to be the first; in place.
 
-    `losses` is scratch (width, width). Each pair costs up to `noise` more of its loss, by a rule of their numbers alone.
+    `losses` is scratch (width or more, width or more).
     """
     alive = 0
     for t in range(width):
@@ -215,9 +170,8 @@ def merge_down(price, width, size, noise, labels, counts, weights, sums, terms, 
                             more = sums[y, i] + sums[y, j]
                             loss += terms[y, i] + terms[y, j] - more * np.log(more)
                     losses[i, j] = loss
-                loss = losses[i, j] * (1.0 + noise * ((i * 40503 + j * 30011) % 1021) / 1021.0)
-                if loss < best:
-                    best, left, right = loss, i, j
+                if losses[i, j] < best:
+                    best, left, right = losses[i, j], i, j
         if left < 0:
             break
         for y in range(sums.shape[0]):
