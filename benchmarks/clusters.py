@@ -8,7 +8,7 @@ The tables: 40 of documents by words (12 to 2,000 documents, up to 5,000 words, 
 found in no other), the letters of English, spike words, digits, and three channels with Gaussian noise. The contenders:
 dualib.quantize, sib-clustering, scikit-learn's KMeans on the rows p(y|x), embo at alpha = 0, dit's sequential and agglomerative
 modes; each runs in an environment of its own in the folder of peers, made with venv and pip where it is absent. Seconds are CPU
-seconds of one thread.
+seconds of one thread, for each table the least of three runs.
 
 The judge computes I(T;Y) of the labels from the table. The promises that --check counts: the lower bound is below what anyone
 found; relevance <= relevance_bound; no objective is above that of forty lines of NumPy (`tests/baseline.py`), at any beta and
@@ -177,8 +177,8 @@ def compare(peers: Path, *, quick: bool) -> None:
                 continue
             print(
                 f"| {group} | {contender} | {done.sum()} of {of_group.sum()} | {(apart > EQUAL).sum()} | {(apart < -EQUAL).sum()} | "
-                f"{max(0.0, apart.max()):.1e} | {max(0.0, -apart.min()):.1e} | {seconds[contender][done].sum():.2f} | "
-                f"{seconds['dualib'][done].sum():.2f} |"
+                f"{max(0.0, apart.max()):.1e} | {max(0.0, -apart.min()):.1e} | {seconds[contender][done].sum():.3f} | "
+                f"{seconds['dualib'][done].sum():.3f} |"
             )
 
 
