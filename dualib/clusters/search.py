@@ -86,7 +86,7 @@ def _by_compiled_code(
         count = n_restarts * (_AT_LAST if price == prices[-1] and len(prices) > 1 else times)
         followed = max(_GIVEN, (n_restarts if alone else count) // 2)
         restarts = Restarts(problem, price, size, rng)
-        restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, followed)
+        restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, followed, content=alone)
         bests.append(restarts.best[1])
         ends = restarts.ends[:n_restarts]
         for value, labels in [restarts.best, *([] if alone else restarts.ends), *(restarts.trials if len(prices) > 1 else [])]:
