@@ -31,7 +31,10 @@ _TURNS, _PATIENCE = 12, 30  # further trials of compiled code for each restart, 
 _FEWER, _IMPATIENT = 4, 5  # the same where the distortion alone counts: one price, and an answer in milliseconds
 _SMALL, _TWICE = 20_000, 2  # terms of a pass below which these cost little, and times as many of them
 _GIVEN = 3  # restarts that are followed, at least, and clusterings of other prices that they begin from, at most
-_AT_LAST = 3  # times as many restarts at the price wanted, beside others: what is best hard may not be best when softened
+_AT_LAST = (
+    10,
+    3,
+)  # times as many restarts at the price wanted, where they cost little and else: the best when softened may be another
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
 _FEW = 4  # clusters to begin with where their number is free
 
@@ -80,10 +83,12 @@ def _by_compiled_code(
     ends: list[tuple[float, Ints]] = []
     bests = [one.labels for one in best.at.values()]
     alone = prices[-1] == 0.0  # the distortion, whose best clusters are all that is asked for
-    times = _TWICE if alone and work_of_pass(problem, size) < _SMALL else 1
+    small = work_of_pass(problem, size) < _SMALL
+    times = _TWICE if alone and small else 1
     turns, patience = (times * _FEWER, times * _IMPATIENT) if alone else (_TURNS, _PATIENCE)
     for price in prices if n_restarts else ():
-        count = n_restarts * (_AT_LAST if price == prices[-1] and len(prices) > 1 else times)
+        at_last = price == prices[-1] and len(prices) > 1
+        count = n_restarts * (_AT_LAST[0 if small else 1] if at_last else times)
         followed = max(_GIVEN, (n_restarts if alone else count) // 2)
         restarts = Restarts(problem, price, size, rng)
         restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, followed, content=alone)
