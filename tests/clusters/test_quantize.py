@@ -169,7 +169,8 @@ def test_bad_arguments_are_named():
 
 def test_the_bound_of_a_large_table_is_a_little_looser(monkeypatch):
     place = np.linspace(-3.0, 3.0, 30)
-    joint = JointDistribution(np.exp(-(place[:, None] ** 2 - 1.6 * np.outer(place, place) + place**2) / 0.72))
+    density = np.exp(-(place[:, None] ** 2 - 1.6 * np.outer(place, place) + place**2) / 0.72)
+    joint = JointDistribution(density / density.sum())
     fine = dualib.quantize(joint, 5)
     monkeypatch.setattr("dualib.clusters.bound._LARGE", 0)
     coarse = dualib.quantize(joint, 5)
