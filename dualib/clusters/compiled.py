@@ -147,16 +147,16 @@ def single_moves(price, least, most, enough, size, pxy, indices, ends, px, label
 
 @njit(f"int64(float64, int64, int64, {_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F2})", **_OPTIONS)
 def merge_down(price, width, size, labels, counts, weights, sums, terms, losses):  # type: ignore[no-untyped-def]
-    """The cheapest two clusters of the first `width` become one until `size` are left, which come to be the first; in place.
+    """The cheapest two clusters of the first `width` become one until `size` are left, and on as long as that lowers the objective.
 
-    `losses` is scratch (width or more, width or more).
+    Those that are left come to be the first; in place. `losses` is scratch (width or more, width or more).
     """
     alive = 0
     for t in range(width):
         alive += counts[t] > 0.0
         for other in range(width):
             losses[t, other] = np.nan  # not known
-    while alive > size:
+    while alive > 1:
         best, left, right = np.inf, -1, -1
         for i in range(width):
             for j in range(i + 1, width):
@@ -172,7 +172,7 @@ def merge_down(price, width, size, labels, counts, weights, sums, terms, losses)
                     losses[i, j] = loss
                 if losses[i, j] < best:
                     best, left, right = losses[i, j], i, j
-        if left < 0:
+        if left < 0 or (alive <= size and best >= 0.0):
             break
         for y in range(sums.shape[0]):
             if sums[y, right] > 0.0:
@@ -206,13 +206,13 @@ def merge_down(price, width, size, labels, counts, weights, sums, terms, losses)
     return alive
 
 
-@njit(f"void({_READ}, {_F1}, {_I1}, {_F1}, {_F1}, {_F2}, {_F1})", **_OPTIONS)
-def own_distortions(pxy, indices, ends, px, masses, labels, counts, weights, sums, result):  # type: ignore[no-untyped-def]
+@njit(f"void({_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F1})", **_OPTIONS)
+def own_distortions(pxy, indices, ends, px, labels, counts, weights, sums, result):  # type: ignore[no-untyped-def]
     """``p(x) d(x, t)`` of each source and its cluster, into `result` (n,); exactly 0 where it is alone there."""
     for x in range(labels.shape[0]):
         t = labels[x]
         part = px[x] * np.log(weights[t] / px[x])
         for k in range(ends[x], ends[x + 1]):
             if pxy[k] > 0.0:
-                part += masses[k] - pxy[k] * np.log(sums[indices[k], t])
+                part += pxy[k] * np.log(pxy[k] / sums[indices[k], t])
         result[x] = max(part, 0.0) if counts[t] > 1.0 else 0.0

@@ -137,10 +137,11 @@ class HardClusters:
     def merge_down(self, size: int, rng: np.random.Generator | None = None) -> None:
         """Merge the two clusters whose merger costs the objective least, and again, down to `size` if a common support allows.
 
-        With `rng` costs count up to twice, at random, so that the second best is tried too.
+        Then on, as long as that lowers the objective. With `rng` costs count up to twice, at random, so that the second best is
+        tried too.
         """
         kept = np.flatnonzero(self.counts)
-        into = merged_into(self.pools.table[kept], lambda table: self._cost(Pools(table, self.problem.k)), size, rng)
+        into = merged_into(self.pools.table[kept], lambda table: self._cost(Pools(table, self.problem.k)), 1, rng, most=size)
         number = np.zeros(self.size, dtype=np.int64)
         number[kept] = kept[into]
         self.labels = number[self.labels]
@@ -232,7 +233,9 @@ def hard_clusters(problem: Problem, price: float, labels: Ints, size: int) -> Ha
 def compiled_table(problem: Problem) -> tuple[Array, npt.NDArray[np.int32], Ints, Array]:
     """p(x, y) as data, indices and row ends of a CSR matrix, and p(x), as the compiled functions take them."""
     data, indices, ends = problem.csr
-    return np.repeat(problem.px, np.diff(ends)) * data, indices, ends, problem.px
+    pxy = np.repeat(problem.px, np.diff(ends))
+    pxy *= data
+    return pxy, indices, ends, problem.px
 
 
 def work_of_pass(problem: Problem, size: int) -> int:

@@ -34,8 +34,6 @@ class Restarts:
         self.problem, self.price, self.size, self.rng = problem, price, size, rng
         self._code = loaded("dualib.clusters.compiled")
         self._table = compiled_table(problem)
-        self._masses = self._table[0].copy()
-        self._code.xlogx(self._masses, len(self._masses), *np.empty((2, len(self._masses))))
         self._least = LEAST * (1.0 + abs(problem.constant))
         self._begun = size + min(size, _BEGUN)
         width = max(self._begun, size + _MORE)
@@ -110,5 +108,5 @@ class Restarts:
         """The part of each x in the distortion of a clustering, (n,)."""
         parts = np.empty(len(labels))
         self._move(labels, self.size, 0)  # sums them up
-        self._code.own_distortions(*self._table, self._masses, labels, self._counts, self._weights, self._sums, parts)
+        self._code.own_distortions(*self._table, labels, self._counts, self._weights, self._sums, parts)
         return parts

@@ -1,5 +1,7 @@
 """The compiled search of hard clusters by the IB: its pieces against NumPy, its ends against every partition."""
 
+import itertools
+
 import mpmath
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ from partitions import least_of_all, priced, with_zeros
 import dualib
 from dualib.clusters import compiled
 from dualib.clusters.hard import compiled_table, hard_clusters
-from dualib.clusters.pools import xlogx
 from dualib.clusters.restarts import Restarts
 from dualib.clusters.search import search_free, search_hard
 from dualib.distortions.bottlenecks import IB
@@ -77,12 +78,25 @@ def test_mergers_are_the_cheapest_and_leave_the_sums_of_what_is_left(price):
     np.testing.assert_allclose(sums[2][:, :3].T, members @ problem.py_x, atol=1e-15)
 
 
+def test_mergers_go_on_as_long_as_they_lower_the_objective():
+    problem = problem_of(5, n_x=9)
+    labels, table = np.arange(9, dtype=np.int64) % 6, compiled_table(problem)
+    sums = (np.zeros(6), np.zeros(6), np.zeros((problem.k, 6)), np.zeros((problem.k, 6)))
+    compiled.single_moves(0.7, 1e-12, 0, 0, 6, *table, labels, *sums)
+    left = compiled.merge_down(0.7, 6, 6, labels, *sums, np.zeros((6, 6)))
+    assert 1 <= left < 6 and sorted(set(labels.tolist())) == list(range(left))
+    clusters = hard_clusters(problem, 0.7, labels, 6)
+    assert clusters.objective < hard_clusters(problem, 0.7, np.arange(9) % 6, 6).objective
+    for i, j in itertools.combinations(range(left), 2):
+        assert hard_clusters(problem, 0.7, np.where(labels == j, i, labels), 6).objective >= clusters.objective
+
+
 def test_own_distortions_are_those_in_numpy():
     problem = problem_of(6, n_x=8)
     labels, table = np.array([0, 1, 2, 0, 1, 0, 1, 1]), compiled_table(problem)
     sums, result = (np.zeros(3), np.zeros(3), np.zeros((problem.k, 3)), np.zeros((problem.k, 3))), np.zeros(8)
     compiled.single_moves(0.0, 1e-12, 0, 0, 3, *table, labels, *sums)
-    compiled.own_distortions(*table, xlogx(table[0]), labels, *sums[:3], result)
+    compiled.own_distortions(*table, labels, *sums[:3], result)
     np.testing.assert_allclose(result, hard_clusters(problem, 0.0, labels, 3).own_distortions(), atol=1e-14)
     assert result[2] == 0.0
 
