@@ -21,6 +21,7 @@ from scipy import sparse
 
 HIGH = 1e4  # beta of contenders that have no hard clusters of a given number but by a cap: the distortion alone counts
 SEED = 0
+RUNS, LONG = 3, 2.0  # of which the fastest counts; longer ones are done once
 
 
 def sib(table, k, n_init=10):
@@ -83,7 +84,7 @@ CONTENDERS = {
 
 
 def main(contender, folder):
-    """Solve one case after the other, each timed alone; the first is done twice, for imports and compiling."""
+    """Solve one case after the other, each timed alone; the first is done once before, for imports and compiling."""
     _, _, function, most = CONTENDERS[contender]
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
@@ -98,9 +99,13 @@ def main(contender, folder):
         if not warm:
             function(table, k)
             warm = True
-        start = time.process_time()
-        found = function(table, k)
-        seconds = time.process_time() - start
+        seconds = np.inf
+        for _ in range(RUNS):
+            start = time.process_time()
+            found = function(table, k)
+            seconds = min(seconds, time.process_time() - start)
+            if seconds > LONG:
+                break
         answer = {"information": found} if isinstance(found, float) else {"labels": np.asarray(found)}
         np.savez(path.with_name(path.name.replace("case", "answer")), seconds=seconds, **answer)
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dualib.distortions.bottlenecks import IB
+from dualib.doors import step
 from dualib.engine.batch import Batch, moved
 from dualib.engine.optimum import Optimum
 from dualib.engine.optimum import certify as certified_optimum
@@ -27,6 +28,7 @@ from dualib.results.solution import most_relevance
 
 _MOST_SOLVES = 30
 _WORTH, _ROUGH = 1e-3, 1e-4  # parts of what the bound leaves: worth another optimum, and the gap of one
+_LARGE, _LARGE_WORTH, _LARGE_ROUGH = 10_000, 1e-2, 1e-2  # the same of so many numbers, whose optima take seconds each
 _TOL = 1e-8  # part of the distortion within which a bound is as good as can be
 _LOWER, _HIGHER = 4.0, 1.5  # of beta, until optima have a rate below log K and one above: those of many clusters take long
 
@@ -78,6 +80,7 @@ def most_relevance_of(problem: Problem, floors: Sequence[Floor], n_clusters: int
     return most_relevance(problem.joint, n_clusters, lost)
 
 
+@step("bound of so many clusters")
 def found_floors(
     problem: Problem,
     n_clusters: int,
@@ -102,6 +105,7 @@ def found_floors(
         Gap of each optimum, nats; more where that is a small part of what the bound leaves.
     """
     rate, floors = math.log(n_clusters), known_floors(problem)
+    worth, rough = (_WORTH, _ROUGH) if problem.n * problem.k <= _LARGE else (_LARGE_WORTH, _LARGE_ROUGH)
     falling: tuple[float, float] | None = None  # slope and value at 0 of a line
     rising: tuple[float, float] | None = None
     found = begin if isinstance(begin, Optimum) else None
@@ -110,7 +114,7 @@ def found_floors(
     for _ in range(_MOST_SOLVES):
         if found is None:
             apart = (reached - least_distortion(problem, floors, n_clusters)[0]) * float(start.beta[0])
-            found = certified_optimum(problem, start, tol=max(tol, _ROUGH * apart), most=max_iter, coarse=False, rng=rng)
+            found = certified_optimum(problem, start, tol=max(tol, rough * apart), most=max_iter, coarse=False, rng=rng)
         floors.append(floor_of(found))
         best = least_distortion(problem, floors, n_clusters)[0]
         u, objective = 1.0 / float(found.batch.beta[0]), float(found.sweep.objective[0])
@@ -126,7 +130,7 @@ def found_floors(
         else:
             u = (falling[1] - rising[1]) / (rising[0] - falling[0])
             left = rising[1] + u * rising[0] - best  # what the bound can still rise by
-            if not (u > least_u and left > max(_WORTH * (reached - best), _TOL * reached)):
+            if not (u > least_u and left > max(worth * (reached - best), _TOL * reached)):
                 break
         start, found = moved(found.batch, 1.0 / u), None
     return floors

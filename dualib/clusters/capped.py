@@ -39,7 +39,7 @@ class Capped(NamedTuple):
     labels : list of (n,) int
         The hard clusterings that were sought first, the best first.
     rounds : list of (n,) int
-        The best of each of their restarts.
+        What each of their restarts came to.
     restarts : tuple of float
         The objectives that these came to, nats, the best first: that of `ended`.
     """
@@ -73,7 +73,8 @@ def capped(
         begun = [*given, best_columns(problem, beta, n_clusters, given)]
         return Capped(_best_end(problem, together(begun), tol, max_iter), [], [], ())
     known = [canonical(labels) for labels in likeliest(problem, given)]
-    labels, rounds = search_hard(problem, beta, n_clusters, n_restarts, known, rng)
+    labels, ends = search_hard(problem, beta, n_clusters, n_restarts, known, rng)
+    rounds = [end for _, end in ends]
     if not (labels or given):
         raise ValueError(f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint")
     begun, others = given, np.zeros(0)

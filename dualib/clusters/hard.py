@@ -18,6 +18,7 @@ import copy
 import weakref
 
 import numpy as np
+import numpy.typing as npt
 
 from dualib.clusters.merging import merged_into
 from dualib.clusters.pools import Pools, distortions_of, face, marks_of, pools_of, xlogx
@@ -144,10 +145,11 @@ class HardClusters:
     def merge_down(self, size: int, rng: np.random.Generator | None = None) -> None:
         """Merge the two clusters whose merger costs the objective least, and again, down to `size` if a common support allows.
 
-        With `rng` costs count up to twice, at random, so that the second best is tried too.
+        Then on, as long as that lowers the objective. With `rng` costs count up to twice, at random, so that the second best is
+        tried too.
         """
         kept = np.flatnonzero(self.counts)
-        into = merged_into(self.pools.table[kept], lambda table: self._cost(Pools(table, self.problem.k)), size, rng)
+        into = merged_into(self.pools.table[kept], lambda table: self._cost(Pools(table, self.problem.k)), 1, rng, most=size)
         number = np.zeros(self.size, dtype=np.int64)
         number[kept] = kept[into]
         self.labels = number[self.labels]
@@ -205,12 +207,10 @@ class IBHardClusters(HardClusters):
 
     def single_moves(self) -> None:
         """As of `HardClusters`."""
-        size, (data, _, ends) = self.size, self.problem.csr
-        least = LEAST * (1.0 + abs(self.problem.constant))
-        masses = xlogx(np.repeat(self.problem.px, np.diff(ends)) * data)
+        size, least = self.size, LEAST * (1.0 + abs(self.problem.constant))
         into = (np.empty(size), np.empty(size), np.empty((self.problem.k, size)), np.empty((self.problem.k, size)))
         moves = loaded("dualib.clusters.compiled").single_moves
-        if moves(self.price, least, PASSES, 0, size, *self.problem.csr, self.problem.px, masses, self.labels, *into):
+        if moves(self.price, least, PASSES, 0, size, *compiled_table(self.problem), self.labels, *into):
             self.refresh()
 
     def _summed(self) -> Pools:
@@ -281,6 +281,14 @@ def hard_clusters(problem: Problem, price: float, labels: Ints, size: int) -> Ha
 def is_compiled(problem: Problem) -> bool:
     """Whether single moves are by compiled code: of the IB (by exact type: a subclass may have another link), not smoothed."""
     return type(problem.distortion) is IB and (problem.has_zeros or not problem.is_sparse)
+
+
+def compiled_table(problem: Problem) -> tuple[Array, npt.NDArray[np.int32], Ints, Array]:
+    """p(x, y) as data, indices and row ends of a CSR matrix, and p(x), as the compiled functions take them."""
+    data, indices, ends = problem.csr
+    pxy = np.repeat(problem.px, np.diff(ends))
+    pxy *= data
+    return pxy, indices, ends, problem.px
 
 
 def work_of_pass(problem: Problem, size: int) -> int:

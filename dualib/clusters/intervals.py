@@ -124,9 +124,9 @@ def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array])
     n = len(best)
     before = np.append(0.0, best)  # of the first 0, ..., n members
     result, cut = best.copy(), np.zeros(n, dtype=int)
-    segments = np.array([[0, n, 0, n - 1]])
-    while len(segments):
-        low, high, low_cut, high_cut = segments.T
+    segments = np.array([[0], [n], [0], [n - 1]])
+    while segments.size:
+        low, high, low_cut, high_cut = segments
         middle = (low + high) // 2
         begin = low_cut
         count = np.minimum(high_cut, middle) - begin + 1
@@ -137,8 +137,8 @@ def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array])
         ties = np.flatnonzero(total == np.repeat(least, count))
         at = first[ties[np.searchsorted(ties, starts)]]  # the first of equals
         result[middle], cut[middle] = least, at
-        halves = np.concatenate([np.stack([low, middle, low_cut, at], 1), np.stack([middle + 1, high, at, high_cut], 1)])
-        segments = halves[halves[:, 0] < halves[:, 1]]
+        halves = np.concatenate([(low, middle, low_cut, at), (middle + 1, high, at, high_cut)], axis=1)
+        segments = halves[:, halves[0] < halves[1]]
     return result, cut
 
 

@@ -27,9 +27,13 @@ _REGROWN, _BEGUN = 12, 6  # trials with more clusters and as many mergers for ea
 _WORK = 2_000_000  # terms of a pass over all x: from there on seeds at the beta wanted alone
 _MOST_WORK = 20_000_000  # of all restarts of compiled code
 _TURNS, _PATIENCE = 12, 30  # further trials of compiled code for each restart, and in vain
-_FEWER, _IMPATIENT = 3, 6  # the same where the distortion alone counts: one price, and an answer in milliseconds
+_FEWER, _IMPATIENT = 4, 5  # the same where the distortion alone counts: one price, and an answer in milliseconds
+_SMALL, _TWICE = 20_000, 2  # terms of a pass below which these cost little, and times as many of them
 _GIVEN = 3  # restarts that are followed, at least, and clusterings of other prices that they begin from, at most
-_AT_LAST = 3  # times as many restarts at the price wanted, beside others: what is best hard may not be best when softened
+_AT_LAST = (
+    10,
+    3,
+)  # times as many restarts at the price wanted, where they cost little and else: the best when softened may be another
 _KEPT = 400_000  # numbers of pairings that are kept for further seeds
 _FEW = 4  # clusters to begin with where their number is free
 
@@ -41,12 +45,12 @@ class HardSearch(NamedTuple):
     ----------
     labels : list of (n,) int
         Clusterings, the best first.
-    rounds : list of (n,) int
-        The best that each round of seeds came to, in their order.
+    rounds : list of (float, (n,) int)
+        The best that each restart came to, in their order, with its objective ``price H(T) + E d`` at the beta wanted.
     """
 
     labels: list[Ints]
-    rounds: list[Ints]
+    rounds: list[tuple[float, Ints]]
 
 
 @step("hard clusters")
@@ -55,7 +59,7 @@ def search_hard(
 ) -> HardSearch:
     """Hard clusterings with at most `n_clusters` clusters that no move improves at `beta` or at a larger one, best at `beta` first.
 
-    From the clusterings `known`, from `n_restarts` rounds of seeds, and from the best of these with some clusters more and as many
+    From the clusterings `known`, from `n_restarts` random beginnings, and from the best of these with some clusters more and as many
     mergers, again and again; for the IB by compiled code.
     """
     size = min(n_clusters, problem.n)
@@ -74,25 +78,30 @@ def search_hard(
 
 def _by_compiled_code(
     problem: Problem, prices: Sequence[float], size: int, n_restarts: int, best: _Best, rng: np.random.Generator
-) -> list[Ints]:
+) -> list[tuple[float, Ints]]:
     """Restarts at each price, the smallest first, beside the best of the prices before; the ends of the last ones."""
-    ends: list[Ints] = []
+    ends: list[tuple[float, Ints]] = []
     bests = [one.labels for one in best.at.values()]
-    turns, patience = (_TURNS, _PATIENCE) if prices[-1] > 0.0 else (_FEWER, _IMPATIENT)
+    alone = prices[-1] == 0.0  # the distortion, whose best clusters are all that is asked for
+    small = work_of_pass(problem, size) < _SMALL
+    times = _TWICE if alone and small else 1
+    turns, patience = (times * _FEWER, times * _IMPATIENT) if alone else (_TURNS, _PATIENCE)
     for price in prices if n_restarts else ():
-        count = n_restarts * (_AT_LAST if price == prices[-1] and len(prices) > 1 else 1)
+        at_last = price == prices[-1] and len(prices) > 1
+        count = n_restarts * (_AT_LAST[0 if small else 1] if at_last else times)
+        followed = max(_GIVEN, (n_restarts if alone else count) // 2)
         restarts = Restarts(problem, price, size, rng)
-        restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, max(_GIVEN, count // 2))
+        restarts.run(bests[-_GIVEN:], count, turns * n_restarts, patience, followed, content=alone)
         bests.append(restarts.best[1])
-        ends = [labels for _, labels in restarts.ends[:n_restarts]]
-        for value, labels in [*restarts.ends, restarts.best, *(restarts.trials if len(prices) > 1 else [])]:
+        ends = restarts.ends[:n_restarts]
+        for value, labels in [restarts.best, *([] if alone else restarts.ends), *(restarts.trials if len(prices) > 1 else [])]:
             best.note(labels, price, value)
     return ends
 
 
 def _by_numpy(
     problem: Problem, prices: Sequence[float], size: int, n_restarts: int, best: _Best, rng: np.random.Generator
-) -> list[Ints]:
+) -> list[tuple[float, Ints]]:
     """Rounds of seeds, the smallest price first, the one wanted first, and more seeds than clusters, merged: the best of each."""
     falling, rising = list(prices), list(prices)[::-1]
     alone = hard_clusters(problem, 0.0, np.zeros(problem.n, dtype=np.int64), 1)
@@ -108,7 +117,7 @@ def _by_numpy(
             seeded = seeded_labels(problem, order[0], size, min(n_seeds, problem.n), pairings, rng)
             if seeded is not None:
                 reached += best.follow(seeded, order)
-        rounds += [min(reached, key=lambda pair: pair[0])[1]] if reached else []
+        rounds += [min(reached, key=lambda pair: pair[0])] if reached else []
     for turn in range(_REGROWN * n_restarts if best.at and 1 < size < problem.n and not large else 0):
         price = falling[-1] if turn % 2 == 0 else falling[turn // 2 % len(falling)]
         before = best.at[price]

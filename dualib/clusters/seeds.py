@@ -77,7 +77,8 @@ def covered_labels(problem: Problem, size: int, rng: np.random.Generator) -> Int
 def regrown_labels(clusters: HardClusters, more: int, rng: np.random.Generator, *, noisy: bool = False) -> Ints:
     """The clusters with up to `more` others, begun at x drawn by what their distortion costs, and the cheapest merged again.
 
-    With `noisy` the costs of mergers count up to twice, at random.
+    With one more these are mergers of the clusters as they are: an x leaves its own for good. With `noisy` the costs of mergers
+    count up to twice, at random.
     """
     problem, size = clusters.problem, clusters.size
     chances = clusters.own_distortions()
@@ -86,7 +87,8 @@ def regrown_labels(clusters: HardClusters, more: int, rng: np.random.Generator, 
         begun = rng.choice(problem.n, min(more, possible), replace=False, p=chances / chances.sum())
         labels[begun] = size + np.arange(len(begun))
     grown = hard_clusters(problem, clusters.price, labels, size + more)
-    grown.batch_moves()
-    grown.single_moves()
+    if more > 1:
+        grown.batch_moves()
+        grown.single_moves()
     grown.merge_down(size, rng if noisy else None)
     return canonical(grown.labels) if np.count_nonzero(grown.counts) <= size else clusters.labels

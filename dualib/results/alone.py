@@ -13,7 +13,7 @@ from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.stability import stability
-from dualib.information import mutual_information
+from dualib.information import mutual_information_of
 from dualib.results.solution import Solution, entropy_of, most_relevance, not_below
 from dualib.results.status import Status
 
@@ -59,19 +59,21 @@ def solution_alone(
     order = np.argsort(-np.round(posterior @ problem.px, _DIGITS), kind="stable")  # of equal weights the first
     posterior, means, face = posterior[order], means[order], face[order]
     V, b = problem.link(means, face)
+    pairs = posterior * problem.px
+    products = problem.sums(pairs) * V
+    own = pairs.sum(axis=1)
+    del pairs  # which may be large
+    expected = problem.constant + float(own @ b - np.sum(products))
+    sizes = np.abs(problem.px * problem.a).sum() + own @ np.abs(b) + np.abs(products).sum()
+    del products
     encoder = _encoder(problem, posterior, V, b, face, beta, alpha)
     joint = problem.joint
     weights, decoder = encoder.T @ joint.px, problem.decoder(means, face)
-    pty, claimed = np.asarray((joint.pxy.T @ encoder).T), weights[:, None] * decoder
-    pairs = posterior * problem.px
-    sums = problem.sums(pairs)
-    expected = problem.constant + float(pairs.sum(axis=1) @ b - np.sum(sums * V))
+    relevance = _information(np.asarray((joint.pxy.T @ encoder).T))
     hard = alpha == 0.0 or math.isinf(beta)
     rate = entropy_of(weights) if hard else _rate(encoder, joint.px, weights)
     complexity = (1.0 - alpha) * entropy_of(weights) + alpha * rate
     objective = expected if math.isinf(beta) else complexity + beta * expected
-    sizes = np.abs(problem.px * problem.a).sum() + weights @ np.abs(b) + np.abs(sums * V).sum()
-    relevance = mutual_information(pty / pty.sum())
     beside = dict(beside or {})
     beside["relevance_bound"] = not_below(beside.get("relevance_bound", most_relevance(joint, len(weights))), relevance)
     stability_of: Any = _hard_stability(problem, posterior)
@@ -91,7 +93,7 @@ def solution_alone(
         rate=rate,
         relevance=relevance,
         expected_distortion=expected,
-        decoder_information=mutual_information(claimed / claimed.sum()),
+        decoder_information=_information(weights[:, None] * decoder),
         gap=gap,
         certificate=certificate,
         status=status(gap),
@@ -102,6 +104,12 @@ def solution_alone(
         stability=stability_of,
         **beside,
     )
+
+
+def _information(table: Array) -> float:
+    """Of a table that sums to 1 but for rounding; it is overwritten."""
+    table /= table.sum()
+    return mutual_information_of(table)
 
 
 def _encoder(problem: Problem, posterior: Array, V: Array, b: Array, face: Ints, beta: float, alpha: float) -> Array:

@@ -175,7 +175,7 @@ def _best_labels(task: Task, starts: list[Batch]) -> tuple[State, bool, list[flo
     found = _hard(task, [canonical(labels) for labels in likeliest(problem, starts)])
     if not found.labels:
         raise ValueError(f"n_clusters: no feasible clustering with {n_clusters} cluster(s) was found: supports are disjoint")
-    values = sorted(_state_of(problem, beta, labels).value for labels in found.rounds)
+    values = sorted(beta * value for value, _ in found.rounds)
     return _state_of(problem, beta, canonical(found.labels[0])), False, values
 
 
@@ -204,7 +204,8 @@ def _softened(task: Task, starts: list[Batch]) -> tuple[State, bool, list[float]
     else:
         if not starts:
             starts.append(lowest(descend(problem, rough(problem, [beta], task.rng), goal=goal, most=task.max_iter)).batch)
-        labels, rounds = ([], []) if problem.fixed else _hard(task, [canonical(one) for one in likeliest(problem, starts)])
+        found = HardSearch([], []) if problem.fixed else _hard(task, [canonical(one) for one in likeliest(problem, starts)])
+        labels, rounds = found.labels, [end for _, end in found.rounds]
     if labels:
         starts += _each(softened(problem, beta, labels[:_SOFTENED])[0])
         starts += _each(batch_of_labels(problem, beta, labels[:_SOFTENED]))

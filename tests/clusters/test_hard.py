@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from partitions import partitions, priced, with_zeros
+from partitions import least_of_all, partitions, priced, with_zeros
 
 import dualib
 from dualib import JointDistribution
@@ -68,10 +68,16 @@ def test_mergers_pairings_and_distortions_are_those_computed_anew(kind, price):
         rise = np.maximum(np.array(both) - priced(kind, px, py_x, price, apart), 0.0)
         np.testing.assert_allclose(clusters.pairings(x), rise, atol=1e-12)
     assert clusters.own_distortions().sum() == pytest.approx(priced(kind, px, py_x, 0.0, clusters.labels), abs=1e-12)
-    pairs = itertools.combinations(range(4), 2)
-    pooled = [np.where(clusters.labels == j, i, clusters.labels) for i, j in pairs]
+    labels, least = clusters.labels, np.inf
+    while True:  # one merger, and more while they lower the objective
+        pairs = itertools.combinations(np.unique(labels), 2)
+        pooled = [np.where(labels == j, i, labels) for i, j in pairs]
+        values = [priced(kind, px, py_x, price, some) for some in pooled]
+        if not values or min(values) >= least:
+            break
+        labels, least = pooled[int(np.argmin(values))], min(values)
     clusters.merge_down(3)
-    assert clusters.objective == pytest.approx(min(priced(kind, px, py_x, price, labels) for labels in pooled), abs=1e-12)
+    assert clusters.objective == pytest.approx(least, abs=1e-12)
     clusters.merge_down(1, np.random.default_rng(0))
     assert clusters.objective == pytest.approx(priced(kind, px, py_x, price, np.zeros(7, dtype=int)), abs=1e-12)
 
@@ -108,6 +114,25 @@ def test_the_search_finds_the_best_partition_of_a_small_table(kind):
         values = [priced(kind, px, py_x, 1.0 / beta, labels) for labels in found]
         assert values == sorted(values) and max(len(np.unique(labels)) for labels in found) <= k
         assert values[0] == pytest.approx(min(priced(kind, px, py_x, 1.0 / beta, labels) for labels in partitions(7, k)))
+
+
+def test_two_clusters_that_must_become_one_as_an_x_leaves():
+    """From the second best, {0, 3} and {1, 2, 4}, no single move and no merger leads lower."""
+    px = np.array([0.3344, 0.2402, 0.1495, 0.1636, 0.1123])
+    py_x = np.array(
+        [
+            [0.0756, 0.2306, 0.3521, 0.127, 0.2147],
+            [0.337, 0.077, 0.2045, 0.273, 0.1085],
+            [0.597, 0.0944, 0.2021, 0.0708, 0.0357],
+            [0.1585, 0.3886, 0.1661, 0.158, 0.1288],
+            [0.2867, 0.145, 0.0674, 0.1778, 0.3231],
+        ]
+    )
+    solution = dualib.solve(
+        JointDistribution.from_conditionals(py_x, px), 7.74, "dualib", n_clusters=4, alpha=0.0, certify=False
+    )
+    assert solution.labels.tolist() == [0, 0, 1, 0, 0]
+    assert solution.objective == pytest.approx(least_of_all("dualib", px, py_x, 7.74, 4), abs=1e-12)
 
 
 def test_clusters_that_no_common_support_allows():

@@ -165,3 +165,15 @@ def test_bad_arguments_are_named():
         with pytest.raises(ValueError, match=rf"n_clusters: no {k} cluster\(s\) that hold all x at a finite distortion"):
             dualib.quantize(blocks, k, "dualib")
     assert dualib.quantize(blocks, 3, "dualib").objective == pytest.approx(0.0, abs=1e-15)
+
+
+def test_the_bound_of_a_large_table_is_a_little_looser(monkeypatch):
+    place = np.linspace(-3.0, 3.0, 30)
+    density = np.exp(-(place[:, None] ** 2 - 1.6 * np.outer(place, place) + place**2) / 0.72)
+    joint = JointDistribution(density / density.sum())
+    fine = dualib.quantize(joint, 5)
+    monkeypatch.setattr("dualib.clusters.bound._LARGE", 0)
+    coarse = dualib.quantize(joint, 5)
+    assert coarse.labels.tolist() == fine.labels.tolist()
+    assert fine.lower_bound - 0.03 * fine.gap < coarse.lower_bound <= fine.lower_bound + 1e-9
+    assert coarse.relevance <= fine.relevance_bound <= coarse.relevance_bound + 1e-9

@@ -1,13 +1,15 @@
 """The compiled search of hard clusters by the IB: its pieces against NumPy, its ends against every partition."""
 
+import itertools
+
+import mpmath
 import numpy as np
 import pytest
 from partitions import least_of_all, priced, with_zeros
 
 import dualib
 from dualib.clusters import compiled
-from dualib.clusters.hard import hard_clusters
-from dualib.clusters.pools import xlogx
+from dualib.clusters.hard import compiled_table, hard_clusters
 from dualib.clusters.restarts import Restarts
 from dualib.clusters.search import search_free, search_hard
 from dualib.distortions.bottlenecks import IB
@@ -17,11 +19,6 @@ from dualib.engine.problem import Problem
 def problem_of(seed, **options):
     px, py_x = with_zeros(seed, **options)
     return Problem(dualib.JointDistribution.from_conditionals(py_x, px), IB())
-
-
-def table_of(problem):
-    data, indices, ends = problem.csr
-    return (data, indices, ends, problem.px), xlogx(np.repeat(problem.px, np.diff(ends)) * data)
 
 
 @pytest.mark.parametrize("price", [0.0, 0.1, 1.0])
@@ -38,38 +35,38 @@ def test_what_is_found_has_the_objectives_stated(price, seed):
     assert best.best_changes().min() >= -1e-11  # no single move improves it
 
 
-@pytest.mark.parametrize("price", [0.0, 0.3])
-def test_seeds_are_drawn_by_what_sharing_a_cluster_costs(price):
-    problem = problem_of(4, n_x=9)
-    table, masses = table_of(problem)
-    draws, labels = np.array([0.35, 0.8, 0.1]), np.zeros(9, dtype=np.int64)
-    scratch = (np.zeros(9), np.zeros(problem.k), np.zeros(9))
-    compiled.seeds(price, *table, masses, draws, *scratch, labels)
-    alone = hard_clusters(problem, price, np.arange(9), 9)
-
-    def costs(one):  # of every pair that shares a cluster, less what both cost alone
-        pairs = [[one if x == other else x for x in range(9)] for other in range(9)]
-        return np.array([priced("ib", problem.px, problem.py_x, price, np.array(pair)) - alone.objective for pair in pairs])
-
-    chances, nearest, expected = problem.px, None, np.zeros(9, dtype=np.int64)
-    for seed, draw in enumerate(draws):
-        one = int(np.searchsorted(np.cumsum(chances), draw * chances.sum(), side="right"))
-        rise = np.maximum(costs(one), 0.0)
-        closer = np.ones(9, dtype=bool) if nearest is None else rise < nearest
-        expected[closer] = seed
-        nearest = rise if nearest is None else np.minimum(rise, nearest)
-        chances = nearest
-    np.testing.assert_array_equal(labels, expected)
+def test_products_with_the_logarithm_are_right_to_the_last_digits():
+    rng = np.random.default_rng(0)
+    values = np.concatenate(
+        [
+            [0.0, 1.0],
+            np.exp(rng.uniform(-700.0, 5.0, 2000)),
+            1.0 + rng.normal(0.0, 1e-3, 1000),
+            2.0 ** rng.integers(-60, 4, 99),
+        ]
+    )
+    with mpmath.workdps(50):
+        exact = np.array([float(mpmath.mpf(v) * mpmath.log(mpmath.mpf(v))) if v else 0.0 for v in values.tolist()])
+    for count in (len(values), 7):  # several at a time and one by one, with the same bits
+        got = values.copy()
+        compiled.xlogx(got, count, np.empty(len(values)), np.empty(len(values)))
+        np.testing.assert_allclose(got[:count], exact[:count], rtol=4e-16, atol=0.0)
+        np.testing.assert_array_equal(got[count:], values[count:])
+    singly = values.copy()
+    for i in range(len(values)):
+        compiled.xlogx(singly[i:], 1, np.empty(1), np.empty(1))
+    compiled.xlogx(values, len(values), np.empty(len(values)), np.empty(len(values)))
+    np.testing.assert_array_equal(singly, values)
 
 
 @pytest.mark.parametrize("price", [0.0, 0.3])
 def test_mergers_are_the_cheapest_and_leave_the_sums_of_what_is_left(price):
     problem = problem_of(5, n_x=9)
-    labels, (table, masses) = np.arange(9, dtype=np.int64) % 6, table_of(problem)
+    labels, table = np.arange(9, dtype=np.int64) % 6, compiled_table(problem)
     sums = (np.zeros(6), np.zeros(6), np.zeros((problem.k, 6)), np.zeros((problem.k, 6)))
-    compiled.single_moves(price, 1e-12, 0, 0, 6, *table, masses, labels, *sums)
+    compiled.single_moves(price, 1e-12, 0, 0, 6, *table, labels, *sums)
     slow = labels.copy()
-    assert compiled.merge_down(price, 6, 3, 0.0, labels, *sums, np.zeros((6, 6))) == 3
+    assert compiled.merge_down(price, 6, 3, labels, *sums, np.zeros((6, 6))) == 3
     for _ in range(3):
         pairs = [(i, j) for i in np.unique(slow) for j in np.unique(slow) if i < j]
         i, j = min(pairs, key=lambda p: priced("ib", problem.px, problem.py_x, price, np.where(slow == p[1], p[0], slow)))
@@ -81,12 +78,25 @@ def test_mergers_are_the_cheapest_and_leave_the_sums_of_what_is_left(price):
     np.testing.assert_allclose(sums[2][:, :3].T, members @ problem.py_x, atol=1e-15)
 
 
+def test_mergers_go_on_as_long_as_they_lower_the_objective():
+    problem = problem_of(5, n_x=9)
+    labels, table = np.arange(9, dtype=np.int64) % 6, compiled_table(problem)
+    sums = (np.zeros(6), np.zeros(6), np.zeros((problem.k, 6)), np.zeros((problem.k, 6)))
+    compiled.single_moves(0.7, 1e-12, 0, 0, 6, *table, labels, *sums)
+    left = compiled.merge_down(0.7, 6, 6, labels, *sums, np.zeros((6, 6)))
+    assert 1 <= left < 6 and sorted(set(labels.tolist())) == list(range(left))
+    clusters = hard_clusters(problem, 0.7, labels, 6)
+    assert clusters.objective < hard_clusters(problem, 0.7, np.arange(9) % 6, 6).objective
+    for i, j in itertools.combinations(range(left), 2):
+        assert hard_clusters(problem, 0.7, np.where(labels == j, i, labels), 6).objective >= clusters.objective
+
+
 def test_own_distortions_are_those_in_numpy():
     problem = problem_of(6, n_x=8)
-    labels, (table, masses) = np.array([0, 1, 2, 0, 1, 0, 1, 1]), table_of(problem)
+    labels, table = np.array([0, 1, 2, 0, 1, 0, 1, 1]), compiled_table(problem)
     sums, result = (np.zeros(3), np.zeros(3), np.zeros((problem.k, 3)), np.zeros((problem.k, 3))), np.zeros(8)
-    compiled.single_moves(0.0, 1e-12, 0, 0, 3, *table, masses, labels, *sums)
-    compiled.own_distortions(*table, masses, labels, *sums[:3], result)
+    compiled.single_moves(0.0, 1e-12, 0, 0, 3, *table, labels, *sums)
+    compiled.own_distortions(*table, labels, *sums[:3], result)
     np.testing.assert_allclose(result, hard_clusters(problem, 0.0, labels, 3).own_distortions(), atol=1e-14)
     assert result[2] == 0.0
 
