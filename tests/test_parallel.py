@@ -222,7 +222,8 @@ def test_an_error_of_a_task_is_raised_as_itself_wherever_it_was_caught():
     travelled = pickle.loads(pickle.dumps(here))  # as from another process: without its traceback
     with pytest.raises(ValueError, match=r"^no plain$") as caught:
         workers.value_of(travelled)
-    assert "in a worker:" in str(caught.value.__cause__) and "in broken" in str(caught.value.__cause__)
+    if caught.traceback[-1].name != "broken":  # tracebacks travel, too, where tblib is in use, as by distributed
+        assert "in a worker:" in str(caught.value.__cause__) and "in broken" in str(caught.value.__cause__)
     for outcome in (textual, pickle.loads(pickle.dumps(textual))):
         with pytest.raises(RuntimeError, match=r"(?s)^TwoArguments: odd and more\n.*in broken"):
             workers.value_of(outcome)
