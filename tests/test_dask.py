@@ -6,6 +6,7 @@ again.
 
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
@@ -14,9 +15,10 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import dualib
-from dualib import datasets
+from dualib import datasets, sharded
 from dualib.many import workers
 from dualib.many.parallel import TaskError
 
@@ -137,3 +139,86 @@ def test_many_more_tasks_than_threads_come_in_order_and_are_dropped_when_nobody_
     assert [next(outcomes).value for _ in range(20)] == list(range(20))
     outcomes.close()
     assert [outcome.value for outcome in workers.in_order(workers.OnDask(client), count, [])] == []
+
+
+# ---- a table in shards ------------------------------------------------------------------------------------------------------
+
+
+def counts_of_topics():
+    """300 documents of three topics, in 80 words."""
+    rng = np.random.default_rng(0)
+    words = rng.dirichlet(np.full(80, 0.1), 3)
+    return sparse.csr_array(np.array([rng.multinomial(30, 0.7 * words[i % 3] + 0.3 / 80) for i in range(300)]))
+
+
+def rows(table, begin, end, folder):
+    """Rows of a table, unless the worker that loads them is to die."""
+    if multiprocessing.parent_process() is not None:
+        _die_once(folder)
+    return table[begin:end]
+
+
+def in_shards(folder):
+    table = counts_of_topics()
+    ends = (0, 50, 51, 140, 220, 300)
+    return [functools.partial(rows, table, begin, end, str(folder)) for begin, end in itertools.pairwise(ends)]
+
+
+def state(solution):
+    """The bits of a sharded solution."""
+    numbers = solution.objective, solution.rate, solution.relevance, solution.residual, solution.n_iter
+    return numbers, solution.weights.tobytes(), solution.decoder.tobytes(), solution.labels().tobytes()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The trace at two betas in this process, and its sweeps."""
+    joint = sharded.ShardedJoint(in_shards(tmp_path_factory.mktemp("none")))
+    first = sharded.solve(joint, 3.0, 3)
+    return first, sharded.solve(joint, 12.0, init=first)
+
+
+def test_a_table_in_shards_on_any_number_of_workers(client, alone, tmp_path):
+    for names in (None, list(client.scheduler_info()["workers"])[:1]):
+        with dask.annotate(workers=names) if names else contextlib.nullcontext():
+            joint = sharded.ShardedJoint(in_shards(tmp_path), client=client)
+            first = sharded.solve(joint, 3.0, 3)
+        assert state(first) == state(alone[0])
+        assert joint.mutual_information == alone[0].joint.mutual_information
+    np.testing.assert_array_equal(first.encoder(3), alone[0].encoder(3))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_trace_with_two_kills_ends_with_the_same_bits(client, alone, tmp_path, keep):
+    """One worker dies between two sweeps, with its shards; one while it loads a shard, within a sweep."""
+    died = []
+
+    def kill(done, total):
+        if done == 3 and not died:
+            died.append(min(client.run(os.getpid).values()))
+            os.kill(died[0], signal.SIGKILL)
+        if done == 5 and not (keep or len(died) > 1):
+            died.append(armed(tmp_path, 1))
+
+    if keep:
+        died_loading = armed(tmp_path, 1)
+    joint = sharded.ShardedJoint(in_shards(tmp_path), client=client, keep=keep)
+    first = sharded.solve(joint, 3.0, 3, progress=kill)
+    second = sharded.solve(joint, 12.0, init=first)
+    assert os.listdir(tmp_path) == [] and len(died) == 2 - keep and (not keep or died_loading)
+    assert (state(first), state(second)) == (state(alone[0]), state(alone[1]))
+
+
+def test_files_are_read_by_the_workers(client, alone, tmp_path):
+    from pyarrow import Table, parquet
+
+    table = counts_of_topics().tocoo()
+    for number, part in enumerate((table.row < 90, table.row >= 90)):
+        columns = {"x": table.row[part], "y": table.col[part], "count": table.data[part]}
+        parquet.write_table(Table.from_pydict(columns), tmp_path / f"{number}.parquet")
+    here, there = (sharded.ShardedJoint(tmp_path, n_y=80, client=one) for one in (None, client))
+    found = sharded.solve(there, 3.0, init=alone[0])
+    assert state(found) == state(sharded.solve(here, 3.0, init=alone[0]))
+    assert found.objective == pytest.approx(alone[0].objective, rel=1e-12)
+    with pytest.raises(ValueError, match=r"^shard '.*0\.parquet' must have a column 'word'"):
+        sharded.ShardedJoint(tmp_path, columns=("x", "word", "count"), client=client)

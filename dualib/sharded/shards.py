@@ -67,7 +67,8 @@ def load(source: Source, form: Format) -> Shard:
     if path.suffix == ".parquet":
         return shard_of(name_of(source), read_counts(path, form), is_exact=form.y_labels is not None)
     try:
-        table = sparse.load_npz(path)
+        with open(path, "rb") as file:
+            table = sparse.load_npz(file)
         table.check_format(full_check=True)  # an index out of range would read foreign memory
     except (ValueError, KeyError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{name_of(source)} is no CSR array as of scipy.sparse.save_npz: {error}") from error
@@ -76,7 +77,10 @@ def load(source: Source, form: Format) -> Shard:
 
 def name_of(source: Source) -> str:
     """What messages call a shard."""
-    return f"shard {getattr(source, '__name__', repr(source))}" if callable(source) else f"shard {os.fspath(source)!r}"
+    if not callable(source):
+        return f"shard {os.fspath(source)!r}"
+    function = getattr(source, "func", source)  # of a functools.partial
+    return f"shard {getattr(function, '__name__', type(function).__name__)}()"
 
 
 def shard_of(name: str, table: Any, *, is_exact: bool) -> Shard:
@@ -84,7 +88,8 @@ def shard_of(name: str, table: Any, *, is_exact: bool) -> Shard:
     rows = _rows(name, table)
     mass = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
     data = rows.data / np.repeat(mass, np.diff(rows.indptr))
-    return Shard(mass, data, rows.indices, rows.indptr, int(rows.shape[1]), is_exact)
+    kind = np.int32 if max(rows.nnz, rows.shape[1]) < 2**31 else np.int64  # of both, else SciPy makes copies
+    return Shard(mass, data, rows.indices.astype(kind), rows.indptr.astype(kind), int(rows.shape[1]), is_exact)
 
 
 def _rows(name: str, table: Any) -> Any:
