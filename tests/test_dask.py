@@ -122,14 +122,6 @@ def test_comparisons_and_cross_fits_are_the_same(client, tmp_path):
         assert getattr(here[1], name).tobytes() == getattr(there[1], name).tobytes()
 
 
-def test_a_task_that_kills_every_worker_ends_the_sweep(client, tmp_path):
-    with (
-        joblib.parallel_config(backend="dask"),
-        pytest.raises(TaskError, match=r"the workers failed after 0 of 1 .*KilledWorker"),
-    ):
-        dualib.solve_many(PROBLEMS[0], [8.0], distortions=armed(tmp_path, 50))
-
-
 def count(number):
     return number
 
@@ -160,7 +152,7 @@ def rows(table, begin, end, folder):
 
 def in_shards(folder):
     table = counts_of_topics()
-    ends = (0, 50, 51, 140, 220, 300)
+    ends = (0, 50, 51, 300)
     return [functools.partial(rows, table, begin, end, str(folder)) for begin, end in itertools.pairwise(ends)]
 
 
@@ -174,39 +166,49 @@ def state(solution):
 def alone(tmp_path_factory):
     """The trace at two betas in this process, and its sweeps."""
     joint = sharded.ShardedJoint(in_shards(tmp_path_factory.mktemp("none")))
-    first = sharded.solve(joint, 3.0, 3)
-    return first, sharded.solve(joint, 12.0, init=first)
+    first = sharded.solve(joint, 3.0, 3, tol=1e-4)
+    second = sharded.solve(joint, 12.0, init=first, tol=1e-4)
+    assert first.n_iter > 5 and second.n_iter > 2  # there are sweeps for workers to die between
+    return first, second
 
 
-def test_a_table_in_shards_on_any_number_of_workers(client, alone, tmp_path):
-    for names in (None, list(client.scheduler_info()["workers"])[:1]):
-        with dask.annotate(workers=names) if names else contextlib.nullcontext():
-            joint = sharded.ShardedJoint(in_shards(tmp_path), client=client)
-            first = sharded.solve(joint, 3.0, 3)
-        assert state(first) == state(alone[0])
-        assert joint.mutual_information == alone[0].joint.mutual_information
-    np.testing.assert_array_equal(first.encoder(3), alone[0].encoder(3))
+def test_a_table_in_shards_on_two_workers(client, alone, tmp_path):
+    joint = sharded.ShardedJoint(in_shards(tmp_path), client=client)
+    first = sharded.solve(joint, 3.0, 3, tol=1e-4)
+    assert state(first) == state(alone[0])
+    assert joint.mutual_information == alone[0].joint.mutual_information
+    np.testing.assert_array_equal(first.encoder(2), alone[0].encoder(2))
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_a_trace_with_two_kills_ends_with_the_same_bits(client, alone, tmp_path, keep):
-    """One worker dies between two sweeps, with its shards; one while it loads a shard, within a sweep."""
+def test_a_trace_with_two_kills_ends_with_the_same_bits(client, alone, tmp_path):
+    """One worker dies while it loads a shard, and one between two sweeps, with its shards."""
     died = []
 
     def kill(done, total):
-        if done == 3 and not died:
+        if done == 3:
             died.append(min(client.run(os.getpid).values()))
             os.kill(died[0], signal.SIGKILL)
-        if done == 5 and not (keep or len(died) > 1):
-            died.append(armed(tmp_path, 1))
 
-    if keep:
-        died_loading = armed(tmp_path, 1)
-    joint = sharded.ShardedJoint(in_shards(tmp_path), client=client, keep=keep)
-    first = sharded.solve(joint, 3.0, 3, progress=kill)
-    second = sharded.solve(joint, 12.0, init=first)
-    assert os.listdir(tmp_path) == [] and len(died) == 2 - keep and (not keep or died_loading)
+    armed(tmp_path, 1)
+    joint = sharded.ShardedJoint(in_shards(tmp_path), client=client)
+    assert os.listdir(tmp_path) == []
+    first = sharded.solve(joint, 3.0, 3, tol=1e-4, progress=kill)
+    second = sharded.solve(joint, 12.0, init=first, tol=1e-4)
+    assert len(died) == 1
     assert (state(first), state(second)) == (state(alone[0]), state(alone[1]))
+
+
+def test_workers_that_die_within_sweeps_change_no_bit(client, alone, tmp_path):
+    """Where shards are loaded for every sweep, so that a load can kill."""
+
+    def arm(done, total):
+        if done in (2, 5):
+            armed(tmp_path, 1)
+
+    joint = sharded.ShardedJoint(in_shards(tmp_path), client=client, keep=False)
+    first = sharded.solve(joint, 3.0, 3, tol=1e-4, progress=arm)
+    assert os.listdir(tmp_path) == []
+    assert state(first) == state(alone[0])
 
 
 def test_files_are_read_by_the_workers(client, alone, tmp_path):
@@ -217,8 +219,17 @@ def test_files_are_read_by_the_workers(client, alone, tmp_path):
         columns = {"x": table.row[part], "y": table.col[part], "count": table.data[part]}
         parquet.write_table(Table.from_pydict(columns), tmp_path / f"{number}.parquet")
     here, there = (sharded.ShardedJoint(tmp_path, n_y=80, client=one) for one in (None, client))
-    found = sharded.solve(there, 3.0, init=alone[0])
-    assert state(found) == state(sharded.solve(here, 3.0, init=alone[0]))
+    found = sharded.solve(there, 3.0, init=alone[0], tol=1e-4)
+    assert state(found) == state(sharded.solve(here, 3.0, init=alone[0], tol=1e-4))
     assert found.objective == pytest.approx(alone[0].objective, rel=1e-12)
-    with pytest.raises(ValueError, match=r"^shard '.*0\.parquet' must have a column 'word'"):
+    with pytest.raises(ValueError, match=r"^shard '.*[01]\.parquet' must have a column 'word'"):
         sharded.ShardedJoint(tmp_path, columns=("x", "word", "count"), client=client)
+
+
+# last: the cluster has lost its workers when it ends
+def test_a_task_that_kills_every_worker_ends_the_sweep(client, tmp_path):
+    with (
+        joblib.parallel_config(backend="dask"),
+        pytest.raises(TaskError, match=r"the workers failed after 0 of 1 .*KilledWorker"),
+    ):
+        dualib.solve_many(PROBLEMS[0], [8.0], distortions=armed(tmp_path, 50))
