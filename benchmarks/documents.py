@@ -24,7 +24,7 @@ def documents(n_x: int, n_y: int, nonzeros: int, topics: int, seed: int = 0) -> 
 
 
 def planted(n_x: int, n_y: int, nonzeros: int, topics: int, seed: int = 0) -> tuple[sparse.csr_array, np.ndarray]:
-    """Counts (n_x, n_y) of about so many nonzeros, and topics (n_x,): half of the words of a document are of its topic, half of all."""
+    """Counts (n_x, n_y) of about so many nonzeros, and topics (n_x,); half of the words of a document are of its topic."""
     rng = np.random.default_rng(seed)
     background = 1.0 / np.arange(1, n_y + 1)  # Zipf
     of_topic = background * rng.gamma(0.1, 10.0, (topics, n_y))
