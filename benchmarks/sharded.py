@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import signal
 import statistics
 import tempfile
@@ -104,13 +103,19 @@ def timed(joint: ShardedJoint, init: Any, kill: Any = None) -> tuple[ShardedSolu
 
 
 def peak() -> int:
-    """Bytes that a worker had at its peak."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Bytes that a worker had at its peak; of Linux, as `resource` would count the process that started it."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def received(dask_worker: Any) -> int:
-    """Bytes that a worker was sent by other workers so far."""
-    return int(dask_worker.transfer_incoming_bytes_total)
+def handed_on(dask_worker: Any) -> int:
+    """Bytes that a worker sent to other workers, and here, so far."""
+    return int(dask_worker.transfer_outgoing_bytes_total)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds that a worker took so far."""
+    return time.process_time()
 
 
 def on_cluster(folder: Path, init: Any, n_workers: int, *, killed: bool) -> tuple[ShardedSolution, float]:
@@ -122,14 +127,16 @@ def on_cluster(folder: Path, init: Any, n_workers: int, *, killed: bool) -> tupl
         idle = max(client.run(peak).values())
         joint = ShardedJoint(folder, client=client)
         timed(joint, init)  # imports
-        before = sum(client.run(received).values())
+        before = sum(client.run(handed_on).values())
+        cpu = sum(client.run(cpu_seconds).values())
         solution, times = timed(joint, init)
-        sent = sum(client.run(received).values()) - before
+        cpu = (sum(client.run(cpu_seconds).values()) - cpu) / SWEEPS
+        sent = sum(client.run(handed_on).values()) - before
         held = 12 * joint.nonzeros / n_workers / MIB
         print(
-            f"  {n_workers} worker(s): {statistics.median(times):.3f} s a sweep; peak of a worker "
+            f"  {n_workers} worker(s): {statistics.median(times):.3f} s a sweep, {cpu:.3f} s of CPU; peak of a worker "
             f"{(max(client.run(peak).values()) - idle) / MIB:.0f} MiB for {held:.0f} MiB of shards; "
-            f"{sent / SWEEPS / MIB:.2f} MiB a sweep from worker to worker",
+            f"{sent / SWEEPS / MIB:.2f} MiB a sweep handed on by workers",
             flush=True,
         )
         if killed:

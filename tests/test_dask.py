@@ -22,7 +22,6 @@ from dualib import datasets, sharded
 from dualib.many import workers
 from dualib.many.parallel import TaskError
 
-dask = pytest.importorskip("dask")
 joblib = pytest.importorskip("joblib")
 distributed = pytest.importorskip("distributed")
 PROBLEMS = [datasets.toy(), datasets.erasure(0.3)]
@@ -31,13 +30,9 @@ FIELDS = ("encoder", "means", "objective", "gap", "rho", "n_iter")
 
 @pytest.fixture(scope="module")
 def client():
-    """Of two workers of one thread each, which nannies start again when they die. A task may survive one of them, to save time."""
+    """Of two workers of one thread each, which nannies start again when they die."""
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": 50}
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        distributed.LocalCluster(**options) as cluster,
-        distributed.Client(cluster) as found,
-    ):
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as found:
         yield found
 
 
@@ -226,8 +221,13 @@ def test_files_are_read_by_the_workers(client, alone, tmp_path):
         sharded.ShardedJoint(tmp_path, columns=("x", "word", "count"), client=client)
 
 
-# last: the cluster has lost its workers when it ends
-def test_a_task_that_kills_every_worker_ends_the_sweep(client, tmp_path):
+def give_up_at_once(dask_scheduler):
+    dask_scheduler.allowed_failures = 0
+
+
+# last: dask gives up a task when one worker died of it, to save time, from here on
+def test_a_task_that_kills_its_workers_ends_the_sweep(client, tmp_path):
+    client.run_on_scheduler(give_up_at_once)
     with (
         joblib.parallel_config(backend="dask"),
         pytest.raises(TaskError, match=r"the workers failed after 0 of 1 .*KilledWorker"),
