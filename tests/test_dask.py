@@ -22,6 +22,7 @@ from dualib import datasets, sharded
 from dualib.many import workers
 from dualib.many.parallel import TaskError
 
+dask = pytest.importorskip("dask")
 joblib = pytest.importorskip("joblib")
 distributed = pytest.importorskip("distributed")
 PROBLEMS = [datasets.toy(), datasets.erasure(0.3)]
@@ -30,9 +31,16 @@ FIELDS = ("encoder", "means", "objective", "gap", "rho", "n_iter")
 
 @pytest.fixture(scope="module")
 def client():
-    """Of two workers of one thread each, which nannies start again when they die."""
+    """Of two workers of one thread each, which nannies start again when they die.
+
+    A local cluster gives a worker up for good that happens to be away, by a second kill, some seconds after the first.
+    """
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": 50}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as found:
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}),
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster) as found,
+    ):
         yield found
 
 
