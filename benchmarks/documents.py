@@ -19,7 +19,12 @@ from dualib import InformationBottleneck, compile_kernels
 
 
 def documents(n_x: int, n_y: int, nonzeros: int, topics: int, seed: int = 0) -> sparse.csr_array:
-    """Counts (n_x, n_y) of about so many nonzeros: each document has words of one topic and, half of them, of all."""
+    """The counts of `planted` alone."""
+    return planted(n_x, n_y, nonzeros, topics, seed)[0]
+
+
+def planted(n_x: int, n_y: int, nonzeros: int, topics: int, seed: int = 0) -> tuple[sparse.csr_array, np.ndarray]:
+    """Counts (n_x, n_y) of about so many nonzeros, and topics (n_x,); half of the words of a document are of its topic."""
     rng = np.random.default_rng(seed)
     background = 1.0 / np.arange(1, n_y + 1)  # Zipf
     of_topic = background * rng.gamma(0.1, 10.0, (topics, n_y))
@@ -34,7 +39,8 @@ def documents(n_x: int, n_y: int, nonzeros: int, topics: int, seed: int = 0) -> 
         mine = topic[rows] == k
         words[mine] = np.searchsorted(ends[k], draws[mine] * ends[k, -1])
     table = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (rows, words)), shape=(n_x, n_y))
-    return sparse.csr_array((table.data, table.indices.astype(np.int32), table.indptr.astype(np.int32)), shape=(n_x, n_y))
+    arrays = table.data, table.indices.astype(np.int32), table.indptr.astype(np.int32)
+    return sparse.csr_array(arrays, shape=(n_x, n_y)), topic
 
 
 def main() -> None:

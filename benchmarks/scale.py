@@ -5,12 +5,17 @@
     python benchmarks/scale.py --large                                   # sparse: 200,000 x 2,000, 5 million nonzeros, 50 clusters
     python benchmarks/scale.py --large --solve 5                         # ... and a solve at beta = 5
     python benchmarks/scale.py --text book.txt --words 5000              # word by next word of a text of yours (plain text, UTF-8)
+    OPENBLAS_NUM_THREADS=1 python benchmarks/scale.py --topics           # 18,000 documents of 10,000 words into 20 hard clusters
+    OPENBLAS_NUM_THREADS=1 python benchmarks/scale.py --topics --peers PEERS    # ... and by sib-clustering, in PEERS/sib-clustering
 
 Each measurement is a process of its own, so that its peak memory (`resource.getrusage`) is its own. Memory is what the process
 had at its peak beyond what it had once dualib was imported and compiled, as a multiple of the input (dense: p(x,y); sparse: the
 CSR arrays) plus the encoder (n_x, n_t). With --large and --text the process reads the counts from a file that another one wrote, so
 that its peak counts the caller's own counts, validation, p(x,y), p(y|x) and the solve, but not how the counts came about.
 The exponent is the slope of log seconds against the log of the size.
+
+With --topics the documents have planted topics, of which the purity of the clusters tells: the part of the documents that belong to
+the most frequent topic of their cluster. Tables in shards, on many workers: `sharded.py`.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ if "--large" not in sys.argv and "--text" not in sys.argv:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from documents import planted
 from scipy import sparse
 
 import dualib
@@ -154,10 +160,29 @@ def time_solve(
     }
 
 
+def time_clusters(joint: dualib.JointDistribution, k: int, topics: Any, way: str) -> dict[str, Any]:
+    """Seconds of CPU and on the wall of K hard clusters, and their purity and I(T;Y)."""
+    start, on_wall = time.process_time(), time.perf_counter()
+    if way == "quantize":
+        solution = dualib.quantize(joint, k, certify=False)
+    else:
+        solution = dualib.InformationBottleneck(k, certify=False).fit(joint.pxy).solution_
+    found = {"seconds": time.process_time() - start, "wall": time.perf_counter() - on_wall, "n_clusters": k}
+    return {**found, "relevance": solution.relevance, "purity": purity(solution.labels, topics)}
+
+
+def purity(labels: Any, topics: Any) -> float:
+    """The part of the documents that belong to the most frequent topic of their cluster."""
+    return sum(np.bincount(topics[labels == t]).max() for t in np.unique(labels)) / len(labels)
+
+
 def one(options: dict[str, Any]) -> dict[str, Any]:
     """One measurement, in the process made for it."""
     if options["what"] == "make":
-        if options["text"]:
+        if options["topics"]:
+            counts, of = planted(options["n_x"], options["n_y"], options["nonzeros"], options["n_t"])
+            np.save(options["topics"], of)
+        elif options["text"]:
             counts = word_pairs(Path(options["text"]), options["words"])
         else:
             counts = random_counts(options["n_x"], options["n_y"], options["nonzeros"])
@@ -179,6 +204,8 @@ def one(options: dict[str, Any]) -> dict[str, Any]:
     try:
         if options["what"] == "sweep":
             found = time_sweeps(joint, options["kind"], options["n_t"])
+        elif options["what"] in ("quantize", "estimator"):
+            found = time_clusters(joint, options["n_t"], np.load(options["topics"]), options["what"])
         else:
             beta = options["beta"] or ABOVE_ONSET * dualib.onset(joint, options["kind"]) or BETA
             found = time_solve(joint, options["kind"], beta, options.get("n_t") or None, options.get("max_iter") or 20_000)
@@ -256,13 +283,41 @@ def large(options: argparse.Namespace, file: Path) -> None:
     case: dict[str, Any] = {"kind": "ib", "n_t": options.clusters, "file": str(file), "max_iter": options.max_iter}
     case |= {"n_x": options.n_x, "n_y": options.n_y}
     # a process inherits the peak of the one that starts it, so this one stays small
-    made = measure(what="make", text=str(options.text or ""), words=options.words, nonzeros=options.nonzeros, **case)
+    sizes = {"words": options.words, "nonzeros": options.nonzeros}
+    made = measure(what="make", text=str(options.text or ""), topics="", **sizes, **case)
     if "refused" in made:
         show_one(made)
         return
     for what in ("sweep", "solve") if options.solve is not None else ("sweep",):
         print(f"{what}: ", end="", flush=True)
         show_one(measure(what=what, beta=options.solve, **case))
+
+
+def hard_clusters(options: argparse.Namespace, folder: Path) -> None:
+    """Documents with planted topics, by `quantize` and the estimator, and where there are peers by sib-clustering."""
+    files = {"file": str(folder / "counts.npz"), "topics": str(folder / "topics.npy")}
+    case: dict[str, Any] = {"n_t": 20, "n_x": 18_000, "n_y": 10_000, **files}
+    measure(what="make", text="", nonzeros=1_550_000, **case)
+    for what in ("quantize", "estimator"):
+        row = measure(what=what, **case)
+        if "refused" in row:
+            print(f"{what}: no result: {row['refused']}")
+            continue
+        print(
+            f"{what}: {row['n_x']} x {row['n_y']}, {row['nonzeros']} nonzeros, {row['n_clusters']} clusters: {row['seconds']:.1f} s "
+            f"of CPU, {row['wall']:.1f} s; peak {row['multiple']:.1f} times input and encoder; purity {row['purity']:.4f}, "
+            f"I(T;Y) {row['relevance']:.6f} nats",
+            flush=True,
+        )
+    if options.peers:
+        from clusters import answers, information
+
+        counts = sparse.csr_array(sparse.load_npz(files["file"]), dtype=np.float64)
+        table = sparse.csr_array(counts / counts.sum())
+        (answer,) = answers("sib", options.peers.expanduser(), [(table, case["n_t"])])
+        assert answer is not None
+        pure, kept = purity(answer["labels"], np.load(files["topics"])), information(table, answer["labels"])
+        print(f"sib-clustering: {float(answer['seconds']):.1f} s of CPU; purity {pure:.4f}, I(T;Y) {kept:.6f} nats")
 
 
 def main() -> None:
@@ -273,6 +328,8 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="the large sparse case alone")
     parser.add_argument("--text", type=Path, help="a text of yours: word by next word")
     parser.add_argument("--words", type=int, default=5000, help="with --text: how many words (default 5000)")
+    parser.add_argument("--topics", action="store_true", help="hard clusters of documents with planted topics alone")
+    parser.add_argument("--peers", type=Path, help="with --topics: the folder of the peers' environments")
     parser.add_argument("--clusters", type=int, default=50, help="with --large and --text (default 50)")
     parser.add_argument("--n-x", type=int, default=200_000, help="with --large (default 200,000)")
     parser.add_argument("--n-y", type=int, default=2_000, help="with --large (default 2,000)")
@@ -287,6 +344,10 @@ def main() -> None:
     if options.large or options.text:
         with tempfile.TemporaryDirectory() as folder:
             large(options, Path(folder) / "counts.npz")
+        return
+    if options.topics:
+        with tempfile.TemporaryDirectory() as folder:
+            hard_clusters(options, Path(folder))
         return
     if options.table != "solve":
         table("sweep", SWEEP, SWEEPS, options.kinds)

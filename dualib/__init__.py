@@ -101,7 +101,7 @@ _HOME = {
     "ConvergenceWarning": "warnings",
     "CacheWarning": "warnings",
 }
-_MODULES = ("closed_forms", "datasets", "exponents", "information", "networks", "plotting")
+_MODULES = ("closed_forms", "datasets", "exponents", "information", "networks", "plotting", "sharded")
 
 __all__ = [
     "IB",

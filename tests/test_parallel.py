@@ -1,5 +1,6 @@
 """Sweeps on many cores: the same bits however many, in order, with errors that name the task."""
 
+import copyreg
 import pickle
 import sys
 import threading
@@ -214,7 +215,9 @@ def broken(what):
     raise ValueError(f"no {what}") if what == "plain" else TwoArguments(what, "more")
 
 
-def test_an_error_of_a_task_is_raised_as_itself_wherever_it_was_caught():
+def test_an_error_of_a_task_is_raised_as_itself_wherever_it_was_caught(monkeypatch):
+    for kind in (ValueError, TwoArguments):  # distributed lets errors travel with their tracebacks (tblib); without it
+        monkeypatch.delitem(copyreg.dispatch_table, kind, raising=False)
     here, textual = workers.in_order(None, broken, [("plain",), ("odd",)])
     with pytest.raises(ValueError, match=r"^no plain$") as caught:
         workers.value_of(here)

@@ -88,8 +88,9 @@ def solve_many(
         Tasks at a time, as in joblib and scikit-learn: None is 1 unless ``joblib.parallel_config`` says otherwise, -1 all cores.
         Needs the extra `parallel` where it is not 1.
     backend : str, optional
-        As in joblib: "loky" (processes, the default) or "threading". Threads start at once and share memory, but only the compiled
-        compiled code and BLAS run side by side in them.
+        As in joblib: "loky" (processes, the default), "threading", or "dask": the workers of the current distributed.Client, as
+        within ``joblib.parallel_config(backend="dask")``. Threads start at once and share memory, but only the compiled code and
+        BLAS run side by side in them.
     on_error : "raise" or "return"
         "raise": the first task in order that fails ends the sweep with a `TaskError` that names it and holds the results before it.
         "return": the `TaskError` takes the place of the result, and the sweep goes on.
@@ -111,7 +112,8 @@ def solve_many(
     ImportError
         More than one job, and joblib is not installed.
     TaskError
-        A task failed, and `on_error` is "raise"; or a worker process was killed.
+        A task failed, and `on_error` is "raise"; or a worker process was killed (dask runs its tasks again, and gives up one of
+        which several workers died).
 
     Warns
     -----

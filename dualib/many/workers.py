@@ -2,13 +2,19 @@
 
 Each task runs with one BLAS thread, wherever it runs: workers do not crowd each other, and sums are rounded alike. Results are
 handed on in the order of the tasks, and errors with them, so that the caller decides what becomes of the rest.
+
+On a dask cluster tasks are handed to its client, not to joblib, which waits for ever where dask gives a task up. Dask runs the
+tasks of a worker that died again on another.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import pickle
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
@@ -36,8 +42,14 @@ class Outcome(NamedTuple):
     messages: list[str]
 
 
+class OnDask(NamedTuple):
+    """The distributed.Client that tasks are handed to."""
+
+    client: Any
+
+
 def pool_of(n_jobs: int | None, backend: str | None = None) -> Any:
-    """The joblib.Parallel to run tasks with; None where they are to run here, one after the other.
+    """The joblib.Parallel to run tasks with, or `OnDask`; None where they are to run here, one after the other.
 
     Parameters
     ----------
@@ -45,14 +57,16 @@ def pool_of(n_jobs: int | None, backend: str | None = None) -> Any:
         As in joblib: None is 1 unless ``joblib.parallel_config`` says otherwise, -1 all cores, -2 all but one.
     backend : str or None
         As in joblib; None is its default, processes ("loky"), or what ``joblib.parallel_config`` says. It must hand on results as
-        they come, which "multiprocessing" does not.
+        they come, which "multiprocessing" does not. "dask": all workers of the current distributed.Client.
 
     Raises
     ------
     TypeError, ValueError
-        Not a whole number, or 0; a backend unknown to joblib.
+        Not a whole number, or 0; a backend unknown to joblib, or "dask" without a client.
     ImportError
-        More than one job is wanted, and joblib is not installed.
+        More than one job or a backend is wanted, and joblib is not installed.
+    TimeoutError
+        The dask cluster has no workers.
     """
     if n_jobs is not None:
         if isinstance(n_jobs, (bool, np.bool_)) or not isinstance(n_jobs, (int, np.integer)):
@@ -61,20 +75,26 @@ def pool_of(n_jobs: int | None, backend: str | None = None) -> Any:
             raise ValueError("n_jobs must not be 0: 1 is one after the other, -1 all cores")
     if backend is not None and not isinstance(backend, str):
         raise TypeError(f"backend must be the name of a joblib backend or None, got {shown(backend)}")
-    if n_jobs == 1 or (n_jobs is None and "joblib" not in sys.modules):  # without joblib there is no parallel_config either
-        return None
+    if n_jobs == 1 or (n_jobs is None and backend is None and "joblib" not in sys.modules):
+        return None  # without joblib there is no parallel_config either
     try:
         import joblib
     except ImportError as error:
-        if n_jobs is None:
+        if n_jobs is None and backend is None:
             return None
-        raise ImportError(f'n_jobs={n_jobs} needs joblib 1.3 or newer: pip install "dualib[parallel]"') from error
+        wanted = f"n_jobs={n_jobs}" if backend is None else f"backend={shown(backend)}"
+        raise ImportError(f'{wanted} needs joblib 1.3 or newer: pip install "dualib[parallel]"') from error
     jobs = None if n_jobs is None else int(n_jobs)
     try:
-        # no memory maps: a worker's arrays are then of the same kind as here
-        pool = joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator", max_nbytes=None)
+        with contextlib.nullcontext() if backend is None else joblib.parallel_config(backend):
+            active, _ = joblib.parallel.get_active_backend()
+            # no memory maps: a worker's arrays are then of the same kind as here
+            pool = joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes=None)
     except ValueError as error:
         raise ValueError(f"backend {shown(backend)} cannot be used: {error}") from None
+    if type(active).__name__ == "DaskDistributedBackend":
+        active.effective_n_jobs(-1)  # waits for workers, and says so where there are none
+        return OnDask(active.client)
     return None if pool.n_jobs == 1 else pool
 
 
@@ -83,7 +103,7 @@ def in_order(pool: Any, call: Callable[..., Any], tasks: Sequence[tuple[Any, ...
 
     Parameters
     ----------
-    pool : joblib.Parallel or None
+    pool : joblib.Parallel, OnDask or None
         From `pool_of`.
     call : callable
         Of a module, so that other processes find it.
@@ -93,6 +113,9 @@ def in_order(pool: Any, call: Callable[..., Any], tasks: Sequence[tuple[Any, ...
         for task in tasks:
             yield _outcome(call, task)
         return
+    if isinstance(pool, OnDask):
+        yield from _on_dask(pool.client, call, tasks)
+        return
     import joblib
 
     outcomes = pool(joblib.delayed(_outcome)(call, task) for task in tasks)
@@ -100,6 +123,31 @@ def in_order(pool: Any, call: Callable[..., Any], tasks: Sequence[tuple[Any, ...
         yield from outcomes
     finally:
         outcomes.close()
+
+
+def _on_dask(client: Any, call: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Generator[Outcome, None, None]:
+    """`in_order` on a dask cluster: two tasks for each of its threads at a time, for each is sent with all its arguments."""
+    from distributed import wait
+
+    to_come, waiting, at_work = iter(tasks), deque[Any](), set[Any]()
+    try:
+        while True:
+            width = 2 * max(1, sum(client.ncores().values()))
+            for task in itertools.islice(to_come, max(0, width - len(at_work))):
+                future = client.submit(
+                    _outcome, call, task, pure=False
+                )  # not pure: it would be found by a hash of all arguments
+                waiting.append(future)
+                at_work.add(future)
+            if not waiting:
+                return
+            if not waiting[0].done():
+                wait(at_work, return_when="FIRST_COMPLETED")
+            at_work = {future for future in at_work if not future.done()}
+            while waiting and waiting[0].done():
+                yield waiting.popleft().result()
+    finally:
+        client.cancel(list(waiting))
 
 
 def value_of(outcome: Outcome) -> Any:

@@ -12,7 +12,7 @@ import pytest
 import dualib
 
 API = Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.rst"
-MODULES = ("closed_forms", "datasets", "exponents", "information", "networks", "plotting")
+MODULES = ("closed_forms", "datasets", "exponents", "information", "networks", "plotting", "sharded")
 NEEDS_TORCH = ("train", "VariationalDualIB", "ConditionalEntropyBottleneck", "VariationalIB")
 INTERNAL = {
     "dualib.networks.datasets",
