@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
     from dualib.clusters.agglomerate import Tree, agglomerate
     from dualib.clusters.quantize import quantize
+    from dualib.data.labelled import CountTable
     from dualib.data.tables import read_table
     from dualib.distortions.bottlenecks import IB, DualIB
     from dualib.distortions.divergences import Alpha, Bregman
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from dualib.distortions.matrices import RateDistortion
     from dualib.engine.loading import compile_kernels
     from dualib.joint import JointDistribution
-    from dualib.labelled import CountTable
     from dualib.many.parallel import TaskError, anneal_many, solve_many
     from dualib.path.anneal import anneal
     from dualib.path.following import follow
@@ -96,7 +96,7 @@ _HOME = {
     "load": "results.storage",
     "compile_kernels": "engine.loading",
     "read_table": "data.tables",
-    "CountTable": "labelled",
+    "CountTable": "data.labelled",
     "DualibWarning": "warnings",
     "ConvergenceWarning": "warnings",
     "CacheWarning": "warnings",

@@ -117,6 +117,13 @@ class ColourSolid:
         v, the places of the chips: lightness from 0 to 100, and two axes of colour, of which red is the first.
     hues : ndarray of int, shape (n,)
         The number of a chip's hue, from 0 (red) to 39; -1 of the greys.
+
+    Examples
+    --------
+    >>> from dualib import datasets
+    >>> solid = datasets.colour_solid()
+    >>> int((solid.hues == -1).sum()), solid.points[solid.hues == -1][0].tolist()
+    (10, [10.0, 0.0, 0.0])
     """
 
     joint: JointDistribution

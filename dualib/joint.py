@@ -18,11 +18,11 @@ from dualib._validation import (
     is_sparse,
     shown,
 )
-from dualib.information import mutual_information, sparse_mutual_information
-from dualib.labelled import labelled, texts_of
+from dualib.data.labelled import labelled, texts_of
+from dualib.data.samples import LARGEST_DENSE, sampled_counts, windowed_counts
+from dualib.information.entropies import mutual_information, sparse_mutual_information
 from dualib.markup import block, more, short, table
 from dualib.memory import check_fits
-from dualib.samples import LARGEST_DENSE, sampled_counts, windowed_counts
 from dualib.smoothed import Smoothed
 
 Array = npt.NDArray[np.float64]

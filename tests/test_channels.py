@@ -1,6 +1,7 @@
 """Channel capacity against closed forms and its own bound; gNID against partitions and its definition."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -124,9 +125,17 @@ def test_capacity_is_the_information_of_the_joint_and_no_prior_has_more():
 
 
 def test_what_is_not_reached_is_said():
-    with pytest.warns(dualib.ConvergenceWarning, match="channel_capacity: gap .* nats, tol 1e-30"):
-        found = channel_capacity(channel(3, 6, 4), tol=1e-30)
-    assert 0.0 <= found.gap < 1e-13
+    gaps = []
+    for seed in range(3, 9):  # the rounding of some comes out as 0, which ones depends on the processor
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            gaps.append(channel_capacity(channel(seed, 6, 4), tol=1e-30).gap)
+        expected = [dualib.ConvergenceWarning] if gaps[-1] > 1e-30 else []
+        assert [warning.category for warning in said] == expected
+        assert all(
+            "channel_capacity: gap " in str(warning.message) and "tol 1e-30" in str(warning.message) for warning in said
+        )
+    assert 0.0 < max(gaps) < 1e-13
 
 
 # -------------------------------------------------------------------------------------------------------------------------- gNID

@@ -8,7 +8,8 @@ import pytest
 from scipy import sparse
 
 import dualib
-from dualib import CountTable, JointDistribution, samples
+from dualib import CountTable, JointDistribution
+from dualib.data import samples
 
 COUNTS = np.array([[5.0, 1.0, 0.0], [1.0, 6.0, 2.0]])
 X, Y = ("w1", "w2"), ("0", "45", "90")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dualib import JointDistribution, labelled, read_table
+from dualib import JointDistribution, read_table
+from dualib.data import labelled
 
 WORDS, ANGLES = ("w1", "w2"), ("0", "45")
 TABLE = [[5.0, 1.0], [1.0, 6.0]]
@@ -251,7 +252,7 @@ def test_what_pandas_writes_comes_back(tmp_path):
 
 
 def test_large_alphabets_are_sparse(tmp_path, monkeypatch):
-    monkeypatch.setattr("dualib.samples.LARGEST_DENSE", 8)
+    monkeypatch.setattr("dualib.data.samples.LARGEST_DENSE", 8)
     content = "x,y,count\na,u,1\nb,v,2\nc,w,3\na,u,4\n"
     table = read_table(written(tmp_path, content))
     assert sparse.issparse(table.counts) and table.counts.nnz == 3

@@ -11,7 +11,7 @@ from dualib.cli.input import LAYOUT_HELP, add_reading, guess_of, read_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dualib.labelled import CountTable
+    from dualib.data.labelled import CountTable
     from dualib.predict.scores import Comparison
 
 SUMMARY = "how well the clusters predict y on held-out counts, beside the plain estimate"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dualib.data.labelled import CountTable
     from dualib.joint import JointDistribution
-    from dualib.labelled import CountTable
 
 
 _LARGEST_SAMPLE = 1e15  # counts beyond are no whole numbers of a float when summed
@@ -74,7 +74,8 @@ def describe(arguments: argparse.Namespace, table: CountTable, joint: JointDistr
 
 def share_of_sample(arguments: argparse.Namespace, table: CountTable) -> str:
     """One line, how much of I(X;Y) is the sample's; nothing where the table is not of counts."""
-    from dualib.information import mutual_information, mutual_information_nsb
+    from dualib.information.entropies import mutual_information
+    from dualib.information.estimates import mutual_information_nsb
 
     if table.kind != "counts" or table.counts.sum() > _LARGEST_SAMPLE:
         return ""

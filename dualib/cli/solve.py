@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dualib.labelled import CountTable
+    from dualib.data.labelled import CountTable
     from dualib.results.solution import Solution
 from dualib.cli.input import _FEW_CELLS, check_folder, checked_seed, describe, listed, read_input
 

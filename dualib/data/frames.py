@@ -7,8 +7,8 @@ from typing import Any
 
 from dualib._validation import is_missing
 from dualib.data.archives import UNREADABLE
+from dualib.data.samples import text_of
 from dualib.data.text import Cells
-from dualib.samples import text_of
 
 FRAMES = {  # by ending, what pandas needs to read it; one of each is enough
     ".xlsx": ("openpyxl", "calamine"),

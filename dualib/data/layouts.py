@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from dualib.data.labelled import names_labels
 from dualib.data.labels import (
     are_larger,
     form,
@@ -23,10 +24,9 @@ from dualib.data.labels import (
     may_be_labels,
     nature_of_labels,
 )
+from dualib.data.samples import Symbols, pair_counts
 from dualib.data.sums import names_total, without_sums
 from dualib.data.text import Cells, nature, value_of
-from dualib.labelled import names_labels
-from dualib.samples import Symbols, pair_counts
 
 Labels = tuple[str, ...] | None
 _COUNT_NAMES = frozenset(

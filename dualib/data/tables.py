@@ -14,10 +14,10 @@ import numpy as np
 from dualib._validation import shown
 from dualib.data.archives import UNREADABLE, check_compressed, read_npy, read_npz
 from dualib.data.frames import FRAMES, read_frame
+from dualib.data.labelled import CountTable
 from dualib.data.layouts import Arranged, arranged
 from dualib.data.matrix_market import read_matrix_market
 from dualib.data.text import SPREADSHEET, read_text
-from dualib.labelled import CountTable
 from dualib.memory import check_fits
 
 _MAGIC = {".npy": b"\x93NUMPY", ".npz": b"PK", ".mtx": b"%%MatrixMarket"}

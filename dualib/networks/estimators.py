@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_float_array, shown, validate_integer
-from dualib.information import mutual_information_miller_madow
+from dualib.information.estimates import mutual_information_miller_madow
 from dualib.networks.arrays import Array, IntArray, as_labels, as_positive, as_rows
 
 _BLOCK = 4_000_000  # pairs of samples at a time

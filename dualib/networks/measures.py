@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dualib._validation import shown, validate_integer
-from dualib.information import mutual_information_of
+from dualib.information.entropies import mutual_information_of
 from dualib.networks.arrays import Array, as_positive
 from dualib.networks.estimators import binned, kde_bounds_by_class, ksg, squared_distances
 

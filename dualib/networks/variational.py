@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import shown, validate_integer
-from dualib.information import mutual_information
+from dualib.information.entropies import mutual_information
 from dualib.networks.arrays import Array, IntArray, as_positive
 from dualib.networks.backend import one_thread
 from dualib.networks.estimators import info_nce

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.information import entropy
+from dualib.information.entropies import entropy
 from dualib.networks.arrays import Array, IntArray
 from dualib.networks.estimators import Bounds, info_nce
 

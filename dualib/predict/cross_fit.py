@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_float_array, is_sparse, shown, validate_beta, validate_integer
+from dualib.data.labelled import labelled
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
@@ -21,9 +22,8 @@ from dualib.doors import door
 from dualib.engine.choice import MOST_DENSE_CELLS, engine_problem
 from dualib.engine.rounding import check_beta
 from dualib.engine.sizes import check_solvable
-from dualib.information import mutual_information_of
+from dualib.information.entropies import mutual_information_of
 from dualib.joint import JointDistribution
-from dualib.labelled import labelled
 from dualib.many.workers import in_order, pool_of, value_of
 from dualib.memory import in_words, least_memory
 from dualib.path.grid import all_around

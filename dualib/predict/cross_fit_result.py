@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib.distortions.interface import Array
-from dualib.information import mutual_information_miller_madow
+from dualib.information.estimates import mutual_information_miller_madow
 from dualib.results.common import counted
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution

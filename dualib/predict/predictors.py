@@ -22,7 +22,7 @@ from dualib.engine.descent import descend
 from dualib.engine.initial import identity, random_clusters
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.information import mutual_information
+from dualib.information.entropies import mutual_information
 from dualib.joint import JointDistribution
 from dualib.path.anneal import anneal
 from dualib.path.points import at_once

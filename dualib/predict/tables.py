@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_non_negative, is_sparse
-from dualib.labelled import Labels, labelled
+from dualib.data.labelled import Labels, labelled
 
 Array = npt.NDArray[np.float64]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib.information import mutual_information, mutual_information_nsb
+from dualib.information.entropies import mutual_information
+from dualib.information.estimates import mutual_information_nsb
 from dualib.predict.cross_fit import cross_fit
 from dualib.results.units import Unit, unit_factor
 

@@ -13,7 +13,7 @@ from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.stability import stability
-from dualib.information import mutual_information_of
+from dualib.information.entropies import mutual_information_of
 from dualib.results.solution import Solution, entropy_of, most_relevance, not_below
 from dualib.results.status import Status
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dualib._validation import shown, validate_integer
+from dualib.data.labelled import texts_of
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import x_log_x
 from dualib.doors import door
-from dualib.labelled import texts_of
 from dualib.sharded.parquet import Format
 from dualib.sharded.pools import pool_of
 from dualib.sharded.shards import name_of, sources_of

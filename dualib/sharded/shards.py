@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dualib._validation import as_non_negative_csr, is_sparse, shown, validate_integer
+from dualib.data.labelled import labelled
 from dualib.distortions.interface import Array
 from dualib.joint import JointDistribution
-from dualib.labelled import labelled
 from dualib.sharded.parquet import Format, read_counts
 
 Source = str | os.PathLike[str] | Callable[[], Any]

@@ -1,4 +1,4 @@
-"""Entropies, divergences, mutual information, channel capacity, and estimates of them from counts.
+"""Entropies, divergences and mutual information of distributions.
 
 Natural logarithms (nats) unless ``unit="bits"``; ``0 log 0 = 0``.
 """
@@ -11,39 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, in_unit, is_sparse, shown
-from dualib.channels import ChannelCapacity, channel_capacity, gnid
-from dualib.estimates import (
-    entropy_chao_shen,
-    entropy_grassberger,
-    entropy_miller_madow,
-    entropy_nsb,
-    mutual_information_chao_shen,
-    mutual_information_grassberger,
-    mutual_information_miller_madow,
-    mutual_information_nsb,
-)
-
-__all__ = [
-    "ChannelCapacity",
-    "channel_capacity",
-    "chernoff_coefficient",
-    "chernoff_information",
-    "conditional_entropy",
-    "entropy",
-    "entropy_chao_shen",
-    "entropy_grassberger",
-    "entropy_miller_madow",
-    "entropy_nsb",
-    "gnid",
-    "jensen_shannon",
-    "kl_divergence",
-    "mutual_information",
-    "mutual_information_chao_shen",
-    "mutual_information_grassberger",
-    "mutual_information_miller_madow",
-    "mutual_information_nsb",
-    "mutual_information_shuffled",
-]
 
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dualib._validation import as_non_negative, as_non_negative_csr, is_missing, is_sparse, shown
-from dualib.samples import coded, pair_counts, text_of
+from dualib.data.samples import coded, pair_counts, text_of
 
 Labels = tuple[str, ...] | None
 NAMES_OF_LABELS = frozenset(  # what the column of labels is called, where it has a name
