@@ -15,7 +15,7 @@ from dualib.engine.batch import Batch, distinct, nearest, nearest_other
 from dualib.engine.initial import softened
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.sparse import SparseProblem
-from dualib.engine.sweep import Sweep, ascent
+from dualib.engine.sweep import Sweep, ascent, heights
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
 _POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
@@ -250,7 +250,7 @@ def _pairs(problem: Problem, batch: Batch, sweep: Sweep, rng: np.random.Generato
     means, face, feasible = problem.centroids(members)
     if not feasible.any():
         return Points(means, face, face)
-    value = ascent(problem, batch.beta, sweep.log_z, *for_each(problem, means, face, S))[0].reshape(S, -1)
+    value = heights(problem, batch.beta, sweep.log_z, *for_each(problem, means, face, S)).reshape(S, -1)
     kept = np.argsort(-value, axis=1, kind="stable")[:, : max(_FEWEST_PAIRS, n // _PAIRS_OF)]
     return Points(means[kept.ravel()], face[kept.ravel()], np.repeat(np.arange(S), kept.shape[1]))
 
