@@ -105,7 +105,7 @@ class ShardedJoint:
         self.mutual_information = max(0.0, self.row_entropy - float(np.sum(x_log_x(self.py))))
 
     def __repr__(self) -> str:
-        size = f"{self.n_x} x {self.n_y}, {self.nonzeros} nonzeros in {self.n_shards} shards"
+        size = f"{self.n_x} x {self.n_y}, {self.nonzeros} nonzeros in {self.n_shards} shard{'s' * (self.n_shards > 1)}"
         return f"ShardedJoint({size}, I(X;Y) = {self.mutual_information:.6g} nats)"
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from dualib._validation import shown
 from dualib.distortions.interface import Array
+from dualib.distortions.rows import TINY
 from dualib.results.status import Status
 from dualib.sharded.joint import ShardedJoint
-from dualib.sharded.steps import Exponents, encoded, labelled
+from dualib.sharded.steps import Exponents, encoded, likeliest
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +42,15 @@ class ShardedSolution:
         How far one more sweep would move, as of `dualib.Solution`.
     n_iter : int
         Sweeps.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> letters = dualib.datasets.load_letters()
+    >>> joint = dualib.sharded.ShardedJoint([lambda: letters.pxy[:13], lambda: letters.pxy[13:]])
+    >>> solution = dualib.sharded.solve(joint, 10.0, 3)
+    >>> solution.encoder(1).shape, solution.labels().shape, solution.relevance < solution.relevance_bound
+    ((14, 3), (27,), True)
     """
 
     joint: ShardedJoint
@@ -87,8 +97,8 @@ class ShardedSolution:
     def labels(self, shard: int | None = None) -> np.ndarray:
         """The likeliest cluster of each x of one shard (m,), or of all x, (n_x,)."""
         if shard is not None:
-            return np.asarray(self._of_shard(shard, labelled))
-        return np.concatenate(self.joint.pool.each(labelled, self._exponents(), self.joint.py))
+            return np.asarray(self._of_shard(shard, likeliest))
+        return np.concatenate(self.joint.pool.each(likeliest, self._exponents(), self.joint.py))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write beta, weights and decoder as arrays of an .npz file: all that `solve` needs as `init` to go on from here."""
@@ -114,8 +124,6 @@ class ShardedSolution:
 
 def exponents_of(beta: float, weights: Array, means: Array) -> Exponents:
     """Clusters of weights (k,) and means (n_y, k) as a sweep needs them; a cluster without weight is out."""
-    from dualib.distortions.rows import TINY
-
     with np.errstate(divide="ignore"):
         shift = np.log(weights)
     return Exponents(shift, beta * np.log(np.maximum(means, TINY)))

@@ -107,10 +107,12 @@ def solve(
     Examples
     --------
     >>> import dualib
+    >>> import numpy as np
     >>> letters = dualib.datasets.load_letters()
     >>> joint = dualib.sharded.ShardedJoint([lambda: letters.pxy[:13], lambda: letters.pxy[13:]])
     >>> solution = dualib.sharded.solve(joint, 5.0, 4)
-    >>> alone = dualib.solve(letters, 5.0, init=solution.labels(), certify=False)
+    >>> encoder = np.vstack([solution.encoder(0), solution.encoder(1)])
+    >>> alone = dualib.solve(letters, 5.0, init=encoder, certify=False)
     >>> abs(solution.objective - alone.objective) < 1e-12
     True
     """

@@ -80,7 +80,7 @@ def encoded(shard: Shard, exponents: Exponents, py: Array) -> Array:
     return result
 
 
-def labelled(shard: Shard, exponents: Exponents, py: Array) -> Any:
+def likeliest(shard: Shard, exponents: Exponents, py: Array) -> Any:
     """The likeliest cluster of each row, (m,) int."""
     return np.argmax(encoded(shard, exponents, py), axis=1)
 

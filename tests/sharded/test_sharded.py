@@ -46,7 +46,9 @@ def test_the_table_is_that_of_its_shards(ends):
     assert joint.nonzeros == np.count_nonzero(table)
     np.testing.assert_allclose(joint.py, whole.py, rtol=1e-14)
     assert joint.mutual_information == pytest.approx(whole.mutual_information, rel=1e-13)
-    said = f"{joint.nonzeros} nonzeros in {joint.n_shards} shards, I(X;Y) = {whole.mutual_information:.6g} nats"
+    said = (
+        f"{joint.nonzeros} nonzeros in {joint.n_shards} shard{'s' * bool(ends)}, I(X;Y) = {whole.mutual_information:.6g} nats"
+    )
     assert repr(joint) == f"ShardedJoint(30 x 12, {said})"
 
 
