@@ -16,7 +16,7 @@ from dualib.labelled import texts_of
 from dualib.sharded.parquet import Format
 from dualib.sharded.pools import pool_of
 from dualib.sharded.shards import name_of, sources_of
-from dualib.sharded.steps import Facts, facts, margins
+from dualib.sharded.steps import Facts, facts, margins, named
 
 
 class ShardedJoint:
@@ -103,6 +103,23 @@ class ShardedJoint:
         self.py: Array = py / py.sum()
         self.py.flags.writeable = False
         self.mutual_information = max(0.0, self.row_entropy - float(np.sum(x_log_x(self.py))))
+
+    def x_labels(self, shard: int) -> tuple[str, ...]:
+        """The x of the rows of one shard, as text: those of a Parquet file in the order in which they first come, else numbers.
+
+        Raises
+        ------
+        IndexError
+            No such shard.
+        """
+        names: tuple[str, ...] = self.of_shard(shard, named)
+        return names
+
+    def of_shard(self, shard: int, step: Any, *arguments: Any) -> Any:
+        """A step of one shard (internal)."""
+        if isinstance(shard, bool) or not isinstance(shard, (int, np.integer)) or not 0 <= shard < self.n_shards:
+            raise IndexError(f"shard must be a number from 0 to {self.n_shards - 1}, got {shown(shard)}")
+        return self.pool.one(int(shard), step, *arguments)
 
     def __repr__(self) -> str:
         size = f"{self.n_x} x {self.n_y}, {self.nonzeros} nonzeros in {self.n_shards} shard{'s' * (self.n_shards > 1)}"

@@ -34,6 +34,8 @@ class Shard(NamedTuple):
         n_y, or, of a file that does not say, one more than the largest y in it.
     is_exact : bool
         Whether it is n_y.
+    names : pyarrow array (m,), or None
+        The x, of a file that has them.
     """
 
     mass: Array
@@ -42,6 +44,7 @@ class Shard(NamedTuple):
     indptr: npt.NDArray[np.integer]
     width: int
     is_exact: bool
+    names: Any = None
 
     def part(self, begin: int, end: int, n_y: int) -> Any:
         """p(y|x) of some rows, a CSR array (end - begin, n_y)."""
@@ -65,7 +68,8 @@ def load(source: Source, form: Format) -> Shard:
         return shard_of(name_of(source), source(), is_exact=True)
     path = Path(source)
     if path.suffix == ".parquet":
-        return shard_of(name_of(source), read_counts(path, form), is_exact=form.y_labels is not None)
+        table, names = read_counts(path, form)
+        return shard_of(name_of(source), table, is_exact=form.y_labels is not None)._replace(names=names)
     try:
         with open(path, "rb") as file:
             table = sparse.load_npz(file)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from dualib._validation import shown
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import TINY
 from dualib.results.status import Status
@@ -92,24 +90,18 @@ class ShardedSolution:
         IndexError
             No such shard.
         """
-        return np.asarray(self._of_shard(shard, encoded))
+        return np.asarray(self.joint.of_shard(shard, encoded, self._exponents(), self.joint.py))
 
     def labels(self, shard: int | None = None) -> np.ndarray:
         """The likeliest cluster of each x of one shard (m,), or of all x, (n_x,)."""
         if shard is not None:
-            return np.asarray(self._of_shard(shard, likeliest))
+            return np.asarray(self.joint.of_shard(shard, likeliest, self._exponents(), self.joint.py))
         return np.concatenate(self.joint.pool.each(likeliest, self._exponents(), self.joint.py))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write beta, weights and decoder as arrays of an .npz file: all that `solve` needs as `init` to go on from here."""
         with open(path, "wb") as file:
             np.savez(file, beta=self.beta, weights=self.weights, decoder=self.decoder)
-
-    def _of_shard(self, shard: int, step: Any) -> Any:
-        count = self.joint.n_shards
-        if isinstance(shard, bool) or not isinstance(shard, (int, np.integer)) or not 0 <= shard < count:
-            raise IndexError(f"shard must be a number from 0 to {count - 1}, got {shown(shard)}")
-        return self.joint.pool.one(int(shard), step, self._exponents(), self.joint.py)
 
     def _exponents(self) -> Exponents:
         return exponents_of(self.beta, self.weights, np.ascontiguousarray(self.decoder.T))
