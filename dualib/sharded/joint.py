@@ -14,7 +14,7 @@ from dualib.distortions.rows import x_log_x
 from dualib.doors import door
 from dualib.labelled import texts_of
 from dualib.sharded.parquet import Format
-from dualib.sharded.pools import pool_of
+from dualib.sharded.pools import Step, pool_of
 from dualib.sharded.shards import name_of, sources_of
 from dualib.sharded.steps import Facts, facts, margins, named
 
@@ -112,18 +112,25 @@ class ShardedJoint:
         IndexError
             No such shard.
         """
-        names: tuple[str, ...] = self.of_shard(shard, named)
+        names: tuple[str, ...] = of_shard(self, shard, named)
         return names
-
-    def of_shard(self, shard: int, step: Any, *arguments: Any) -> Any:
-        """A step of one shard (internal)."""
-        if isinstance(shard, bool) or not isinstance(shard, (int, np.integer)) or not 0 <= shard < self.n_shards:
-            raise IndexError(f"shard must be a number from 0 to {self.n_shards - 1}, got {shown(shard)}")
-        return self.pool.one(int(shard), step, *arguments)
 
     def __repr__(self) -> str:
         size = f"{self.n_x} x {self.n_y}, {self.nonzeros} nonzeros in {self.n_shards} shard{'s' * (self.n_shards > 1)}"
         return f"ShardedJoint({size}, I(X;Y) = {self.mutual_information:.6g} nats)"
+
+
+def of_shard(joint: ShardedJoint, shard: int, step: Step, *arguments: Any) -> Any:
+    """What a step makes of one shard.
+
+    Raises
+    ------
+    IndexError
+        No such shard.
+    """
+    if isinstance(shard, bool) or not isinstance(shard, (int, np.integer)) or not 0 <= shard < joint.n_shards:
+        raise IndexError(f"shard must be a number from 0 to {joint.n_shards - 1}, got {shown(shard)}")
+    return joint.pool.one(int(shard), step, *arguments)
 
 
 def check_sharded(value: object) -> None:

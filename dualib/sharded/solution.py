@@ -11,7 +11,7 @@ import numpy as np
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import TINY
 from dualib.results.status import Status
-from dualib.sharded.joint import ShardedJoint
+from dualib.sharded.joint import ShardedJoint, of_shard
 from dualib.sharded.steps import Exponents, encoded, likeliest
 
 
@@ -90,12 +90,12 @@ class ShardedSolution:
         IndexError
             No such shard.
         """
-        return np.asarray(self.joint.of_shard(shard, encoded, self._exponents(), self.joint.py))
+        return np.asarray(of_shard(self.joint, shard, encoded, self._exponents(), self.joint.py))
 
     def labels(self, shard: int | None = None) -> np.ndarray:
         """The likeliest cluster of each x of one shard (m,), or of all x, (n_x,)."""
         if shard is not None:
-            return np.asarray(self.joint.of_shard(shard, likeliest, self._exponents(), self.joint.py))
+            return np.asarray(of_shard(self.joint, shard, likeliest, self._exponents(), self.joint.py))
         return np.concatenate(self.joint.pool.each(likeliest, self._exponents(), self.joint.py))
 
     def save(self, path: str | os.PathLike[str]) -> None:
