@@ -70,7 +70,7 @@ def solve(
     beta : float
         Trade-off, > 0.
     n_clusters : int, optional
-        K; left out where `init` says it.
+        K; left out where `init` says it. There are fewer where the sample of rows has fewer different ones.
     init : array (K, n_y), pair of arrays, or solution, optional
         Decoder p(y|t) to start from; weights (K,) and decoder; a `ShardedSolution` or a `dualib.Solution`, as that at a smaller
         beta. None: the hard clusters that lose least of a sample of rows, as of `dualib.quantize`, softened.
@@ -132,9 +132,8 @@ def solve(
             state = found.after
     rested = found.residual <= tol
     if not rested:
-        warn_of_convergence(
-            f"beta={beta:g}: residual {found.residual:.1e} after {taken} sweeps, tol {tol:g}: raise max_iter or tol"
-        )
+        told = f"beta={beta:g}: residual {found.residual:.1e} after {taken} sweeps, tol {tol:g}: raise max_iter or tol"
+        warn_of_convergence(told, stacklevel=3)
     return ShardedSolution(
         joint,
         beta,

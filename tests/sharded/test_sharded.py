@@ -10,7 +10,7 @@ from scipy import sparse
 
 import dualib
 from dualib import JointDistribution, Status
-from dualib.sharded import ShardedJoint, solve, steps, write_shards
+from dualib.sharded import ShardedJoint, pools, solve, steps, write_shards
 
 
 def rows_of(table, begin, end):
@@ -59,10 +59,10 @@ def test_sweeps_are_the_naive_ones(monkeypatch, block):
     whole = JointDistribution.from_counts(table)
     rng = np.random.default_rng(2)
     weights, decoder = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(12), 3)
-    with pytest.warns(
-        dualib.ConvergenceWarning, match=r"beta=3: residual .* after 4 sweeps, tol 1e-07: raise max_iter or tol"
-    ):
+    message = r"beta=3: residual .* after 4 sweeps, tol 1e-07: raise max_iter or tol"
+    with pytest.warns(dualib.ConvergenceWarning, match=message) as caught:
         found = solve(sharded(table, 11, 12), 3.0, init=(weights, decoder), max_iter=4)
+    assert caught[0].filename == __file__
     for _ in range(3):  # the last sweep only judges
         _, _, weights, decoder = naive.sweep("ib", whole.px, whole.py_x, weights, decoder, 3.0)
     np.testing.assert_allclose(found.weights, weights, rtol=1e-11)
@@ -139,6 +139,30 @@ def test_a_solution_goes_on_at_another_beta_and_from_its_file(tmp_path):
     whole = dualib.solve(JointDistribution.from_counts(table), 10.0, init=encoder, certify=False)
     assert solve(joint, 10.0, init=whole).objective == pytest.approx(whole.objective, rel=1e-12)
     assert repr(first).startswith("ShardedSolution(beta = 5, 3 clusters of 120 x: rate ")
+
+
+def halves(begin, end):
+    """Every node of the tree that sums are taken along."""
+    middle = (begin + end) // 2
+    return {(begin, end)} if end - begin == 1 else {(begin, end)} | halves(begin, middle) | halves(middle, end)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13, 64, 100])
+@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 64, 1000])
+def test_bundles_are_nodes_of_the_tree(count, wanted):
+    found = pools.nodes(count, wanted)
+    assert [i for begin, end in found for i in range(begin, end)] == list(range(count))
+    assert set(found) <= halves(0, count)
+    assert min(wanted, count) <= len(found) < 2 * max(wanted, 1)
+
+
+def test_sums_are_taken_along_the_tree():
+    """Not in turn: in numbers whose sum depends on the order."""
+    numbers = np.random.default_rng(1).random(11)
+    low, high = (numbers[0] + numbers[1]) + (numbers[2] + (numbers[3] + numbers[4])), numbers[5:]
+    upper = (high[0] + (high[1] + high[2])) + (high[3] + (high[4] + high[5]))
+    assert pools.tree(lambda i: (numbers[i],), 0, 11) == (low + upper,)
+    assert low + upper != sum(numbers)
 
 
 def test_an_x_without_counts_claims_nothing():
