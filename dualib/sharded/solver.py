@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from dualib._validation import as_distribution, as_probability_rows, validate_beta, validate_integer
+from dualib._validation import as_distribution, as_probability_rows, shown, validate_beta, validate_integer
 from dualib.clusters.quantize import quantize
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import TINY, x_log_x
@@ -202,6 +202,8 @@ def _given(joint: ShardedJoint, init: Any, n_clusters: int | None) -> State:
         weights, decoder = init
     else:
         weights, decoder = None, init
+    if np.ndim(decoder) != 2:
+        raise ValueError(f"init must be a decoder (K, n_y), weights and a decoder, or a solution, got {shown(init)}")
     rows = as_probability_rows("init", decoder, joint.n_y)
     if n_clusters is not None and n_clusters != len(rows):
         raise ValueError(f"n_clusters must be the number of clusters of init, {len(rows)}, got {n_clusters}: leave it out")

@@ -209,6 +209,12 @@ def test_clusters_that_lose_all_weight_stay_out():
         ({"tol": 0.0}, ValueError, "tol must be a positive number, got 0.0"),
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1, got 0"),
         ({"progress": 1}, TypeError, "progress must be a bool or a callable, got 1"),
+        (
+            {"init": np.arange(30) % 3},
+            ValueError,
+            r"init must be a decoder \(K, n_y\), .* got an array of int64 of shape \(30,\)",
+        ),
+        ({"init": "random"}, ValueError, r"init must be a decoder \(K, n_y\), .* got 'random'"),
         ({"init": np.eye(3)}, ValueError, r"init must have 12 columns, got shape \(3, 3\)"),
         ({"init": np.ones((3, 12))}, ValueError, "init: row 0 must sum to 1, got 12.0"),
         (
