@@ -21,6 +21,7 @@ import dualib
 from dualib import datasets, sharded
 from dualib.many import workers
 from dualib.many.parallel import TaskError
+from dualib.sharded import pools
 
 dask = pytest.importorskip("dask")
 joblib = pytest.importorskip("joblib")
@@ -175,7 +176,9 @@ def alone(tmp_path_factory):
     return first, second
 
 
-def test_a_table_in_shards_on_two_workers(client, alone, tmp_path):
+@pytest.mark.parametrize("bundles", [1, 2])  # for each worker: of three shards some are two together, or all alone
+def test_a_table_in_shards_on_two_workers(client, alone, tmp_path, monkeypatch, bundles):
+    monkeypatch.setattr(pools, "_BUNDLES", bundles)
     joint = sharded.ShardedJoint(in_shards(tmp_path), client=client)
     first = sharded.solve(joint, 3.0, 3, tol=1e-4)
     assert state(first) == state(alone[0])

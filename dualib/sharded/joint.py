@@ -14,9 +14,9 @@ from dualib.distortions.interface import Array
 from dualib.distortions.rows import x_log_x
 from dualib.doors import door
 from dualib.sharded.parquet import Format
-from dualib.sharded.pools import pool_of
+from dualib.sharded.pools import Step, pool_of
 from dualib.sharded.shards import name_of, sources_of
-from dualib.sharded.steps import Facts, facts, margins
+from dualib.sharded.steps import Facts, facts, margins, named
 
 
 class ShardedJoint:
@@ -104,9 +104,33 @@ class ShardedJoint:
         self.py.flags.writeable = False
         self.mutual_information = max(0.0, self.row_entropy - float(np.sum(x_log_x(self.py))))
 
+    def x_labels(self, shard: int) -> tuple[str, ...]:
+        """The x of the rows of one shard, as text: those of a Parquet file in the order in which they first come, else numbers.
+
+        Raises
+        ------
+        IndexError
+            No such shard.
+        """
+        names: tuple[str, ...] = of_shard(self, shard, named)
+        return names
+
     def __repr__(self) -> str:
-        size = f"{self.n_x} x {self.n_y}, {self.nonzeros} nonzeros in {self.n_shards} shards"
+        size = f"{self.n_x} x {self.n_y}, {self.nonzeros} nonzeros in {self.n_shards} shard{'s' * (self.n_shards > 1)}"
         return f"ShardedJoint({size}, I(X;Y) = {self.mutual_information:.6g} nats)"
+
+
+def of_shard(joint: ShardedJoint, shard: int, step: Step, *arguments: Any) -> Any:
+    """What a step makes of one shard.
+
+    Raises
+    ------
+    IndexError
+        No such shard.
+    """
+    if isinstance(shard, bool) or not isinstance(shard, (int, np.integer)) or not 0 <= shard < joint.n_shards:
+        raise IndexError(f"shard must be a number from 0 to {joint.n_shards - 1}, got {shown(shard)}")
+    return joint.pool.one(int(shard), step, *arguments)
 
 
 def check_sharded(value: object) -> None:

@@ -19,8 +19,8 @@ class Format(NamedTuple):
     y_labels: tuple[str, ...] | None = None
 
 
-def read_counts(path: Path, form: Format) -> Any:
-    """The COO array (m, n_y) of the file; x in the order in which they first come.
+def read_counts(path: Path, form: Format) -> tuple[Any, Any]:
+    """The COO array (m, n_y) of the file, x in the order in which they first come, and these, a pyarrow array.
 
     Without labels of y, n_y is one more than the largest.
 
@@ -51,12 +51,13 @@ def read_counts(path: Path, form: Format) -> Any:
             )
     x, y, count = (table.column(column) for column in form.columns)
     numbers = _numbers(name, form.columns[1], y, form.y_labels, compute)
-    rows = x.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    coded = x.combine_chunks().dictionary_encode()
+    rows = coded.indices.to_numpy(zero_copy_only=False)
     values = count.to_numpy()
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name}: column {form.columns[2]!r} must hold real numbers, got {values.dtype}")
     n_y = int(numbers.max(initial=-1)) + 1 if form.y_labels is None else len(form.y_labels)
-    return sparse.coo_array((values, (rows, numbers)), shape=(int(rows.max(initial=-1)) + 1, n_y))
+    return sparse.coo_array((values, (rows, numbers)), shape=(len(coded.dictionary), n_y)), coded.dictionary
 
 
 def _numbers(name: str, column: str, y: Any, labels: tuple[str, ...] | None, compute: Any) -> Any:

@@ -34,6 +34,8 @@ class Shard(NamedTuple):
         n_y, or, of a file that does not say, one more than the largest y in it.
     is_exact : bool
         Whether it is n_y.
+    names : pyarrow array (m,), or None
+        The x, of a file that has them.
     """
 
     mass: Array
@@ -42,6 +44,7 @@ class Shard(NamedTuple):
     indptr: npt.NDArray[np.integer]
     width: int
     is_exact: bool
+    names: Any = None
 
     def part(self, begin: int, end: int, n_y: int) -> Any:
         """p(y|x) of some rows, a CSR array (end - begin, n_y)."""
@@ -65,7 +68,8 @@ def load(source: Source, form: Format) -> Shard:
         return shard_of(name_of(source), source(), is_exact=True)
     path = Path(source)
     if path.suffix == ".parquet":
-        return shard_of(name_of(source), read_counts(path, form), is_exact=form.y_labels is not None)
+        table, names = read_counts(path, form)
+        return shard_of(name_of(source), table, is_exact=form.y_labels is not None)._replace(names=names)
     try:
         with open(path, "rb") as file:
             table = sparse.load_npz(file)
@@ -87,9 +91,12 @@ def shard_of(name: str, table: Any, *, is_exact: bool) -> Shard:
     """The shard of a table (m, n_y) of counts or probabilities, sparse or an array."""
     rows = _rows(name, table)
     mass = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
-    data = rows.data / np.repeat(mass, np.diff(rows.indptr))
+    data = np.repeat(mass, np.diff(rows.indptr))
+    np.divide(rows.data, data, out=data)
     kind = np.int32 if max(rows.nnz, rows.shape[1]) < 2**31 else np.int64  # of both, else SciPy makes copies
-    return Shard(mass, data, rows.indices.astype(kind), rows.indptr.astype(kind), int(rows.shape[1]), is_exact)
+    return Shard(
+        mass, data, rows.indices.astype(kind, copy=False), rows.indptr.astype(kind, copy=False), int(rows.shape[1]), is_exact
+    )
 
 
 def _rows(name: str, table: Any) -> Any:
@@ -116,8 +123,8 @@ def write_shards(counts: Any, folder: str | os.PathLike[str], rows_per_shard: in
     folder : path-like
         A new one, or an empty one. It is complete or not there: files are written to ``FOLDER.part``, which is then renamed.
     rows_per_shard : int
-        Rows of each file but the last. A worker holds some 12 bytes for each nonzero of its shards; four shards or so for each
-        thread of the cluster let the work be shared out evenly.
+        Rows of each file but the last. A worker holds some 12 bytes for each nonzero of its shards; a few shards for each thread of
+        the cluster let the work be shared out evenly.
 
     Returns
     -------

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from dualib._validation import shown
 from dualib.distortions.interface import Array
+from dualib.distortions.rows import TINY
 from dualib.results.status import Status
-from dualib.sharded.joint import ShardedJoint
-from dualib.sharded.steps import Exponents, encoded, labelled
+from dualib.sharded.joint import ShardedJoint, of_shard
+from dualib.sharded.steps import Exponents, encoded, likeliest
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +40,15 @@ class ShardedSolution:
         How far one more sweep would move, as of `dualib.Solution`.
     n_iter : int
         Sweeps.
+
+    Examples
+    --------
+    >>> import dualib
+    >>> letters = dualib.datasets.load_letters()
+    >>> joint = dualib.sharded.ShardedJoint([lambda: letters.pxy[:13], lambda: letters.pxy[13:]])
+    >>> solution = dualib.sharded.solve(joint, 10.0, 3)
+    >>> solution.encoder(1).shape, solution.labels().shape, solution.relevance < solution.relevance_bound
+    ((14, 3), (27,), True)
     """
 
     joint: ShardedJoint
@@ -82,24 +90,18 @@ class ShardedSolution:
         IndexError
             No such shard.
         """
-        return np.asarray(self._of_shard(shard, encoded))
+        return np.asarray(of_shard(self.joint, shard, encoded, self._exponents(), self.joint.py))
 
     def labels(self, shard: int | None = None) -> np.ndarray:
         """The likeliest cluster of each x of one shard (m,), or of all x, (n_x,)."""
         if shard is not None:
-            return np.asarray(self._of_shard(shard, labelled))
-        return np.concatenate(self.joint.pool.each(labelled, self._exponents(), self.joint.py))
+            return np.asarray(of_shard(self.joint, shard, likeliest, self._exponents(), self.joint.py))
+        return np.concatenate(self.joint.pool.each(likeliest, self._exponents(), self.joint.py))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write beta, weights and decoder as arrays of an .npz file: all that `solve` needs as `init` to go on from here."""
         with open(path, "wb") as file:
             np.savez(file, beta=self.beta, weights=self.weights, decoder=self.decoder)
-
-    def _of_shard(self, shard: int, step: Any) -> Any:
-        count = self.joint.n_shards
-        if isinstance(shard, bool) or not isinstance(shard, (int, np.integer)) or not 0 <= shard < count:
-            raise IndexError(f"shard must be a number from 0 to {count - 1}, got {shown(shard)}")
-        return self.joint.pool.one(int(shard), step, self._exponents(), self.joint.py)
 
     def _exponents(self) -> Exponents:
         return exponents_of(self.beta, self.weights, np.ascontiguousarray(self.decoder.T))
@@ -114,8 +116,6 @@ class ShardedSolution:
 
 def exponents_of(beta: float, weights: Array, means: Array) -> Exponents:
     """Clusters of weights (k,) and means (n_y, k) as a sweep needs them; a cluster without weight is out."""
-    from dualib.distortions.rows import TINY
-
     with np.errstate(divide="ignore"):
         shift = np.log(weights)
     return Exponents(shift, beta * np.log(np.maximum(means, TINY)))

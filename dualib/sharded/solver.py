@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from dualib._validation import as_distribution, as_probability_rows, validate_beta, validate_integer
+from dualib._validation import as_distribution, as_probability_rows, shown, validate_beta, validate_integer
 from dualib.clusters.quantize import quantize
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import TINY, x_log_x
@@ -70,7 +70,7 @@ def solve(
     beta : float
         Trade-off, > 0.
     n_clusters : int, optional
-        K; left out where `init` says it.
+        K; left out where `init` says it. There are fewer where the sample of rows has fewer different ones.
     init : array (K, n_y), pair of arrays, or solution, optional
         Decoder p(y|t) to start from; weights (K,) and decoder; a `ShardedSolution` or a `dualib.Solution`, as that at a smaller
         beta. None: the hard clusters that lose least of a sample of rows, as of `dualib.quantize`, softened.
@@ -107,10 +107,12 @@ def solve(
     Examples
     --------
     >>> import dualib
+    >>> import numpy as np
     >>> letters = dualib.datasets.load_letters()
     >>> joint = dualib.sharded.ShardedJoint([lambda: letters.pxy[:13], lambda: letters.pxy[13:]])
     >>> solution = dualib.sharded.solve(joint, 5.0, 4)
-    >>> alone = dualib.solve(letters, 5.0, init=solution.labels(), certify=False)
+    >>> encoder = np.vstack([solution.encoder(0), solution.encoder(1)])
+    >>> alone = dualib.solve(letters, 5.0, init=encoder, certify=False)
     >>> abs(solution.objective - alone.objective) < 1e-12
     True
     """
@@ -130,9 +132,8 @@ def solve(
             state = found.after
     rested = found.residual <= tol
     if not rested:
-        warn_of_convergence(
-            f"beta={beta:g}: residual {found.residual:.1e} after {taken} sweeps, tol {tol:g}: raise max_iter or tol"
-        )
+        told = f"beta={beta:g}: residual {found.residual:.1e} after {taken} sweeps, tol {tol:g}: raise max_iter or tol"
+        warn_of_convergence(told, stacklevel=3)
     return ShardedSolution(
         joint,
         beta,
@@ -201,6 +202,8 @@ def _given(joint: ShardedJoint, init: Any, n_clusters: int | None) -> State:
         weights, decoder = init
     else:
         weights, decoder = None, init
+    if np.ndim(decoder) != 2:
+        raise ValueError(f"init must be a decoder (K, n_y), weights and a decoder, or a solution, got {shown(init)}")
     rows = as_probability_rows("init", decoder, joint.n_y)
     if n_clusters is not None and n_clusters != len(rows):
         raise ValueError(f"n_clusters must be the number of clusters of init, {len(rows)}, got {n_clusters}: leave it out")

@@ -12,6 +12,7 @@ import numpy as np
 
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import x_log_x
+from dualib.samples import text_of
 from dualib.sharded.shards import Shard
 
 Sums = tuple[Any, ...]
@@ -80,9 +81,14 @@ def encoded(shard: Shard, exponents: Exponents, py: Array) -> Array:
     return result
 
 
-def labelled(shard: Shard, exponents: Exponents, py: Array) -> Any:
+def likeliest(shard: Shard, exponents: Exponents, py: Array) -> Any:
     """The likeliest cluster of each row, (m,) int."""
     return np.argmax(encoded(shard, exponents, py), axis=1)
+
+
+def named(shard: Shard) -> tuple[str, ...]:
+    """The x as text, or their numbers within the shard."""
+    return tuple(map(str, range(len(shard.mass)) if shard.names is None else map(text_of, shard.names.to_pylist())))
 
 
 def sampled(shard: Shard, share: float, seed: int) -> Shard:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 import dualib
 from dualib import JointDistribution, Status
-from dualib.sharded import ShardedJoint, solve, steps, write_shards
+from dualib.sharded import ShardedJoint, pools, solve, steps, write_shards
 
 
 def rows_of(table, begin, end):
@@ -46,7 +46,9 @@ def test_the_table_is_that_of_its_shards(ends):
     assert joint.nonzeros == np.count_nonzero(table)
     np.testing.assert_allclose(joint.py, whole.py, rtol=1e-14)
     assert joint.mutual_information == pytest.approx(whole.mutual_information, rel=1e-13)
-    said = f"{joint.nonzeros} nonzeros in {joint.n_shards} shards, I(X;Y) = {whole.mutual_information:.6g} nats"
+    said = (
+        f"{joint.nonzeros} nonzeros in {joint.n_shards} shard{'s' * bool(ends)}, I(X;Y) = {whole.mutual_information:.6g} nats"
+    )
     assert repr(joint) == f"ShardedJoint(30 x 12, {said})"
 
 
@@ -57,10 +59,10 @@ def test_sweeps_are_the_naive_ones(monkeypatch, block):
     whole = JointDistribution.from_counts(table)
     rng = np.random.default_rng(2)
     weights, decoder = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(12), 3)
-    with pytest.warns(
-        dualib.ConvergenceWarning, match=r"beta=3: residual .* after 4 sweeps, tol 1e-07: raise max_iter or tol"
-    ):
+    message = r"beta=3: residual .* after 4 sweeps, tol 1e-07: raise max_iter or tol"
+    with pytest.warns(dualib.ConvergenceWarning, match=message) as caught:
         found = solve(sharded(table, 11, 12), 3.0, init=(weights, decoder), max_iter=4)
+    assert caught[0].filename == __file__
     for _ in range(3):  # the last sweep only judges
         _, _, weights, decoder = naive.sweep("ib", whole.px, whole.py_x, weights, decoder, 3.0)
     np.testing.assert_allclose(found.weights, weights, rtol=1e-11)
@@ -139,6 +141,30 @@ def test_a_solution_goes_on_at_another_beta_and_from_its_file(tmp_path):
     assert repr(first).startswith("ShardedSolution(beta = 5, 3 clusters of 120 x: rate ")
 
 
+def halves(begin, end):
+    """Every node of the tree that sums are taken along."""
+    middle = (begin + end) // 2
+    return {(begin, end)} if end - begin == 1 else {(begin, end)} | halves(begin, middle) | halves(middle, end)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13, 64, 100])
+@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 64, 1000])
+def test_bundles_are_nodes_of_the_tree(count, wanted):
+    found = pools.nodes(count, wanted)
+    assert [i for begin, end in found for i in range(begin, end)] == list(range(count))
+    assert set(found) <= halves(0, count)
+    assert min(wanted, count) <= len(found) < 2 * max(wanted, 1)
+
+
+def test_sums_are_taken_along_the_tree():
+    """Not in turn: in numbers whose sum depends on the order."""
+    numbers = np.random.default_rng(1).random(11)
+    low, high = (numbers[0] + numbers[1]) + (numbers[2] + (numbers[3] + numbers[4])), numbers[5:]
+    upper = (high[0] + (high[1] + high[2])) + (high[3] + (high[4] + high[5]))
+    assert pools.tree(lambda i: (numbers[i],), 0, 11) == (low + upper,)
+    assert low + upper != sum(numbers)
+
+
 def test_an_x_without_counts_claims_nothing():
     table = random_counts(3)
     table[[4, 29]] = 0
@@ -183,6 +209,12 @@ def test_clusters_that_lose_all_weight_stay_out():
         ({"tol": 0.0}, ValueError, "tol must be a positive number, got 0.0"),
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1, got 0"),
         ({"progress": 1}, TypeError, "progress must be a bool or a callable, got 1"),
+        (
+            {"init": np.arange(30) % 3},
+            ValueError,
+            r"init must be a decoder \(K, n_y\), .* got an array of int64 of shape \(30,\)",
+        ),
+        ({"init": "random"}, ValueError, r"init must be a decoder \(K, n_y\), .* got 'random'"),
         ({"init": np.eye(3)}, ValueError, r"init must have 12 columns, got shape \(3, 3\)"),
         ({"init": np.ones((3, 12))}, ValueError, "init: row 0 must sum to 1, got 12.0"),
         (

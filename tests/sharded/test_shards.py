@@ -40,6 +40,7 @@ def test_what_is_written_is_read_again(tmp_path, size, form):
     joint = ShardedJoint(tmp_path / "new" / "shards")
     assert (joint.n_shards, joint.n_x, joint.n_y, joint.nonzeros, joint.total) == (len(files), 5, 4, 9, 22.0)
     assert joint.rows == tuple(len(shard.mass) for shard in shards)
+    assert joint.x_labels(0) == tuple(map(str, range(min(size, 5))))
 
 
 def test_a_joint_distribution_and_a_frame_can_be_written(tmp_path):
@@ -75,11 +76,13 @@ def test_counts_of_parquet_files(tmp_path):
     expected = np.zeros((6, 4))
     np.add.at(expected, (x, y), counts)
     order = list(dict.fromkeys(x.tolist()))
-    names = np.array(["north", "east", "south", "west"])
+    ways = np.array(["north", "east", "south", "west"])
     for i, column in enumerate((x, x.astype(str), np.array([f"2026-01-0{v + 1}" for v in x], dtype="datetime64[D]"))):
         path = long_table(tmp_path / f"{i}.parquet", (column, y, counts))
         np.testing.assert_allclose(dense(load(path, Format()), 4), expected[order], rtol=1e-15)
-    path = long_table(tmp_path / "t.parquet", (x, names[y], counts / 7.0), ("user", "way", "n"))
+        names = ShardedJoint([path]).x_labels(0)
+        assert names == tuple(f"2026-01-0{v + 1}" if i == 2 else str(v) for v in order)
+    path = long_table(tmp_path / "t.parquet", (x, ways[y], counts / 7.0), ("user", "way", "n"))
     form = Format(("user", "way", "n"), ("west", "north", "up", "east", "south"))
     found = dense(load(path, form), 5)
     np.testing.assert_allclose(7.0 * found[:, [1, 3, 4, 0]], expected[order], rtol=1e-14)
