@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dualib.data.samples import text_of
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import x_log_x
-from dualib.samples import text_of
 from dualib.sharded.shards import Shard
 
 Sums = tuple[Any, ...]
