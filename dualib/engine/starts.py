@@ -18,9 +18,10 @@ from dualib.engine.sparse import SparseProblem
 from dualib.engine.sweep import Sweep, ascent, heights
 
 _TEMPERED, _ALIKE = 6, 0.1  # ascent steps at half the beta; squared natural distance within which their ends are one
-_POWER_STEPS, _TILT = 6, 0.85  # of the power method; stability number from which on an atom gets starts beside it
+# of the power method; stability number from which on an atom gets starts beside it, and from which on that is computed exactly
+_POWER_STEPS, _TILT, _EXACT = 6, 0.6, 0.85
 _FEW_FEATURES = 200  # up to which least stable directions are computed exactly
-_ASIDE = (0.03, 0.1, 0.3)  # natural distances of these starts: clusters are born at any of them
+_ASIDE = (0.03, 0.1, 0.3, 0.6, 1.0)  # natural distances of these starts: clusters are born at any of them
 _SOFTENED = 0.02  # part of everything in a source that is softened, onto the largest face
 # of the starts of a large problem, the best in the end: that many times the sources are so many numbers, within bounds
 _NUMBERS, _FEWEST_STARTS, _MOST_STARTS = 150_000, 64, 512
@@ -29,7 +30,7 @@ _HALF = 0.5  # part of everything in a source that is softened more
 _TOO_NEAR = 1e-2  # squared natural distance from an atom at which one of these starts is dropped
 _HALVINGS = 3  # ascent steps after each of which half of these starts are left, at most
 _SUBSETS_PER_SOURCE, _FEWEST_SUBSETS = 0.5, 16
-_NEIGHBOURS, _FEWEST_PAIRS, _PAIRS_OF = 8, 8, 8  # of a source, whose pairs are looked at; pairs kept: so many, or a part of n
+_NEIGHBOURS, _FEWEST_PAIRS, _PAIRS_OF = 8, 8, 2  # of a source, whose pairs are looked at; pairs kept: so many, or a part of n
 _LEAST_GAIN = 1e-13  # of c off a face
 # of a mean: an atom that has come to a smaller face than its own by sweeps is looked at as on it, too
 _NOTHING = (1e-30, 1e-10)
@@ -271,12 +272,13 @@ def stability_numbers(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Arr
         way = sums[:, 1:] - sums[:, :1] * batch.means
     rate = np.sqrt(np.maximum(inner(b * sweep.jacobian.times(way), way), 0.0))
     tilt = np.flatnonzero(rate > _TILT)
-    if problem.is_sparse or problem.k > _FEW_FEATURES:
-        way = way[tilt] / rate[tilt, None]
-    else:
-        exact, way = _least_stable(problem, batch, sweep, tilt)
-        rate[tilt] = np.maximum(exact, rate[tilt])
     middle, owner, face = batch.means[tilt], batch.owner[tilt], batch.face[tilt]
+    nearly = tilt[rate[tilt] > _EXACT]
+    way /= np.maximum(rate, _LEAST)[:, None]
+    if not (problem.is_sparse or problem.k > _FEW_FEATURES):
+        exact, way[nearly] = _least_stable(problem, batch, sweep, nearly)
+        rate[nearly] = np.maximum(exact, rate[nearly])
+    way = way[tilt]
     steps = [sign * aside * way for aside in _ASIDE for sign in (1.0, -1.0)]
     sides = [middle + problem.within(middle, step) * step for step in steps]
     return rate, Points(np.concatenate(sides), np.tile(face, len(sides)), np.tile(owner, len(sides)))
