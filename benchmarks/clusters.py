@@ -5,10 +5,10 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/clusters.py --check                    # the promises, 1,000 tables; --quick: 100
 
 The tables: 40 of documents by words (12 to 2,000 documents, up to 5,000 words, 3 to 20 topics, a third of each document's words
-found in no other), the letters of English, spike words, digits, and three channels with Gaussian noise. The contenders:
-dualib.quantize, sib-clustering, scikit-learn's KMeans on the rows p(y|x), embo at alpha = 0, dit's sequential and agglomerative
-modes; each runs in an environment of its own in the folder of peers, made with venv and pip where it is absent. Seconds are CPU
-seconds of one thread, for each table the least of three runs.
+found in no other), eight of them into three clusters, the letters of English, spike words, digits, and three channels with Gaussian
+noise. The contenders: dualib.quantize, sib-clustering, scikit-learn's KMeans on the rows p(y|x), embo at alpha = 0, dit's sequential
+and agglomerative modes; each runs in an environment of its own in the folder of peers, made with venv and pip where it is absent.
+Seconds are CPU seconds of one thread, for each table the least of three runs.
 
 The judge computes I(T;Y) of the labels from the table. The promises that --check counts: the lower bound is below what anyone
 found; relevance <= relevance_bound; no objective is above that of forty lines of NumPy (`tests/baseline.py`), at any beta and
@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import baseline
 import numpy as np
+from capped import documents as mixed_documents
 from capped import spike_words
 from clusters_worker import CONTENDERS
 from partitions import hard_objective, partitions
@@ -80,6 +81,8 @@ def cases(*, quick: bool) -> list[tuple[str, sparse.csr_array, int]]:
     found: list[tuple[str, np.ndarray, int]] = []
     for number in range(0, DOCUMENTS, QUICK if quick else 1):
         found.append(("documents", *documents(number)))
+    found += [("documents, few clusters", documents(number)[0], 3) for number in range(6, 25, 6 if quick else 3)]
+    found += [("documents, few clusters", mixed_documents(30, 60, 5, 0), 3)]
     letters = dualib.datasets.load_letters()
     found += [("letters 27 x 27", letters.pxy, k) for k in (3, 5, 8)]
     found += [("spike words 256 x 256", spike_words(256, 8, 2), k) for k in ((8,) if quick else (4, 8, 16))]

@@ -23,7 +23,7 @@ ROWS = (
     ("import dualib", "import dualib"),
     ("toy, one solve", "import dualib; dualib.solve(dualib.datasets.toy(), 8.0)"),
     ("60 x 8, one solve", f"{TABLE}; dualib.solve(j, 5.0)"),
-    ("60 x 8, one solve into 5 clusters", f"{TABLE}; dualib.solve(j, 5.0, n_clusters=5)"),
+    ("60 x 8, one solve into 5 clusters", f"{TABLE}; dualib.solve(j, 20.0, n_clusters=5)"),
     ("letters, a curve with all events", "import dualib; dualib.anneal(dualib.datasets.load_letters(0.5), 'ib')"),
     ("all compiled functions", "import dualib; dualib.compile_kernels()"),
 )

@@ -48,9 +48,11 @@ def xlogx(values, count, fractions, powers):  # type: ignore[no-untyped-def]
         values[i] *= k * _LOG_2 - ((half - (s * (half + odd) + k * _LOG_2_REST)) - f)
 
 
-@njit(f"int64(float64, float64, int64, int64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
+@njit(f"float64(float64, float64, int64, int64, int64, {_READ}, {_I1}, {_F1}, {_F1}, {_F2}, {_F2})", **_OPTIONS)
 def single_moves(price, least, most, enough, size, pxy, indices, ends, px, labels, counts, weights, sums, terms):  # type: ignore[no-untyped-def]
-    """One x at a time to the cluster of least objective, where that lowers it by more than `least`; returns the number of moves.
+    """One x at a time to the cluster of least objective, where that lowers it by more than `least`; returns the objective.
+
+    That is ``(1 - price) sum_t w log w - sum_(t, y) S log S``, without a constant.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def single_moves(price, least, most, enough, size, pxy, indices, ends, px, label
         entropies[t] = weights[t]
     xlogx(entropies, sums.shape[1], fractions, powers)
 
-    moves, idle = 0, 0
+    idle = 0  # x since the last move
     for _ in range(most):
         moved = 0
         for x in range(n):
@@ -122,8 +124,8 @@ def single_moves(price, least, most, enough, size, pxy, indices, ends, px, label
                     best, to = rise[own] + rise[t], t
             if to == own:
                 idle += 1
-                if idle == n:  # all were looked at since the last move
-                    return moves
+                if idle == n:
+                    break
                 continue
             idle, moved = 0, moved + 1
             labels[x] = to
@@ -139,10 +141,16 @@ def single_moves(price, least, most, enough, size, pxy, indices, ends, px, label
                 sums[y, to] += pxy[k]
                 terms[y, own], terms[y, to] = trial[row + own], trial[row + to]
                 row += size
-        moves += moved
-        if moved <= enough:
+        if moved <= enough or idle == n:
             break
-    return moves
+
+    objective = 0.0
+    for t in range(size):
+        objective += (1.0 - price) * entropies[t]
+    for y in range(sums.shape[0]):
+        for t in range(size):
+            objective -= terms[y, t]
+    return objective
 
 
 @njit(f"int64(float64, int64, int64, {_I1}, {_F1}, {_F1}, {_F2}, {_F2}, {_F2})", **_OPTIONS)

@@ -209,9 +209,9 @@ class IBHardClusters(HardClusters):
         """As of `HardClusters`."""
         size, least = self.size, LEAST * (1.0 + abs(self.problem.constant))
         into = (np.empty(size), np.empty(size), np.empty((self.problem.k, size)), np.empty((self.problem.k, size)))
-        moves = loaded("dualib.clusters.compiled").single_moves
-        if moves(self.price, least, PASSES, 0, size, *compiled_table(self.problem), self.labels, *into):
-            self.refresh()
+        move = loaded("dualib.clusters.compiled").single_moves
+        move(self.price, least, PASSES, 0, size, *compiled_table(self.problem), self.labels, *into)
+        self.refresh()
 
     def _summed(self) -> Pools:
         return _summed_by_products(self)

@@ -128,10 +128,10 @@ def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array])
     while segments.size:
         low, high, low_cut, high_cut = segments
         middle = (low + high) // 2
-        begin = low_cut
-        count = np.minimum(high_cut, middle) - begin + 1
-        starts = np.append(0, np.cumsum(count)[:-1])
-        first = np.arange(count.sum()) + np.repeat(begin - starts, count)
+        count = np.minimum(high_cut, middle) - low_cut + 1
+        ends = np.cumsum(count)
+        starts = ends - count
+        first = np.arange(ends[-1]) + np.repeat(low_cut - starts, count)
         total = before[first] + cost(first, np.repeat(middle + 1, count))
         least = np.minimum.reduceat(total, starts)
         ties = np.flatnonzero(total == np.repeat(least, count))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.clusters.hard import LEAST, PASSES, compiled_table
-from dualib.clusters.pools import xlogx
 from dualib.distortions.interface import Array
 from dualib.engine.loading import loaded
 from dualib.engine.problem import Ints, Problem
@@ -87,16 +86,16 @@ class Restarts:
         self._move(labels, self.size + more, _BRIEF)
         return self._merged(labels, self.size + more)
 
-    def _move(self, labels: Ints, width: int, passes: int, enough: int = 0) -> None:
-        """Single moves among the first `width` clusters, in place; the sums are those of the clusters that result."""
+    def _move(self, labels: Ints, width: int, passes: int, enough: int = 0) -> float:
+        """Single moves among the first `width` clusters, in place, and their objective; the sums are those of what results."""
         sums = (self._counts, self._weights, self._sums, self._terms)
-        self._code.single_moves(self.price, self._least, passes, enough, width, *self._table, labels, *sums)
+        table = self._table
+        value = self._code.single_moves(self.price, self._least, passes, enough, width, *table, labels, *sums)
+        return self.problem.constant + float(value)
 
     def _moved(self, labels: Ints, *, loose: bool = False) -> tuple[float, Ints]:
         """After single moves among the clusters that are wanted, in place, with the objective."""
-        self._move(labels, self.size, PASSES, self.problem.n // _LOOSE if loose else 0)
-        entropies = (1.0 - self.price) * float(np.sum(xlogx(self._weights)))
-        return self.problem.constant + entropies - float(np.sum(self._terms)), labels
+        return self._move(labels, self.size, PASSES, self.problem.n // _LOOSE if loose else 0), labels
 
     def _merged(self, labels: Ints, width: int, *, loose: bool = False) -> tuple[float, Ints]:
         """The first `width` clusters, which have just been moved, merged to as many as are wanted, and moves of these."""
