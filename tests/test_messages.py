@@ -377,7 +377,7 @@ def test_the_five_calls_run(tmp_path, monkeypatch):
 def test_dir_has_the_public_names_only():
     code = "import dualib, dualib.cli; dualib.solve; dualib.JointDistribution; print(*dir(dualib))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert set(names) == {*dualib.__all__, "networks", "plotting", "__version__"}
+    assert set(names) == {*dualib.__all__, "networks", "plotting", "sharded", "__version__"}
     assert names == sorted(names)
     assert not {"Any", "importlib", "annotations", "joint", "solver", "cli", "_validation"} & set(names)
     assert all(hasattr(dualib, name) for name in names)
