@@ -22,11 +22,13 @@ from dualib.information import mutual_information, sparse_mutual_information
 from dualib.labelled import labelled, texts_of
 from dualib.markup import block, more, short, table
 from dualib.memory import check_fits
-from dualib.samples import LARGEST_DENSE, sampled_counts, windowed_counts
+from dualib.samples import sampled_counts, windowed_counts
 from dualib.smoothed import Smoothed
 
 Array = npt.NDArray[np.float64]
 _SHOWN_X, _SHOWN_Y = 8, 8  # rows and columns that notebooks show
+# cells of sparse counts that a smoothing makes dense: at 800,000 a solve of the dense form takes four times as long
+SMOOTHED_DENSE = 1_000_000
 _LEAST = 1e-290  # part of the largest count below which a smoothing would be nothing but rounding
 
 
@@ -130,7 +132,7 @@ class JointDistribution:
         """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell.
 
         `counts` are what the class takes: arrays, scipy.sparse matrices, and DataFrames and others with their labels; or the
-        `CountTable` that `read_table` gives. Smoothing makes sparse counts of up to 10 million cells dense; of more it is kept
+        `CountTable` that `read_table` gives. Smoothing makes sparse counts of up to a million cells dense; of more it is kept
         beside them, and the IB and the dual IB are solved without the dense table (`is_smoothed`).
 
         Raises
@@ -138,7 +140,7 @@ class JointDistribution:
         TypeError, ValueError
             As the class; a negative or infinite `smoothing`.
         MemoryError
-            Smoothing makes a sparse table of up to 10 million cells dense, and that does not fit.
+            Smoothing makes a sparse table of up to a million cells dense, and that does not fit.
         """
         amount = _smoothing(smoothing)
         values, x_found, y_found = labelled("counts", counts)
@@ -385,8 +387,8 @@ def _information(pxy: Any) -> float:
 
 
 def _large(matrix: Any) -> bool:
-    """Whether the dense form of a sparse table is too large to be made unasked."""
-    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > LARGEST_DENSE
+    """Whether a smoothing of a sparse table is kept beside it."""
+    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > SMOOTHED_DENSE
 
 
 def _freeze(value: Any) -> Any:

@@ -23,7 +23,7 @@ DISTORTIONS = {"ib": dualib.IB(), "dualib": dualib.DualIB()}
 
 @pytest.fixture(autouse=True)
 def always_sparse(monkeypatch):
-    monkeypatch.setattr("dualib.joint.LARGEST_DENSE", 0)
+    monkeypatch.setattr("dualib.joint.SMOOTHED_DENSE", 0)
     monkeypatch.setattr(choice, "DENSE_CELLS", 0)
 
 

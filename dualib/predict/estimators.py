@@ -40,7 +40,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     Each sample is one source x, its features are how often (or with which probability) each y goes with it: word counts of
     documents, for instance. Without a `beta` the clusters are hard, those of `dualib.quantize`, which lose the least information;
     with one they are soft, those of `dualib.solve`. ``transform`` gives p(t|x), ``predict`` the likeliest cluster, ``score`` the
-    log-likelihood of counts. Sparse tables stay sparse, also in fitting, for the IB; those of more than 10 million cells with a
+    log-likelihood of counts. Sparse tables stay sparse, also in fitting, for the IB; those of more than a million cells with a
     `smoothing`, too, which is kept beside them.
 
     Parameters
@@ -82,7 +82,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         Negative entries; a row of zeros, unless `smoothing` is positive; neither `n_clusters` nor `beta`; what `dualib.solve` and
         `dualib.quantize` raise.
     MemoryError
-        A `smoothing` of a sparse table of up to 10 million cells, which is made dense, and does not fit.
+        A `smoothing` of a sparse table of up to a million cells, which is made dense, and does not fit.
 
     Warns
     -----
