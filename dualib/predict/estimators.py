@@ -15,7 +15,6 @@ from dualib.clusters.quantize import quantize
 from dualib.joint import JointDistribution
 from dualib.path.onset import cheap_onset_bound
 from dualib.predict.scores import log_loss_of
-from dualib.smoothed import Smoothed
 from dualib.solving.solver import check_options, solve
 from dualib.warnings import DualibWarning
 
@@ -147,7 +146,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         del table
         self.solution_ = self._solved(joint)
         self.labels_ = np.concatenate(
-            [np.argmax(self.solution_.encode(_full(rows)), axis=1) for rows in _parts(joint.py_x, joint.is_sparse)]
+            [np.argmax(self.solution_.encode(rows), axis=1) for rows in _parts(joint.py_x, joint.is_sparse)]
         )
         self.cluster_centers_, self.weights_ = self.solution_.decoder, self.solution_.weights
         self.n_clusters_ = self.solution_.n_clusters
@@ -310,11 +309,6 @@ def _parts(table: Any, some: bool) -> Iterator[Any]:
     size = max(1, _AT_ONCE // table.shape[1]) if some else table.shape[0]
     for first in range(0, table.shape[0], size):
         yield table[first : first + size]
-
-
-def _full(rows: Any) -> Any:
-    """Conditionals as they are encoded: smoothed ones have no zeros."""
-    return rows.toarray() if isinstance(rows, Smoothed) else rows
 
 
 def _dense(table: Any) -> Array:
