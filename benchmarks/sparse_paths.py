@@ -2,6 +2,7 @@
 
     python benchmarks/sparse_paths.py [--documents 2000] [--words 1500] [--nonzeros 60000] [--topics 10] [--betas 5] [--reach 1.08]
                                       [--only {ib,dualib}]
+                                      [--dense-onset]
 
 CPU seconds, one thread. The curve is solved at so many betas from 0.98 to `reach` times the onset, its events after that; the
 smoothing is 0.1 in every cell, by which the dual IB has a finite distance between any two documents.
@@ -67,12 +68,17 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--reach", type=float, default=1.08)
     parser.add_argument("--only", choices=["ib", "dualib"])
+    parser.add_argument("--dense-onset", action="store_true", help="that of the dense form of the IB, and no more")
     given = parser.parse_args()
     dualib.compile_kernels()
     table = documents(given.documents, given.words, given.nonzeros, given.topics)
     table = table[np.asarray(table.sum(axis=1)).ravel() > 0][:, np.asarray(table.sum(axis=0)).ravel() > 0]
     print(f"{table.shape[0]} documents x {table.shape[1]} words, {table.nnz} nonzeros")
     plain = dualib.JointDistribution.from_counts(table)
+    if given.dense_onset:
+        for name, joint in (("sparse", plain), ("dense", plain.to_dense())):
+            timed(f"IB: onset, {name}", lambda j=joint: dualib.onset(j), lambda beta: f"{beta:.12g}")
+        return
     dualib.joint.SMOOTHED_DENSE = 0  # smaller tables are smoothed without a dense one here, too
     smoothed = dualib.JointDistribution.from_counts(table, SMOOTHING)
     for joint, kind in ((plain, "ib"), (smoothed, "dualib")):
