@@ -1,6 +1,8 @@
 """What a large sparse table of documents by words costs, without a dense table: onset, certificates, events, smoothed clusters.
 
     python benchmarks/sparse_paths.py [--documents 2000] [--words 1500] [--nonzeros 60000] [--topics 10] [--betas 5] [--reach 1.08]
+                                      [--only {ib,dualib}]
+                                      [--dense-onset]
 
 CPU seconds, one thread. The curve is solved at so many betas from 0.98 to `reach` times the onset, its events after that; the
 smoothing is 0.1 in every cell, by which the dual IB has a finite distance between any two documents.
@@ -21,7 +23,6 @@ import numpy as np
 from documents import documents
 
 import dualib
-from dualib.engine import choice
 
 SMOOTHING = 0.1
 
@@ -66,15 +67,23 @@ def main() -> None:
     for name, default in (("documents", 2_000), ("words", 1_500), ("nonzeros", 60_000), ("topics", 10), ("betas", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--reach", type=float, default=1.08)
+    parser.add_argument("--only", choices=["ib", "dualib"])
+    parser.add_argument("--dense-onset", action="store_true", help="that of the dense form of the IB, and no more")
     given = parser.parse_args()
     dualib.compile_kernels()
     table = documents(given.documents, given.words, given.nonzeros, given.topics)
     table = table[np.asarray(table.sum(axis=1)).ravel() > 0][:, np.asarray(table.sum(axis=0)).ravel() > 0]
     print(f"{table.shape[0]} documents x {table.shape[1]} words, {table.nnz} nonzeros")
     plain = dualib.JointDistribution.from_counts(table)
-    choice.MOST_DENSE_CELLS = dualib.joint.LARGEST_DENSE = 0  # smaller tables are smoothed without a dense one here, too
+    if given.dense_onset:
+        for name, joint in (("sparse", plain), ("dense", plain.to_dense())):
+            timed(f"IB: onset, {name}", lambda j=joint: dualib.onset(j), lambda beta: f"{beta:.12g}")
+        return
+    dualib.joint.SMOOTHED_DENSE = 0  # smaller tables are smoothed without a dense one here, too
     smoothed = dualib.JointDistribution.from_counts(table, SMOOTHING)
     for joint, kind in ((plain, "ib"), (smoothed, "dualib")):
+        if given.only not in (None, kind):
+            continue
         name = "dual IB" if kind == "dualib" else "IB"
         onset = timed(f"{name}: onset", lambda j=joint, k=kind: dualib.onset(j, k), lambda beta: f"{beta:.9g}")
         curve_of(joint, kind, onset, given)

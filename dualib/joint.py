@@ -18,15 +18,17 @@ from dualib._validation import (
     is_sparse,
     shown,
 )
+from dualib.conditionals import conditionals_of, frozen, information_of
 from dualib.data.labelled import labelled, texts_of
-from dualib.data.samples import LARGEST_DENSE, sampled_counts, windowed_counts
-from dualib.information.entropies import mutual_information, sparse_mutual_information
+from dualib.data.samples import sampled_counts, windowed_counts
 from dualib.markup import block, more, short, table
 from dualib.memory import check_fits
 from dualib.smoothed import Smoothed
 
 Array = npt.NDArray[np.float64]
 _SHOWN_X, _SHOWN_Y = 8, 8  # rows and columns that notebooks show
+# cells of sparse counts that a smoothing makes dense: at 800,000 a solve of the dense form takes four times as long
+SMOOTHED_DENSE = 1_000_000
 _LEAST = 1e-290  # part of the largest count below which a smoothing would be nothing but rounding
 
 
@@ -111,11 +113,11 @@ class JointDistribution:
         self.n_x, self.n_y = (int(size) for size in matrix.shape)
         px = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
         py = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
-        self.pxy: Any = _freeze(matrix)
-        self.px: Array = _freeze(px / px.sum())
-        self.py: Array = _freeze(py / py.sum())
-        self.py_x: Any = _freeze(_conditionals(matrix, px, self.py) if py_x is None else py_x)
-        self.mutual_information: float = _information(self.pxy)
+        self.pxy: Any = frozen(matrix)
+        self.px: Array = frozen(px / px.sum())
+        self.py: Array = frozen(py / py.sum())
+        self.py_x: Any = frozen(conditionals_of(matrix, px, self.py) if py_x is None else py_x)
+        self.mutual_information: float = information_of(self.pxy)
         self.x_labels: tuple[str, ...] = _labels("x_labels", x_labels, self.n_x)
         self.y_labels: tuple[str, ...] = _labels("y_labels", y_labels, self.n_y)
 
@@ -130,7 +132,7 @@ class JointDistribution:
         """The normalised counts (n_x, n_y), dense or sparse, after adding `smoothing` to every cell.
 
         `counts` are what the class takes: arrays, scipy.sparse matrices, and DataFrames and others with their labels; or the
-        `CountTable` that `read_table` gives. Smoothing makes sparse counts of up to 10 million cells dense; of more it is kept
+        `CountTable` that `read_table` gives. Smoothing makes sparse counts of up to a million cells dense; of more it is kept
         beside them, and the IB and the dual IB are solved without the dense table (`is_smoothed`).
 
         Raises
@@ -138,7 +140,7 @@ class JointDistribution:
         TypeError, ValueError
             As the class; a negative or infinite `smoothing`.
         MemoryError
-            Smoothing makes a sparse table of up to 10 million cells dense, and that does not fit.
+            Smoothing makes a sparse table of up to a million cells dense, and that does not fit.
         """
         amount = _smoothing(smoothing)
         values, x_found, y_found = labelled("counts", counts)
@@ -205,7 +207,7 @@ class JointDistribution:
         joint = cls.__new__(cls)
         x_labels, y_labels = x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
         joint._set(source[:, None] * rows, rows, x_labels, y_labels)
-        object.__setattr__(joint, "px", _freeze(source))
+        object.__setattr__(joint, "px", frozen(source))
         return joint
 
     @classmethod
@@ -296,7 +298,7 @@ class JointDistribution:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():  # numpy's pickles come back writeable
-            object.__setattr__(self, name, _freeze(value) if name in ("pxy", "px", "py", "py_x") else value)
+            object.__setattr__(self, name, frozen(value) if name in ("pxy", "px", "py", "py_x") else value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, JointDistribution):
@@ -347,59 +349,9 @@ def _check_total(total: float) -> None:
         raise ValueError(f"pxy must sum to 1, got {shown(total)}; use JointDistribution.from_counts for counts")
 
 
-def _conditionals(matrix: Any, px: Array, py: Array) -> Any:
-    if isinstance(matrix, Smoothed):
-        return matrix.divided(px)
-    if is_sparse(matrix):
-        from scipy import sparse
-
-        data = np.repeat(px, np.diff(matrix.indptr))  # a row of p(x) = 0 has nothing stored
-        np.divide(matrix.data, data, out=data)
-        rows = sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)  # indices shared with p(x, y)
-        rows.has_canonical_format = True
-        return rows if (px > 0.0).all() else _with_rows(rows, px == 0.0, py)
-    with np.errstate(over="ignore"):
-        rows = np.where(px[:, None] > 0.0, matrix / np.where(px > 0.0, px, 1.0)[:, None], py)
-    return rows / rows.sum(axis=1, keepdims=True)
-
-
-def _with_rows(rows: Any, dead: np.ndarray, py: Array) -> Any:
-    """The CSR `rows` with p(y) in those of `dead`, which are empty."""
-    from scipy import sparse
-
-    check_fits(
-        int(np.count_nonzero(dead)),
-        int(np.count_nonzero(py)),
-        "p(y|x) = p(y) of the x of probability 0: leave them out; a table",
-    )
-    column = sparse.csr_array(dead[:, None].astype(np.float64))
-    filled = sparse.csr_array(rows + column @ sparse.csr_array(py[None, :]))
-    filled.sort_indices()
-    return filled
-
-
-def _information(pxy: Any) -> float:
-    if isinstance(pxy, Smoothed):
-        return pxy.mutual_information()
-    return sparse_mutual_information(pxy) if is_sparse(pxy) else mutual_information(pxy)
-
-
 def _large(matrix: Any) -> bool:
-    """Whether the dense form of a sparse table is too large to be made unasked."""
-    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > LARGEST_DENSE
-
-
-def _freeze(value: Any) -> Any:
-    if isinstance(value, Smoothed):
-        value.freeze()
-        return value
-    if is_sparse(value):
-        for part in (value.data, value.indices, value.indptr):
-            part.flags.writeable = False
-        return value
-    array = np.ascontiguousarray(value, dtype=np.float64)
-    array.flags.writeable = False
-    return array
+    """Whether a smoothing of a sparse table is kept beside it."""
+    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > SMOOTHED_DENSE
 
 
 def _labels(name: str, labels: Sequence[object] | None, size: int) -> tuple[str, ...]:

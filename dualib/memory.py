@@ -11,7 +11,7 @@ where p(y|x) has no zeros: with them the search on other faces takes several tim
 at once as make up n^2 = 6 million, or one where n is larger, and keeps n_t (n_x + 2 k + n_y) of each point. Above, k = n_y for the
 IB and the dual IB. A problem whose least does not fit is refused; between the two it depends on what the search finds.
 
-A sparse problem of the IB with `nonzeros` takes at most about
+A problem that is kept sparse, with `nonzeros`, takes at most about
 
     2 nonzeros + 10 n_x + 4 n_x n_t   posteriors
           + n_y (90 n_t + 6000)       points of the search

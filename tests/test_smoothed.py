@@ -23,7 +23,7 @@ DISTORTIONS = {"ib": dualib.IB(), "dualib": dualib.DualIB()}
 
 @pytest.fixture(autouse=True)
 def always_sparse(monkeypatch):
-    monkeypatch.setattr("dualib.joint.LARGEST_DENSE", 0)
+    monkeypatch.setattr("dualib.joint.SMOOTHED_DENSE", 0)
     monkeypatch.setattr(choice, "DENSE_CELLS", 0)
 
 
@@ -174,6 +174,15 @@ def test_paths_and_wanted_rates_are_those_of_the_dense_form(kind):
     assert second.beta == pytest.approx(first.beta, rel=1e-7) and second.relevance == pytest.approx(first.relevance, abs=1e-9)
 
 
+def test_a_checkpoint_knows_its_smoothing(tmp_path):
+    options = {"betas": [2.0, 4.0], "events": False, "checkpoint": tmp_path / "path"}
+    first = dualib.anneal(both(counts(0))[1], "dualib", **options)
+    again = dualib.anneal(both(counts(0))[1], "dualib", **options)
+    np.testing.assert_array_equal(first[0].encoder, again[0].encoder)
+    with pytest.raises(ValueError, match="was written for another problem"):
+        dualib.anneal(both(counts(0), 0.4)[1], "dualib", **options)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_hard_and_capped_clusters_are_as_good_as_those_of_the_dense_form(kind):
     dense, own = both(counts(1))
@@ -207,6 +216,7 @@ def test_solutions_are_saved_predict_and_encode(kind, tmp_path):
     np.testing.assert_array_equal(again.encoder, solution.encoder)
     np.testing.assert_array_equal(again.joint.py_x.background, own.py_x.background)
     np.testing.assert_allclose(solution.encode(dense.py_x), solution.encoder, atol=1e-8)
+    np.testing.assert_allclose(solution.encode(own.py_x[2:9]), solution.encode(dense.py_x[2:9]), atol=1e-12)
     for decoder in ("problem", "bayes"):
         np.testing.assert_allclose(solution.predict_proba(decoder=decoder), theirs.predict_proba(decoder=decoder), atol=1e-6)
 

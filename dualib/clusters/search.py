@@ -65,14 +65,13 @@ def search_hard(
     size = min(n_clusters, problem.n)
     work = work_of_pass(problem, size)
     prices = [1.0 / beta] if work > _WORK else list(dict.fromkeys(1.0 / (factor * beta) for factor in _BETAS))
-    most = _MOST_WORK if problem.is_sparse else _WORK
     best = _Best(problem, size, 1.0 / beta)
     for labels in known:
         best.follow(labels, prices)
     if is_compiled(problem):
         rounds = _by_compiled_code(problem, prices, size, min(n_restarts, max(1, _MOST_WORK // work)), best, rng)
     else:
-        rounds = _by_numpy(problem, prices, size, min(n_restarts, max(1, most // work)), best, rng)
+        rounds = _by_numpy(problem, prices, size, min(n_restarts, max(1, _WORK // work)), best, rng)
     return HardSearch([labels for _, labels in sorted(best.found.values(), key=lambda pair: pair[0])], rounds)
 
 

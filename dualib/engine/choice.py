@@ -72,7 +72,7 @@ def refuse_to_densify(joint: JointDistribution, caller: str) -> None:
 def _remedy(joint: JointDistribution) -> str:
     if joint.is_smoothed:
         return "solve, quantize, anneal, certify, onset and solve_at by the IB and the dual IB keep it sparse"
-    of_dual = "by the dual IB from_counts(counts, smoothing=...) of more than 10 million cells"
+    of_dual = "by the dual IB from_counts(counts, smoothing=...) of more than a million cells"
     return f"solve, quantize, anneal, certify, onset and solve_at keep it sparse by the IB, and {of_dual}"
 
 

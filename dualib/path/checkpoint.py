@@ -162,7 +162,9 @@ def identity_of(
     named.pop("l2", None)  # of the fit of a family: no number of the path depends on it
     tables = (joint.pxy, joint.py_x)
     if solves_sparse(joint, distortion):
-        arrays = [getattr(table, name) for table in tables for name in ("data", "indices", "indptr")]
+        own = [table.sparse for table in tables] if joint.is_smoothed else tables
+        arrays = [getattr(table, name) for table in own for name in ("data", "indices", "indptr")]
+        arrays += [table.background for table in tables] if joint.is_smoothed else []
     else:
         arrays = [table.toarray() if joint.is_sparse else table for table in tables]
     problem = {"n_x": joint.n_x, "n_y": joint.n_y, "sha256": _digest(*arrays, joint.px)}

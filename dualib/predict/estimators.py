@@ -15,7 +15,6 @@ from dualib.clusters.quantize import quantize
 from dualib.joint import JointDistribution
 from dualib.path.onset import cheap_onset_bound
 from dualib.predict.scores import log_loss_of
-from dualib.smoothed import Smoothed
 from dualib.solving.solver import check_options, solve
 from dualib.warnings import DualibWarning
 
@@ -40,7 +39,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
     Each sample is one source x, its features are how often (or with which probability) each y goes with it: word counts of
     documents, for instance. Without a `beta` the clusters are hard, those of `dualib.quantize`, which lose the least information;
     with one they are soft, those of `dualib.solve`. ``transform`` gives p(t|x), ``predict`` the likeliest cluster, ``score`` the
-    log-likelihood of counts. Sparse tables stay sparse, also in fitting, for the IB; those of more than 10 million cells with a
+    log-likelihood of counts. Sparse tables stay sparse, also in fitting, for the IB; those of more than a million cells with a
     `smoothing`, too, which is kept beside them.
 
     Parameters
@@ -82,7 +81,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         Negative entries; a row of zeros, unless `smoothing` is positive; neither `n_clusters` nor `beta`; what `dualib.solve` and
         `dualib.quantize` raise.
     MemoryError
-        A `smoothing` of a sparse table of up to 10 million cells, which is made dense, and does not fit.
+        A `smoothing` of a sparse table of up to a million cells, which is made dense, and does not fit.
 
     Warns
     -----
@@ -147,7 +146,7 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         del table
         self.solution_ = self._solved(joint)
         self.labels_ = np.concatenate(
-            [np.argmax(self.solution_.encode(_full(rows)), axis=1) for rows in _parts(joint.py_x, joint.is_sparse)]
+            [np.argmax(self.solution_.encode(rows), axis=1) for rows in _parts(joint.py_x, joint.is_sparse)]
         )
         self.cluster_centers_, self.weights_ = self.solution_.decoder, self.solution_.weights
         self.n_clusters_ = self.solution_.n_clusters
@@ -310,11 +309,6 @@ def _parts(table: Any, some: bool) -> Iterator[Any]:
     size = max(1, _AT_ONCE // table.shape[1]) if some else table.shape[0]
     for first in range(0, table.shape[0], size):
         yield table[first : first + size]
-
-
-def _full(rows: Any) -> Any:
-    """Conditionals as they are encoded: smoothed ones have no zeros."""
-    return rows.toarray() if isinstance(rows, Smoothed) else rows
 
 
 def _dense(table: Any) -> Array:

@@ -14,6 +14,7 @@ from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
 from dualib.engine.problem import reached
 from dualib.memory import check_fits
+from dualib.smoothed import Smoothed
 
 if TYPE_CHECKING:
     from dualib.results.common import Assignment, DecoderKind
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 1024  # of a sparse table
 
 
-def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = "soft") -> Array:
+def encode(solution: Solution, py_x: npt.ArrayLike | Smoothed, *, assignment: Assignment = "soft") -> Array:
     """``p(t|x) = w_t exp(-beta d(x, r_t)) / Z(x)`` of any sources, from their conditionals; at beta = inf 1 at the least d.
 
     At alpha below 1 this is to the power 1 / alpha, at alpha = 0 a 1 at the largest.
@@ -30,7 +31,7 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
     Parameters
     ----------
     solution : Solution
-    py_x : array_like or scipy.sparse matrix, shape (m, n_y)
+    py_x : array_like, scipy.sparse matrix or `dualib.smoothed.Smoothed`, shape (m, n_y)
         Conditionals p(y|x), rows summing to 1. A row of zeros has no conditional: smooth or estimate it first.
     assignment : "soft" or "map"
         p(t|x) itself, or 1 at the likeliest cluster of each x (the first of equals) and 0 elsewhere.
@@ -49,6 +50,9 @@ def encode(solution: Solution, py_x: npt.ArrayLike, *, assignment: Assignment = 
         even = np.full(solution.n_clusters, 1.0 / solution.n_clusters)
         return as_map(encode(dataclasses.replace(solution, beta=1.0, weights=even), py_x, assignment=assignment))
     _check_choice("assignment", assignment, ("soft", "map"))
+    if isinstance(py_x, Smoothed):
+        parts = (py_x[first : first + _ROWS_AT_ONCE].toarray() for first in range(0, py_x.shape[0], _ROWS_AT_ONCE))
+        return np.concatenate([encode(solution, part, assignment=assignment) for part in parts])
     power = 1.0 / solution.alpha if solution.alpha > 0.0 else 1.0
     known = (solution.distortion, solution.beta, solution.weights, solution.means, solution.decoder)
     if is_sparse(py_x):
