@@ -273,6 +273,19 @@ def test_the_optimum_does_not_hang_on_the_seed_of_the_search(number, seed):
     assert max(objectives) - min(objectives) <= 1e-9
 
 
+@pytest.mark.parametrize(
+    ("number", "seed", "beta", "objective"),
+    [(37, 31_000, 2.0037504830039636, 3.595612944), (203, 20_000, 1.5901209980608275, 3.461469853)]
+    + [(749, 31_000, 1.2958759232036485, 2.461662014)],
+)
+def test_a_cluster_at_some_distance_from_an_atom_is_found(number, seed, beta, objective):
+    """Six tenths of a natural length from an atom that need not be nearly unstable: a plain ascent from many points had found them."""
+    case = random_problem(number, seed)
+    solution = dualib.solve(case.joint, beta, case.kind)
+    assert solution.objective == pytest.approx(objective, abs=2e-9)
+    assert solution.gap <= 1e-9
+
+
 def test_an_encoder_with_a_cluster_that_its_decoder_gives_no_source_to():
     """At a large beta the posterior of such a cluster underflows to 0 for every x (found by hypothesis)."""
     joint = dualib.JointDistribution.from_conditionals(

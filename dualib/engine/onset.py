@@ -24,6 +24,7 @@ _APART = 1e-6  # squared natural distance from the one cluster below which log c
 _FIRST_STEPS, _MOST_RISEN = 4, 64  # ascent steps from all starts, and how many of the best go on
 _ALIKE = 1e-6  # squared natural distance of points that are one
 _MOST_CLIMBS, _AT_REST = 60, 1e-26  # Newton's steps, and their squared natural length at a maximum
+_FEW_FEATURES = 30  # up to which these steps are by matrices
 _FIRST, _LARGEST = 1e-3, 1e12  # betas between which a violation is looked for where the local test tells none
 _NEWTON, _CLOSE = 100, 1e-15  # steps to a root, and its relative precision
 _MOST_LANCZOS, _MOST_CG = 40, 60  # of a large problem: rounds of Lanczos's method, and products behind each of Newton's steps
@@ -171,7 +172,7 @@ def risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Point
 def _newtons_points(problem: Problem, b: Array, q: Array, points: Points, new: Array) -> Array:
     """Where Newton's steps of `risen` lead, by members q (p, n); `new` (p, k), where an ascent step does, if there are none."""
     jacobian, right = problem.jacobian(points.means, points.face), new - points.means
-    if problem.is_sparse:
+    if problem.is_sparse or problem.k > _FEW_FEATURES:  # no matrices of k x k numbers for each point
         return np.asarray(points.means + to_maxima(problem, b, q, new, jacobian, right, _MOST_CG))
     centred = problem.U[None] - points.means[:, None]
     covariance = np.matmul((q[:, :, None] * centred).transpose(0, 2, 1), centred)
