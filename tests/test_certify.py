@@ -282,7 +282,7 @@ def test_the_optimum_does_not_hang_on_the_seed_of_the_search(number, seed):
     ],
 )
 def test_a_cluster_at_some_distance_from_an_atom_is_found(number, seed, beta, objective):
-    """Three to six tenths of a natural length from one that need not be nearly unstable; found by a plain ascent from many points."""
+    """Three to six tenths of a natural length from one that need not be nearly unstable; a plain ascent found it."""
     case = random_problem(number, seed)
     solution = dualib.solve(case.joint, beta, case.kind)
     assert solution.objective == pytest.approx(objective, abs=2e-9)
