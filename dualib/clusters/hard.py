@@ -286,6 +286,9 @@ def is_compiled(problem: Problem) -> bool:
 def compiled_table(problem: Problem) -> tuple[Array, npt.NDArray[np.int32], Ints, Array]:
     """p(x, y) as data, indices and row ends of a CSR matrix, and p(x), as the compiled functions take them."""
     data, indices, ends = problem.csr
+    own = problem.joint.pxy
+    if problem.is_sparse and problem.n == problem.joint.n_x and np.shares_memory(indices, own.indices):
+        return own.data, indices, ends, problem.px
     pxy = np.repeat(problem.px, np.diff(ends))
     pxy *= data
     return pxy, indices, ends, problem.px

@@ -16,14 +16,14 @@ from dualib.clusters.intervals import best_intervals, exact
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions.bottlenecks import IB
-from dualib.distortions.interface import Distortion
+from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
 from dualib.engine.choice import problem_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sizes import check_solvable
 from dualib.joint import check_joint
-from dualib.results.alone import solution_alone
+from dualib.results.alone import by_falling_weight, solution_alone
 from dualib.results.solution import Solution
 from dualib.results.status import Status
 
@@ -129,6 +129,13 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     return canonical(found.labels[0]), size == 1, [value for value, _ in found.rounds]
 
 
+def _indicators(labels: Ints, size: int) -> Array:
+    """The encoder (size, n) that puts each source into its cluster."""
+    rows = np.zeros((size, len(labels)))
+    rows[labels, np.arange(len(labels))] = 1.0
+    return rows
+
+
 def _solution(
     problem: Problem,
     labels: Ints,
@@ -140,10 +147,10 @@ def _solution(
 ) -> Solution:
     """The public solution of a clustering of the reduced sources."""
     size = int(labels.max()) + 1
-    posterior = np.zeros((size, problem.n))
-    posterior[labels, np.arange(problem.n)] = 1.0
+    labels = np.argsort(by_falling_weight(np.asarray(np.bincount(labels, problem.px), dtype=np.float64)))[labels]
     weights = np.bincount(labels, problem.px)
     means, face, _ = problem.centroids(problem.members(labels, size, problem.px / weights[labels]))
+    means.flags.writeable = False  # so that it is kept, not copied
     most = most_relevance_of(problem, floors, n_clusters)
     if (
         certificate == "rigorous" and type(problem.distortion) is IB
@@ -151,7 +158,7 @@ def _solution(
         most = min(most, problem.joint.mutual_information - bound)
     return solution_alone(
         problem,
-        posterior,
+        _indicators(labels, size),
         means,
         face,
         beta=math.inf,

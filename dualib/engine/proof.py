@@ -26,6 +26,8 @@ _BATCH = 1024  # cells
 _SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
 _NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
 _CLIMB = 50  # steps of the ascent from a point better than all known
+_NOTHING = 1e-14  # coordinates that are rounding, by the magnitudes they are summed from
+_SLIVER = 1e-10  # allowance for rounding, by the size of the terms, that is none of theirs
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
 
 
@@ -252,8 +254,10 @@ class _Search:
     ) -> tuple[Array, Array, Indices]:
         """Bounds of cells, around an atom where one is near, else around the centroid; those with rounding; the edges to halve."""
         n = len(cells)
-        centre = np.maximum(np.maximum(corners, 0.0).mean(axis=1), 1e-300)
         extent = cells @ np.abs(face.vertices)
+        if terms.is_ib:
+            corners, extent = _raised(corners, extent)
+        centre = np.maximum(np.maximum(corners, 0.0).mean(axis=1), 1e-300)
         upper, error, value, edge = np.full(n, np.inf), np.empty(n), np.empty(n), np.zeros(n, dtype=np.intp)
         near, atom = _near(atoms, corners, centre, owner, terms.beta)
         limit = self._limit(owners[owner])
@@ -265,6 +269,8 @@ class _Search:
         found = (upper[open_], error[open_], value[open_], edge[open_])
         bound_cells(*terms, corners[open_], extent[open_], centre[open_], owner[open_], limit[open_], *found)
         upper[open_], error[open_], value[open_], edge[open_] = found
+        # of a cell outside the simplex but for a sliver, whose rounding is divided by what is left: it is halved, whatever its bound
+        upper[error > _SLIVER * (1.0 + terms.size[owner])] = np.inf
         self._record(face, owners[owner[open_]], centre[open_], value[open_], terms.beta[owner[open_]])
         return upper, upper + error, edge
 
@@ -309,6 +315,15 @@ class _Search:
         """Leave cells of these owners with the bounds they have."""
         np.maximum.at(self.upper, owner, bound)
         self.proved[owner] = False
+
+
+def _raised(corners: Array, extent: Array) -> tuple[Array, Array]:
+    """The corners of cells, with coordinates that are nothing but rounding at all of them raised by that; c rises with each."""
+    most = extent.max(axis=1)
+    nothing = corners.max(axis=1) <= _NOTHING * most
+    raised = np.maximum(corners.max(axis=1), 0.0) + _NOTHING * most
+    corners = np.where(nothing[:, None], raised[:, None], corners)
+    return corners, np.where(nothing[:, None], corners, extent)
 
 
 def _near(atoms: Array, corners: Array, centre: Array, owner: Indices, beta: Array) -> tuple[Indices, Array]:

@@ -81,8 +81,12 @@ def mutual_information_of(joint: Array) -> float:
     """I(X;Y), nats, of a joint distribution (n_x, n_y) that is known to be one."""
     rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = joint * (np.log(joint) - np.log(rows) - np.log(columns))
-    return max(0.0, float(np.where(joint > 0.0, terms, 0.0).sum()))
+        terms = np.log(joint)  # in place from here: the table may be large
+        terms -= np.log(rows)
+        terms -= np.log(columns)
+        terms *= joint
+    terms[~(joint > 0.0)] = 0.0
+    return max(0.0, float(terms.sum()))
 
 
 def sparse_mutual_information(csr: Any) -> float:

@@ -56,8 +56,9 @@ def solution_alone(
     beside : mapping, optional
         Further fields.
     """
-    order = np.argsort(-np.round(posterior @ problem.px, _DIGITS), kind="stable")  # of equal weights the first
-    posterior, means, face = posterior[order], means[order], face[order]
+    order = by_falling_weight(posterior @ problem.px)
+    if (order != np.arange(len(order))).any():  # a copy may be large
+        posterior, means, face = posterior[order], means[order], face[order]
     V, b = problem.link(means, face)
     pairs = posterior * problem.px
     products = problem.sums(pairs) * V
@@ -67,18 +68,21 @@ def solution_alone(
     sizes = np.abs(problem.px * problem.a).sum() + own @ np.abs(b) + np.abs(products).sum()
     del products
     encoder = _encoder(problem, posterior, V, b, face, beta, alpha)
+    hard = alpha == 0.0 or math.isinf(beta)
+    stability_of: Any = _hard_stability(problem, posterior)
+    if not hard:
+        stability_of = _stability(problem, posterior, means, face, beta / alpha)  # a function: dear, and seldom asked for
+    del posterior, V
     joint = problem.joint
     weights, decoder = encoder.T @ joint.px, problem.decoder(means, face)
     relevance = _information(np.asarray((joint.pxy.T @ encoder).T))
-    hard = alpha == 0.0 or math.isinf(beta)
     rate = entropy_of(weights) if hard else _rate(encoder, joint.px, weights)
     complexity = (1.0 - alpha) * entropy_of(weights) + alpha * rate
     objective = expected if math.isinf(beta) else complexity + beta * expected
     beside = dict(beside or {})
     beside["relevance_bound"] = not_below(beside.get("relevance_bound", most_relevance(joint, len(weights))), relevance)
-    stability_of: Any = _hard_stability(problem, posterior)
-    if not hard:
-        stability_of = _stability(problem, posterior, means, face, beta / alpha)  # a function: dear, and seldom asked for
+    for array in (encoder, weights, decoder):  # the solution keeps these, not copies
+        array.flags.writeable = False
     gap = max(objective - bound, _EPS * float(sizes) * (1.0 if math.isinf(beta) else beta))  # at least its own rounding
     return Solution(
         joint=joint,
@@ -104,6 +108,11 @@ def solution_alone(
         stability=stability_of,
         **beside,
     )
+
+
+def by_falling_weight(weights: Array) -> Ints:
+    """The order of clusters, of equal weights the first; to rounding."""
+    return np.argsort(-np.round(weights, _DIGITS), kind="stable")
 
 
 def _information(table: Array) -> float:

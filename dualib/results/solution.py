@@ -22,6 +22,12 @@ from dualib.results.status import Status
 from dualib.results.units import INFORMATION, Unit, distortion_factor, unit_factor
 
 
+def _is_frozen(array: Any) -> bool:
+    """Whether it is a whole array of the kind that a solution keeps, which cannot be written to."""
+    known = type(array) is np.ndarray and array.dtype == np.float64 and array.base is None
+    return known and array.flags.c_contiguous and not array.flags.writeable
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution(Result):
     """One solution of ``min H(T) - alpha H(T|X) + beta E d`` at one beta; all fields are given by keyword and checked.
@@ -124,8 +130,9 @@ class Solution(Result):
             if name in own:
                 own[name] = float(own[name])
         arrays = [name for name in _SOLUTION_ARRAYS if name in own]
-        for name in arrays:  # a caller's own array stays its own
-            own[name] = np.array(own[name], dtype=np.float64, order="C")
+        for name in arrays:  # a caller's own array stays its own, unless it is one that nobody writes to
+            if not _is_frozen(own[name]):
+                own[name] = np.array(own[name], dtype=np.float64, order="C")
         _check_solution(self)
         for name in arrays:
             own[name].flags.writeable = False
