@@ -18,6 +18,7 @@ from dualib.results.solution import Solution, entropy_of, most_relevance, not_be
 from dualib.results.status import Status
 
 _DIGITS = 12  # of weights that are compared: the rest is rounding
+_FEW = 8  # clusters at a time
 _EPS = float(np.finfo(float).eps)
 
 
@@ -60,10 +61,8 @@ def solution_alone(
     if (order != np.arange(len(order))).any():  # a copy may be large
         posterior, means, face = posterior[order], means[order], face[order]
     V, b = problem.link(means, face)
-    pairs = posterior * problem.px
-    products = problem.sums(pairs) * V
-    own = pairs.sum(axis=1)
-    del pairs  # which may be large
+    own, products = _moments(problem, posterior)
+    products *= V
     expected = problem.constant + float(own @ b - np.sum(products))
     sizes = np.abs(problem.px * problem.a).sum() + own @ np.abs(b) + np.abs(products).sum()
     del products
@@ -110,6 +109,16 @@ def solution_alone(
     )
 
 
+def _moments(problem: Problem, posterior: Array) -> tuple[Array, Array]:
+    """The weights (m,) of clusters, and their means times these (m, k); a few clusters at a time, as the arrays may be large."""
+    own, sums = np.empty(len(posterior)), np.empty((len(posterior), problem.k))
+    for first in range(0, len(posterior), _FEW):
+        some = slice(first, first + _FEW)
+        pairs = posterior[some] * problem.px
+        own[some], sums[some] = pairs.sum(axis=1), problem.sums(pairs)
+    return own, sums
+
+
 def by_falling_weight(weights: Array) -> Ints:
     """The order of clusters, of equal weights the first; to rounding."""
     return np.argsort(-np.round(weights, _DIGITS), kind="stable")
@@ -124,9 +133,10 @@ def _information(table: Array) -> float:
 def _encoder(problem: Problem, posterior: Array, V: Array, b: Array, face: Ints, beta: float, alpha: float) -> Array:
     """p(t|x) (n_x, m) of all sources; one of probability 0 is encoded by its conditional."""
     live = problem.row_of >= 0
-    encoder = np.empty((len(live), len(posterior)))
-    encoder[live] = posterior.T[problem.row_of[live]]
     dead = np.flatnonzero(~live)
+    encoder = np.empty((len(live), len(posterior)))
+    for t, row in enumerate(posterior):  # no copy of all
+        encoder[live, t] = row[problem.row_of[live]]
     if len(dead):
         if math.isinf(beta):
             terms = problem.terms_of(np.ones(len(b)), V, b, face, dead)
