@@ -1,6 +1,6 @@
 """Certificates judged by other code: does a plain ascent, from ten times as many starts as there are x, come above the bound.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py                 # 20,000 points: a quarter of an hour of CPU
+    OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py                 # 20,000 points: ten minutes of CPU
     OPENBLAS_NUM_THREADS=1 python benchmarks/misses.py --problems 50   # a slice
 
 Random problems (`problems.py`), each solved at 20 betas from half the onset of learning to 30 times it. A certificate says that

@@ -278,3 +278,9 @@ def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:
     index = tuple(int(i) for i in np.argwhere(bad)[0])
     missing = " (a missing value)" if np.isnan(values[index]) else ""
     return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}{missing}"
+
+
+def is_frozen(array: Any) -> bool:
+    """Whether it is a whole C-contiguous float64 array that cannot be written to: it can be kept without a copy."""
+    known = type(array) is np.ndarray and array.dtype == np.float64 and array.base is None
+    return known and array.flags.c_contiguous and not array.flags.writeable

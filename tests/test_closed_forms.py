@@ -314,3 +314,12 @@ def test_relevance_is_at_most_the_rate(name):
     for beta in np.geomspace(0.31, 40.0, 23):
         point = CURVES[name](beta)
         assert 0.0 <= point.relevance <= point.rate * (1 + 1e-12) + 1e-15
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+def test_the_onset_by_products_is_that_by_matrices(kind, monkeypatch):
+    """Of many features no matrix is made for each point; of forty it can still be."""
+    joint = dualib.datasets.gaussian(40, 0.8)
+    found = dualib.onset(joint, kind)
+    monkeypatch.setattr("dualib.engine.onset._FEW_FEATURES", 40)
+    assert dualib.onset(joint, kind) == pytest.approx(found, rel=1e-9)

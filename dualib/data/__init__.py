@@ -1,1 +1,1 @@
-"""Readers of files, and the counts that come with the package."""
+"""Readers of files, counts with their labels, samples that are counted, and the counts that come with the package."""

@@ -319,9 +319,8 @@ class _Search:
 
 def _raised(corners: Array, extent: Array) -> tuple[Array, Array]:
     """The corners of cells, with coordinates that are nothing but rounding at all of them raised by that; c rises with each."""
-    most = extent.max(axis=1)
-    nothing = corners.max(axis=1) <= _NOTHING * most
-    raised = np.maximum(corners.max(axis=1), 0.0) + _NOTHING * most
+    highest, rounding = corners.max(axis=1), _NOTHING * extent.max(axis=1)
+    nothing, raised = highest <= rounding, np.maximum(highest, 0.0) + rounding
     corners = np.where(nothing[:, None], raised[:, None], corners)
     return corners, np.where(nothing[:, None], corners, extent)
 

@@ -161,9 +161,8 @@ def _jumps(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
     for which, part, shift in ((above_gives, ends.up, 1), (below_gives, ends.down, 0)):
         if which.any():
             chain.replace(links[which] + shift, part.pick(which)[0])
-    chain.join(
-        links[given]
-    )  # their ends are of one branch now, even where two of its atoms were so near that none tells them apart
+    # of one branch now, even where two of its atoms were so near each other that matching cannot tell them apart
+    chain.join(links[given])
     return pieces, links[given].tolist()
 
 

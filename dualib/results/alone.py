@@ -18,7 +18,7 @@ from dualib.results.solution import Solution, entropy_of, most_relevance, not_be
 from dualib.results.status import Status
 
 _DIGITS = 12  # of weights that are compared: the rest is rounding
-_FEW = 8  # clusters at a time
+_FEW = 4  # clusters at a time
 _EPS = float(np.finfo(float).eps)
 
 
@@ -60,8 +60,8 @@ def solution_alone(
     order = by_falling_weight(posterior @ problem.px)
     if (order != np.arange(len(order))).any():  # a copy may be large
         posterior, means, face = posterior[order], means[order], face[order]
-    V, b = problem.link(means, face)
     own, products = _moments(problem, posterior)
+    V, b = problem.link(means, face)
     products *= V
     expected = problem.constant + float(own @ b - np.sum(products))
     sizes = np.abs(problem.px * problem.a).sum() + own @ np.abs(b) + np.abs(products).sum()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
+from dualib._validation import is_frozen, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 from dualib.results.common import Array, Assignment, DecoderKind, IntArray, Result, counted, frozen
 from dualib.results.status import Status
 from dualib.results.units import INFORMATION, Unit, distortion_factor, unit_factor
-
-
-def _is_frozen(array: Any) -> bool:
-    """Whether it is a whole array of the kind that a solution keeps, which cannot be written to."""
-    known = type(array) is np.ndarray and array.dtype == np.float64 and array.base is None
-    return known and array.flags.c_contiguous and not array.flags.writeable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,7 +125,7 @@ class Solution(Result):
                 own[name] = float(own[name])
         arrays = [name for name in _SOLUTION_ARRAYS if name in own]
         for name in arrays:  # a caller's own array stays its own, unless it is one that nobody writes to
-            if not _is_frozen(own[name]):
+            if not is_frozen(own[name]):
                 own[name] = np.array(own[name], dtype=np.float64, order="C")
         _check_solution(self)
         for name in arrays:
