@@ -281,6 +281,7 @@ def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:
 
 
 def is_frozen(array: Any) -> bool:
-    """Whether it is a whole C-contiguous float64 array that cannot be written to: it can be kept without a copy."""
-    known = type(array) is np.ndarray and array.dtype == np.float64 and array.base is None
-    return known and array.flags.c_contiguous and not array.flags.writeable
+    """Whether it is a C-contiguous float64 array, or all of one transposed, that cannot be written to: it is kept without a copy."""
+    known = type(array) is np.ndarray and array.dtype == np.float64 and array.flags.c_contiguous
+    whole = known and (array.base is None or (array.size == array.base.size and not array.base.flags.writeable))
+    return whole and not array.flags.writeable

@@ -44,13 +44,14 @@ def encoder_rows(encoder: Any, n_x: int, n_columns: int | None = None, name: str
         raise ValueError(f"{name} must have labels >= 0, got {shown(labels[x])} at index {x}: give every x a cluster")
     if n_columns is None:
         numbers, labels = np.unique(labels, return_inverse=True)
-        return _indicators(labels.ravel(), len(numbers))
+        return indicators(labels.ravel(), len(numbers))
     if labels.max() >= n_columns:
         raise ValueError(f"{name} must have labels below {n_columns}, the columns of the matrix, got {shown(labels.max())}")
-    return _indicators(labels.astype(np.int64), n_columns)
+    return indicators(labels.astype(np.int64), n_columns)
 
 
-def _indicators(labels: np.ndarray[Any, Any], n_clusters: int) -> Array:
+def indicators(labels: np.ndarray[Any, Any], n_clusters: int) -> Array:
+    """The encoder (n, n_clusters) of labels (n,)."""
     rows = np.zeros((len(labels), n_clusters))
     rows[np.arange(len(labels)), labels] = 1.0
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from dualib.memory import check_fits
 from dualib.smoothed import Smoothed
 
 Array = npt.NDArray[np.float64]
+_LABELS = ("x_labels", "y_labels")
 _SHOWN_X, _SHOWN_Y = 8, 8  # rows and columns that notebooks show
 # cells of sparse counts that a smoothing makes dense: at 800,000 a solve of the dense form takes four times as long
 SMOOTHED_DENSE = 1_000_000
@@ -117,9 +119,21 @@ class JointDistribution:
         self.px: Array = frozen(px / px.sum())
         self.py: Array = frozen(py / py.sum())
         self.py_x: Any = frozen(conditionals_of(matrix, px, self.py) if py_x is None else py_x)
+        if x_labels is not None:
+            self.x_labels = _labels("x_labels", x_labels, self.n_x)
+        if y_labels is not None:
+            self.y_labels = _labels("y_labels", y_labels, self.n_y)
         self.mutual_information: float = information_of(self.pxy)
-        self.x_labels: tuple[str, ...] = _labels("x_labels", x_labels, self.n_x)
-        self.y_labels: tuple[str, ...] = _labels("y_labels", y_labels, self.n_y)
+
+    @functools.cached_property
+    def x_labels(self) -> tuple[str, ...]:
+        """The labels of x; numbers from "0", made when first asked for, where none were given."""
+        return tuple(map(str, range(self.n_x)))
+
+    @functools.cached_property
+    def y_labels(self) -> tuple[str, ...]:
+        """Those of y."""
+        return tuple(map(str, range(self.n_y)))
 
     @classmethod
     def from_counts(
@@ -292,7 +306,7 @@ class JointDistribution:
         return JointDistribution(self.pxy.toarray(), self.x_labels, self.y_labels)
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self.__dict__:
+        if name in self.__dict__ or (name in _LABELS and "mutual_information" in self.__dict__):
             raise AttributeError(f"JointDistribution is immutable: cannot set {name!r}")
         object.__setattr__(self, name, value)
 
@@ -354,9 +368,7 @@ def _large(matrix: Any) -> bool:
     return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > SMOOTHED_DENSE
 
 
-def _labels(name: str, labels: Sequence[object] | None, size: int) -> tuple[str, ...]:
-    if labels is None:
-        return tuple(str(i) for i in range(size))
+def _labels(name: str, labels: Sequence[object], size: int) -> tuple[str, ...]:
     result = texts_of(name, labels)
     if len(result) != size:
         raise ValueError(f"{name} must have {size} labels, got {len(result)}")

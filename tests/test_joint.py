@@ -196,6 +196,13 @@ def test_read_only_and_pickled_exactly(make, again):
         joint.px = np.ones(4)
 
 
+def test_labels_that_nobody_gave_are_numbers_and_cannot_be_set():
+    joint = JointDistribution(PXY)
+    with pytest.raises(AttributeError, match="x_labels"):
+        joint.x_labels = ("a", "b", "c", "d")
+    assert (joint.x_labels, joint.y_labels) == (("0", "1", "2", "3"), ("0", "1", "2"))
+
+
 def test_the_array_given_is_not_the_one_kept():
     given = PXY.copy()
     joint = JointDistribution(given)

@@ -79,6 +79,23 @@ def test_the_formula_of_a_sparse_problem_bounds_what_a_solve_takes(n_clusters):
     assert peak <= memory.sparse_memory(joint.n_x, joint.n_y, joint.pxy.nnz, n_clusters)
 
 
+def test_hard_clusters_of_counts_take_a_small_multiple_of_counts_and_encoder():
+    rng = np.random.default_rng(0)
+    cells = rng.integers(8000, size=200_000), rng.integers(500, size=200_000)
+    made = sparse.csr_array((rng.integers(1, 5, size=200_000), cells), shape=(8000, 500))
+    dualib.quantize(JointDistribution.from_counts(made[:400]), 3, certify=False)  # imports and compiled code
+    tracemalloc.start()
+    try:
+        counts = made.copy()
+        solution = dualib.quantize(JointDistribution.from_counts(counts), 20, n_init=1, certify=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    given = counts.data.nbytes + counts.indices.nbytes + counts.indptr.nbytes
+    assert peak < 2.75 * (given + solution.encoder.nbytes)
+    assert solution.encoder.base is None or not solution.encoder.base.flags.writeable
+
+
 def test_a_sparse_problem_whose_dense_form_cannot_fit_is_refused():
     n = 2_000_000
     joint = JointDistribution(sparse.csr_array((np.full(n, 1.0 / n), (np.arange(n), np.arange(n))), shape=(n, n)))

@@ -102,4 +102,5 @@ def distortions_of(distortion: Distortion, pools: Pools) -> Array:
 
 def xlogx(values: Any) -> Any:
     """``v log v``, 0 at 0 and of what rounding leaves below it."""
-    return values * np.log(np.maximum(values, _LEAST))
+    logs = np.maximum(values, _LEAST)
+    return np.multiply(np.log(logs, out=logs), values, out=logs)  # one array: it may be large

@@ -16,14 +16,14 @@ from dualib.clusters.intervals import best_intervals, exact
 from dualib.clusters.search import search_hard
 from dualib.clusters.seeds import canonical
 from dualib.distortions.bottlenecks import IB
-from dualib.distortions.interface import Array, Distortion
+from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
 from dualib.engine.choice import problem_of
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sizes import check_solvable
 from dualib.joint import check_joint
-from dualib.results.alone import by_falling_weight, solution_alone
+from dualib.results.alone import by_falling_weight, hard_posterior, solution_alone
 from dualib.results.solution import Solution
 from dualib.results.status import Status
 
@@ -129,13 +129,6 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     return canonical(found.labels[0]), size == 1, [value for value, _ in found.rounds]
 
 
-def _indicators(labels: Ints, size: int) -> Array:
-    """The encoder (size, n) that puts each source into its cluster."""
-    rows = np.zeros((size, len(labels)))
-    rows[labels, np.arange(len(labels))] = 1.0
-    return rows
-
-
 def _solution(
     problem: Problem,
     labels: Ints,
@@ -158,7 +151,7 @@ def _solution(
         most = min(most, problem.joint.mutual_information - bound)
     return solution_alone(
         problem,
-        _indicators(labels, size),
+        hard_posterior(labels, size),
         means,
         face,
         beta=math.inf,

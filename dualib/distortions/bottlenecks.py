@@ -32,7 +32,8 @@ class IB(Distortion):
 
     def link(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
         """V = log M (0 off the face, where every member has p(y|x) = 0), b = 0."""
-        log_means = np.log(np.maximum(means, TINY))
+        log_means = np.maximum(means, TINY)
+        np.log(log_means, out=log_means)  # one array: it may be large
         if face is not None:
             log_means[~face] = 0.0
         return log_means, np.zeros(len(means))

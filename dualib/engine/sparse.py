@@ -193,19 +193,28 @@ class SparseProblem(Problem):
 
 def _of_zeros(py_x: Any) -> _Features:
     """The features of the IB: p(y|x)."""
-    return _Features(py_x, None, np.add.reduceat(_xlogx(py_x.data), py_x.indptr[:-1]), py_x.data.min())  # no row is empty
+    return _Features(py_x, None, _negentropies(py_x.data, py_x.indptr), py_x.data.min())
 
 
 def _of_smoothed(py_x: Smoothed, *, is_ib: bool) -> _Features:
     """Those of the IB, or of the dual IB, of a smoothed table."""
     more, background, size = py_x.sparse, py_x.background, np.diff(py_x.sparse.indptr)
-    of_cells = np.bincount(np.repeat(np.arange(len(size)), size), _xlogx(py_x.cells()), minlength=len(size))
-    negentropy = of_cells + py_x.others() * _xlogx(background)
+    negentropy = _negentropies(py_x.cells(), more.indptr) + py_x.others() * _xlogx(background)
     if is_ib:
         return _Features(more, background, negentropy, background.min())
     data = np.log1p(more.data / np.repeat(background, size))
     rows = sparse.csr_array((data, more.indices, more.indptr), shape=more.shape)
     return _Features(rows, np.log(background), negentropy, background.min())
+
+
+def _negentropies(p: Array, indptr: Ints) -> Array:
+    """The sums of ``p log p`` over the cells p of each row of a CSR array, (n,); a block of rows at a time: there are many cells."""
+    result = np.zeros(len(indptr) - 1)
+    for first in range(0, len(result), _FEWEST_ROWS):
+        ends = indptr[first : first + _FEWEST_ROWS + 1]
+        row = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        result[first : first + _FEWEST_ROWS] = np.bincount(row, _xlogx(p[ends[0] : ends[-1]]), minlength=len(ends) - 1)
+    return result
 
 
 def _box(rows: Any, background: Array | None) -> tuple[Array, Array]:

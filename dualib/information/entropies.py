@@ -15,7 +15,7 @@ from dualib._validation import as_distribution, as_non_negative, as_non_negative
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
 
-_BLOCK = 65_536  # cells of a sparse table at a time
+_BLOCK = 65_536  # cells of a table at a time
 
 
 def entropy(p: npt.ArrayLike, *, unit: Unit = "nats") -> float:
@@ -77,16 +77,21 @@ def mutual_information(pxy: Any, *, unit: Unit = "nats") -> float:
     return in_unit(unit, mutual_information_of(_joint("pxy", pxy)))
 
 
-def mutual_information_of(joint: Array) -> float:
-    """I(X;Y), nats, of a joint distribution (n_x, n_y) that is known to be one."""
-    rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
+def mutual_information_of(joint: Array, weights: Array | None = None) -> float:
+    """I(X;Y), nats, of a joint distribution (n_x, n_y) that is known to be one, or of conditionals p(y|x) with the weights p(x)."""
+    total, some = 0.0, max(1, _BLOCK // joint.shape[1])  # rows at a time: the table may be large
+    shares = np.ones(len(joint)) if weights is None else weights
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.log(joint)  # in place from here: the table may be large
-        terms -= np.log(rows)
-        terms -= np.log(columns)
-        terms *= joint
-    terms[~(joint > 0.0)] = 0.0
-    return max(0.0, float(terms.sum()))
+        log_rows, log_columns = np.log(joint.sum(axis=1, keepdims=True)), np.log(np.einsum("x,xy->y", shares, joint))
+        for first in range(0, len(joint), some):
+            part = joint[first : first + some]
+            terms = np.log(part)
+            terms -= log_rows[first : first + some]
+            terms -= log_columns
+            terms *= part
+            terms[~(part > 0.0)] = 0.0
+            total += float(np.sum(shares[first : first + some] * terms.sum(axis=1)))
+    return max(0.0, total)
 
 
 def sparse_mutual_information(csr: Any) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dualib.distortions.interface import Array
+from dualib.encoders import indicators
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.stability import stability
@@ -60,12 +61,8 @@ def solution_alone(
     order = by_falling_weight(posterior @ problem.px)
     if (order != np.arange(len(order))).any():  # a copy may be large
         posterior, means, face = posterior[order], means[order], face[order]
-    own, products = _moments(problem, posterior)
     V, b = problem.link(means, face)
-    products *= V
-    expected = problem.constant + float(own @ b - np.sum(products))
-    sizes = np.abs(problem.px * problem.a).sum() + own @ np.abs(b) + np.abs(products).sum()
-    del products
+    expected, sizes = _expected(problem, posterior, V, b)
     encoder = _encoder(problem, posterior, V, b, face, beta, alpha)
     hard = alpha == 0.0 or math.isinf(beta)
     stability_of: Any = _hard_stability(problem, posterior)
@@ -73,8 +70,8 @@ def solution_alone(
         stability_of = _stability(problem, posterior, means, face, beta / alpha)  # a function: dear, and seldom asked for
     del posterior, V
     joint = problem.joint
-    weights, decoder = encoder.T @ joint.px, problem.decoder(means, face)
     relevance = _information(np.asarray((joint.pxy.T @ encoder).T))
+    weights, decoder = encoder.T @ joint.px, problem.decoder(means, face)
     rate = entropy_of(weights) if hard else _rate(encoder, joint.px, weights)
     complexity = (1.0 - alpha) * entropy_of(weights) + alpha * rate
     objective = expected if math.isinf(beta) else complexity + beta * expected
@@ -96,7 +93,7 @@ def solution_alone(
         rate=rate,
         relevance=relevance,
         expected_distortion=expected,
-        decoder_information=_information(weights[:, None] * decoder),
+        decoder_information=mutual_information_of(decoder, weights / weights.sum()),
         gap=gap,
         certificate=certificate,
         status=status(gap),
@@ -109,14 +106,25 @@ def solution_alone(
     )
 
 
-def _moments(problem: Problem, posterior: Array) -> tuple[Array, Array]:
-    """The weights (m,) of clusters, and their means times these (m, k); a few clusters at a time, as the arrays may be large."""
-    own, sums = np.empty(len(posterior)), np.empty((len(posterior), problem.k))
+def hard_posterior(labels: Ints, size: int) -> Array:
+    """The encoder (size, n) of hard clusters, transposed from one that a solution can keep without a copy."""
+    encoder = indicators(labels, size)
+    encoder.flags.writeable = False
+    return encoder.T
+
+
+def _expected(problem: Problem, posterior: Array, V: Array, b: Array) -> tuple[float, float]:
+    """E d, and the sum of the sizes of its terms; a few clusters at a time, as the arrays may be large."""
+    expected, sizes = problem.constant, float(np.abs(problem.px * problem.a).sum())
     for first in range(0, len(posterior), _FEW):
         some = slice(first, first + _FEW)
         pairs = posterior[some] * problem.px
-        own[some], sums[some] = pairs.sum(axis=1), problem.sums(pairs)
-    return own, sums
+        products = problem.sums(pairs)
+        products *= V[some]
+        offsets = pairs.sum(axis=1) * b[some]
+        expected += float(offsets.sum() - products.sum())
+        sizes += float(np.abs(offsets).sum() + np.abs(products).sum())
+    return expected, sizes
 
 
 def by_falling_weight(weights: Array) -> Ints:
@@ -134,6 +142,8 @@ def _encoder(problem: Problem, posterior: Array, V: Array, b: Array, face: Ints,
     """p(t|x) (n_x, m) of all sources; one of probability 0 is encoded by its conditional."""
     live = problem.row_of >= 0
     dead = np.flatnonzero(~live)
+    if posterior.flags.f_contiguous and np.array_equal(problem.row_of, np.arange(problem.n)):
+        return posterior.T
     encoder = np.empty((len(live), len(posterior)))
     for t, row in enumerate(posterior):  # no copy of all
         encoder[live, t] = row[problem.row_of[live]]

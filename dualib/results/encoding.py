@@ -142,12 +142,14 @@ def _encode_sparse(
     if type(distortion) is not IB:
         check_fits(rows.shape[0], rows.shape[1], "the dense form of py_x")
         return encode_rows(distortion, beta, weights, means, decoder, rows.toarray(), power)
-    V, _ = distortion.link(means, decoder > 0.0)
+    V = np.ascontiguousarray(distortion.link(means, decoder > 0.0)[0].T)
+    closed = np.ascontiguousarray((decoder <= 0.0).T, dtype=np.float64) if not decoder.all() else None
     terms = np.empty((rows.shape[0], len(weights)))
     for first in range(0, len(terms), _ROWS_AT_ONCE):
         some = rows[first : first + _ROWS_AT_ONCE]
-        near = beta * np.asarray(some @ V.T)
-        near[np.asarray((some != 0.0).astype(np.float64) @ (decoder <= 0.0).T) > 0.0] = -np.inf
+        near = beta * np.asarray(some @ V)
+        if closed is not None:
+            near[np.asarray((some != 0.0).astype(np.float64) @ closed) > 0.0] = -np.inf
         terms[first : first + _ROWS_AT_ONCE] = near
     return _normalised(terms, weights, power)
 

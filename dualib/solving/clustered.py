@@ -23,7 +23,7 @@ from dualib.engine.optimum import Optimum, goal_of
 from dualib.engine.optimum import certify as certified_optimum
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.sweep import Sweep
-from dualib.results.alone import solution_alone
+from dualib.results.alone import hard_posterior, solution_alone
 from dualib.results.assembly import Judged, solutions_of, status_of
 from dualib.results.solution import Solution
 from dualib.results.status import Status
@@ -187,10 +187,9 @@ def _hard(task: Task, known: list[Ints]) -> HardSearch:
 
 def _state_of(problem: Problem, beta: float, labels: Ints) -> State:
     """Hard clusters as a state at rest."""
-    batch = batch_of_labels(problem, beta, [labels])
-    posterior = np.zeros((len(batch.weights), problem.n))
-    posterior[canonical(labels), np.arange(problem.n)] = 1.0
-    clusters = hard_clusters(problem, 1.0 / beta, canonical(labels), len(batch.weights))
+    batch, labels = batch_of_labels(problem, beta, [labels]), canonical(labels)
+    posterior = hard_posterior(labels, len(batch.weights))
+    clusters = hard_clusters(problem, 1.0 / beta, labels, len(batch.weights))
     return State(batch, posterior, beta * clusters.objective, 0.0, batch, 0)
 
 
