@@ -15,6 +15,7 @@ from dualib.engine.problem import Ints, Problem
 from dualib.engine.starts import Points, for_each, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import radius, tangents
+from dualib.path.matching import across_faces
 from dualib.path.maxima import approached, maxima_near
 from dualib.path.touching import slope_of
 
@@ -43,6 +44,8 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     _, log_z = tangents(problem, batch, sweep)
     slope = slope_of(problem, batch.beta[points.owner], log_z[points.owner], found.means, points.face, found.q)
     good = found.exists & (found.height > -NEAR) & (found.apart > SWALLOWED)
+    within = np.full(len(points.owner), SWALLOWED)  # of an atom on another face, whose height is that of rounding
+    good &= across_faces(problem, batch, points.owner, found.means, points.face, within) < 0
     points = Points(found.means, points.face, points.owner).pick(good)
     height, slope = found.height[good], slope[good]
     order = np.lexsort((-height, points.owner))
