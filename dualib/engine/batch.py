@@ -170,6 +170,31 @@ def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:
     return Batch(batch.beta, weights, means, batch.owner[first], batch.face[first])
 
 
+@np.errstate(invalid="ignore")  # of what lies off a face
+def across_faces(
+    problem: Problem, batch: Batch, owner: Ints, means: Array, face: Ints, radius: Array, among: Mask | None = None
+) -> Ints:
+    """Of points (p, k) the atom of their solution (`among` some) that they are, but for the face; -1 where there is none.
+
+    What one has off the other's face is nothing, by numbers, and on the common one they are within a squared natural distance (p,).
+    """
+    found = np.full(len(owner), -1)
+    if problem.faces is None or len(np.union1d(batch.face, face)) <= 1:
+        return found
+    own, decoders = problem.decoder(batch.means, batch.face), problem.decoder(means, face)
+    V, links = problem.link(batch.means, batch.face)[0], problem.link(means, face)[0]
+    of_atoms, of_points = problem.faces.masks[batch.face], problem.faces.masks[face]
+    for p, s in enumerate(owner):
+        rows = np.arange(batch.ends[s], batch.ends[s + 1])
+        rows = rows[(batch.face[rows] != face[p]) & (True if among is None else among[rows])]
+        common = of_atoms[rows] & of_points[p]
+        off = np.maximum((decoders[p] * ~of_atoms[rows]).sum(axis=1), (own[rows] * ~of_points[p]).sum(axis=1))
+        moves = np.where(common, (batch.means[rows] - means[p]) * (V[rows] - links[p]), 0.0).sum(axis=1)
+        same = rows[(off < TWIN) & (batch.beta[s] * moves < radius[p])]
+        found[p] = same[0] if len(same) else -1
+    return found
+
+
 def without_twins(problem: Problem, batch: Batch, c: Array, radius: Array, off: float = TWIN) -> Batch:
     """Atoms of one decoder, within a squared natural distance (S,), whose faces differ, become one.
 

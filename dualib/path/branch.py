@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import Batch, first_alike, nearest
+from dualib.engine.batch import Batch, across_faces, first_alike, nearest
 from dualib.engine.descent import newton_direction
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.stability import visible_jacobian
@@ -144,6 +144,7 @@ def radius(step: Array) -> Array:
 def whole(problem: Problem, batch: Batch, sweep: Sweep) -> Mask:
     """Which solutions are at rest, with atoms that have weight and are distinct."""
     alike = first_alike(problem, batch.beta, batch.owner, batch.means, batch.face, DISTINCT) != np.arange(len(batch.weights))
+    alike |= across_faces(problem, batch, batch.owner, batch.means, batch.face, np.full(len(alike), TOGETHER)) >= 0
     lost = np.bincount(batch.owner[alike | ~(batch.weights > WEIGHTLESS)], minlength=len(batch.beta)) > 0
     return np.asarray((sweep.residual < BROKEN) & ~lost)
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.distortions.interface import Array
-from dualib.engine.batch import Batch, distinct, nearest
+from dualib.engine.batch import Batch, across_faces, distinct, nearest
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.starts import Points, for_each, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import radius, tangents
-from dualib.path.matching import across_faces
 from dualib.path.maxima import approached, maxima_near
 from dualib.path.touching import slope_of
 

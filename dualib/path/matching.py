@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import TWIN, Batch, nearest
-from dualib.engine.problem import Ints, Problem
+from dualib.distortions.interface import Mask
+from dualib.engine.batch import Batch, across_faces, nearest
+from dualib.engine.problem import Problem
 from dualib.path.branch import radius
 
 
@@ -34,28 +34,3 @@ def unmatched(problem: Problem, batch: Batch) -> tuple[Mask, Mask]:
         second = across_faces(problem, batch, *points, radii[batch.owner[first]], down)
         up[first[second >= 0]] = down[second[second >= 0]] = False
     return up, down
-
-
-@np.errstate(invalid="ignore")  # of what lies off a face
-def across_faces(
-    problem: Problem, batch: Batch, owner: Ints, means: Array, face: Ints, radius: Array, among: Mask | None = None
-) -> Ints:
-    """Of points (p, k) the atom of their solution that they are on another face, `among` some; -1 where there is none.
-
-    What one has off the other's face is nothing, by numbers, and on the common one they are within a squared natural distance (p,).
-    """
-    found = np.full(len(owner), -1)
-    if problem.faces is None:
-        return found
-    own, decoders = problem.decoder(batch.means, batch.face), problem.decoder(means, face)
-    V, links = problem.link(batch.means, batch.face)[0], problem.link(means, face)[0]
-    of_atoms, of_points = problem.faces.masks[batch.face], problem.faces.masks[face]
-    for p, s in enumerate(owner):
-        rows = np.arange(batch.ends[s], batch.ends[s + 1])
-        rows = rows[(batch.face[rows] != face[p]) & (True if among is None else among[rows])]
-        common = of_atoms[rows] & of_points[p]
-        off = np.maximum((decoders[p] * ~of_atoms[rows]).sum(axis=1), (own[rows] * ~of_points[p]).sum(axis=1))
-        moves = np.where(common, (batch.means[rows] - means[p]) * (V[rows] - links[p]), 0.0).sum(axis=1)
-        same = rows[(off < TWIN) & (batch.beta[s] * moves < radius[p])]
-        found[p] = same[0] if len(same) else -1
-    return found
