@@ -18,7 +18,7 @@ from dualib.engine.sweep import Sweep
 from dualib.path.branch import distances, followed
 
 ROOT = 1e-13  # accuracy of a root, in log beta
-CLEAR = 1e-10  # difference of objectives, nats, that is no rounding
+CLEAR, EVEN = 1e-10, 1e-13  # difference of objectives, nats, that is no rounding; that is none
 ROUNDED = 1e-15  # relative difference of objectives that is none
 MOST_STEPS = 12
 
@@ -46,8 +46,9 @@ class Reach:
         return self.arrives & (self.rise <= accuracy), self.returns & (self.fall <= accuracy)
 
     def crosses(self) -> Mask:
-        """Whether each end is the better one at its own beta, by more than rounding."""
-        return self.arrives & self.returns & (self.rise > CLEAR) & (self.fall > CLEAR)
+        """Whether each end is the better one at its own beta, one of them by more than rounding: the other may be the crossing."""
+        least, most = np.minimum(self.rise, self.fall), np.maximum(self.rise, self.fall)
+        return self.arrives & self.returns & (least > -EVEN) & (most > CLEAR)
 
 
 def reach(problem: Problem, below: Batch, above: Batch) -> Reach:
@@ -70,10 +71,11 @@ class Crossing:
 
 
 def crossing(problem: Problem, ends: Reach) -> Crossing:
-    """Where the objectives of branches that cross are equal."""
+    """Where the objectives of branches that cross are equal, and their slopes are not."""
     lower, upper = np.log(ends.below.beta), np.log(ends.above.beta)
+    width = upper - lower
     one, two = ends.below, ends.above
-    at = lower + (upper - lower) * ends.fall / (ends.fall + ends.rise)
+    at = lower + width * np.clip(ends.fall / (ends.fall + ends.rise), 0.0, 1.0)
     fine, found = np.ones(len(at), bool), np.zeros(len(at), bool)
     for _ in range(MOST_STEPS):
         one, one_sweep, there = followed(problem, one, np.exp(at))
@@ -88,7 +90,7 @@ def crossing(problem: Problem, ends: Reach) -> Crossing:
         if (found | ~fine).all():
             break
         at = np.where(found, at, to)
-    return Crossing(np.where(fine & found, at, np.nan), one, two)
+    return Crossing(np.where(fine & found & (slope * width > CLEAR), at, np.nan), one, two)
 
 
 def distortion(problem: Problem, batch: Batch, sweep: Sweep) -> Array:

@@ -151,13 +151,14 @@ def _jumps(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
     if not len(links):
         return [], []
     ends = reach(chain.problem, chain.batch.copied(links)[0], chain.batch.copied(links + 1)[0])
+    cross = np.flatnonzero(ends.crosses())
+    pieces = _leaps(chain, links[cross], ends.pick(cross)) if len(cross) else []
     above_gives, below_gives = ends.same(SAME)
     fewer, free = chain.counts[links] <= chain.counts[links + 1], ~chain.sides()
-    above_gives &= free[links + 1] & (fewer | ~below_gives)
-    below_gives &= free[links] & ~above_gives & ~np.isin(links, links[above_gives] + 1)
+    rest = ~np.isin(links, [int(place) for place, _, _ in pieces])
+    above_gives &= rest & free[links + 1] & (fewer | ~below_gives)
+    below_gives &= rest & free[links] & ~above_gives & ~np.isin(links, links[above_gives] + 1)
     given = above_gives | below_gives
-    cross = np.flatnonzero(ends.crosses() & ~given)
-    pieces = _leaps(chain, links[cross], ends.pick(cross)) if len(cross) else []
     for which, part, shift in ((above_gives, ends.up, 1), (below_gives, ends.down, 0)):
         if which.any():
             chain.replace(links[which] + shift, part.pick(which)[0])
