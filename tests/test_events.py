@@ -124,6 +124,29 @@ def test_events_do_not_depend_on_the_grid_or_the_direction():
     assert [event.kind for event in first] == [event.kind for event in second]
 
 
+ON_THE_GRID = {  # counts of small whole numbers, whose events lie at round betas
+    "birth": ([[0, 0, 1, 2], [1, 1, 0, 1], [0, 1, 1, 0]], "ib", [2.0, 2.0312325025]),
+    "another birth": ([[0, 3, 0, 0], [1, 2, 1, 2], [0, 1, 1, 1]], "ib", [2.0]),
+    "split": ([[3, 1], [1, 3]], "ib", [4.0]),
+    "jump": ([[1, 1, 2, 0], [0, 2, 1, 1], [1, 0, 0, 2], [1, 1, 0, 2], [1, 0, 1, 1]], "dualib", [2.0, 2.7738179523]),
+}
+
+
+@pytest.mark.parametrize(("counts", "kind", "betas"), ON_THE_GRID.values(), ids=ON_THE_GRID)
+def test_an_event_at_a_beta_of_the_grid_is_located_there(counts, kind, betas):
+    """It was a bracket as wide as the grid; and none where the path begins at it, though more clusters follow."""
+    joint = JointDistribution.from_counts(counts)
+    first, last = betas[0], 1.01 * betas[-1]
+    for grid in ([first / 2, first, last], [first / 2, last]):
+        curve = dualib.anneal(joint, kind, grid)
+        assert all(event.located for event in curve.events)
+        np.testing.assert_allclose([event.beta for event in curve.events], betas, rtol=1e-9)
+    curve = dualib.anneal(joint, kind, [first, last])  # the event is in it if the solution there has not passed it
+    numbers = [curve.n_clusters[0], *(event.after for event in curve.events)]
+    assert [event.before for event in curve.events] == numbers[:-1]
+    assert numbers[-1] == curve.n_clusters[-1]
+
+
 def test_events_do_not_depend_on_the_labels():
     joint = random_joint(3)
     rng = np.random.default_rng(0)

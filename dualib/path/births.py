@@ -22,13 +22,13 @@ FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn
 MOST_TRIES = 4  # touchings, each of what was lacking at the last, before the first one is found
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
-BEYOND, FARTHER = 1e-5, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
+BEYOND, FARTHER = 1e-6, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
 RESPONSE = 1e-4  # relative residual of what the other atoms do as a cluster grows
 NOTHING = 1e-50  # of a mean, which sweeps would take to 0
 AT_REST = 1e-11  # residual there; where an atom has all but divided the weights are far off with one of 1e-9
 STEPS_BACK = 8  # of a branch from the far end of its link to BEYOND
 CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cluster from the nearest
-SMOOTH, JUMPED = 1e3, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
+SMOOTH, JUMPED = 1e5, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
 
 def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
@@ -74,8 +74,8 @@ def births_near(
         return pieces, leaping
     sign = np.where(rise[first], 1.0, -1.0)
     room = np.where(rise[first], ends[1][first] - found.log_beta[first], found.log_beta[first] - ends[0][first])
-    inside = room > 0.0
-    inside &= np.where(rise[first], found.log_beta[first] > ends[0][first], found.log_beta[first] < ends[1][first])
+    begin = np.where(rise, *ends)[first]
+    inside = (room > 0.0) & (sign * (found.log_beta[first] - begin) > -LOCATED)  # at the end itself, perhaps
     other_ends = chain.batch.copied(link[first] + rise[first])[0]
     far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9), other_ends)
     smooth &= inside
@@ -84,7 +84,8 @@ def births_near(
         kind = "split" if found.divides[one] else "appearance"
         near, beyond = found.branch.one(one), far[j]
         many = max(len(tied[j]), len(beyond[0].weights) - len(near.weights))
-        event = Bifurcation(kind, float(np.exp(found.log_beta[one])), many, 2.0 * LOCATED, True)
+        at = np.clip(found.log_beta[one], ends[0][one], ends[1][one])
+        event = Bifurcation(kind, float(np.exp(at)), many, 2.0 * LOCATED, True)
         near.beta[:] = event.beta
         solutions, events = [near, *beyond], [event, *[None] * len(beyond)]
         if not up:
