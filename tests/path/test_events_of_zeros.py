@@ -41,7 +41,11 @@ TABLES = {
         (1, 2),
     ),
     # a decoder without the last y that was there twice, on its own face and on that of everything: two brackets
-    "one atom on two faces": ([[1, 2, 0, 2, 0], [1, 0, 0, 0, 2], [0, 1, 1, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 1, 1]], "ib", (2, 3)),
+    "one atom on two faces": (
+        [[1, 2, 0, 2, 0], [1, 0, 0, 0, 2], [0, 1, 1, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 1, 1]],
+        "ib",
+        (2, 3),
+    ),
     # grows to a quarter of all weight within 1e-4 of beta, and vanishes: it was taken for a jump that could not be found
     "born and dead at once": ([[1, 1, 1, 0, 2], [0, 4, 1, 1, 2], [1, 1, 1, 0, 1]], "dualib", (2.5, 4)),
     "still faster": (
