@@ -22,7 +22,8 @@ FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn
 MOST_TRIES = 4  # touchings, each of what was lacking at the last, before the first one is found
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
-BEYOND, FARTHER = 1e-6, 1e-3  # in log beta, from an event to the solution on its far side; where an atom divides only slowly
+# in log beta, from an event to the solution on its far side; where a cluster grows fast; where an atom divides only slowly
+BEYOND, NEARER, FARTHER = 1e-5, 1e-6, 1e-3
 RESPONSE = 1e-4  # relative residual of what the other atoms do as a cluster grows
 NOTHING = 1e-50  # of a mean, which sweeps would take to 0
 AT_REST = 1e-11  # residual there; where an atom has all but divided the weights are far off with one of 1e-9
@@ -141,14 +142,16 @@ def _beyond(
     far: list[list[Batch]] = [[] for _ in first]
     alone = np.array([len(some) for some in tied]) == 1
     one_more = other_ends.counts == found.branch.counts[first] + 1
-    for attempt in ("born", "halves", "halves farther", "back", "descent"):
+    for attempt in ("born", "born nearer", "halves", "halves farther", "back", "descent"):
+        born = attempt.startswith("born")
         base, many = found.branch.copied(first[numbers])[0], [tied[j] for j in numbers]
-        if attempt == "born":  # a cluster born close to another grows the faster
-            V, means, face = problem.link(base.means, base.face)[0], found.means[first], found.face[first]
-            apart = nearest(problem, base, V, numbers, means, problem.link(means, face)[0], face)[0]
-            near = np.minimum(room, np.maximum(CLOSE * apart, 4e-8))
-        step = FARTHER if attempt == "halves farther" else BEYOND
-        by = sign[numbers] * np.minimum(step, 0.5 * (near if attempt == "born" else room)[numbers])
+        if born:  # a cluster born close to another grows the faster
+            some = first[numbers]
+            V, means, face = problem.link(base.means, base.face)[0], found.means[some], found.face[some]
+            apart = nearest(problem, base, V, np.arange(len(some)), means, problem.link(means, face)[0], face)[0]
+            near = np.minimum(room[numbers], np.maximum(CLOSE * apart, 4e-8))
+        step = {"born nearer": NEARER, "halves farther": FARTHER}.get(attempt, BEYOND)
+        by = sign[numbers] * np.minimum(step, 0.5 * (near if born else room[numbers]))
         way: list[Batch] = []
         if attempt == "back":
             stages = _back(problem, base, other_ends.copied(numbers)[0], by)
@@ -161,10 +164,10 @@ def _beyond(
             else:
                 new, sweep = settled(problem, start)
                 ok = alone[numbers] & whole(problem, new, sweep) & (sweep.residual < AT_REST)
-                ok &= one_more[numbers] | (attempt == "born")  # else more may have come out of the atom than two halves
+                ok &= one_more[numbers] | born  # else more may have come out of the atom than two halves
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
-        if attempt != "born":  # farther from the touching than what was certified there tells
+        if not born:  # farther from the touching than what was certified there tells
             ok[ok] = _all_optimal(problem, [part.pick(ok)[0] for part in way or [new]]) if ok.any() else ok[ok]
         smooth[numbers[ok]] = True
         if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
