@@ -79,10 +79,10 @@ class _Largest:
             return
         begin = np.flatnonzero(np.diff(points.owner, prepend=-1))
         top, whose = np.maximum.reduceat(values, begin), points.owner[begin]
-        better = top > self.value[whose]
-        for place, owner, value in zip(begin[better], whose[better], top[better], strict=True):
-            row = place + int(np.argmax(values[place : place + np.searchsorted(points.owner[place:], owner, side="right")]))
-            self.value[owner], self.means[owner], self.face[owner] = value, points.means[row], points.face[row]
+        highest = np.flatnonzero(values == np.repeat(top, np.diff(begin, append=len(values))))
+        row, better = highest[np.searchsorted(highest, begin)], top > self.value[whose]
+        row, whose = row[better], whose[better]
+        self.value[whose], self.means[whose], self.face[whose] = values[row], points.means[row], points.face[row]
 
 
 @step("search")
