@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_float_array, as_probability_rows, is_sparse, shown, validate_integer
-from dualib.data.archives import check_compressed
+from dualib.data.archives import csr_of
 from dualib.distortions.interface import Array, Distortion, Mask, _same
 from dualib.doors import door
 
@@ -316,7 +316,7 @@ class ExponentialFamily(Distortion):
         penalty = config.get("l2")
         if penalty is not None and (not isinstance(penalty, float) or not 0.0 <= penalty < np.inf):
             raise ValueError(f"l2 must be a finite number >= 0 or None, got {penalty!r}")
-        features = config["features"] if "features" in config else _sparse_features(config)
+        features = config["features"] if "features" in config else csr_of(config, "features", int(config["n_columns"]))
         family = cls(features, config["parameters"], config["intercept"])
         family.l2 = penalty
         return family
@@ -329,16 +329,6 @@ class ExponentialFamily(Distortion):
     def __repr__(self) -> str:
         kind = "sparse " if is_sparse(self.features) else ""
         return f"ExponentialFamily({kind}features of {self.n_x} x {self.n_features}, n_y = {self.n_y})"
-
-
-def _sparse_features(config: dict[str, Any]) -> Any:
-    from scipy import sparse
-
-    data, indices, indptr = (config[f"features.{part}"] for part in ("data", "indices", "indptr"))
-    check_compressed(indptr, indices)
-    matrix = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, int(config["n_columns"])))
-    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
-    return matrix
 
 
 def as_features(name: str, features: Any) -> Any:

@@ -24,7 +24,6 @@ from dualib.engine.root_cells import Array, Face, Indices, Mask, Table, slab
 _BATCH = 1024  # cells
 _SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
 _NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
-_CLIMB = 50  # steps of the ascent from a point better than all known
 _NOTHING = 1e-14  # coordinates that are rounding, by the magnitudes they are summed from
 _SLIVER = 1e-10  # allowance for rounding, by the size of the terms, that is none of theirs
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
@@ -157,7 +156,7 @@ class _Search:
         atoms = self._start(face, terms, owners)
         k, n = len(face.vertices), len(owners)
         cells, owner = np.repeat(np.eye(k)[None], n, axis=0), np.arange(n)
-        bound, known = np.full(n, np.inf), self.lower[owners]
+        bound = np.full(n, np.inf)
         while len(cells):
             spent = self.cells[owners] + np.bincount(owner[-_BATCH:], minlength=n) > self.max_cells
             keep = ~spent[owner]
@@ -172,7 +171,6 @@ class _Search:
             now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
             if len(now) == 0:
                 continue
-            self._climb(face, terms, owners, atoms, known)
             upper, lowest, edge = self._bounded(face, terms, owners, atoms, now, corners, mine)
             done = upper <= self._limit(owners[mine])
             np.maximum.at(self.upper, owners[mine[done]], lowest[done])
@@ -215,7 +213,7 @@ class _Search:
         return upper, upper + error, edge
 
     def _start(self, face: Face, terms: Terms, owners: Indices) -> Array:
-        """The given points that lie inside the face, (m, n_t + 1, n_y), inf where an owner has fewer; the last is for `_climb`."""
+        """The given points that lie inside the face, (m, n_t, n_y), inf where an owner has fewer."""
         support = self.points > 0.0
         outside = np.ones(support.shape[1], dtype=bool)
         outside[face.columns] = False
@@ -225,21 +223,12 @@ class _Search:
         if not terms.is_ib:
             points, owner, whole = points[whole], owner[whole], whole[whole]
         points, mine = np.maximum(points, 1e-300), np.searchsorted(owners, owner)  # c of the IB is continuous
-        self._record(face, owner, points, log_c(terms, points, mine)[0], terms.beta[mine])
+        self._record(face, owner, points, log_c(terms, points, mine), terms.beta[mine])
         points, mine = points[whole], mine[whole]
         rank = np.arange(len(mine)) - np.searchsorted(mine, mine)
-        atoms = np.full((len(owners), rank.max(initial=-1) + 2, len(face.columns)), np.inf)
+        atoms = np.full((len(owners), rank.max(initial=0) + 1, len(face.columns)), np.inf)
         atoms[mine, rank] = points
         return atoms
-
-    def _climb(self, face: Face, terms: Terms, owners: Indices, atoms: Array, known: Array) -> None:
-        """Climb from the best points that have risen above what is known, towards maxima that become atoms."""
-        points = self.best_point[owners][:, face.columns]
-        risen = np.flatnonzero((self.best[owners] > known + 0.1 * self.tol) & (points > 0.0).all(axis=1))
-        if len(risen):
-            atoms[risen, -1] = points = climbed(terms, points[risen], risen, _CLIMB)
-            self._record(face, owners[risen], points, log_c(terms, points, risen)[0], terms.beta[risen])
-            known[risen] = self.best[owners[risen]]
 
     def _record(self, face: Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
         """Keep the largest log c of each owner, of points that may not sum to 1."""
@@ -300,21 +289,10 @@ def _halved(cells: Array, edge: Indices) -> tuple[tuple[Array, Array], Mask]:
     return (first, second), exact
 
 
-def log_c(terms: Terms, points: Array, owner: Indices) -> tuple[Array, Array]:
-    """Log c (b,) at points (b, n_y) > 0, and the shares of its terms (b, n_x)."""
+def log_c(terms: Terms, points: Array, owner: Indices) -> Array:
+    """Log c (b,) at points (b, n_y) > 0."""
     beta, logs = terms.beta[owner], np.log(points)
-    shares = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
-    top = shares.max(axis=1, keepdims=True)
-    shares = np.exp(shares - top)
-    total = shares.sum(axis=1, keepdims=True)
-    value = (top + np.log(total))[:, 0]
-    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1), shares / total
-
-
-def climbed(terms: Terms, points: Array, owner: Indices, steps: int) -> Array:
-    """Points (b, n_y) > 0 moved to the centroid of p(y|x) under the shares of their terms, so many times: log c never falls."""
-    for _ in range(steps):
-        mean = log_c(terms, points, owner)[1] @ terms.features.T
-        new = mean if terms.is_ib else np.exp(mean - mean.max(axis=1, keepdims=True))
-        points = np.maximum(new, 1e-300) / new.sum(axis=1, keepdims=True)
-    return points
+    exponents = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
+    top = exponents.max(axis=1)
+    value = np.asarray(top + np.log(np.exp(exponents - top[:, None]).sum(axis=1)))
+    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dualib._validation import SUM_TOLERANCE, as_float_array
-from dualib.data.archives import UNREADABLE, check_compressed, read_npz, write_npz
+from dualib.data.archives import UNREADABLE, csr_of, read_npz, write_npz
 from dualib.memory import check_fits
 from dualib.results.curve import CURVE_COLUMNS, Curve
 from dualib.results.event import Event
@@ -73,13 +73,9 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     _pack_distortion(solutions[0].distortion, header, arrays)
     _pack_joint(solutions[0].joint, header, arrays)
     _pack_solutions(solutions, header, arrays)
-    arrays["header"] = np.frombuffer(json.dumps(header, default=_plain).encode("ascii"), dtype=np.uint8)
+    text = json.dumps(header, default=lambda value: value.item())  # NumPy scalars in an event of the user's own
+    arrays["header"] = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     write_npz(os.fsdecode(path), arrays)
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar, in an event of the user's own, as Python's."""
-    return value.item()
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -329,12 +325,7 @@ def _check_conditionals(pxy: Any, px: np.ndarray, py_x: Any) -> None:
 def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     if name in arrays:
         return arrays[name]
-    from scipy import sparse
-
-    parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-    check_compressed(parts[2], parts[1])
-    matrix = sparse.csr_array(parts, shape=tuple(header["shape"]))
-    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
+    matrix = csr_of(arrays, name, int(header["shape"][1]))
     if f"{name}.background" not in arrays:
         return matrix
     return Smoothed(matrix, as_float_array(f"{name}.background", arrays[f"{name}.background"], 1))
