@@ -148,6 +148,17 @@ def check_compressed(indptr: np.ndarray, indices: np.ndarray) -> None:
         raise ValueError(f"indptr must rise from 0 to {len(indices)}")
 
 
+def csr_of(arrays: Mapping[str, Any], name: str, n_columns: int) -> Any:
+    """The CSR matrix whose parts are ``name.data``, ``name.indices`` and ``name.indptr``; ValueError where these do not fit."""
+    from scipy import sparse
+
+    data, indices, indptr = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    check_compressed(indptr, indices)
+    matrix = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, n_columns))
+    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
+    return matrix
+
+
 def _size(file: IO[bytes]) -> int:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import shown, validate_open_probability
 from dualib.distortions.interface import Array, Distortion, Mask
 from dualib.distortions.rows import TINY, diagonal_matrices
 
@@ -108,9 +108,7 @@ class Alpha(Distortion):
     name = "alpha"
 
     def __init__(self, alpha: float) -> None:
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.floating)) or not 0.0 < alpha < 1.0:
-            raise ValueError(f"alpha must be a number strictly between 0 and 1, got {shown(alpha)}")
-        self.alpha = float(alpha)
+        self.alpha = validate_open_probability("alpha", alpha)
         self._c = 1.0 / (self.alpha * (1.0 - self.alpha))
 
     def lift(self, py_x: Array) -> tuple[Array, Array]:

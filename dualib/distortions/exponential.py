@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import as_distribution, as_float_array, as_probability_rows, is_sparse, shown, validate_integer
-from dualib.data.archives import check_compressed
+from dualib.data.archives import csr_of
 from dualib.distortions.interface import Array, Distortion, Mask, _same
 from dualib.doors import door
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from dualib.joint import JointDistribution
 
 _MEMBER = 1e-8  # how far, relative to its size, log p(y|x) may be from the family and still count as a member
-_BLOCK = 65_536  # numbers of one (clusters, n_y) block of `link`: 512 KiB, which stays in the cache
-_SAFE = 600.0  # exponentials up to here, summed, neither overflow nor vanish
+_BLOCK = 65_536  # numbers of `link_jacobian` at a time: 512 KiB, which stays in the cache
 
 
 class ExponentialFamily(Distortion):
@@ -94,10 +93,6 @@ class ExponentialFamily(Distortion):
         if not (np.isfinite(self._lambda).all() and np.isfinite(self._nu).all()):
             raise ValueError("parameters or intercept are so large that their mean over y overflows: scale them down")
         self._basis, self._recover = _coordinates(self._lambda)
-        ones = np.ones((1, self.n_y))
-        self._logits = np.concatenate([self._basis, -self._nu[None, :]])  # of (means, 1)
-        self._sums = np.ascontiguousarray(np.concatenate([self._basis, ones]).T)
-        self._reach = np.max(np.abs(self._logits), axis=1)
         for array in (self.parameters, self.intercept):
             array.flags.writeable = False
 
@@ -273,30 +268,24 @@ class ExponentialFamily(Distortion):
 
     def link(self, means: Array, face: Mask | None = None) -> tuple[Array, Array]:
         """V = mean of lambda under p(y|t), b = <V, M> - lambda_0(t)."""
-        n_t = len(means)
-        extended = np.concatenate([means, np.ones((n_t, 1))], axis=1)
-        largest = float(
-            np.max(np.abs(extended) @ self._reach, initial=0.0)
-        )  # bound on |log p(y|t) + lambda_0(t)|; NaN if a mean is
-        top, sums = np.zeros(n_t), np.empty_like(extended)
-        step = max(1, _BLOCK // self.n_y)
-        work = np.empty((min(step, n_t), self.n_y))
-        for start in range(0, n_t, step):
-            part = slice(start, min(start + step, n_t))
-            block = np.matmul(extended[part], self._logits, out=work[: part.stop - start])
-            if not largest <= _SAFE:
-                top[part] = block.max(axis=1)
-                block -= top[part, None]
-            np.exp(block, out=block)
-            np.matmul(block, self._sums, out=sums[part])
-        v = np.ascontiguousarray(sums[:, :-1] / sums[:, -1:])
-        return v, np.sum(v * means, axis=1) - (top + np.log(sums[:, -1]))
+        r, offset = self._member(means)
+        v = r @ self._basis.T
+        return v, np.sum(v * means, axis=1) - offset
 
     def decoder(self, means: Array, face: Mask | None = None) -> Array:
         """The member of the family at A(t) = -M."""
-        logits = means @ self._basis - self._nu
-        r = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(r / r.sum(axis=1, keepdims=True))
+        return self._member(means)[0]
+
+    def _member(self, means: Array) -> tuple[Array, Array]:
+        """The decoder, and lambda_0 there."""
+        r = means @ self._basis
+        r -= self._nu
+        top = r.max(axis=1, keepdims=True)
+        r -= top
+        np.exp(r, out=r)
+        total = r.sum(axis=1, keepdims=True)
+        r /= total
+        return r, (top + np.log(total))[:, 0]
 
     def link_jacobian(self, means: Array, face: Mask | None = None) -> Array:
         """J = the covariance of lambda under p(y|t)."""
@@ -327,7 +316,7 @@ class ExponentialFamily(Distortion):
         penalty = config.get("l2")
         if penalty is not None and (not isinstance(penalty, float) or not 0.0 <= penalty < np.inf):
             raise ValueError(f"l2 must be a finite number >= 0 or None, got {penalty!r}")
-        features = config["features"] if "features" in config else _sparse_features(config)
+        features = config["features"] if "features" in config else csr_of(config, "features", int(config["n_columns"]))
         family = cls(features, config["parameters"], config["intercept"])
         family.l2 = penalty
         return family
@@ -340,16 +329,6 @@ class ExponentialFamily(Distortion):
     def __repr__(self) -> str:
         kind = "sparse " if is_sparse(self.features) else ""
         return f"ExponentialFamily({kind}features of {self.n_x} x {self.n_features}, n_y = {self.n_y})"
-
-
-def _sparse_features(config: dict[str, Any]) -> Any:
-    from scipy import sparse
-
-    data, indices, indptr = (config[f"features.{part}"] for part in ("data", "indices", "indptr"))
-    check_compressed(indptr, indices)
-    matrix = sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, int(config["n_columns"])))
-    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
-    return matrix
 
 
 def as_features(name: str, features: Any) -> Any:

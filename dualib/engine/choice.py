@@ -46,19 +46,7 @@ def engine_problem(joint: JointDistribution, distortion: Distortion, caller: str
     Raises
     ------
     ValueError
-        The table is sparse and larger: nothing has been made dense yet.
-    """
-    refuse_to_densify(joint, caller)
-    return Problem(joint, distortion)
-
-
-def refuse_to_densify(joint: JointDistribution, caller: str) -> None:
-    """Refuse a sparse joint distribution of more than MOST_DENSE_CELLS.
-
-    Raises
-    ------
-    ValueError
-        Naming the caller, which needs the dense form, and the memory that this would take at least.
+        The table is larger, naming the caller, which needs the dense form, and the memory that this would take at least.
     """
     if _sparse_cells(joint) > MOST_DENSE_CELLS:
         size = in_words(least_memory(joint.n_x, joint.n_y, joint.n_y))
@@ -67,6 +55,7 @@ def refuse_to_densify(joint: JointDistribution, caller: str) -> None:
             f" {MOST_DENSE_CELLS}: that would take {size} of memory at least. Leave out rare x or y, or join them;"
             f" {_remedy(joint)}; joint.to_dense() has the dense form made all the same"
         )
+    return Problem(joint, distortion)
 
 
 def _remedy(joint: JointDistribution) -> str:

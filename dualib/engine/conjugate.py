@@ -10,7 +10,7 @@ from dualib.engine.problem import Ints, Jacobian, Problem, inner
 from dualib.engine.sweep import Sweep, dual
 
 _FAR = 1e3  # times the force, where the objective bends down along that
-_MOST_STEPS, _CHECKED = 200, 20  # of Lanczos's method, and after which it is asked whether it has come to rest
+_CHECKED = 10  # steps of Lanczos's method after which it is asked whether it has come to rest
 _SETTLED, _SPENT = 1e-15, 1e-10  # relative change that is none; length of a next direction that is rounding
 _CLOSE = 1e-6  # part of its length to which a point's step is solved for: the next one takes up the rest
 
@@ -122,30 +122,45 @@ def covariance_times(problem: Problem, q: Array, means: Array, ahead: Array) -> 
 
 
 @np.errstate(all="ignore")
-def softest(problem: Problem, beta: Array, q: Array, means: Array, jacobian: Jacobian) -> tuple[Array, Array]:
+def softest(
+    problem: Problem, beta: Array, q: Array, means: Array, jacobian: Jacobian, most: int = 200, *, vectors: bool = True
+) -> tuple[Array, Array]:
     """The largest eigenvalue (p,) of ``beta Cov_q(U) J`` and its vector (p, k), of natural length 1, by Lanczos's method.
 
-    In the inner product ``beta <u, J v>``, every vector made orthogonal to all before: in the end the eigenvector is wanted, too.
+    On R^T Cov R with J = R R^T: where J is diag(D) - u u^T and n = u / sqrt(D), of length 1 or 0, R = diag(sqrt D) (1 - n n^T).
+    Its vectors are not made orthogonal to all before: that only repeats eigenvalues. Without `vectors` none is kept, and the second
+    result is of no use.
     """
-    p, k = means.shape
-    basis, duals, ritz = np.zeros((0, p, k)), np.zeros((0, p, k)), np.zeros((p, _MOST_STEPS, _MOST_STEPS))
-    vector = covariance_times(problem, q, means, np.random.default_rng(0).standard_normal((p, k)))
-    largest = np.zeros(p)
-    for i in range(_MOST_STEPS):
-        for _ in range(2):  # once more for what rounding leaves
-            vector = vector - np.einsum("ip,ipk->pk", np.einsum("ipk,pk->ip", duals, vector), basis)
-        ahead = beta[:, None] * jacobian.times(vector)
-        length = np.sqrt(np.maximum(inner(vector, ahead), 0.0))
+    scale = np.sqrt(jacobian.diagonal)
+    normal = np.divide(jacobian.vector, scale, out=np.zeros_like(scale), where=scale > 0.0)
+
+    def across(rows: Array) -> Array:
+        return np.asarray(rows - inner(rows, normal)[:, None] * normal)
+
+    def spread(rows: Array) -> Array:
+        return covariance_times(problem, q, means, scale * across(rows))
+
+    following = across(np.where(scale > 0.0, np.random.default_rng(0).standard_normal(means.shape), 0.0))
+    vector, basis, largest = np.zeros_like(means), [], np.zeros(len(means))
+    ritz = np.zeros((len(means), most, most))
+    for i in range(most):
+        length = np.sqrt(inner(following, following))
+        length[length < _SPENT] = 0.0
+        before, vector = vector, np.zeros_like(vector)
+        np.divide(following, length[:, None], out=vector, where=length[:, None] > 0.0)
+        if vectors:
+            basis.append(vector)
+        image = across(scale * spread(vector))
+        ritz[:, i, i] = inner(vector, image)
         if i:
-            ritz[:, i, i - 1] = ritz[:, i - 1, i] = np.where(length > _SPENT, length, 0.0)
-        scale = np.divide(1.0, length, out=np.zeros(p), where=length > _SPENT)[:, None]
-        basis, duals = np.concatenate([basis, (vector * scale)[None]]), np.concatenate([duals, (ahead * scale)[None]])
-        vector = covariance_times(problem, q, means, duals[i])
-        ritz[:, i, i] = inner(vector, duals[i])
-        if i % _CHECKED == _CHECKED - 1 or i == _MOST_STEPS - 1:
+            ritz[:, i, i - 1] = ritz[:, i - 1, i] = length
+            image -= length[:, None] * before
+        following = image - ritz[:, i, i, None] * vector
+        if i % _CHECKED == _CHECKED - 1 or i == most - 1:
             known = largest
-            values, vectors = np.linalg.eigh(ritz[:, : i + 1, : i + 1])
-            largest = values[:, -1]
+            values, coefficients = np.linalg.eigh(ritz[:, : i + 1, : i + 1])
+            largest = np.maximum(values[:, -1], 0.0)
             if (largest <= known * (1.0 + _SETTLED)).all():
                 break
-    return largest, np.einsum("pi,ipk->pk", vectors[:, :, -1], basis)
+    way = spread(sum((coefficients[:, i, -1:] * v for i, v in enumerate(basis)), start=np.zeros_like(means)))
+    return beta * largest, way / np.sqrt(np.maximum(beta * inner(way, jacobian.times(way)), 1e-300))[:, None]

@@ -39,7 +39,7 @@ FEW_FACES = 1023  # as many as ten y have: so many are always looked at
 _MOST_FACES, _MOST_NUMBERS = 50_000, 10_000_000  # kept on the way to those that are looked at; the same times the sources
 _HEURISTIC = 5_000  # kept from then on where there are more
 _MOST_WORK = 20_000_000_000  # products of numbers, which take some seconds; with ten y there are fewer
-_MOST_STARTS = 150_000_000  # on all faces, times the size of p(y|x) ...
+_MOST_STARTS = 150_000_000  # on all faces, times the size of p(y|x), at most ...
 _FEWEST_STARTS = 4  # ... but so many on each
 _MOST_COMPARED = 200  # sources of one face for which (3) is computed
 _AT_ONCE = 1_000_000  # numbers
@@ -78,15 +78,15 @@ def look_at_faces(problem: Problem, batch: Batch, sweep: Sweep, found: Found, wh
 def _all_starts(problem: Problem, batch: Batch, sweep: Sweep, gap: Array, which: Mask, complete: Mask) -> Iterator[Points]:
     """The starts on all faces of each solution of a mask; `complete` becomes whether all faces were looked at."""
     assert problem.faces is not None
-    bounded = type(problem.distortion) is DualIB
+    bounded = type(problem.distortion) is DualIB  # others have no bounds: nothing is below the level
     for s in np.flatnonzero(which):
         beta, log_a = float(batch.beta[s]), problem.log_px - sweep.log_z[s]
-        level = gap[s] - _ROUNDING * (1.0 + beta)
-        faces = closed_faces(problem.py_x, beta, log_a, level, bounded=bounded)
-        complete[s], most = faces.complete, most_starts(problem.py_x, len(faces.face), bounded=bounded)
+        level = gap[s] - _ROUNDING * (1.0 + beta) if bounded else -np.inf
+        faces = closed_faces(problem.py_x, beta, log_a, level)
+        complete[s], most = faces.complete, max(_FEWEST_STARTS, _MOST_STARTS // (problem.py_x.size * max(len(faces.face), 1)))
         for some in in_parts(faces.sharing.sum(axis=1), _AT_ONCE // problem.py_x.shape[1]):
             part = ClosedFaces(faces.face[some], faces.sharing[some], faces.complete)
-            on, means, last = starts_on(part, problem.py_x, problem.U, beta, log_a, level, bounded=bounded)
+            on, means, last = starts_on(part, problem.py_x, problem.U, beta, log_a, level)
             points = Points(means, problem.faces.numbers(part.face)[on], np.full(len(on), s))
             many = len(on) > 0 and np.bincount(on).max() > most
             yield points.pick(ranked(on, last, log_c(problem, batch.beta, sweep.log_z, *points)[0] if many else None, most))
@@ -107,7 +107,7 @@ def _in_batches(parts: Iterator[Points], n: int) -> Iterator[Points]:
         yield stacked(waiting)
 
 
-def closed_faces(p: Array, beta: float, log_a: Array, level: float, *, bounded: bool = True) -> ClosedFaces:
+def closed_faces(p: Array, beta: float, log_a: Array, level: float) -> ClosedFaces:
     """The closed faces of p(y|x) on which log c may exceed `level`, each once; of too many those of the largest bounds.
 
     One y after the other, either it is left out, or it is taken into the face with all y that its sources then share (Kuznetsov's
@@ -117,7 +117,7 @@ def closed_faces(p: Array, beta: float, log_a: Array, level: float, *, bounded: 
     p = p[:, order]
     support, (n, n_y) = p > 0.0, p.shape
     lacking = (~support).astype(np.float32)
-    most = max(FEW_FACES, min(_MOST_FACES, _MOST_NUMBERS // n)) if bounded else FEW_FACES
+    most = max(FEW_FACES, min(_MOST_FACES, _MOST_NUMBERS // n))
     face: Mask = np.asarray(support.all(axis=0, keepdims=True))
     sharing: Mask = np.ones((1, n), dtype=bool)
     work, complete = 0, True
@@ -134,8 +134,8 @@ def closed_faces(p: Array, beta: float, log_a: Array, level: float, *, bounded: 
         within = face.copy()
         within[:, y + 1 :] = True
         parts = np.array_split(np.arange(len(face)), max(1, len(face) * n // _AT_ONCE))
-        height = np.concatenate([_bound(p, beta, log_a, within[part], sharing[part], bounded) for part in parts])
-        keep = np.flatnonzero(height > level)
+        height = np.concatenate([_bound(p, beta, log_a, within[part], sharing[part]) for part in parts])
+        keep = np.flatnonzero(height >= level)
         if len(keep) > most:
             most, complete = max(FEW_FACES, min(_HEURISTIC, most)), False
             keep = np.sort(keep[np.argsort(-height[keep], kind="stable")[:most]])
@@ -144,12 +144,9 @@ def closed_faces(p: Array, beta: float, log_a: Array, level: float, *, bounded: 
     return ClosedFaces(face[some][:, np.argsort(order, kind="stable")], sharing[some], complete)
 
 
-def _bound(p: Array, beta: float, log_a: Array, within: Mask, sharing: Mask, bounded: bool) -> Array:
+def _bound(p: Array, beta: float, log_a: Array, within: Mask, sharing: Mask) -> Array:
     """Bound (1) or (2) on log c at points within sets of y (m, n_y), by sources (m, n): (m,), -inf where a set is empty."""
-    some = within.any(axis=1)
-    if not bounded:
-        return np.where(some, np.inf, -np.inf)
-    top = log_a.max()
+    some, top = within.any(axis=1), log_a.max()
     a = sharing * np.exp(np.maximum(log_a - top, _LEAST))
     with np.errstate(divide="ignore"):
         if beta >= 1.0:
@@ -159,24 +156,15 @@ def _bound(p: Array, beta: float, log_a: Array, within: Mask, sharing: Mask, bou
         return np.asarray(top + beta * (largest + np.log(np.exp(terms - largest[:, None]).sum(axis=1))))
 
 
-def most_starts(p: Array, n_faces: int, *, bounded: bool = True) -> int:
-    """How many points of one face are climbed from, at most."""
-    return max(_FEWEST_STARTS, _MOST_STARTS // (p.size * max(n_faces, 1))) if bounded else _FEWEST_STARTS
-
-
-def starts_on(
-    faces: ClosedFaces, p: Array, U: Array, beta: float, log_a: Array, level: float, *, bounded: bool = True
-) -> tuple[Ints, Array, Mask]:
+def starts_on(faces: ClosedFaces, p: Array, U: Array, beta: float, log_a: Array, level: float) -> tuple[Ints, Array, Mask]:
     """Points to climb from: the faces they lie on, their mean features, and which of them are the least hopeful.
 
     These are the sources, their centroid, and around each source that is left by (3) the centroid under its terms; none where (3)
     leaves no source. The sources that are not left are the least hopeful.
     """
     rows, sources = np.nonzero(faces.sharing)
-    sums, around = (
-        _compared(p, U, beta, log_a, faces.face, rows, sources) if bounded else (np.full(len(rows), np.inf), U[sources])
-    )
-    left = sums > level
+    sums, around = _compared(p, U, beta, log_a, faces.face, rows, sources)
+    left = sums >= level
     searched = np.bincount(rows[left], minlength=len(faces.face)) > 0
     own = searched[rows]
     weights = faces.sharing[searched] * np.exp(np.maximum(log_a - log_a.max(), _LEAST))

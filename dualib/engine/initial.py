@@ -139,10 +139,10 @@ def _random_members(problem: Problem, size: int, rng: np.random.Generator) -> Ar
 
 def feasible(problem: Problem, batch: Batch) -> npt.NDArray[np.bool_]:
     """In which solutions every source is at a finite distance from some atom, (S,)."""
-    allowed = problem.allowed(batch.face)
-    if allowed is None:
+    lost = problem.lost(batch.face)
+    if lost is None:
         return np.ones(len(batch.beta), dtype=bool)
-    return np.asarray(np.logical_or.reduceat(allowed, batch.start, axis=0).all(axis=1))
+    return np.asarray(~np.logical_and.reduceat(lost, batch.start, axis=0).any(axis=1))
 
 
 def _everywhere(beta: npt.ArrayLike, weights: Array, means: Array, face: Ints) -> Batch:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dualib.distortions.interface import Array
 from dualib.doors import step
-from dualib.engine.batch import Batch, distinct, nearest
+from dualib.engine.batch import Batch, distinct, moved, nearest
 from dualib.engine.conjugate import to_maxima
 from dualib.engine.faces import has_faces, look_at_faces
 from dualib.engine.initial import feasible, one_cluster
@@ -27,7 +27,7 @@ _MOST_CLIMBS, _AT_REST = 60, 1e-26  # Newton's steps, and their squared natural 
 _FEW_FEATURES = 30  # up to which these steps are by matrices
 _FIRST, _LARGEST = 1e-3, 1e12  # betas between which a violation is looked for where the local test tells none
 _NEWTON, _CLOSE = 100, 1e-15  # steps to a root, and its relative precision
-_MOST_LANCZOS, _MOST_CG = 40, 60  # of a large problem: rounds of Lanczos's method, and products behind each of Newton's steps
+_MOST_LANCZOS, _MOST_CG = 1200, 60  # of a large problem: steps of Lanczos's method, and products behind each of Newton's steps
 
 
 @step("onset")
@@ -105,7 +105,7 @@ def _positive(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> P
 
 
 def _at(problem: Problem, trivial: Batch, beta: float) -> tuple[Batch, Sweep]:
-    batch = Batch(np.array([beta]), trivial.weights, trivial.means, trivial.owner, trivial.face)
+    batch = moved(trivial, beta)
     return batch, Sweep(problem, batch)
 
 
@@ -159,12 +159,11 @@ def risen(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Point
         plain = log_c(problem, batch.beta, sweep.log_z, new, points.face, points.owner)
         better = tried[0] >= plain[0]
         means = np.where(better[:, None], ahead, new)
-        moved = b * inner(
-            means - points.means, problem.link(means, points.face)[0] - problem.link(points.means, points.face)[0]
-        )
+        turned = problem.link(means, points.face)[0] - problem.link(points.means, points.face)[0]
+        length = b * inner(means - points.means, turned)
         points = Points(means, points.face, points.owner)
         _, _, new, terms = (np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, p) for a, p in zip(tried, plain, strict=True))
-        if not (moved > _AT_REST).any():
+        if not (length > _AT_REST).any():
             break
     return points
 

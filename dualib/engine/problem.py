@@ -218,12 +218,8 @@ class Problem:
         room = np.where(way == 0.0, np.inf, room)
         return np.clip(0.9 * room.min(axis=1, keepdims=True), 0.0, 1.0)
 
-    def allowed(self, face: Ints) -> Mask | None:
-        """The pairs (m, n) of finite distortion; None where all are."""
-        return None if self.faces is None else self.faces.allowed[face]
-
     def lost(self, face: Ints) -> Mask | None:
-        """The others."""
+        """The pairs (m, n) of infinite distortion; None where there are none."""
         return None if self.faces is None else ~self.faces.allowed[face]
 
     def terms(self, beta: Array, V: Array, b: Array, face: Ints) -> Array:
@@ -315,11 +311,11 @@ class Problem:
         rows[labels, np.arange(self.n)] = shares
         return rows
 
-    def centroids(self, members: Array) -> tuple[Array, Ints, Mask]:
+    def centroids(self, members: Any) -> tuple[Array, Ints, Mask]:
         """Means and faces of the rows of `members` (m, n), which sum to 1, of those which have a face; and which have, (m,)."""
         means = self.sums(members)
         if self.faces is None:
-            return means, np.zeros(len(members), dtype=np.int64), np.ones(len(members), dtype=bool)
+            return means, np.zeros(len(means), dtype=np.int64), np.ones(len(means), dtype=bool)
         live, support = (members > 0.0).astype(np.float64), self.faces.support
         cover = self.faces.cover
         masks = live @ support.astype(np.float64) > 0.0 if cover else live @ (~support).astype(np.float64) == 0.0
@@ -363,22 +359,24 @@ def lifted(distortion: Distortion, py_x: Array, live: Mask) -> tuple[Array, Arra
 
 def distinct_rows(px: Array, features: Array, offset: Array, support: Mask | None) -> tuple[Ints, Ints]:
     """Indices of the first of each set of equal live rows, and for each row its set (-1: p(x) = 0)."""
+    live = np.flatnonzero(px > NEGLIGIBLE)
     columns = [features, offset[:, None]] + ([] if support is None else [support.astype(np.float64)])
-    keys = np.ascontiguousarray(np.concatenate(columns, axis=1)) + 0.0  # + 0.0: -0.0 and 0.0 are one value
-    row_of = np.full(len(px), -1)
-    seen: dict[bytes, int] = {}
-    first: list[int] = []
-    for x in np.flatnonzero(px > NEGLIGIBLE):
-        row_of[x] = seen.setdefault(keys[x].tobytes(), len(seen))
-        if len(seen) > len(first):
-            first.append(int(x))
-    return np.array(first), row_of
+    return numbered(live[_first_equal(np.concatenate(columns, axis=1)[live])], live, len(px))
+
+
+def numbered(head: Ints, live: Ints, n: int) -> tuple[Ints, Ints]:
+    """The distinct `head` of live sources, ascending, and for each of n sources the number of its own among them (-1: not live)."""
+    first, number = np.unique(head, return_inverse=True)
+    row_of = np.full(n, -1)
+    row_of[live] = number.ravel()
+    return first, row_of
 
 
 def _first_equal(rows: Array) -> Ints:
     """The number of the first row that is equal to each."""
-    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[group.ravel()])
+    seen: dict[bytes, int] = {}
+    keys = np.ascontiguousarray(rows) + 0.0  # -0.0 and 0.0 are one value
+    return np.array([seen.setdefault(row.tobytes(), i) for i, row in enumerate(keys)], dtype=np.int64)
 
 
 def _same_class_defines(kind: type, first: str, second: str) -> bool:

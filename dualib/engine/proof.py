@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dualib.engine.loading import compiled_cells
-from dualib.engine.root_cells import Array, Face, Indices, Kind, Mask, Table, slab
+from dualib.engine.root_cells import Array, Face, Indices, Mask, Table, slab
 
 _BATCH = 1024  # cells
 _SMALL = 4.0  # 4 beta times the squared radius of a cell (of sqrt s) below which the nearest atom is looked for
 _NEAR = 4.0  # ... which is near if its squared distance is less than so many times the squared radius
-_CLIMB = 50  # steps of the ascent from a point better than all known
 _NOTHING = 1e-14  # coordinates that are rounding, by the magnitudes they are summed from
 _SLIVER = 1e-10  # allowance for rounding, by the size of the terms, that is none of theirs
 _INSIDE = 0.98  # part of a tolerance for the bounds, the rest for their rounding
@@ -78,72 +76,25 @@ class Proof:
     proved: bool
 
 
-def prove(
-    log_a: npt.ArrayLike,
-    py_x: npt.ArrayLike,
-    beta: float,
-    kind: Kind,
-    *,
-    points: npt.ArrayLike | None = None,
-    tol: float = 1e-9,
-    lower: float = 0.0,
-    max_cells: int = 400_000,
-) -> Proof:
-    """Bound the maximum over the simplex of ``log c(s) = log sum_x a_x exp(-beta d(x, s))`` from above, rigorously.
-
-    Parameters
-    ----------
-    log_a : array_like, shape (n_x,)
-        ``log a_x = log p(x) - log Z(x)``, nats; -inf leaves a state out.
-    py_x : array_like, shape (n_x, n_y)
-        Conditionals p(y|x) for which `dualib.engine.root_cells.provable` holds; zeros are exact.
-    beta : float
-        Trade-off, > 0.
-    kind : {"ib", "dualib"}
-        ``d(x, s) = KL(p_x || s)`` or ``KL(s || p_x)``.
-    points : array_like, shape (n_t, n_y), optional
-        Points where log c is high, such as the decoders of a solution. They only save time.
-    tol : float
-        Cells whose bound is at most ``max(lower, largest log c found) + tol`` are discarded, nats.
-    lower : float
-        A value that the maximum is known to reach, nats; 0 at a solution, whose atoms have c = 1.
-    max_cells : int
-        Cells after which to give up; the result is then not `proved`, its `upper` still a bound.
-
-    Returns
-    -------
-    Proof
-
-    Raises
-    ------
-    ValueError
-        A table that is not `provable`, wrong shapes, negative or non-finite entries, or no finite `log_a`.
-    """
-    if kind not in ("ib", "dualib"):
-        raise ValueError(f"kind must be 'ib' or 'dualib', not {kind!r}")
-    for name, number in (("beta", float(beta)), ("tol", float(tol))):
-        if not 0.0 < number < np.inf:
-            raise ValueError(f"{name} must be finite and > 0, not {number!r}")
-    if not lower < np.inf:
-        raise ValueError(f"lower must be below infinity and not NaN: {lower!r}")
-    p = _distributions("py_x", py_x)
-    a = np.asarray(log_a, dtype=np.float64)
-    if a.shape != p.shape[:1]:
-        raise ValueError(f"log_a must have shape ({len(p)},), one entry per row of py_x, not {a.shape}")
-    if np.isnan(a).any() or (a == np.inf).any():
-        raise ValueError(f"log_a must not be NaN or +inf: {a[~(a < np.inf)][0]}")
-    live = a > -np.inf
-    if not live.any():
-        raise ValueError("log_a has no finite entry, so c(s) is 0 everywhere")
-    starts = p[:0] if points is None else _distributions("points", points, p.shape[1])
-    one, least = np.array([float(beta)]), np.array([float(lower)])
-    return prove_many(Table(p[live], kind), a[None, live], one, [starts], float(tol), least, max_cells)[0]
-
-
 def prove_many(
     table: Table, log_a: Array, beta: Array, points: Sequence[Array], tol: float, lower: Array, max_cells: int = 400_000
 ) -> list[Proof]:
-    """`prove` for many betas of one table together: log a (m, n_x), finite, beta (m,), points for each, lower (m,)."""
+    """Bound the maximum of log c over the simplex from above, rigorously, for many betas of one table together.
+
+    Parameters
+    ----------
+    table : Table
+    log_a : (m, n_x), beta : (m,)
+        ``log a_x = log p(x) - log Z(x)``, finite, nats; and trade-offs.
+    points : one (n_t, n_y) for each beta
+        Where log c is high, such as the decoders of a solution. They only save time.
+    tol : float
+        Cells whose bound is at most ``max(lower, largest log c found) + tol`` are discarded, nats.
+    lower : (m,)
+        What the maxima are known to reach, nats; 0 at a solution, whose atoms have c = 1.
+    max_cells : int
+        Cells of a beta after which to give up; the result is then not `proved`, its `upper` still a bound.
+    """
     search = _Search(table, log_a, beta, points, tol, lower, max_cells)
     if table.kind == "ib":
         search.run_with_slabs(table.closed[0], np.arange(len(beta)))
@@ -151,18 +102,6 @@ def prove_many(
         for columns in table.closed:
             search.run(table.face(columns), np.arange(len(beta)))
     return search.proofs()
-
-
-def _distributions(name: str, values: npt.ArrayLike, n_y: int | None = None) -> Array:
-    """Rows that sum to 1, of rows of non-negative numbers."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] < 1 or (n_y is not None and array.shape[1] != n_y):
-        raise ValueError(f"{name} must have shape (n, {'n_y' if n_y is None else n_y}), not {array.shape}")
-    sums = array.sum(axis=1)
-    bad = ~((array >= 0.0).all(axis=1) & (sums > 0.0) & np.isfinite(sums))
-    if bad.any():
-        raise ValueError(f"{name} must have rows of non-negative numbers that do not all vanish: {array[bad][0]}")
-    return np.asarray(array / sums[:, None])
 
 
 class _Search:
@@ -217,7 +156,7 @@ class _Search:
         atoms = self._start(face, terms, owners)
         k, n = len(face.vertices), len(owners)
         cells, owner = np.repeat(np.eye(k)[None], n, axis=0), np.arange(n)
-        bound, known = np.full(n, np.inf), self.lower[owners]
+        bound = np.full(n, np.inf)
         while len(cells):
             spent = self.cells[owners] + np.bincount(owner[-_BATCH:], minlength=n) > self.max_cells
             keep = ~spent[owner]
@@ -232,7 +171,6 @@ class _Search:
             now, mine, inherited, corners = now[keep], mine[keep], inherited[keep], corners[keep]
             if len(now) == 0:
                 continue
-            self._climb(face, terms, owners, atoms, known)
             upper, lowest, edge = self._bounded(face, terms, owners, atoms, now, corners, mine)
             done = upper <= self._limit(owners[mine])
             np.maximum.at(self.upper, owners[mine[done]], lowest[done])
@@ -275,7 +213,7 @@ class _Search:
         return upper, upper + error, edge
 
     def _start(self, face: Face, terms: Terms, owners: Indices) -> Array:
-        """The given points that lie inside the face, (m, n_t + 1, n_y), inf where an owner has fewer; the last is for `_climb`."""
+        """The given points that lie inside the face, (m, n_t, n_y), inf where an owner has fewer."""
         support = self.points > 0.0
         outside = np.ones(support.shape[1], dtype=bool)
         outside[face.columns] = False
@@ -285,21 +223,12 @@ class _Search:
         if not terms.is_ib:
             points, owner, whole = points[whole], owner[whole], whole[whole]
         points, mine = np.maximum(points, 1e-300), np.searchsorted(owners, owner)  # c of the IB is continuous
-        self._record(face, owner, points, log_c(terms, points, mine)[0], terms.beta[mine])
+        self._record(face, owner, points, log_c(terms, points, mine), terms.beta[mine])
         points, mine = points[whole], mine[whole]
         rank = np.arange(len(mine)) - np.searchsorted(mine, mine)
-        atoms = np.full((len(owners), rank.max(initial=-1) + 2, len(face.columns)), np.inf)
+        atoms = np.full((len(owners), rank.max(initial=0) + 1, len(face.columns)), np.inf)
         atoms[mine, rank] = points
         return atoms
-
-    def _climb(self, face: Face, terms: Terms, owners: Indices, atoms: Array, known: Array) -> None:
-        """Climb from the best points that have risen above what is known, towards maxima that become atoms."""
-        points = self.best_point[owners][:, face.columns]
-        risen = np.flatnonzero((self.best[owners] > known + 0.1 * self.tol) & (points > 0.0).all(axis=1))
-        if len(risen):
-            atoms[risen, -1] = points = climbed(terms, points[risen], risen, _CLIMB)
-            self._record(face, owners[risen], points, log_c(terms, points, risen)[0], terms.beta[risen])
-            known[risen] = self.best[owners[risen]]
 
     def _record(self, face: Face, owner: Indices, points: Array, value: Array, beta: Array) -> None:
         """Keep the largest log c of each owner, of points that may not sum to 1."""
@@ -360,21 +289,10 @@ def _halved(cells: Array, edge: Indices) -> tuple[tuple[Array, Array], Mask]:
     return (first, second), exact
 
 
-def log_c(terms: Terms, points: Array, owner: npt.NDArray[np.intp]) -> tuple[Array, Array]:
-    """Log c (b,) at points (b, n_y) > 0, and the shares of its terms (b, n_x)."""
+def log_c(terms: Terms, points: Array, owner: Indices) -> Array:
+    """Log c (b,) at points (b, n_y) > 0."""
     beta, logs = terms.beta[owner], np.log(points)
-    shares = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
-    top = shares.max(axis=1, keepdims=True)
-    shares = np.exp(shares - top)
-    total = shares.sum(axis=1, keepdims=True)
-    value = (top + np.log(total))[:, 0]
-    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1), shares / total
-
-
-def climbed(terms: Terms, points: Array, owner: npt.NDArray[np.intp], steps: int) -> Array:
-    """Points (b, n_y) > 0 moved to the centroid of p(y|x) under the shares of their terms, so many times: log c never falls."""
-    for _ in range(steps):
-        mean = log_c(terms, points, owner)[1] @ terms.features.T
-        new = mean if terms.is_ib else np.exp(mean - mean.max(axis=1, keepdims=True))
-        points = np.maximum(new, 1e-300) / new.sum(axis=1, keepdims=True)
-    return points
+    exponents = (beta[:, None] * (logs if terms.is_ib else points)) @ terms.features + terms.alpha[owner]
+    top = exponents.max(axis=1)
+    value = np.asarray(top + np.log(np.exp(exponents - top[:, None]).sum(axis=1)))
+    return value if terms.is_ib else value - beta * (points * logs).sum(axis=1)

@@ -65,21 +65,11 @@ class Table:
     Parameters
     ----------
     py_x : ndarray, shape (n_x, n_y)
-        Rows that sum to 1.
+        Rows that sum to 1; zeros are exact. The table must be `provable`.
     kind : {"ib", "dualib"}
-
-    Raises
-    ------
-    ValueError
-        The table is not `provable`.
     """
 
     def __init__(self, py_x: Array, kind: Kind) -> None:
-        if not provable(py_x, kind):
-            raise ValueError(
-                f"py_x must have at most {MOST_VERTICES} columns, or for the IB rows that {MOST_VERTICES} of them span, to be"
-                f" proved, not shape {py_x.shape} for {kind!r}"
-            )
         self.py_x, self.kind, self.support = py_x, kind, py_x > 0.0
         self._faces: dict[bytes, Face] = {}
 

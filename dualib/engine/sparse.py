@@ -16,7 +16,7 @@ are those of SciPy, on one thread, so that no bit depends on the number of threa
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,33 +24,13 @@ from scipy import sparse
 
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
-from dualib.engine.problem import NEGLIGIBLE, SLACK, Ints, Problem
+from dualib.engine.problem import NEGLIGIBLE, SLACK, Ints, Problem, numbered
 from dualib.engine.sizes import check_sparse_fits
 from dualib.joint import JointDistribution
 from dualib.smoothed import Smoothed
 
 MOST_ATOMS = 500  # to which a solution grows without a cap
 _FEWEST_ROWS, _LARGEST_BLOCK = 512, 2_000_000  # rows of a block, and numbers of a temporary with as many atoms as there may be
-
-
-class _Features(NamedTuple):
-    """Features ``background[x] + rows[x, y]``, and what is known of p(y|x) with them.
-
-    Attributes
-    ----------
-    rows : CSR array (n, n_y)
-    background : (n,) or None
-        None is 0.
-    negentropy : (n,)
-        ``sum_y p(y|x) log p(y|x)``.
-    least : float
-        The least p(y|x) above 0.
-    """
-
-    rows: Any
-    background: Array | None
-    negentropy: Array
-    least: float
 
 
 class SparseProblem(Problem):
@@ -83,9 +63,7 @@ class SparseProblem(Problem):
         self.conditionals: Any = joint.py_x if len(first) == joint.n_x else joint.py_x[first]
         self.has_zeros = not joint.is_smoothed
         is_ib = type(self.distortion) is IB
-        self.rows, self.background, self._negentropy, self._least = (
-            _of_smoothed(self.conditionals, is_ib=is_ib) if joint.is_smoothed else _of_zeros(self.conditionals)
-        )
+        self.rows, self.background, self._negentropy, self._least = _features(self.conditionals, is_ib=is_ib)
         self.n, self.k = self.rows.shape
         self.a: Array = self._negentropy if is_ib else np.zeros(self.n)
         self.constant: float = float(np.sum(self.px * self.a))
@@ -179,32 +157,22 @@ class SparseProblem(Problem):
 
     def members(self, labels: Ints, size: int, shares: Array) -> Any:
         """As of `Problem`, as a CSR array."""
-        places = (
-            labels.astype(np.int32),
-            np.arange(self.n, dtype=np.int32),
-        )  # else products copy the indices of the rows as int64
+        # else products copy the indices of the rows as int64
+        places = labels.astype(np.int32), np.arange(self.n, dtype=np.int32)
         return sparse.csr_array((shares, places), shape=(size, self.n))
 
-    def centroids(self, members: Any) -> tuple[Array, Ints, npt.NDArray[np.bool_]]:
-        """As of `Problem`, of a dense or a sparse array (m, n)."""
-        means = self.sums(members)
-        return means, np.zeros(len(means), dtype=np.int64), np.ones(len(means), dtype=bool)
 
-
-def _of_zeros(py_x: Any) -> _Features:
-    """The features of the IB: p(y|x)."""
-    return _Features(py_x, None, _negentropies(py_x.data, py_x.indptr), py_x.data.min())
-
-
-def _of_smoothed(py_x: Smoothed, *, is_ib: bool) -> _Features:
-    """Those of the IB, or of the dual IB, of a smoothed table."""
+def _features(py_x: Any, *, is_ib: bool) -> tuple[Any, Array | None, Array, float]:
+    """Features ``background[x] + rows[x, y]``, None being 0; ``sum_y p(y|x) log p(y|x)`` (n,), and the least p(y|x) above 0."""
+    if not isinstance(py_x, Smoothed):
+        return py_x, None, _negentropies(py_x.data, py_x.indptr), py_x.data.min()
     more, background, size = py_x.sparse, py_x.background, np.diff(py_x.sparse.indptr)
     negentropy = _negentropies(py_x.cells(), more.indptr) + py_x.others() * _xlogx(background)
     if is_ib:
-        return _Features(more, background, negentropy, background.min())
+        return more, background, negentropy, background.min()
     data = np.log1p(more.data / np.repeat(background, size))
     rows = sparse.csr_array((data, more.indices, more.indptr), shape=more.shape)
-    return _Features(rows, np.log(background), negentropy, background.min())
+    return rows, np.log(background), negentropy, background.min()
 
 
 def _negentropies(p: Array, indptr: Ints) -> Array:
@@ -240,10 +208,7 @@ def distinct_sparse_rows(rows: Any, px: Array) -> tuple[Ints, Ints]:
     others = np.flatnonzero(head != live)
     apart = others[~_equal(rows[live[others]], rows[head[others]])]
     head[apart] = live[apart]
-    first, index = np.unique(head, return_inverse=True)
-    row_of = np.full(len(px), -1)
-    row_of[live] = index.ravel()
-    return first, row_of
+    return numbered(head, live, len(px))
 
 
 def _equal(one: Any, other: Any) -> npt.NDArray[np.bool_]:

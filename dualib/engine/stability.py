@@ -21,10 +21,8 @@ UNSEEN = 1e-14  # p(y|t) up to which, beside the 1 that they sum to, no number b
 _NO_MEMBER = UNSEEN**2  # p(x|t) beside the largest, of no account even where p(y|t) is hardly seen
 _MOST_UNKNOWNS = 20_000  # of the linear rate: above these it is not computed
 _DENSE, _DENSE_AT_LAST = 400, 3_000  # up to which it is by a dense matrix; where the iteration for more has not ended
-_MOST_NUMBERS = 20_000_000  # of the same for a sparse problem: sources times unknowns
+_MOST_NUMBERS = 20_000_000  # of a sparse problem: sources times unknowns; sources times atoms that are looked at together
 _LANCZOS = 30  # steps behind the stability numbers of a sparse problem
-_SETTLED = 1e-14  # relative change of an eigenvalue over such a round that is none
-_SPENT = 1e-10  # a next direction of Lanczos's method shorter than this, beside eigenvalues of at most 1, is rounding
 _RESOLVED = 1e-13  # 1 - rho, the least eigenvalue of a matrix of norm 1, is rounding below this
 
 
@@ -60,17 +58,20 @@ def _whitened(problem: Problem, means: Array, face: Ints, which: npt.NDArray | s
     return problem.distortion.whiten(problem.features(which)[0][None] - means[:, None, :], means, masks)
 
 
-def stability(problem: Problem, batch: Batch, sweep: Sweep, rounds: int = 1) -> Array:
+def stability(problem: Problem, batch: Batch, sweep: Sweep, most: int = _LANCZOS) -> Array:
     """Of each atom beta lambda_max( Cov_t(U) J ), (m,): it divides where this reaches 1.
 
     Its members are taken about their own mean. 0 for fixed columns, and for an atom that no source goes to. Of a large problem from
-    below, by Lanczos's method: by one round of its steps, or more until they bring no change.
+    below, by at most so many steps of Lanczos's method.
     """
     result = np.zeros(len(batch.weights))
     if problem.fixed:
         return result
     if problem.is_sparse:
-        return _by_products(problem, batch, sweep, rounds)
+        size = max(1, _MOST_NUMBERS // problem.n)
+        for some in (slice(first, first + size) for first in range(0, len(result), size)):
+            result[some] = softest(problem, batch.b[some], *_members(problem, batch, sweep, some), most, vectors=False)[0]
+        return result
     for t in np.flatnonzero(sweep.new_weights > 0.0):
         _, rows = _weighted_rows(problem, batch, sweep, int(t))
         small = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
@@ -78,53 +79,18 @@ def stability(problem: Problem, batch: Batch, sweep: Sweep, rounds: int = 1) -> 
     return result
 
 
-def _by_products(problem: Problem, batch: Batch, sweep: Sweep, rounds: int) -> Array:
-    """The same of a large problem, from below: Lanczos's method for all atoms at once, on R^T Cov R with J = R R^T.
-
-    With J = diag(D) - u u^T and n = u / sqrt(D), which is of length 1 or 0, ``R = diag(sqrt D) (1 - n n^T)``. Vectors are not made
-    orthogonal again: that only repeats eigenvalues.
-    """
-    means, own = sweep.new_means, np.where(sweep.new_weights > 0.0, sweep.new_weights, 1.0)[:, None]
-    jacobian, _ = visible_jacobian(problem, means, batch.face)
-    scale = np.sqrt(np.where(sweep.new_weights[:, None] > 0.0, jacobian.diagonal, 0.0))
-    normal = np.divide(jacobian.vector, scale, out=np.zeros_like(scale), where=scale > 0.0)
-    start = np.where(scale > 0.0, np.random.default_rng(0).standard_normal(means.shape), 0.0)
-    vector, length = _normed(start - inner(start, normal)[:, None] * normal)
-    before, link = np.zeros_like(vector), np.zeros_like(length)
-    ritz = np.zeros((len(own), rounds * _LANCZOS, rounds * _LANCZOS))
-    largest: Array = np.zeros(len(own))
-    for i in range(rounds * _LANCZOS):
-        ritz[:, i, i - 1] = ritz[:, i - 1, i] = link  # at i = 0 these are 0
-        turn = scale * (vector - inner(vector, normal)[:, None] * normal)
-        change = problem.products(turn)
-        change -= inner(turn, means)[:, None]
-        change *= sweep.posterior
-        sums = problem.moments(change)
-        image = scale * (sums[:, 1:] - means * sums[:, :1]) / own
-        image -= inner(image, normal)[:, None] * normal
-        ritz[:, i, i] = inner(vector, image)
-        following, link = _normed(image - ritz[:, i, i, None] * vector - link[:, None] * before)
-        before, vector = vector, following
-        if (i + 1) % _LANCZOS == 0:
-            known, largest = largest, np.asarray(np.linalg.eigvalsh(ritz[:, : i + 1, : i + 1])[:, -1], dtype=np.float64)
-            if (largest <= known * (1.0 + _SETTLED)).all():
-                break
-    return np.asarray(batch.b * np.maximum(largest, 0.0))
-
-
-def _normed(vectors: Array) -> tuple[Array, Array]:
-    """Rows of length 1 and the lengths that they had; 0 and 0 for one that is rounding."""
-    lengths = np.sqrt(inner(vectors, vectors))
-    lengths[lengths < _SPENT] = 0.0
-    return np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors), where=lengths[:, None] > 0.0), lengths
+def _members(problem: Problem, batch: Batch, sweep: Sweep, some: slice) -> tuple[Array, Array, Jacobian]:
+    """Of some atoms p(x|t), 0 where no source goes to one, their means, and J along what is seen."""
+    weights, means = sweep.new_weights[some, None], sweep.new_means[some]
+    q = sweep.posterior[some] * problem.px
+    q /= np.where(weights > 0.0, weights, 1.0)
+    return q, means, visible_jacobian(problem, means, batch.face[some])[0]
 
 
 def softest_tilt(problem: Problem, batch: Batch, sweep: Sweep, t: int) -> Array:
     """The relative change of the members p(x|t) of one atom along which it divides most easily, (n,), the largest 1."""
     if problem.is_sparse:
-        means = sweep.new_means[[t]]
-        q = sweep.posterior[[t]] * problem.px / sweep.new_weights[t]
-        jacobian, _ = visible_jacobian(problem, means, batch.face[[t]])
+        q, means, jacobian = _members(problem, batch, sweep, slice(t, t + 1))
         ahead = jacobian.times(softest(problem, batch.b[[t]], q, means, jacobian)[1])
         tilt = (problem.products(ahead) - inner(ahead, means)[:, None])[0]
         return np.asarray(np.where(q[0] > 0.0, tilt, 0.0) / max(np.abs(tilt[q[0] > 0.0]).max(), 1e-300))

@@ -92,7 +92,7 @@ class InformationPlane:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Columns layer, epoch, seed, rate, relevance, gap, saturated, and bounds where there are any; needs ``dualib[pandas]``."""
-        from dualib.networks.frames import data_frame
+        from dualib.frames import data_frame
 
         columns: dict[str, Any] = {name: getattr(self, name) for name in ("layer", "epoch", "seed", "rate", "relevance")}
         columns |= {"gap": [None] * len(self.layer) if self.gap is None else self.gap, "saturated": self.saturated}

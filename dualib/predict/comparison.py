@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown, validate_beta, validate_integer
+from dualib._validation import as_float_array, shown, validate_beta, validate_integer, validate_open_probability
 from dualib.distortions.exponential import as_features
 from dualib.doors import door
 from dualib.many.workers import in_order, pool_of, value_of
@@ -151,7 +151,7 @@ def compare_predictions(
     strengths = {"smoothing": _positive("smoothing", smoothing), "l2": _positive("l2", l2)}
     strengths["plug-in"] = _refined(strengths["smoothing"])
     sizes = _sizes(n_train, int(train.sum()))
-    share = _share(validation)
+    share = validate_open_probability("validation", validation)
     splits = validate_integer("n_splits", n_splits, 1)
     seed = _seed(random_state)
     tasks = [
@@ -313,12 +313,6 @@ def _sizes(n_train: int | Sequence[int] | None, total: int) -> tuple[int, ...]:
     if sizes[-1] > total:
         raise ValueError(f"n_train must be at most the number of training symbols, {total}, got {sizes[-1]}")
     return tuple(sizes)
-
-
-def _share(validation: object) -> float:
-    if isinstance(validation, bool) or not isinstance(validation, (float, np.floating)) or not 0.0 < validation < 1.0:
-        raise ValueError(f"validation must be a number strictly between 0 and 1, got {shown(validation)}")
-    return float(validation)
 
 
 def _rank(rank: int | None, shape: tuple[int, ...]) -> int:

@@ -140,13 +140,11 @@ class CrossFit:
 
         Standard errors are None where there is one split. Needs ``pip install "dualib[pandas]"``.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
+        from dualib.frames import data_frame
+
         columns: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         none = np.full(len(self.solutions), None, dtype=object)
-        return pd.DataFrame({name: none if column is None else column for name, column in columns.items()})
+        return data_frame({name: none if column is None else column for name, column in columns.items()})
 
     def plot(self, axes: Any = None) -> Any:
         """Relevance and log loss against beta; see `dualib.plotting.cross_fit.plot_cross_fit`."""

@@ -225,11 +225,9 @@ class Comparison:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """All columns; needs ``pip install "dualib[pandas]"``."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
-        return pd.DataFrame({name: column.tolist() for name, column in self.columns.items()})
+        from dualib.frames import data_frame
+
+        return data_frame({name: column.tolist() for name, column in self.columns.items()})
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write all columns as a table with a header line."""

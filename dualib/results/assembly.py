@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from dualib.engine.rounding import rounding
 from dualib.engine.stability import error_bound, linear_rate, stability
 from dualib.engine.sweep import Sweep, residuals
 from dualib.joint import JointDistribution
-from dualib.results.solution import OFF, Solution, fresh_solution, most_relevance, not_below
+from dualib.results.solution import Solution, fresh_solution, most_relevance, not_below
 from dualib.results.status import Status
 from dualib.threads import one_blas_thread
 
@@ -91,10 +91,9 @@ def _assembled(
 ) -> list[Solution]:
     joint = problem.joint
     encoders = _full_encoders(problem, batch, sweep)  # in the order of the batch, and to be normalised
-    parts = _Parts(encoders, batch.total(encoders), batch.owner)
-    weights = parts.times(joint.px)
-    rates = batch.total(parts.of_rate(joint.px, weights))
-    tables = parts.with_y(joint)
+    totals = batch.total(encoders)
+    weights, rates, tables = _sums(joint, encoders, totals, batch.owner)
+    rates = batch.total(rates)
     order = np.lexsort((-weights, batch.owner))
     weights, means, face = weights[order], sweep.new_means[order], batch.face[order]
     decoders = problem.decoder(means, face)
@@ -102,20 +101,12 @@ def _assembled(
     relevances = _informations(batch, tables)
     claimed = _informations(batch, weights[:, None] * decoders)
     rounded = rounding(problem, batch, sweep)
-    sound = bool(
-        np.isfinite(means).all()
-        and bool((encoders.min(axis=1) >= 0.0).all())
-        and (decoders >= 0.0).all()
-        and np.abs(decoders.sum(axis=1) - 1.0).max() <= OFF
-        and np.abs(batch.total(weights) - 1.0).max() <= OFF
-    )
     for array in (weights, means, decoders):
         array.setflags(write=False)  # each solution has its part of them
     found = []
     for s, beta in enumerate(batch.beta.tolist()):
         own = slice(batch.ends[s], batch.ends[s + 1])
-        encoder = parts.transposed(order[own])
-        encoder.setflags(write=False)
+        encoder = _transposed(encoders, totals[s], order[own])
         rate, distortion, residual = max(0.0, float(rates[s])), float(expected[s]), float(moved[s])
         objective = rate + beta * distortion
         apart = float(objective - sweep.objective[s])  # two roundings of the same number, but for an encoder put back together
@@ -143,12 +134,10 @@ def _assembled(
         }
         fields.update(beside)
         fields["relevance_bound"] = not_below(fields["relevance_bound"], fields["relevance"])
-        finite = math.isfinite(objective + rate + fields["relevance"] + fields["decoder_information"]) and not math.isnan(gap)
         which = np.arange(len(batch.beta)) == s
         part, atoms = batch.pick(which)
         known_sweep = None if problem.is_sparse else sweep.pick(which, atoms)
-        later = _Later(problem, part, known_sweep, order[own] - batch.ends[s])
-        found.append(fresh_solution(fields, later, sound=sound and finite))
+        found.append(fresh_solution(fields, _later(problem, part, known_sweep, order[own] - batch.ends[s])))
     return found
 
 
@@ -158,48 +147,33 @@ def _relevance_bound(problem: Problem, beta: float, bound: float, n_clusters: in
     return most_relevance(problem.joint, n_clusters, lost)
 
 
-class _Parts:
-    """p(t|x) (m, n_x) of the clusters of a batch, normalised some at a time: they may be as large as the memory allows twice.
+def _sums(joint: JointDistribution, encoders: Array, totals: Array, owner: Ints) -> tuple[Array, Array, Array]:
+    """p(t) (m,), ``sum_x p(x) p(t|x) log( p(t|x) / p(t) )`` (m,), and p(t, y) (m, n_y) of the clusters of a batch.
 
-    Sums over x are not by BLAS, which rounds by its number of threads.
+    Their encoders are normalised some at a time: they may be as large as the memory allows twice. Sums over x are not by BLAS, which
+    rounds by its number of threads.
     """
+    parts, some = [], max(1, _FEW_AT_ONCE // joint.n_x)
+    for first in range(0, len(encoders), some):
+        part = slice(first, first + some)
+        rows = encoders[part] / totals[owner[part]]
+        weights = np.einsum("tx,x->t", rows, joint.px)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(rows > 0.0, np.log(rows) - np.log(weights)[:, None], 0.0)
+        table = (joint.pxy.T @ np.ascontiguousarray(rows.T)).T if joint.is_sparse else rows @ joint.pxy
+        parts.append((weights, np.einsum("tx,x->t", rows * ratio, joint.px), table))
+    weights, rates, tables = map(np.concatenate, zip(*parts, strict=True))
+    return weights, rates, tables
 
-    def __init__(self, rows: Array, totals: Array, owner: Ints) -> None:
-        self.rows, self.totals, self.owner = rows, totals, owner
-        self.some = max(1, _FEW_AT_ONCE // rows.shape[1])
 
-    def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        for first in range(0, len(self.rows), self.some):
-            part = slice(first, first + self.some)
-            yield part, self.rows[part] / self.totals[self.owner[part]]
-
-    def times(self, values: Array) -> Array:
-        """Sums over x, (m,)."""
-        return np.concatenate([np.einsum("tx,x->t", rows, values) for _, rows in self])
-
-    def of_rate(self, px: Array, weights: Array) -> Array:
-        """``sum_x p(x) p(t|x) log( p(t|x) / p(t) )``, (m,)."""
-        parts = []
-        for part, rows in self:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(rows > 0.0, np.log(rows) - np.log(weights[part])[:, None], 0.0)
-            parts.append(np.einsum("tx,x->t", rows * ratio, px))
-        return np.concatenate(parts)
-
-    def with_y(self, joint: JointDistribution) -> Array:
-        """p(t, y), (m, n_y)."""
-        if not joint.is_sparse:
-            return np.concatenate([rows @ joint.pxy for _, rows in self])
-        return np.concatenate([(joint.pxy.T @ np.ascontiguousarray(rows.T)).T for _, rows in self])
-
-    def transposed(self, which: Ints) -> Array:
-        """The encoder (n_x, n_t) of some clusters, all of one solution."""
-        encoder, total = np.empty((self.rows.shape[1], len(which))), self.totals[self.owner[which[0]]]
-        most = max(1, _FEW_AT_ONCE // len(which))
-        for first in range(0, len(encoder), most):
-            part = slice(first, first + most)
-            encoder[part] = (self.rows[which, part] / total[part]).T
-        return encoder
+def _transposed(encoders: Array, total: Array, which: Ints) -> Array:
+    """The encoder (n_x, n_t) of some clusters, all of one solution; read-only."""
+    encoder, some = np.empty((encoders.shape[1], len(which))), max(1, _FEW_AT_ONCE // len(which))
+    for first in range(0, len(encoder), some):
+        part = slice(first, first + some)
+        encoder[part] = (encoders[which, part] / total[part]).T
+    encoder.setflags(write=False)
+    return encoder
 
 
 def expected_distortions(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
@@ -241,49 +215,22 @@ def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     return encoders
 
 
-class _Later(Mapping[str, Callable[[], Any]]):
+def _later(problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArray[np.intp]) -> dict[str, Callable[[], Any]]:
     """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state.
 
     The sweep there is kept, or made when it is needed: that of a large problem is as large as the solution.
     """
 
-    __slots__ = ("_rate", "_sweep", "batch", "order", "problem")
+    def state() -> tuple[Problem, Batch, Sweep]:
+        return problem, batch, Sweep(problem, batch) if sweep is None else sweep
 
-    def __init__(self, problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArray[np.intp]) -> None:
-        self.problem, self.batch, self._sweep, self.order = problem, batch, sweep, order
-        self._rate: float | None = None
-
-    @property
-    def sweep(self) -> Sweep:
-        """The sweep at the state."""
-        return Sweep(self.problem, self.batch) if self._sweep is None else self._sweep
-
-    def __getitem__(self, name: str) -> Callable[[], Any]:
-        if name not in _DEFERRED:
-            raise KeyError(name)
-        return functools.partial(_DEFERRED[name], self)
-
-    def __len__(self) -> int:
-        return len(_DEFERRED)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_DEFERRED)
+    @functools.cache
+    @one_blas_thread
+    def rho() -> float:
+        return linear_rate(*state())
 
     @one_blas_thread
-    def rho(self) -> float:
-        """The linear rate of sweeps at the state."""
-        if self._rate is None:
-            self._rate = linear_rate(self.problem, self.batch, self.sweep)
-        return self._rate
+    def numbers() -> Array:
+        return stability(*state())[order]
 
-    def error_bound(self) -> float:
-        """How far the fixed point is, sweeps converging at that rate."""
-        return error_bound(float(residuals(self.problem, self.batch, self.sweep)[0]), self.rho())
-
-    @one_blas_thread
-    def stability(self) -> Array:
-        """The stability number of each cluster, in their order."""
-        return stability(self.problem, self.batch, self.sweep)[self.order]
-
-
-_DEFERRED = {"error_bound": _Later.error_bound, "rho": _Later.rho, "stability": _Later.stability}
+    return {"error_bound": lambda: error_bound(float(residuals(*state())[0]), rho()), "rho": rho, "stability": numbers}

@@ -247,11 +247,9 @@ class Curve(Result):
 
     def to_dataframe(self, unit: Unit = "nats") -> pandas.DataFrame:
         """One row per beta with every scalar of `Solution.summary`; needs ``pip install "dualib[pandas]"``."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
-        return pd.DataFrame([s.summary(unit) for s in self])
+        from dualib.frames import data_frame
+
+        return data_frame([s.summary(unit) for s in self])
 
     def to_xarray(self, unit: Unit = "nats") -> xarray.Dataset:
         """Scalars by beta; weights, encoder, decoder by (beta, t, x, y), 0 beyond `n_clusters`; extra "xarray"."""

@@ -277,13 +277,10 @@ class Solution(Result):
         DataFrame
             Index ``x`` of labels; columns ``px``, ``cluster`` (int), and ``t0``, ``t1``, ... with p(t|x).
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
-        columns = {"px": self.joint.px, "cluster": self.labels}
-        columns |= {f"t{t}": self.encoder[:, t] for t in range(self.n_clusters)}
-        return pd.DataFrame(columns, index=pd.Index(self.joint.x_labels, name="x"))
+        from dualib.frames import data_frame
+
+        columns = {"x": self.joint.x_labels, "px": self.joint.px, "cluster": self.labels}
+        return data_frame({**columns, **{f"t{t}": self.encoder[:, t] for t in range(self.n_clusters)}}).set_index("x")
 
 
 def entropy_of(weights: Array) -> float:
@@ -325,33 +322,22 @@ def is_below_onset(solution: Solution) -> bool:
 
 
 _ROUNDING_OF_D, _ROUNDING_OF_I = 1e-13, 1e-12
-
-
+_OFF = 1e-6  # from 1, at most, of sums that are to be 1
 _SOLUTION_ARRAYS = ("encoder", "weights", "means", "decoder", "stability")
-
-
-OFF = 1e-6  # from 1, at most, of sums that are to be 1
-
-
 _DEFERRABLE = ("error_bound", "rho", "stability")
-
-
 _MAY_BE_INFINITE = ("beta", "gap", "error_bound", "rho", "residual")
-
-
 SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
 
 
-def fresh_solution(fields: dict[str, Any], deferred: Mapping[str, Callable[[], Any]], *, sound: bool) -> Solution:
-    """``Solution(**fields, **deferred)`` without copies, and without checks where all is known to be `sound`: a path makes many.
+def fresh_solution(fields: dict[str, Any], deferred: Mapping[str, Callable[[], Any]]) -> Solution:
+    """``Solution(**fields, **deferred)`` without copies: a path makes many.
 
     The arrays are read-only, nobody who might write into them has another view, and `fields` becomes the solution's own.
     """
     solution = object.__new__(Solution)
     fields["_deferred"] = deferred
     object.__setattr__(solution, "__dict__", fields)
-    if not sound:
-        _check_solution(solution)  # which says what is wrong
+    _check_solution(solution)
     return solution
 
 
@@ -369,7 +355,7 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        if not ((values >= 0.0).all() and np.abs(np.atleast_2d(values).sum(axis=-1) - 1.0).max(initial=0.0) <= OFF):
+        if not ((values >= 0.0).all() and np.abs(np.atleast_2d(values).sum(axis=-1) - 1.0).max(initial=0.0) <= _OFF):
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {shown(values.sum(axis=-1))}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")

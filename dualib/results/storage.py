@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dualib._validation import SUM_TOLERANCE, as_float_array
-from dualib.data.archives import UNREADABLE, check_compressed, read_npz, write_npz
+from dualib.data.archives import UNREADABLE, csr_of, read_npz, write_npz
 from dualib.memory import check_fits
 from dualib.results.curve import CURVE_COLUMNS, Curve
 from dualib.results.event import Event
@@ -73,13 +73,9 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
     _pack_distortion(solutions[0].distortion, header, arrays)
     _pack_joint(solutions[0].joint, header, arrays)
     _pack_solutions(solutions, header, arrays)
-    arrays["header"] = np.frombuffer(json.dumps(header, default=_plain).encode("ascii"), dtype=np.uint8)
+    text = json.dumps(header, default=lambda value: value.item())  # NumPy scalars in an event of the user's own
+    arrays["header"] = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     write_npz(os.fsdecode(path), arrays)
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar, in an event of the user's own, as Python's."""
-    return value.item()
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -254,14 +250,16 @@ def _pack_joint(joint: JointDistribution, header: dict[str, Any], arrays: dict[s
     header["shape"] = [joint.n_x, joint.n_y]
     arrays.update(px=joint.px, py=joint.py)
     for name in ("pxy", "py_x"):
-        matrix = getattr(joint, name)
-        if joint.is_sparse:
-            stored = matrix.sparse if joint.is_smoothed else matrix
-            arrays.update({f"{name}.{part}": getattr(stored, part) for part in ("data", "indices", "indptr")})
-            if joint.is_smoothed:
-                arrays[f"{name}.background"] = matrix.background
-        else:
-            arrays[name] = matrix
+        arrays.update({name + part: array for part, array in _parts(getattr(joint, name)).items()})
+
+
+def _parts(matrix: Any) -> dict[str, np.ndarray]:
+    """The arrays of a dense, a sparse or a smoothed matrix, by what follows its name in theirs."""
+    if isinstance(matrix, Smoothed):
+        return {**_parts(matrix.sparse), ".background": matrix.background}
+    if hasattr(matrix, "indptr"):
+        return {f".{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
+    return {"": matrix}
 
 
 def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> JointDistribution:
@@ -293,19 +291,16 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
 
 def _check_probabilities(name: str, given: Any, computed: Any) -> None:
     """Numbers from 0 to 1 in the shape, and where sparse in the cells, of the array that was computed from p(x, y)."""
-    if isinstance(computed, Smoothed):
-        _check_probabilities(name, given.sparse, computed.sparse)
-        _check_probabilities(name, given.background, computed.background)
-        return
-    if given.dtype != np.float64 or given.shape != computed.shape:
-        raise ValueError(f"{name} must be float64 of shape {computed.shape}, got {given.dtype} {given.shape}")
-    values = given
-    if hasattr(given, "indptr"):
-        values = given.data
-        if not (np.array_equal(given.indptr, computed.indptr) and np.array_equal(given.indices, computed.indices)):
-            raise ValueError(f"{name} does not fit pxy")
-    if not np.all((values >= 0.0) & (values <= 1.0 + SUM_TOLERANCE)):  # NaN fails, too
-        raise ValueError(f"{name} must be probabilities")
+    parts = _parts(given)
+    for part, array in _parts(computed).items():
+        values = parts[part]
+        if array.dtype != np.float64:
+            if not np.array_equal(values, array):
+                raise ValueError(f"{name} does not fit pxy")
+        elif values.dtype != np.float64 or values.shape != array.shape:
+            raise ValueError(f"{name} must be float64 of shape {array.shape}, got {values.dtype} {values.shape}")
+        elif not np.all((values >= 0.0) & (values <= 1.0 + SUM_TOLERANCE)):  # NaN fails, too
+            raise ValueError(f"{name} must be probabilities")
 
 
 def _check_conditionals(pxy: Any, px: np.ndarray, py_x: Any) -> None:
@@ -315,13 +310,11 @@ def _check_conditionals(pxy: Any, px: np.ndarray, py_x: Any) -> None:
     computed from it. Where p(x) = 0 the product holds for any conditional, which is the user's own.
     """
     sums = np.asarray(py_x.sum(axis=1)).ravel()
-    if isinstance(py_x, Smoothed):
-        cells = np.repeat(px, np.diff(py_x.sparse.indptr)) * py_x.sparse.data
-        given = np.append(pxy.sparse.data, pxy.background)
-        product = np.append(cells, px * py_x.background)
-    elif hasattr(py_x, "indptr"):
-        of_cell = np.repeat(px, np.diff(py_x.indptr))
-        given, product = pxy.data, (of_cell * py_x.data)[of_cell > 0.0]
+    if ".data" in _parts(py_x):
+        own, whole = _parts(pxy), _parts(py_x)
+        of_cell, none = np.repeat(px, np.diff(whole[".indptr"])), np.zeros(len(px))
+        product = np.append((of_cell * whole[".data"])[of_cell > 0.0], px * whole.get(".background", none))
+        given = np.append(own[".data"], own.get(".background", none))
     else:
         given, product = pxy, px[:, None] * py_x
     fits = given.shape == product.shape and np.allclose(sums, 1.0, rtol=0.0, atol=SUM_TOLERANCE)
@@ -332,12 +325,7 @@ def _check_conditionals(pxy: Any, px: np.ndarray, py_x: Any) -> None:
 def _unpack_matrix(name: str, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     if name in arrays:
         return arrays[name]
-    from scipy import sparse
-
-    parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-    check_compressed(parts[2], parts[1])
-    matrix = sparse.csr_array(parts, shape=tuple(header["shape"]))
-    matrix.check_format(full_check=True)  # an index out of range would read foreign memory
+    matrix = csr_of(arrays, name, int(header["shape"][1]))
     if f"{name}.background" not in arrays:
         return matrix
     return Smoothed(matrix, as_float_array(f"{name}.background", arrays[f"{name}.background"], 1))

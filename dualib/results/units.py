@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
-from dualib._validation import shown
+from dualib._validation import in_unit
 
 if TYPE_CHECKING:
     from dualib.distortions.interface import Distortion
@@ -13,18 +12,13 @@ if TYPE_CHECKING:
 
 Unit = Literal["nats", "bits"]
 
-
 INFORMATION = ("objective", "lower_bound", "rate", "relevance", "decoder_information", "gap")
-
-
 KL_DISTORTIONS = ("ib", "dualib", "dualexpib")  # whose expected distortion is an information, in nats
 
 
 def unit_factor(unit: str) -> float:
     """What to multiply nats by to have `unit`: 1 for "nats", 1/ln 2 for "bits"; ValueError for another."""
-    if unit not in ("nats", "bits"):
-        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
-    return 1.0 if unit == "nats" else 1.0 / math.log(2.0)
+    return in_unit(unit, 1.0)
 
 
 def is_information(distortion: Distortion) -> bool:

@@ -137,7 +137,7 @@ def of_shaken(problem, batch):
     weights = batch.weights * (1.0 + 0.2 * rng.random(len(batch.weights)))
     means = batch.means
     if not problem.fixed:
-        allowed = np.ones((len(means), problem.n)) if problem.faces is None else problem.allowed(batch.face).astype(float)
+        allowed = np.ones((len(means), problem.n)) if problem.faces is None else (~problem.lost(batch.face)).astype(float)
         members = allowed * rng.random(allowed.shape)
         means = 0.98 * means + 0.02 * (members / members.sum(axis=1, keepdims=True)) @ problem.U
     new = type(batch)(batch.beta, weights, means, batch.owner, batch.face)

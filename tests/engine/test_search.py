@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from problems import random_problem
 from scipy.special import logsumexp
-from test_certify import random_problem
 
 import dualib
 from dualib.distortions.named import as_distortion
