@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -354,7 +355,8 @@ def check_joint(name: str, value: object) -> None:
         With what to write.
     """
     if not isinstance(value, JointDistribution):
-        remedy = "write JointDistribution.from_counts(counts), or JointDistribution(pxy) for probabilities"
+        counts = f"read_table({shown(value)})" if isinstance(value, (str, os.PathLike)) else "counts"
+        remedy = f"write JointDistribution.from_counts({counts}), or JointDistribution(pxy) for probabilities"
         raise TypeError(f"{name} must be a JointDistribution, got {type(value).__name__}: {remedy}")
 
 
