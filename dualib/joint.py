@@ -241,7 +241,7 @@ class JointDistribution:
         ----------
         x, y : array_like (n,) or (n, d), Series, DataFrame or sequence of tuples
             Samples, numbers or text. Of two dimensions every different row is one symbol, and so is a tuple; its label is the values
-            with commas.
+            with commas. Continuous values must be put into bins first, for each different number is a symbol.
         smoothing : float
             Added to every cell of the counts, >= 0.
         x_labels, y_labels : sequence of str, optional
