@@ -67,7 +67,8 @@ def quantize(
         Random beginnings, from the best of which the search goes on. More of them find more where `restarts` of the solution spread.
     certify : bool
         Compute the bound where the clusters are not known to be the best, from optima of `solve` at some betas: of tables of more
-        than 10,000 numbers until a hundredth of the gap is left to gain, which takes seconds. Without it the gap is inf there.
+        than 10,000 numbers until a hundredth of the gap is left to gain, which takes seconds, and minutes of a thousand documents or
+        more, whose clusters take a second. Without it the gap is inf there.
     random_state : int, Generator or None
         Seed of the seeds; None is a fixed one, so that results repeat.
 
