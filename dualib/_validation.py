@@ -74,8 +74,9 @@ def validate_beta(beta: object, name: str = "beta") -> float:
         or not isinstance(beta, (numbers.Real, np.number))
         or isinstance(beta, np.complexfloating)
     ):
-        swapped = ": beta comes before distortion" * (name == "beta" and (isinstance(beta, str) or hasattr(beta, "lift")))
-        raise TypeError(f"{name} must be a real number > 0, got {shown(beta)}{swapped}")
+        raise TypeError(
+            f"{name} must be a real number > 0, got {shown(beta)}{_instead_of_beta(beta) if name == 'beta' else ''}"
+        )
     try:
         value = float(beta)
     except OverflowError:  # a whole number beyond the largest float
@@ -83,6 +84,13 @@ def validate_beta(beta: object, name: str = "beta") -> float:
     if not math.isfinite(value) or value <= 0.0:
         raise ValueError(f"{name} must be finite and > 0, got {shown(beta)}")
     return value
+
+
+def _instead_of_beta(given: Any) -> str:
+    """What to write, where the distortion or many trade-offs were given as beta."""
+    if isinstance(given, str) or hasattr(given, "lift"):
+        return ": beta comes before distortion"
+    return ": many trade-offs are anneal's betas=" if np.ndim(given) == 1 else ""
 
 
 def validate_open_probability(name: str, value: object) -> float:
@@ -126,8 +134,9 @@ def as_float_array(name: str, array: Any, ndim: int) -> Array:
     except ValueError as error:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
     if raw.dtype.kind not in "biuf":
+        remedy = ": if these are numbers as text, turn them into numbers first" if raw.dtype.kind in "SU" and raw.ndim else ""
         raise TypeError(
-            f"{name} must hold real numbers, got dtype {raw.dtype} ({_missing(raw) or f'first value {_first(raw)}'})"
+            f"{name} must hold real numbers, got dtype {raw.dtype} ({_missing(raw) or f'first value {_first(raw)}'}){remedy}"
         )
     if raw.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s), got shape {raw.shape}")
@@ -192,8 +201,18 @@ def as_non_negative_csr(name: str, matrix: Any) -> sparse.csr_array:
     if 0 in csr.shape or csr.nnz == 0:
         raise ValueError(f"{name} must not be empty or all zero, got shape {csr.shape}")
     if not (csr.data.min() >= 0.0 and csr.data.max() < np.inf):  # NaN fails both; no copy of good data
-        as_non_negative(name, csr.data, 1)
+        _check_cells(name, csr)
     return csr
+
+
+def _check_cells(name: str, csr: sparse.csr_array) -> None:
+    """ValueError with the first cell that is not finite or negative."""
+    bad = ~np.isfinite(csr.data)
+    kind, bad = ("finite", bad) if bad.any() else ("non-negative", csr.data < 0.0)
+    if bad.any():
+        first = int(np.argmax(bad))
+        index = int(np.searchsorted(csr.indptr, first, side="right")) - 1, int(csr.indices[first])
+        raise ValueError(f"{name} must be {kind}, got {_value_at(csr.data[first], index)}")
 
 
 def as_distribution(name: str, array: Any, size: int | None = None) -> Array:
@@ -276,8 +295,27 @@ def _missing(raw: np.ndarray) -> str:
 
 def _where(values: Array, bad: npt.NDArray[np.bool_]) -> str:
     index = tuple(int(i) for i in np.argwhere(bad)[0])
-    missing = " (a missing value)" if np.isnan(values[index]) else ""
-    return f"{float(values[index])!r} at index {index[0] if len(index) == 1 else index}{missing}"
+    return _value_at(values[index], index)
+
+
+def _value_at(value: float, index: tuple[int, ...]) -> str:
+    missing = " (a missing value)" if np.isnan(value) else ""
+    return f"{float(value)!r} at index {index[0] if len(index) == 1 else index}{missing}"
+
+
+def random_generator(random_state: Any) -> np.random.Generator:
+    """The generator of a `random_state`: of a fixed seed for None, and of a whole number >= 0; a generator is itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Anything else that NumPy takes for no seed.
+    """
+    try:
+        return np.random.default_rng(0 if random_state is None else random_state)
+    except (TypeError, ValueError) as error:
+        known = "None, an integer >= 0 or a numpy.random.Generator"
+        raise type(error)(f"random_state must be {known}, got {shown(random_state)}") from None
 
 
 def is_frozen(array: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -240,7 +241,7 @@ class JointDistribution:
         ----------
         x, y : array_like (n,) or (n, d), Series, DataFrame or sequence of tuples
             Samples, numbers or text. Of two dimensions every different row is one symbol, and so is a tuple; its label is the values
-            with commas.
+            with commas. Continuous values must be put into bins first, for each different number is a symbol.
         smoothing : float
             Added to every cell of the counts, >= 0.
         x_labels, y_labels : sequence of str, optional
@@ -354,7 +355,8 @@ def check_joint(name: str, value: object) -> None:
         With what to write.
     """
     if not isinstance(value, JointDistribution):
-        remedy = "write JointDistribution.from_counts(counts), or JointDistribution(pxy) for probabilities"
+        counts = f"read_table({shown(value)})" if isinstance(value, (str, os.PathLike)) else "counts"
+        remedy = f"write JointDistribution.from_counts({counts}), or JointDistribution(pxy) for probabilities"
         raise TypeError(f"{name} must be a JointDistribution, got {type(value).__name__}: {remedy}")
 
 

@@ -43,7 +43,7 @@ check_distortion(distortion, joint.py_x)
 
 curves = {
     "metric distance": dualib.anneal(joint, distortion, np.geomspace(1.0, 100.0, 25)),
-    "IB": dualib.anneal(joint, "ib", np.geomspace(1.2, 12.0, 25)),
+    "IB": dualib.anneal(joint, "ib", np.geomspace(1.2, 30.0, 35)),
 }
 ax = dualib.plotting.plot_information_plane(curves)
 ax.set_title("What a distortion of one's own keeps of Y, beside the IB's bound")

@@ -19,5 +19,5 @@ for ax, solution in zip(axes, solutions, strict=True):
     )
     for t in range(solution.n_clusters):
         members = [joint.x_labels[x] for x in range(joint.n_x) if solution.encoder[x].argmax() == t]
-        print(f"  {solution.weights[t]:.3f}  {' '.join(members)}")
+        print(f"  {solution.weights[t]:.3f}  {' '.join(members) or '(likeliest of none)'}")
 figure.savefig("letters.png", dpi=100)

@@ -33,12 +33,13 @@ systems = {
 }
 figure, ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
 ax.plot(curve.rate, curve.relevance, color="0.5", label="IB curve: no system is above")
-for (name, system), marker in zip(systems.items(), "os^Dv", strict=True):
+marks = zip("os^Dv", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True)
+for (name, system), (marker, colour) in zip(systems.items(), marks, strict=True):
     found = curve.deviation(system, tol=1e-6)
     nearest = information.gnid(system, found.solution.encoder, prior)
     relevance = joint.mutual_information - found.expected_distortion
     print(f"{name:19s} epsilon {found.epsilon:.4f} nats at beta {found.beta:.3f}, gNID to the optimum there {nearest:.3f}")
-    ax.plot(found.rate, relevance, marker, ms=7, label=f"{name}: {found.epsilon:.3f} nats")
+    ax.plot(found.rate, relevance, marker, color=colour, ms=7, label=f"{name}: {found.epsilon:.3f} nats")
 ax.set(xlabel="complexity  I(X;T)  [nats]", ylabel="accuracy  I(T;Y)  [nats]", title="Naming systems and their deviation")
 ax.legend(fontsize=8)
 figure.savefig("naming.png", dpi=110)

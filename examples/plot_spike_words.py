@@ -47,15 +47,19 @@ for values, label, style in (
 ):
     axes[0].plot(curve.rate, values, style, lw=2, label=label)
 axes[0].set(xlabel="rate  I(word; T)  [nats]", ylabel="I(T; direction)  [nats]", title="What the clusters are worth")
-axes[0].legend(frameon=False)
+axes[0].legend(frameon=False, fontsize=9, loc="lower right")
 
 solution = min(curve, key=lambda solution: abs(solution.n_clusters - 9))
 order = np.argsort(np.angle(solution.decoder @ np.exp(1j * directions)))
 image = axes[1].imshow(solution.decoder[order], cmap="viridis", aspect="auto")
-names = [" ".join(solution.members()[t][:4]) for t in order]
+names = [" ".join(solution.members()[t][:4]) or "(likeliest of none)" for t in order]
 axes[1].set_yticks(range(len(names)), names, fontsize=7, family="monospace")
 axes[1].set_xticks(range(N_DIRECTIONS), [f"{np.degrees(a):.0f}" for a in directions])
-axes[1].set(xlabel="direction", title=f"p(direction | cluster), {solution.n_clusters} clusters, beta = {solution.beta:.2g}")
-figure.colorbar(image, ax=axes[1])
+axes[1].set(
+    xlabel="direction [degrees]",
+    ylabel="words that are mostly in the cluster",
+    title=f"{solution.n_clusters} clusters, beta = {solution.beta:.2g}",
+)
+figure.colorbar(image, ax=axes[1], label="p(direction | cluster)")
 figure.savefig("spike-words.png", dpi=110)
 print(f"beta = {solution.beta:.3g}: {solution.n_clusters} clusters keep {solution.relevance:.4f} nats, gap {solution.gap:.0e}")

@@ -21,13 +21,16 @@ for event in curve.events:
     print(f"{event.kind:10s} at beta = {event.beta:.10f}: {event.before} to {event.after} letters")
 print(f"largest gap {curve.gap.max():.0e} nats, {', '.join({s.certificate for s in curve})}")
 
-weights = np.zeros((len(curve), 3))
-for row, solution in zip(weights, curve, strict=True):
+sides = [side for event in curve.events for side in (event.below, event.above)]
+solutions = sorted([*curve, *sides], key=lambda solution: solution.beta)
+betas = [solution.beta for solution in solutions]
+weights = np.zeros((len(solutions), 3))
+for row, solution in zip(weights, solutions, strict=True):
     row[solution.decoder.argmax(axis=1)] = solution.weights
 
 figure, ax = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
 for letter, (style, colour) in enumerate((("-", "#0072B2"), ("-", "#D55E00"), ("--", "#009E73"))):
-    ax.semilogx(curve.beta, weights[:, letter], style, color=colour, lw=2.2, label=f"letter {letter + 1}")
+    ax.semilogx(betas, weights[:, letter], style, color=colour, lw=2.2, label=f"letter {letter + 1}")
 for event in curve.events:
     ax.axvline(event.beta, color="0.6", lw=0.8)
     ax.annotate(f"{event.beta:.4f}", (event.beta, 0.93), rotation=90, ha="right", va="top", fontsize=8, color="0.35")

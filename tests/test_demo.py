@@ -71,7 +71,8 @@ def test_the_table_holds_the_numbers(ran):
 
 def test_what_it_says_is_written_is_written(ran):
     folder, curves, out = ran
-    listed = [line.strip() for line in out.split(" s:\n")[1].splitlines()]
+    *listed, last = [line.strip() for line in out.split("Written:\n")[1].splitlines()]
+    assert last.startswith("All in ")
     assert sorted(listed) == sorted(os.path.join(folder, name) for name in os.listdir(folder))
     assert "information-plane.png" in os.listdir(folder)
     for name, curve in curves.items():

@@ -45,6 +45,52 @@ def test_the_distortion_given_as_beta(distortion):
         dualib.solve(TOY, None)
 
 
+@pytest.mark.parametrize("betas", [[1, 2], (1.0, 2.0), np.array([1.0, 2.0])], ids=repr)
+def test_trade_offs_given_as_one(betas):
+    with pytest.raises(TypeError, match=r"^beta must be a real number > 0, got .*: many trade-offs are anneal's betas=$"):
+        dualib.solve(TOY, betas)
+
+
+def test_a_file_given_as_the_joint():
+    with pytest.raises(TypeError, match=r"got str: write JointDistribution\.from_counts\(read_table\('counts\.csv'\)\)"):
+        dualib.anneal("counts.csv")
+
+
+def test_numbers_as_text():
+    with pytest.raises(TypeError, match=r"\(first value '1'\): if these are numbers as text, turn them into numbers first$"):
+        JointDistribution.from_counts([["1", "2"], ["3", "4"]])
+
+
+@pytest.mark.parametrize("given", ["a", -1, 1.5], ids=repr)
+def test_seeds_that_are_none(given):
+    words = re.escape(f"random_state must be None, an integer >= 0 or a numpy.random.Generator, got {given!r}")
+    for call in (dualib.solve, dualib.certify):
+        arguments = (TOY, 3.0) if call is dualib.solve else (TOY, np.ones((TOY.n_x, 1)), 3.0)
+        with pytest.raises((TypeError, ValueError), match=f"^{words}$"):
+            call(*arguments, random_state=given)
+
+
+@pytest.mark.parametrize(
+    "samples, words",
+    [(iter("ab"), r"got a str_\w*iterator: write list\(\.\.\.\)"), ({1, 2}, "got a set, which has no order")],
+    ids=["iterator", "set"],
+)
+def test_samples_that_are_no_sequence(samples, words):
+    with pytest.raises(TypeError, match=f"^x must be a sequence of samples, {words}$"):
+        JointDistribution.from_samples(samples, [1, 2])
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [(np.nan, r"finite, got nan at index \(1, 2\) \(a missing value\)"), (-2.0, r"non-negative, got -2\.0 at index \(1, 2\)")],
+)
+def test_a_wrong_cell_of_a_sparse_table(value, words):
+    counts = COUNTS.astype(float)
+    counts[1, 2] = value
+    with pytest.raises(ValueError, match=f"^counts must be {words}$"):
+        JointDistribution.from_counts(scipy.sparse.csr_array(counts))
+
+
 def test_counts_given_as_conditionals():
     match = re.escape(
         "py_x: row 0 must sum to 1, got 9.0: divide each row by its sum, or use JointDistribution.from_counts for counts"

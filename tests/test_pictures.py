@@ -102,6 +102,13 @@ def test_many_clusters_are_thin_and_as_many_are_named_as_there_is_room_for(crowd
     assert crowd.joint.x_labels[heaviest] in shown
 
 
+def test_a_cluster_that_no_x_is_mostly_in_has_no_line_to_a_name():
+    curve = dualib.anneal(dualib.datasets.load_letters(smoothing=0.5), betas=[5.0, 5.95], events=False)
+    assert len(set(curve[-1].labels.tolist())) < curve.n_clusters[-1]
+    ax = plotting.plot_bifurcations(curve)
+    assert ax.texts and all(text.get_text() for text in ax.texts)
+
+
 def test_changes_between_points_are_ticks_without_a_kind(crowd):
     assert crowd.events and not any(event.located for event in crowd.events)
     for ax in (crowd.plot_bifurcations(), crowd.plot_stability(), crowd.plot_clusters_vs_beta()):

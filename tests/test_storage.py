@@ -76,6 +76,14 @@ def test_a_solution_comes_back_and_still_predicts(curve, tmp_path):
     np.testing.assert_array_equal(back.encode(back.joint.py_x), curve[1].encode(curve[1].joint.py_x))
 
 
+def test_a_name_that_says_it_is_a_table_is_refused(curve, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"^path should end in \.npz, .*got '.*curve\.CSV': to_dataframe\(\) is for other files$"
+    ):
+        curve.save(str(tmp_path / "curve.CSV"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "distortion",
     [IB(), DualIB(), Alpha(0.3), RateDistortion(MATRIX), Bregman.squared_euclidean()],

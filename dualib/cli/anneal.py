@@ -6,7 +6,7 @@ import argparse
 import os
 
 from dualib.cli.estimate import announce_duration
-from dualib.cli.input import checked_seed, describe, read_input, share_of_sample
+from dualib.cli.input import checked_seed, describe, make_folder, read_input, share_of_sample
 
 
 def run_anneal(arguments: argparse.Namespace) -> None:
@@ -17,7 +17,7 @@ def run_anneal(arguments: argparse.Namespace) -> None:
     table, joint = read_input(arguments)
     print(describe(arguments, table, joint))
     print(share_of_sample(arguments, table), end="", flush=True)
-    os.makedirs(arguments.output, exist_ok=True)
+    make_folder("--output", arguments.output)
     if not arguments.quiet:
         announce_duration(joint, arguments)
     curve = anneal(
@@ -35,8 +35,8 @@ def run_anneal(arguments: argparse.Namespace) -> None:
         n_clusters=arguments.n_clusters,
     )
     stem = os.path.join(arguments.output, arguments.distortion)
-    files = write_curve(curve, stem, unit=arguments.unit)
-    if not arguments.no_plots:
-        files += write_pictures(curve, stem, unit=arguments.unit)
     print(f"\n{curve_table([curve], unit=arguments.unit)}\n\nwritten:")
-    print("\n".join(f"  {name}" for name in files))
+    print("\n".join(f"  {name}" for name in write_curve(curve, stem, unit=arguments.unit)), flush=True)
+    if not arguments.no_plots:
+        for name in write_pictures(curve, stem, unit=arguments.unit):
+            print(f"  {name}", flush=True)

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from dualib.cli.input import LAYOUT_HELP, add_reading, guess_of, read_file
+from dualib.cli.input import LAYOUT_HELP, add_reading, guess_of, make_folder, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.seed is not None and arguments.seed < 0:
         raise ValueError(f"--seed must be >= 0, got {arguments.seed}")
     features = None if arguments.features is None else _read_features(arguments.features)
-    os.makedirs(arguments.output, exist_ok=True)
+    make_folder("--output", arguments.output)
     print(_describe(arguments, train, test))
     comparison = compare_predictions(
         train,

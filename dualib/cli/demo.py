@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dualib.cli.input import make_folder
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 from dualib.results.units import Unit, unit_factor
@@ -62,7 +63,7 @@ def run_demo(
 
     start = time.monotonic()
     folder = os.fspath(output_dir)
-    os.makedirs(folder, exist_ok=True)
+    make_folder("--output", folder)
     joint = load_letters(smoothing=SMOOTHING)
     print(
         "Which letter y follows which letter x in English text: the alphabet and the space between words (_),\n"
@@ -72,19 +73,25 @@ def run_demo(
     )
     curves = {name: _solve(name, joint, BETAS if betas is None else betas, progress) for name in NAMES}
     both = list(curves.values())
-    files = []
-    for name, curve in curves.items():
-        files += write_curve(curve, os.path.join(folder, name))
-    files.append(_save(_information_plane(both, "nats"), os.path.join(folder, "information-plane.png")))
-    for name, curve in curves.items():
-        files += _write_trees(curve, os.path.join(folder, name))
     print(f"\n{curve_table(both, [beta for beta in TABLE_BETAS if beta in both[0].beta])}\n")
     print("Letters x that are mostly in one cluster, at two fifths of the largest rate:")
     for name, curve in curves.items():
         solution = _at_rate(curve, 0.4)
         print(f"  {NAMES[name]:<8} beta = {solution.beta:<5.3g}  {_partition(solution)}")
-    print(f"\nWritten, all in {time.monotonic() - start:.1f} s:\n" + "\n".join(f"  {name}" for name in files))
+    print("\nWritten:")
+    for file in _write_all(curves, folder):
+        print(f"  {file}", flush=True)
+    print(f"All in {time.monotonic() - start:.1f} s.")
     return curves
+
+
+def _write_all(curves: dict[str, Curve], folder: str) -> Iterator[str]:
+    """Write the tables and the pictures of the demo; yields the name of each file when it is there."""
+    for name, curve in curves.items():
+        yield from write_curve(curve, os.path.join(folder, name))
+    yield _save(_information_plane(list(curves.values()), "nats"), os.path.join(folder, "information-plane.png"))
+    for name, curve in curves.items():
+        yield from _write_trees(curve, os.path.join(folder, name))
 
 
 def _solve(name: str, joint: JointDistribution, betas: npt.ArrayLike, progress: bool) -> Curve:
@@ -114,9 +121,10 @@ def write_curve(curve: Curve, stem: str, unit: Unit = "nats") -> list[str]:
     return [name, f"{stem}-curve.npz"]
 
 
-def write_pictures(curve: Curve, stem: str, unit: Unit = "nats") -> list[str]:
-    """Write the information plane, the trees and the clusters of one curve as .png; returns their names."""
-    return [_save(_information_plane([curve], unit), f"{stem}-information-plane.png"), *_write_trees(curve, stem)]
+def write_pictures(curve: Curve, stem: str, unit: Unit = "nats") -> Iterator[str]:
+    """Write the information plane, the trees and the clusters of one curve as .png; yields the name of each when it is there."""
+    yield _save(_information_plane([curve], unit), f"{stem}-information-plane.png")
+    yield from _write_trees(curve, stem)
 
 
 def curve_table(curves: Sequence[Curve], betas: Sequence[float] = (), unit: Unit = "nats") -> str:
@@ -173,11 +181,12 @@ def _information_plane(curves: Sequence[Curve], unit: Unit) -> Figure:
     return figure
 
 
-def _write_trees(curve: Curve, stem: str) -> list[str]:
+def _write_trees(curve: Curve, stem: str) -> Iterator[str]:
     pictures: dict[str, Any] = {"clusters": _clusters}
     if len(curve) > 1:  # one beta makes no tree
         pictures = {"bifurcations": _tree, "bifurcations-by-y": _small_trees, **pictures}
-    return [_save(draw(curve), f"{stem}-{name}.png") for name, draw in pictures.items()]
+    for name, draw in pictures.items():
+        yield _save(draw(curve), f"{stem}-{name}.png")
 
 
 def _tree(curve: Curve) -> Figure:

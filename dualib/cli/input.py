@@ -105,6 +105,14 @@ def check_folder(option: str, path: str) -> None:
         raise ValueError(f"{option}: {path!r} is a folder")
 
 
+def make_folder(option: str, path: str) -> None:
+    """Make a folder that does not exist, and refuse a file in its place."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{option}: {path!r} is a file: name a folder") from None
+
+
 def checked_seed(seed: int | None) -> int | None:
     """Refuse a negative one."""
     if seed is not None and seed < 0:

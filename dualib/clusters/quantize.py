@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dualib._validation import validate_integer
+from dualib._validation import random_generator, validate_integer
 from dualib.clusters.bound import Floor, found_floors, known_floors, least_distortion, most_relevance_of
 from dualib.clusters.capped import softened
 from dualib.clusters.hard import hard_clusters
@@ -67,7 +67,8 @@ def quantize(
         Random beginnings, from the best of which the search goes on. More of them find more where `restarts` of the solution spread.
     certify : bool
         Compute the bound where the clusters are not known to be the best, from optima of `solve` at some betas: of tables of more
-        than 10,000 numbers until a hundredth of the gap is left to gain, which takes seconds. Without it the gap is inf there.
+        than 10,000 numbers until a hundredth of the gap is left to gain, which takes seconds, and minutes of a thousand documents or
+        more, whose clusters take a second. Without it the gap is inf there.
     random_state : int, Generator or None
         Seed of the seeds; None is a fixed one, so that results repeat.
 
@@ -95,7 +96,7 @@ def quantize(
     kind = as_distortion(distortion)
     if kind.fixed_atoms:
         raise ValueError(f"distortion {kind!r} has fixed columns: clusters cannot be joined into a common centroid")
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     problem = Problem(joint, kind) if exact(kind, joint.n_y) else problem_of(joint, kind)
     labels, known, rounds = _best_labels(problem, min(n_clusters, problem.n), n_init, rng)
     reached = hard_clusters(problem, 0.0, labels, int(labels.max()) + 1).objective

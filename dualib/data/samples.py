@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,6 +114,9 @@ def _columns_of(name: str, samples: Any) -> list[Any]:
         array = _as_array(name, samples)
         columns = [array] if array.ndim == 1 else list(array.T) if array.ndim == 2 else []
     if not columns or not columns[0].size:
+        if isinstance(samples, (Iterator, Set)):
+            remedy = ", which has no order" if isinstance(samples, Set) else ": write list(...)"
+            raise TypeError(f"{name} must be a sequence of samples, got a {type(samples).__name__}{remedy}")
         shape = np.shape(columns[0]) if columns else np.shape(samples)
         raise ValueError(f"{name} must be a non-empty array of samples, (n,) or (n, d), got shape {shape}")
     return columns

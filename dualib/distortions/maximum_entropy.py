@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import validate_integer
+from dualib._validation import random_generator, validate_integer
 from dualib.distortions.interface import Array
 from dualib.warnings import warn_of_convergence
 
@@ -143,7 +143,7 @@ def choose_l2(
     """
     if validate_integer("n_folds", n_folds, 2) > len(x):
         raise ValueError(f"n_folds must be at most the number of samples, {len(x)}, got {n_folds}")
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     folds = np.array_split(rng.permutation(len(x)), n_folds)
     held_out = np.zeros((n_folds, design[0].shape[0], n_y))
     for counts, fold in zip(held_out, folds, strict=True):

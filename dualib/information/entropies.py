@@ -10,7 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, as_non_negative, as_non_negative_csr, in_unit, is_sparse, shown
+from dualib._validation import (
+    as_distribution,
+    as_non_negative,
+    as_non_negative_csr,
+    in_unit,
+    is_sparse,
+    random_generator,
+    shown,
+)
 
 Array = npt.NDArray[np.float64]
 Unit = Literal["nats", "bits"]
@@ -230,7 +238,7 @@ def mutual_information_shuffled(
         raise ValueError(f"n_shuffles must be at least 1, got {shown(n_shuffles)}")
     from scipy.stats import random_table
 
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     margins = random_table(table.sum(axis=1).astype(np.int64), table.sum(axis=0).astype(np.int64), seed=rng)
     shuffled = np.mean([mutual_information(margins.rvs()) for _ in range(n_shuffles)])
     return in_unit(unit, mutual_information(table) - float(shuffled))

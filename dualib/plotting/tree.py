@@ -144,10 +144,11 @@ def draw_tree(ax: Axes, curve: Curve, y: int, links: Links, color: Colour = None
 def name_leaves(ax: Axes, solution: Solution, y: int) -> None:
     """Name the clusters at the right end by their members; texts are pushed apart and tied to their lines.
 
-    Where there is no room for all, those of the heaviest clusters are there.
+    Where there is no room for all, those of the heaviest clusters are there. A cluster that no x is mostly in has no name.
     """
     low, high = ax.get_ylim()
-    order = np.argsort(solution.decoder[:, y], kind="stable")
+    named = np.unique(np.argmax(solution.encoder, axis=1)[solution.joint.px > 0.0])
+    order = named[np.argsort(solution.decoder[named, y], kind="stable")]
     at = (solution.decoder[order, y] - low) / (high - low)
     groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 0.004) + 1)  # closer: one line, one text
     height = 72.0 * ax.get_window_extent().height / ax.figure.dpi  # points
@@ -159,7 +160,7 @@ def name_leaves(ax: Axes, solution: Solution, y: int) -> None:
     arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 0}
     style: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "fontsize": 7, "arrowprops": arrow}
     for group, anchor, place in zip(groups, anchors, places, strict=True):
-        text = ", ".join(filter(None, (member_names(solution, t) for t in order[group])))
+        text = ", ".join(member_names(solution, t) for t in order[group])
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\u2026"
         ax.annotate(text, (1.008, anchor), (1.045, place), textcoords="axes fraction", **style)
 

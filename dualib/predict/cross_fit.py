@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, is_sparse, shown, validate_beta, validate_integer
+from dualib._validation import as_float_array, is_sparse, random_generator, shown, validate_beta, validate_integer
 from dualib.data.labelled import labelled
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
@@ -148,7 +148,7 @@ def cross_fit(
     strengths = _STRENGTHS if smoothing is None else np.array([_at_least_zero("smoothing", smoothing)])
     added = _at_least_zero("table_smoothing", table_smoothing)
     _check_divisible(table, kind)
-    seed = int(np.random.default_rng(0 if random_state is None else random_state).integers(2**31))
+    seed = int(random_generator(random_state).integers(2**31))
     pool = pool_of(n_jobs)
     report = reporter(progress, "cross-fit")
     with contextlib.closing(report):

@@ -259,7 +259,7 @@ class Comparison:
         if single:
             sizes = " and ".join(dict.fromkeys(single))
             lines.append(
-                f"  one split of {sizes} symbols: no standard error; for one, n_splits > 1 and n_train < the number of symbols"
+                f"  one split of {sizes} symbols: no standard error; for one, n_splits > 1 and n_train < that (--splits, --n-train)"
             )
         return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import SUM_TOLERANCE, as_float_array
+from dualib._validation import SUM_TOLERANCE, as_float_array, shown
 from dualib.data.archives import UNREADABLE, csr_of, read_npz, write_npz
 from dualib.memory import check_fits
 from dualib.results.curve import CURVE_COLUMNS, Curve
@@ -37,6 +37,7 @@ VERSION = 1
 _FORMATS = {"dualib-curve": Curve, "dualib-solution": Solution}
 _ROUNDING = 64 * 5e-324  # of a product next to the smallest float: a few of that, whatever its size
 _LATER = {"alpha", "relevance_bound"}  # that files of dualib before 0.3 do not have
+_OTHERS = (".csv", ".tsv", ".json", ".xlsx", ".parquet")  # endings by which a reader would take the file for another
 _RAGGED = ("encoder", "weights", "means", "decoder", "stability")
 
 
@@ -51,12 +52,16 @@ def save(result: object, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    ValueError
+        A name that says it is a table of text or the like.
     TypeError
         `result` is neither, or its distortion cannot be saved (it defines no ``to_config``, or one that `load` could not build it
         from: distortions of one's own cannot be loaded).
     OSError
         The file cannot be written; its folder does not exist. A file already there is untouched.
     """
+    if os.fsdecode(path).lower().endswith(_OTHERS):
+        raise ValueError(f"path should end in .npz, which it becomes, got {shown(path)}: to_dataframe() is for other files")
     if isinstance(result, Curve):
         name, solutions = "dualib-curve", result.solutions
         onset = [] if result.onset is None else [result.onset]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_alpha, validate_beta
+from dualib._validation import random_generator, shown, validate_alpha, validate_beta
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
@@ -148,7 +148,7 @@ def certify(
     problem = problem_of(joint, as_distortion(distortion), caller="certify")
     check_beta(problem, beta)
     check_solvable(problem)
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     encoder = encoder_rows(encoder, joint.n_x, problem.k if problem.fixed else None)
     batch = of_encoder(problem, [beta], encoder, "encoder")
     sweep = Sweep(problem, batch)

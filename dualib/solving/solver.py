@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_alpha, validate_beta
+from dualib._validation import random_generator, shown, validate_alpha, validate_beta
 from dualib.clusters.bound import floor_of, most_relevance_of
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
@@ -117,7 +117,7 @@ def solve(
     beta, alpha = validate_beta(beta), validate_alpha(alpha)
     check_options(tol, n_clusters=n_clusters, n_restarts=n_restarts, max_iter=max_iter)
     kind = as_distortion(distortion)
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     if isinstance(init, str) and init != "random":
         raise ValueError(f"init must be an encoder (n_x, n_t), labels (n_x,), 'random' or None, got {shown(init)}")
     problem = problem_of(joint, kind, n_clusters)

@@ -37,6 +37,13 @@ def test_solve_prints_what_it_read_and_what_it_found(capsys):
         assert f"  {solution.weights[np.argmax(solution.encoder[x])]:.4f}  {'uvw'[x]}\n" in out
 
 
+def test_a_cluster_that_no_x_is_likeliest_in_says_so(folder, capsys):
+    counts = dualib.datasets.load_letters(smoothing=0.5)
+    np.save("letters.npy", counts.pxy)
+    assert main(["solve", "letters.npy", "--beta", "4"]) == 0
+    assert len(re.findall(r"^  0\.0\d+  \(likeliest of none\)$", capsys.readouterr().out, re.M)) == 2
+
+
 def test_solve_in_bits_saves_and_takes_a_cap(capsys):
     options = ["--distortion", "dualib", "--smoothing", "0.5", "--n-clusters", "2", "--unit", "bits", "--save", "s.npz"]
     assert main(["solve", "t.csv", "--beta", "5", *options]) == 0

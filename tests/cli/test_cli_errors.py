@@ -110,8 +110,8 @@ BAD = {
     f"{ANNEAL} --betas 1,2 --beta-min 1": "betas .*beta_min",
     f"{ANNEAL} --beta-min 5 --beta-max 2": "beta_min must be below beta_max, got 5.0 and 2.0",
     f"{ANNEAL} --beta-min -1": "beta_min must .*got -1.0",
-    "anneal t.csv -q -o taken": "taken: File exists",
-    "demo -q -o taken": "taken: File exists",
+    "anneal t.csv -q -o taken": "--output: 'taken' is a file: name a folder",
+    "demo -q -o taken": "--output: 'taken' is a file: name a folder",
     "compare t.csv": "dualib compare: error: .*required: TEST",
     "compare t.csv none.csv": "none.csv: No such file or directory",
     "compare t.csv wide.csv": "TEST must have the 3 y labels of TRAIN, got 4: 'd' is new",
@@ -129,7 +129,7 @@ BAD = {
     f"{COMPARE} --features text.npy": "--features: 'text.npy' is not a NumPy array",
     f"{COMPARE} --features t.csv": "--features: 't.csv' must hold rows of numbers",
     f"{COMPARE} --features taken": "--features must end in .npy or .csv, got 'taken'",
-    "compare t.csv t.csv -q -o taken": "taken: File exists",
+    "compare t.csv t.csv -q -o taken": "--output: 'taken' is a file: name a folder",
 }
 
 
