@@ -64,7 +64,7 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     for t in np.argsort(-solution.weights, kind="stable"):
         members = np.flatnonzero((home == t) & (solution.joint.px > 0.0))
         members = members[np.argsort(-solution.joint.px[members], kind="stable")]
-        names = listed([solution.joint.x_labels[x] for x in members]) or "(likeliest of none)"
+        names = listed([solution.joint.x_labels[x] for x in members]) if len(members) else "(likeliest of none)"
         lines.append(f"  {solution.weights[t]:.4f}  {names}")
     return "\n".join(lines)
 
