@@ -49,19 +49,19 @@ def births(chain: Chain, sought: Sought, tries: int = MOST_TRIES) -> tuple[list[
     if len(first):
         at = found.branch.copied(first)[0]
         seen = looked_at(problem, at)
-        certain = seen.gap <= TOUCH
-        lacking = ~certain & ~np.isin(sought.link[first], sought.link[first[certain]])
-        lacking[lacking] = _firsts(sought.link[first[lacking]])
-        if tries > 1 and lacking.any():
-            others, best = first[lacking], seen.best.pick(lacking)
-            link, branch = sought.link[others], found.branch.copied(others)[0]
-            again = Sought(link, link, sought.rise[others], best.means, best.face, branch)
+        certain, link = seen.gap <= TOUCH, sought.link[first]
+        others, one_each = np.unique(np.where(np.isin(link, link[certain]), -1, link), return_index=True)
+        others, one_each = others[others >= 0], one_each[others >= 0]
+        if tries > 1 and len(others):
+            branch, best = at.copied(one_each)[0], seen.best.pick(one_each)
+            again = Sought(others, others, sought.rise[first[one_each]], best.means, best.face, branch)
             pieces, leaping = births(chain, again, tries - 1)
         first, tied = first[certain], [some for some, ok in zip(tied, certain, strict=True) if ok]
     if not len(first):
         return pieces, leaping
     order = np.lexsort((found.log_beta[first], sought.link[first]))
-    order = order[_apart(sought.link[first][order], found.log_beta[first][order])]
+    link, log_beta = sought.link[first[order]], found.log_beta[first[order]]
+    order = order[(np.diff(link, prepend=-1) > 0) | (np.diff(log_beta, prepend=-np.inf) > TIED)]  # each once
     first = first[order]
     tied = _tied_too(problem, found, first, [tied[i] for i in order], sought.link)
     sign = np.where(sought.rise[first], 1, -1)
@@ -81,18 +81,6 @@ def births(chain: Chain, sought: Sought, tries: int = MOST_TRIES) -> tuple[list[
             solutions, events = solutions[::-1], [*events[1:-1], event, None]
         pieces += [(int(sought.link[one]), *pair) for pair in zip(solutions, events, strict=True)]
     return pieces, leaping + [int(sought.link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
-
-
-def _firsts(link: Ints) -> Mask:
-    """Which ones are the first of their link."""
-    found = np.zeros(len(link), dtype=bool)
-    found[np.unique(link, return_index=True)[1]] = True
-    return found
-
-
-def _apart(link: Ints, log_beta: Array) -> Mask:
-    """Which of some log betas, sorted in each link, are not the one before."""
-    return np.asarray((np.diff(link, prepend=-1) > 0) | (np.diff(log_beta, prepend=-np.inf) > TIED))
 
 
 def _ahead(chain: Chain, link: Ints, log_beta: Array, branches: Batch, sign: Ints) -> tuple[Array, Batch]:

@@ -1,9 +1,9 @@
 """Every event between certified solutions of a grid of betas, as batches of root findings.
 
 A `Chain` starts with the solutions of the grid. In each round all of its open links (whose atoms do not match one to one) are worked
-on at once. Where clusters are only born, or only die, the first touching along the branch without them is sought; where the atoms on
-either side differ otherwise, the crossing of the two branches. What is found and certified goes into the chain with a solution on
-either side, so that the rest of the interval is judged like any other. What fails is divided by a certified solution. When
+on at once. Where the atoms at either end differ both ways, the crossing of the two branches is sought; else all births, each along
+the branch of those atoms that are there by then (`inside`). What is found and certified goes into the chain with a solution on
+either side, so that the rest of the interval is judged like any other. What fails is divided by certified solutions. When
 no link is open the changes of the number of clusters from one end of the grid to the other are explained, one by one.
 """
 
