@@ -75,7 +75,8 @@ def anneal(
         Add points until the enclosure of the optimal objective (`Curve.objective_bounds`) is nowhere wider than this, nats.
     events : bool
         Locate every bifurcation between the points by root finding. False saves the time; the curve then has the events
-        that its own points bracket, and, of given betas, an onset that is computed when asked for.
+        that its own points bracket. Of given betas the onset is the first event's, where that is located and one cluster
+        before it; else it is computed when asked for.
     direction : "down" or "up"
         Whether the points are solved from large beta to small or the other way round: each is the optimum in either case.
     max_iter : int
@@ -169,7 +170,7 @@ def anneal(
     first: float | Callable[[], float]
     rising = direction == "up"
     if grid["betas"] is not None:
-        first = functools.partial(_onset, problem) if not events else _onset(problem)
+        first = functools.partial(_onset, problem)
         points.solve(grid["betas"], rising=rising)
     else:
         first = _onset(problem)
@@ -177,11 +178,14 @@ def anneal(
         refine_shape(points)
     if width is not None:
         refine_enclosure(points, width)
-    found = located_events(points) if events else functools.partial(one_blas_thread(bracketed_events), points)
+    located = located_events(points) if events else []
     report.close()
+    if grid["betas"] is not None and located and located[0].located and located[0].before == 1:
+        first = located[0].beta
     solutions = points.solutions()
     for solution in solutions:
         warn_unless_converged(solution, tol, stacklevel=4)
+    found = located if events else functools.partial(one_blas_thread(bracketed_events), points)
     return Curve(solutions, events=found, onset=first)
 
 

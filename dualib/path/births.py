@@ -8,13 +8,16 @@ from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
 from dualib.engine.descent import newton_direction
+from dualib.engine.faces import has_faces
+from dualib.engine.judge import judge
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.engine.search import price
+from dualib.engine.search import Found, price
 from dualib.engine.sweep import Sweep, dual, log_c
 from dualib.path.branch import MOST_PRODUCTS, followed, polished, predicted, settled, stepped, tangents, whole
 from dualib.path.chain import Bifurcation, Chain, Piece
-from dualib.path.maxima import BESIDE, ridges, rise
+from dualib.path.inside import Sought
+from dualib.path.maxima import BESIDE, maxima_near, ridges, rise
 from dualib.path.touching import Touching, touching
 
 TOUCH = 1e-9  # gap allowed at an event, nats
@@ -22,6 +25,7 @@ FAINT = 1e-12  # gap to which a solution past an event is closed: what a newborn
 MOST_TRIES = 4  # touchings, each of what was lacking at the last, before the first one is found
 LOCATED = 1e-10  # relative accuracy stated of a root
 TIED = 1e-9  # difference in log beta below which clusters are born at once
+TWO = 1e-3  # squared natural distance of two clusters that are born at once
 # in log beta, from an event to the solution on its far side; where a cluster grows fast; where an atom divides only slowly
 BEYOND, NEARER, FARTHER = 1e-5, 1e-6, 1e-3
 RESPONSE = 1e-4  # relative residual of what the other atoms do as a cluster grows
@@ -32,68 +36,71 @@ CLOSE = 0.04  # twice that step, by the squared natural distance of a newborn cl
 SMOOTH, JUMPED = 1e5, 0.03  # weight of what grows out of an event, by the distance in log beta from it, and at most
 
 
-def births(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
-    """The first birth in links at whose upper ends there are more clusters, the last death in the others.
-
-    And the links in which what touches first is a jump: its clusters begin with weight.
-    """
-    if not len(links):
-        return [], []
-    rising = chain.counts[links + 1] > chain.counts[links]
-    atoms = [chain.odd(i, rise) for i, rise in zip(links, rising, strict=True)]
-    many = [len(rows) for rows in atoms]
-    link, rise = np.repeat(links, many), np.repeat(rising, many)
-    rows = np.concatenate(atoms)
-    return births_near(chain, link, rise, chain.batch.means[rows], chain.batch.face[rows])
-
-
-def births_near(
-    chain: Chain, link: Ints, rise: Mask, means: Array, face: Ints, *, tries: int = MOST_TRIES
-) -> tuple[list[Piece], list[int]]:
-    """The same of clusters born near given points in links: on the way up (`rise`) from their lower ends, or down.
+def births(chain: Chain, sought: Sought, tries: int = MOST_TRIES) -> tuple[list[Piece], list[int]]:
+    """The first birth of each group, where it is certain; and the links in which what touches first is a jump.
 
     Where another cluster is lacking already when one touches, as one off its face is, it is that one's birth, after so many `tries`.
     """
-    if not len(link):
-        return [], []
     problem = chain.problem
-    means, face = _narrowed(problem, means, face)
-    branch = chain.batch.copied(np.where(rise, link, link + 1))[0]
-    ends = chain.log_beta[link], chain.log_beta[link + 1]
-    found = touching(problem, branch, means, face, *ends, rise)
-    first, tied = _leading(found, link, rise)
+    means, face = _narrowed(problem, sought.means, sought.face)
+    low, high = chain.log_beta[sought.link], chain.log_beta[sought.link + 1]
+    found = touching(problem, sought.branch, means, face, low, high, sought.rise)
+    first, tied = _leading(found, sought.group, sought.rise)
     pieces, leaping = list[Piece](), list[int]()
     if len(first):
-        at = found.branch.copied(first)[0]
-        seen = price(problem, at, Sweep(problem, at))
-        certain = seen.gap <= TOUCH
-        others, best = first[~certain], seen.best.pick(~certain)
+        states = found.branch.copied(first)[0]
+        seen = looked_at(problem, states)
+        certain, link = seen.gap <= TOUCH, sought.link[first]
+        others, one_each = np.unique(np.where(np.isin(link, link[certain]), -1, link), return_index=True)
+        others, one_each = others[others >= 0], one_each[others >= 0]
         if tries > 1 and len(others):
-            pieces, leaping = births_near(chain, link[others], rise[others], best.means, best.face, tries=tries - 1)
+            branch, best = states.copied(one_each)[0], seen.best.pick(one_each)
+            again = Sought(others, others, sought.rise[first[one_each]], best.means, best.face, branch)
+            pieces, leaping = births(chain, again, tries - 1)
         first, tied = first[certain], [some for some, ok in zip(tied, certain, strict=True) if ok]
     if not len(first):
         return pieces, leaping
-    sign = np.where(rise[first], 1.0, -1.0)
-    room = np.where(rise[first], ends[1][first] - found.log_beta[first], found.log_beta[first] - ends[0][first])
-    begin = np.where(rise, *ends)[first]
-    inside = (room > 0.0) & (sign * (found.log_beta[first] - begin) > -LOCATED)  # at the end itself, perhaps
-    other_ends = chain.batch.copied(link[first] + rise[first])[0]
+    order = np.lexsort((found.log_beta[first], sought.link[first]))
+    link, log_beta = sought.link[first[order]], found.log_beta[first[order]]
+    order = order[(np.diff(link, prepend=-1) > 0) | (np.diff(log_beta, prepend=-np.inf) > TIED)]  # each once
+    first = first[order]
+    tied = _tied_too(problem, found, first, [tied[i] for i in order], sought.link)
+    sign = np.where(sought.rise[first], 1, -1)
+    room, other_ends = _ahead(chain, sought.link[first], found.log_beta[first], found.branch.copied(first)[0], sign)
+    begin, end = (np.where(sought.rise, *pair)[first] for pair in ((low, high), (high, low)))
+    at = found.log_beta[first]
+    inside = (sign * (at - begin) > -LOCATED) & (sign * (end - at) > 0.0)  # at the end that it begins from, perhaps
     far, smooth = _beyond(problem, found, first, tied, sign, np.maximum(room, 2e-9), other_ends)
     smooth &= inside
     for j in np.flatnonzero(smooth):
-        one, up = first[j], bool(rise[first[j]])
+        one = first[j]
         kind = "split" if found.divides[one] else "appearance"
         near, beyond = found.branch.one(one), far[j]
         many = max(len(tied[j]), len(beyond[0].weights) - len(near.weights))
-        at = np.clip(found.log_beta[one], ends[0][one], ends[1][one])
-        event = Bifurcation(kind, float(np.exp(at)), many, 2.0 * LOCATED, True)
+        beta = float(np.exp(np.clip(found.log_beta[one], low[one], high[one])))
+        event = Bifurcation(kind, beta, many, 2.0 * LOCATED, True)
         near.beta[:] = event.beta
         solutions, events = [near, *beyond], [event, *[None] * len(beyond)]
-        if not up:
+        if sign[j] < 0:
             solutions, events = solutions[::-1], [*events[1:-1], event, None]
-        places = link[one] + np.linspace(0.1, 0.9, len(solutions))
-        pieces += list(zip(places.tolist(), solutions, events, strict=True))
-    return pieces, leaping + [int(link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
+        pieces += [(int(sought.link[one]), *pair) for pair in zip(solutions, events, strict=True)]
+    return pieces, leaping + [int(sought.link[one]) for one, ok in zip(first, smooth, strict=True) if not ok]
+
+
+def _ahead(chain: Chain, link: Ints, log_beta: Array, branches: Batch, sign: Ints) -> tuple[Array, Batch]:
+    """What follows on touchings, sorted in each link: how far ahead in log beta, and the solution there.
+
+    That is the next touching, half of the way to which is left to it, or the end of the link.
+    """
+    following = np.clip(np.arange(len(link)) + sign, 0, len(link) - 1)
+    shared = (link[following] == link) & (following != np.arange(len(link)))
+    ends = chain.batch.copied(link + (sign > 0))[0]
+    room = sign * (np.log(ends.beta) - log_beta)
+    room[shared] = 0.5 * np.abs(log_beta[following] - log_beta)[shared]
+    parts = [(np.flatnonzero(~shared), ends.pick(~shared)[0])] if not shared.all() else []
+    if shared.any():
+        parts.append((np.flatnonzero(shared), branches.copied(following[shared])[0]))
+    return room, in_order(parts)
 
 
 def _narrowed(problem: Problem, means: Array, face: Ints) -> tuple[Array, Ints]:
@@ -105,16 +112,19 @@ def _narrowed(problem: Problem, means: Array, face: Ints) -> tuple[Array, Ints]:
     return np.where(gone, 0.0, means), problem.faces.numbers(masks & ~gone)
 
 
-def _optimal(problem: Problem, batch: Batch) -> Mask:
-    """Which solutions are optimal within TOUCH."""
-    return np.asarray(price(problem, batch, Sweep(problem, batch)).gap <= TOUCH)
+def looked_at(problem: Problem, batch: Batch) -> Found:
+    """What would lower solutions, and by how much: on all faces, where no ascent leads to some."""
+    sweep, every = Sweep(problem, batch), np.ones(len(batch.beta), dtype=bool)
+    found = price(problem, batch, sweep)
+    return judge(problem, batch, sweep, found, TOUCH, prove=~every, search=every)[0] if has_faces(problem) else found
 
 
 def _all_optimal(problem: Problem, ways: list[Batch]) -> Mask:
-    """Which of S solutions are so in every one of some batches: all are looked at together."""
+    """Which of S solutions are optimal within TOUCH in every one of some batches: all are looked at together."""
     count = len(ways[0].beta)
     numbered = [(np.arange(count) + i * count, way) for i, way in enumerate(ways)]
-    return np.asarray(_optimal(problem, in_order(numbered)).reshape(len(ways), count).all(axis=0))
+    gap = looked_at(problem, in_order(numbered)).gap
+    return np.asarray((gap <= TOUCH).reshape(len(ways), count).all(axis=0))
 
 
 def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints]]:
@@ -128,6 +138,21 @@ def _leading(found: Touching, link: Ints, rising: Mask) -> tuple[Ints, list[Ints
             first.append(one)
             tied.append(mine[along[mine] < along[one] + TIED])
     return np.array(first, dtype=np.int64), tied
+
+
+def _tied_too(problem: Problem, found: Touching, first: Ints, tied: list[Ints], link: Ints) -> list[Ints]:
+    """Those tied with touchings, with what touches there, too, though it was sought on another branch."""
+    pairs = [(j, i) for j, one in enumerate(first) for i in np.setdiff1d(np.flatnonzero(link == link[one]), tied[j])]
+    if not pairs:
+        return tied
+    owner, others = (np.array(side) for side in zip(*pairs, strict=True))
+    at, face = found.branch.copied(first)[0], found.face[others]
+    maxima = maxima_near(problem, at, Sweep(problem, at), found.means[others], face, owner)
+    own = found.means[first[owner]]
+    way = problem.link(maxima.means, face)[0] - problem.link(own, face)[0]
+    touches = maxima.exists & (np.abs(maxima.height) < TOUCH) & (at.beta[owner] * inner(maxima.means - own, way) > TWO)
+    found.means[others[touches]] = maxima.means[touches]
+    return [np.append(some, others[touches & (owner == j)]) for j, some in enumerate(tied)]
 
 
 def _beyond(

@@ -18,7 +18,7 @@ from dualib.engine.sweep import Sweep, dual
 
 REST, BROKEN = 1e-12, 1e-9  # residual of a branch that is corrected no further; above which it is none
 MOST_CORRECTIONS, MOST_PRODUCTS = 10, 300
-TANGENT, MOST_FOR_TANGENT = 1e-3, 100  # relative residual of the tangents, and products spent on them
+TANGENT, MOST_FOR_TANGENT = 1e-5, 100  # relative residual of the tangents, and products spent on them
 LONGEST = 1.0  # of a Newton step, natural length of a mean's move
 LEAST_PART = 0.1  # of its weight that an atom keeps over a step
 MATCH, FARTHEST = 10.0, 1.0  # squared natural distance that an atom moves, by the difference of log beta, and at most

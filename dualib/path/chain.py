@@ -8,7 +8,8 @@ import numpy as np
 
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
-from dualib.engine.problem import Ints, Problem
+from dualib.engine.problem import Ints, Problem, inner
+from dualib.path.branch import FARTHEST
 from dualib.path.matching import unmatched
 
 
@@ -35,7 +36,7 @@ class Bifurcation:
     located: bool
 
 
-Piece = tuple[float, Batch, Bifurcation | None]  # of a chain: place (link i is from i to i + 1), one solution, what follows it
+Piece = tuple[int, Batch, Bifurcation | None]  # of a chain: the link that it belongs into, one solution, what follows it
 
 
 class Chain:
@@ -86,6 +87,15 @@ class Chain:
     def _ends(self, link: int | np.integer) -> tuple[float, float]:
         return float(self.batch.beta[link]), float(self.batch.beta[link + 1])
 
+    def sliding(self, links: Ints) -> Mask:
+        """Links whose ends have one odd atom each, not far from each other: maybe one that moves faster than `radius` allows."""
+        near = (self.died[links] == 1) & (self.born[links] == 1)
+        gone, new = (np.array([self.odd(i, rise)[0] for i in links[near]], dtype=np.int64) for rise in (False, True))
+        batch, V = self.batch, self.problem.link(self.batch.means, self.batch.face)[0]
+        apart = batch.b[new] * inner(batch.means[new] - batch.means[gone], V[new] - V[gone])
+        near[near] = (apart < FARTHEST) & (batch.face[new] == batch.face[gone])
+        return near
+
     def odd(self, link: int, rising: bool) -> Ints:
         """The rows of the atoms without a partner at the upper end of a link (`rising`), or at its lower end."""
         end = link + rising
@@ -101,13 +111,13 @@ class Chain:
         """Put more solutions into links."""
         if not pieces:
             return
-        places, parts, events = zip(*pieces, strict=True)
-        own = np.arange(len(self.batch.beta), dtype=float)
-        order = np.argsort(np.append(own, places), kind="stable")
-        self.batch = arranged(
-            [(own, self.batch), *((np.array([place]), part) for place, part in zip(places, parts, strict=True))]
-        )
-        self.given = np.append(self.given, np.zeros(len(places), dtype=bool))[order]
+        links, parts, events = zip(*pieces, strict=True)
+        S = len(self.batch.beta)
+        betas = np.append(np.zeros(S), [part.beta[0] for part in parts])
+        order = np.lexsort((betas, np.append(np.arange(S), links)))
+        rank = np.argsort(order)
+        self.batch = in_order([(rank[:S], self.batch), *((rank[[S + j]], part) for j, part in enumerate(parts))])
+        self.given = np.append(self.given, np.zeros(len(links), dtype=bool))[order]
         every = [*self.events, *events]
         self.events = [every[i] for i in order]
         self._match()

@@ -16,7 +16,7 @@ from dualib.engine.starts import Points, for_each, stability_numbers, stacked, s
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import radius, tangents
 from dualib.path.maxima import approached, maxima_near
-from dualib.path.touching import slope_of
+from dualib.path.touching import slopes
 
 CLIMBS = 8  # ascent steps from every source
 NEAR = 0.05  # log c below 0 of a maximum that is looked at
@@ -41,7 +41,7 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
         return nothing
     found = maxima_near(problem, batch, sweep, *points)
     _, log_z = tangents(problem, batch, sweep)
-    slope = slope_of(problem, batch.beta[points.owner], log_z[points.owner], found.means, points.face, found.q)
+    slope = slopes(problem, batch.beta[points.owner], log_z[points.owner], found.means, points.face, found.q)[0]
     good = found.exists & (found.height > -NEAR) & (found.apart > SWALLOWED)
     within = np.full(len(points.owner), SWALLOWED)  # of an atom on another face, whose height is that of rounding
     good &= across_faces(problem, batch, points.owner, found.means, points.face, within) < 0

@@ -80,7 +80,7 @@ def approached(
             length[live] = 0.0
             break
         before = length[live]
-        step, length[live], bad = _newtons_steps(problem, beta, terms, here, once, on)
+        step, length[live], bad = newtons_steps(problem, beta, terms, here, once, on)
         moved = here + step * np.minimum(1.0, LONGEST_STEP / np.sqrt(np.maximum(length[live], 1e-300)))[:, None]
         outside = problem.outside(moved, problem.link(moved, on)[0])
         means[live] = np.where(outside[:, None], once, moved)
@@ -92,7 +92,7 @@ def approached(
     return means, q, length
 
 
-def _newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Array, face: Ints) -> tuple[Array, Array, Mask]:
+def newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Array, face: Ints) -> tuple[Array, Array, Mask]:
     """Newton's steps from points `here` (p, k) with members q, an ascent step leading `once`; their squared length; which have none.
 
     The latter stay: `once` becomes `here`.

@@ -14,8 +14,8 @@ import numpy as np
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.path.branch import BROKEN, distances, predicted, settled, tangents
-from dualib.path.maxima import APART, BESIDE, Maxima, maxima_near, members, ridges
+from dualib.path.branch import BROKEN, TANGENT, distances, predicted, settled, tangents
+from dualib.path.maxima import APART, BESIDE, Maxima, maxima_near, members, newtons_steps, ridges
 
 ROOT = 1e-11  # accuracy of a root, in log beta
 ROUNDED = 3e-14  # height, by distance from the nearest atom, that is 0 within rounding
@@ -24,7 +24,7 @@ SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
 SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
-MOST_STEPS, MOST_LOST, MOST_IDLE = 16, 4, 4
+MOST_STEPS, MOST_LOST, MOST_IDLE = 10, 2, 3
 SHORTER = 0.75  # part of the shortest step so far, above which a step is idle
 LEFT = 0.01  # part of a step out of the interval that is left inside, at which no root is expected there
 
@@ -55,6 +55,7 @@ class _Look:
     close: Mask  # to the atom, so that only the ridge tells where the maximum touches
     flat: Mask  # the height is, still: the maximum is far closer to the atom where it touches
     beside: Array
+    drift: Array  # the derivative of the maximum by log beta
 
 
 def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mask) -> _Look:
@@ -66,15 +67,14 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     again = np.flatnonzero(~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face))
     if len(again):  # the maximum that the ridge bears
         _replace(maxima, again, maxima_near(problem, batch, sweep, ridge.maximum[again], face[again], again))
-    slope = slope_of(problem, batch.beta, log_z, maxima.means, face, maxima.q)
+    slope, drift = slopes(problem, batch.beta, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
-    slope -= slope_of(
-        problem, batch.beta, log_z, batch.means[maxima.atom], batch.face[maxima.atom], members(problem, sweep, maxima.atom)
-    )
+    atom = maxima.atom
+    slope -= slopes(problem, batch.beta, log_z, batch.means[atom], batch.face[atom], members(problem, sweep, atom))[0]
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
     flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
     close = ridge.distance**2 <= APART
-    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum)
+    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum, drift)
 
 
 def _replace(maxima: Maxima, which: Ints, other: Maxima) -> None:
@@ -83,9 +83,24 @@ def _replace(maxima: Maxima, which: Ints, other: Maxima) -> None:
         values[which[good]] = getattr(other, name)[good]
 
 
-def slope_of(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, q: Array) -> Array:
-    """The derivative by log beta of log c at points (E, k) with members q, along the branches; beta (E,) and log Z' (E, n)."""
-    return -inner(q, beta[:, None] * distances(problem, means, face) + log_z)
+def slopes(problem: Problem, beta: Array, log_z: Array, means: Array, face: Ints, q: Array) -> tuple[Array, Array]:
+    """The derivatives by log beta along the branches of log c at points (E, k) with members q, and of maxima that these are.
+
+    Beta is (E,) and log Z' (E, n).
+    """
+    change = -(beta[:, None] * distances(problem, means, face) + log_z)
+    slope = inner(q, change)
+    if problem.fixed:
+        return slope, np.zeros_like(means)
+    drift = problem.sums(q * (change - slope[:, None]))
+    return slope, newtons_steps(problem, beta, q, means - drift, means.copy(), face)[0]
+
+
+def drifted(problem: Problem, points: Array, face: Ints, way: Array) -> Array:
+    """Points (E, k) a way further, where that is inside their domain."""
+    further = points + way
+    outside = problem.outside(further, problem.link(further, face)[0])
+    return np.where(outside[:, None], points, further)
 
 
 def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Array, high: Array, rising: Mask) -> Touching:
@@ -114,7 +129,9 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         by = np.where(newton, -height / np.where(newton, look.slope, 1.0), np.where(look.rests, towards, np.nan))
         to, leeway = at + by, -LEEWAY * look.exists
         small = np.abs(height) < ROUNDED * np.sqrt(np.clip(look.maxima.apart, 0.0, 1.0))
-        root = newton & ((np.abs(by) < ROOT) | small) | divide
+        left = np.abs(by) * np.maximum((by / shortest) ** 2, 10.0 * TANGENT)  # after this step, where slopes are that good
+        left[(look.maxima.apart < BESIDE) | np.isinf(shortest)] = np.inf
+        root = newton & ((np.minimum(np.abs(by), left) < ROOT) | small) | divide
         outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
         lost += ~look.rests
         ended = (after == end) & (sign * (to - after) > LEEWAY) & (np.abs(after - at) < LEFT * np.abs(by))
@@ -133,7 +150,9 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
             good.face,
         )
         good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
-        points = np.where(look.exists[:, None], look.maxima.means, points)
+        points = np.where(
+            look.exists[:, None], drifted(problem, look.maxima.means, on, (to - at)[:, None] * look.drift), points
+        )
         done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST) | (idle > MOST_IDLE)
         if done.any():
             finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
