@@ -321,5 +321,6 @@ def random_generator(random_state: Any) -> np.random.Generator:
 def is_frozen(array: Any) -> bool:
     """Whether it is a C-contiguous float64 array, or all of one transposed, that cannot be written to: it is kept without a copy."""
     known = type(array) is np.ndarray and array.dtype == np.float64 and array.flags.c_contiguous
-    whole = known and (array.base is None or (array.size == array.base.size and not array.base.flags.writeable))
-    return whole and not array.flags.writeable
+    base = array.base if known else None
+    whole = base is None or (type(base) is np.ndarray and base.size == array.size and not base.flags.writeable)
+    return known and whole and not array.flags.writeable

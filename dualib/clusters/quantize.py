@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _TOL, _MOST_SWEEPS = 1e-8, 20_000  # nats, of the optima that give the bound
 _LOWER = 4.0  # by how much the first of their betas is above where a nat of distortion costs as much as the rate
+_QUICK = 2_000_000  # n^2 k of a table up to which optima for a bound take seconds: of documents about 2 microseconds each
 _CLOSED = 1e-9  # gap of a solution that is as good as can be
 
 
@@ -42,7 +43,7 @@ def quantize(
     distortion: str | Distortion = "ib",
     *,
     n_init: int = 6,
-    certify: bool = True,
+    certify: bool | None = None,
     random_state: int | np.random.Generator | None = None,
 ) -> Solution:
     """The hard clusters of least expected distortion, at most `n_clusters` of them; by the IB those that lose the least information.
@@ -65,10 +66,10 @@ def quantize(
     distortion : "ib", "dualib" or Distortion
     n_init : int
         Random beginnings, from the best of which the search goes on. More of them find more where `restarts` of the solution spread.
-    certify : bool
-        Compute the bound where the clusters are not known to be the best, from optima of `solve` at some betas: of tables of more
-        than 10,000 numbers until a hundredth of the gap is left to gain, which takes seconds, and minutes of a thousand documents or
-        more, whose clusters take a second. Without it the gap is inf there.
+    certify : bool, optional
+        Compute the bound where the clusters are not known to be the best, from optima of `solve` at some betas; with False the gap
+        is inf there. By default where that takes seconds at most (n_x^2 n_y up to two million); of larger tables, where it may
+        take minutes, the bound is the one that costs nothing: 0, or I(X;Y) - log K of the IB.
     random_state : int, Generator or None
         Seed of the seeds; None is a fixed one, so that results repeat.
 
@@ -101,20 +102,17 @@ def quantize(
     labels, known, rounds = _best_labels(problem, min(n_clusters, problem.n), n_init, rng)
     reached = hard_clusters(problem, 0.0, labels, int(labels.max()) + 1).objective
     restarts = tuple(sorted(max(value, reached) for value in rounds))
-    floors = known_floors(problem) if known or certify else []
+    floors = known_floors(problem) if known or certify is not False else []
     bound: float
     certificate: str | None
     if known:
         bound, certificate = reached, "rigorous"
-    elif certify:
-        check_solvable(problem)
-        if reached > 0.0 and math.log(n_clusters) < -float(problem.px @ problem.log_px):  # F is at most the entropy
-            begin = softened(problem, (1.0 + math.log(n_clusters)) / (_LOWER * reached), [labels])[0]
-            options = {"tol": _TOL, "max_iter": _MOST_SWEEPS, "rng": rng}
-            floors = found_floors(problem, n_clusters, reached, begin, **options)  # type: ignore[arg-type]
-        bound, certificate = least_distortion(problem, floors, n_clusters)
-    else:
+    elif certify is False:
         bound, certificate = -math.inf, None
+    else:
+        if certify or (not problem.is_sparse and problem.n**2 * problem.k <= _QUICK):
+            floors = _floors(problem, labels, n_clusters, reached, rng)
+        bound, certificate = least_distortion(problem, floors, n_clusters)
     return _solution(problem, labels, bound, certificate, n_clusters, floors, restarts)
 
 
@@ -128,6 +126,15 @@ def _best_labels(problem: Problem, size: int, n_init: int, rng: np.random.Genera
     if not found.labels:
         raise ValueError(f"n_clusters: no {size} cluster(s) that hold all x at a finite distortion were found")
     return canonical(found.labels[0]), size == 1, [value for value, _ in found.rounds]
+
+
+def _floors(problem: Problem, labels: Ints, n_clusters: int, reached: float, rng: np.random.Generator) -> Sequence[Floor]:
+    """Those of the optima that bound so many clusters best."""
+    check_solvable(problem)
+    if not (reached > 0.0 and math.log(n_clusters) < -float(problem.px @ problem.log_px)):  # F is at most the entropy
+        return known_floors(problem)
+    begin = softened(problem, (1.0 + math.log(n_clusters)) / (_LOWER * reached), [labels])[0]
+    return found_floors(problem, n_clusters, reached, begin, tol=_TOL, max_iter=_MOST_SWEEPS, rng=rng)
 
 
 def _solution(

@@ -21,6 +21,22 @@ def table(seed, n_x=7, n_y=5):
     return px, py_x, JointDistribution.from_conditionals(py_x, px)
 
 
+def test_of_large_tables_the_bound_is_free_unless_asked_for(monkeypatch):
+    joint = dualib.datasets.load_letters()
+    better = dualib.quantize(joint, 5)
+    monkeypatch.setattr("dualib.clusters.quantize._QUICK", 1)
+    free, asked, none = (
+        dualib.quantize(joint, 5),
+        dualib.quantize(joint, 5, certify=True),
+        dualib.quantize(joint, 5, certify=False),
+    )
+    assert free.objective == asked.objective == none.objective
+    assert free.lower_bound == pytest.approx(max(0.0, joint.mutual_information - np.log(5.0)), abs=1e-12)
+    assert free.certificate == "rigorous" and none.certificate is None and np.isinf(none.gap)
+    assert asked.lower_bound == better.lower_bound > free.lower_bound
+    assert free.relevance_bound == pytest.approx(min(np.log(5.0), joint.mutual_information))
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 6])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -139,7 +155,9 @@ def test_a_large_sparse_table_stays_sparse(monkeypatch):
     dense = JointDistribution.from_counts(counts[:, counts.sum(axis=0) > 0])
     monkeypatch.setattr(choice, "DENSE_CELLS", 0)
     for k in (2, 4):
-        one, other = (dualib.quantize(joint, k) for joint in (dense, JointDistribution(sparse.csr_array(dense.pxy))))
+        one, other = (
+            dualib.quantize(joint, k, certify=True) for joint in (dense, JointDistribution(sparse.csr_array(dense.pxy)))
+        )
         assert other.objective == pytest.approx(one.objective, abs=1e-12)
         np.testing.assert_array_equal(other.encoder, one.encoder)
         assert other.gap == pytest.approx(one.gap, abs=1e-5)
