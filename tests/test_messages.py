@@ -64,10 +64,17 @@ def test_numbers_as_text():
 @pytest.mark.parametrize("given", ["a", -1, 1.5], ids=repr)
 def test_seeds_that_are_none(given):
     words = re.escape(f"random_state must be None, an integer >= 0 or a numpy.random.Generator, got {given!r}")
-    for call in (dualib.solve, dualib.certify):
-        arguments = (TOY, 3.0) if call is dualib.solve else (TOY, np.ones((TOY.n_x, 1)), 3.0)
+    calls = [
+        lambda **seed: dualib.solve(TOY, 3.0, **seed),
+        lambda **seed: dualib.certify(TOY, np.ones((TOY.n_x, 1)), 3.0, **seed),
+        lambda **seed: dualib.anneal(TOY, betas=[1.0, 2.0], **seed),
+        lambda **seed: dualib.anneal(TOY, betas=[1.0, 2.0], n_clusters=2, **seed),
+        lambda **seed: dualib.solve_at(TOY, rate=0.1, **seed),
+        lambda **seed: dualib.follow(dualib.solve(TOY, 3.0), [3.0, 4.0], **seed),
+    ]
+    for call in calls:
         with pytest.raises((TypeError, ValueError), match=f"^{words}$"):
-            call(*arguments, random_state=given)
+            call(random_state=given)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from dualib.warnings import CacheWarning
 
 MODULES = ("dualib.engine.compiled", "dualib.engine.compiled_cells", "dualib.clusters.compiled")
 PATIENCE = 1.5  # seconds of work on compiled functions after which whoever waits is told
-NOTICE = "dualib: compiling, once on this machine; some ten seconds\n"
+NOTICE = "dualib: preparing its compiled functions; the first time on a machine this takes some ten seconds\n"
 
 _lock = threading.RLock()
 use_cache = True  # read by these modules when they are imported

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown, validate_alpha, validate_beta
+from dualib._validation import as_float_array, random_generator, shown, validate_alpha, validate_beta
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
@@ -160,7 +160,7 @@ def anneal(
         return _anneal_clustered(
             problem, wanted, tol, max_iter, direction == "up", random_state, report, alpha=alpha, n_clusters=n_clusters
         )
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     record = None
     if checkpoint is not None:
         options = {"tol": tol, "tol_curve": width, "events": bool(events), "direction": direction, "max_iter": max_iter}
@@ -208,7 +208,7 @@ def _anneal_clustered(
 ) -> Curve:
     """The curve with a cap on the clusters, or of alpha below 1."""
     check_beta(problem, max(betas), "betas")
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "rising": rising, "report": report}
     solutions = clustered_curve(problem, float(alpha), n_clusters, betas, seed=int(rng.integers(2**62)), **options)
     report.close()

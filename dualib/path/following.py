@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, validate_beta
+from dualib._validation import as_float_array, random_generator, validate_beta
 from dualib.doors import door
 from dualib.engine.batch import Batch
 from dualib.engine.choice import problem_of
@@ -87,7 +87,7 @@ def follow(
     problem = problem_of(solution.joint, solution.distortion, caller="follow")
     check_solvable(problem)
     check_beta(problem, max(wanted), "betas")
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     batch = of_atoms(problem, [solution.beta], solution.weights, solution.means, solution.decoder)
     points: dict[float, tuple[Batch, int]] = {}
     for beta in wanted:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.special import rel_entr
 
-from dualib._validation import shown
+from dualib._validation import random_generator, shown
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
@@ -107,7 +107,7 @@ def solve_at(
     first = onset_of(problem, np.random.default_rng(0))
     if not math.isfinite(first):
         raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {shown(target)}")
-    rng = np.random.default_rng(0 if random_state is None else random_state)
+    rng = random_generator(random_state)
     found = _Search(problem, name, target, tol, max_iter, rng).solution(max(first, _LEAST_BETA))
     warn_unless_converged(found, tol)
     return found

@@ -124,7 +124,7 @@ def _expected(problem: Problem, posterior: Array, V: Array, b: Array) -> tuple[f
         offsets = pairs.sum(axis=1) * b[some]
         expected += float(offsets.sum() - products.sum())
         sizes += float(np.abs(offsets).sum() + np.abs(products).sum())
-    return expected, sizes
+    return (0.0 if -_EPS * sizes < expected < 0.0 else expected), sizes
 
 
 def by_falling_weight(weights: Array) -> Ints:
