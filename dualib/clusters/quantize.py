@@ -102,7 +102,7 @@ def quantize(
     labels, known, rounds = _best_labels(problem, min(n_clusters, problem.n), n_init, rng)
     reached = hard_clusters(problem, 0.0, labels, int(labels.max()) + 1).objective
     restarts = tuple(sorted(max(value, reached) for value in rounds))
-    floors = known_floors(problem) if known or certify is not False else []
+    floors: Sequence[Floor] = known_floors(problem) if known or certify is not False else []
     bound: float
     certificate: str | None
     if known:

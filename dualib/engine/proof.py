@@ -155,15 +155,14 @@ class _Search:
         terms = Terms(log_a - offset, beta, size, face.features, self.table.kind == "ib")
         atoms = self._start(face, terms, owners)
         k, n = len(face.vertices), len(owners)
-        cells, owner = np.repeat(np.eye(k)[None], n, axis=0), np.arange(n)
-        bound = np.full(n, np.inf)
-        while len(cells):
-            spent = self.cells[owners] + np.bincount(owner[-_BATCH:], minlength=n) > self.max_cells
-            keep = ~spent[owner]
-            self._give_up(owners[owner[~keep]], bound[~keep])
-            cells, owner, bound = cells[keep], owner[keep], bound[keep]
-            now, mine, inherited = cells[-_BATCH:], owner[-_BATCH:], bound[-_BATCH:]
-            cells, owner, bound = cells[:-_BATCH], owner[:-_BATCH], bound[:-_BATCH]
+        spent = np.zeros(n, dtype=bool)
+        stack = [(np.repeat(np.eye(k)[None], n, axis=0), np.arange(n), np.full(n, np.inf))]
+        while stack:
+            now, mine, inherited = _taken(stack)
+            spent |= self.cells[owners] + np.bincount(mine, minlength=n) > self.max_cells
+            keep = ~spent[mine]
+            self._give_up(owners[mine[~keep]], inherited[~keep])
+            now, mine, inherited = now[keep], mine[keep], inherited[keep]
             np.add.at(self.cells, owners[mine], 1)
             corners = now @ face.vertices
             empty = (corners <= 0.0).all(axis=1)  # the boundary belongs to cells inside, too
@@ -179,9 +178,8 @@ class _Search:
             halves, exact = _halved(now[rest], edge[rest])
             self._give_up(owners[mine[rest[~exact]]], lowest[rest[~exact]])
             rest = rest[exact]
-            cells = np.concatenate([cells, *halves])
-            owner = np.concatenate([owner, mine[rest], mine[rest]])
-            bound = np.concatenate([bound, lowest[rest], lowest[rest]])
+            if len(rest):
+                stack += [(half, mine[rest], lowest[rest]) for half in halves]
 
     def _limit(self, owner: Indices) -> Array:
         """Bounds up to which cells are discarded."""
@@ -272,6 +270,18 @@ def _within(corners: Array, slabs: Sequence[tuple[Mask, Array]], owner: Indices)
         outside, every = corners[:, :, columns].sum(axis=2), corners.sum(axis=2)
         inside |= (outside <= mass[owner, None] * every).all(axis=1)
     return inside
+
+
+def _taken(stack: list[tuple[Array, Indices, Array]]) -> tuple[Array, Indices, Array]:
+    """The last cells of a stack of parts, up to `_BATCH`, and their owners and bounds; what is left of a part goes back."""
+    parts, count = [], 0
+    while stack and count < _BATCH:
+        parts.append(stack.pop())
+        count += len(parts[-1][0])
+    cells, owner, bound = (np.concatenate(columns) for columns in zip(*parts[::-1], strict=True))
+    if count > _BATCH:
+        stack.append((cells[:-_BATCH], owner[:-_BATCH], bound[:-_BATCH]))
+    return cells[-_BATCH:], owner[-_BATCH:], bound[-_BATCH:]
 
 
 def _halved(cells: Array, edge: Indices) -> tuple[tuple[Array, Array], Mask]:
