@@ -76,7 +76,7 @@ def births(chain: Chain, sought: Sought, tries: int = MOST_TRIES) -> tuple[list[
         one = first[j]
         kind = "split" if found.divides[one] else "appearance"
         near, beyond = found.branch.one(one), far[j]
-        many = max(len(tied[j]), len(beyond[0].weights) - len(near.weights))
+        many = len(beyond[0].weights) - len(near.weights)
         beta = float(np.exp(np.clip(found.log_beta[one], low[one], high[one])))
         event = Bifurcation(kind, beta, many, 2.0 * LOCATED, True)
         near.beta[:] = event.beta
@@ -189,11 +189,15 @@ def _beyond(
             else:
                 new, sweep = settled(problem, start)
                 ok = alone[numbers] & whole(problem, new, sweep) & (sweep.residual < AT_REST)
+                ok &= ~(born & found.divides[first[numbers]])  # into halves: neither is a newborn
                 ok &= one_more[numbers] | born  # else more may have come out of the atom than two halves
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
-        if not born:  # farther from the touching than what was certified there tells
-            ok[ok] = _all_optimal(problem, [part.pick(ok)[0] for part in way or [new]]) if ok.any() else ok[ok]
+        check = ok & ~(
+            born & one_more[numbers]
+        )  # else farther from the touching than what was certified there tells, or more is born
+        if check.any():
+            ok[check] = _all_optimal(problem, [part.pick(check)[0] for part in way or [new]])
         smooth[numbers[ok]] = True
         if attempt == "halves farther" and ok.any():  # and nearer, as far as that can be followed
             stages = _back(problem, base, new, np.sign(by) * np.minimum(BEYOND, np.abs(by)))
