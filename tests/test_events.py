@@ -147,6 +147,20 @@ def test_an_event_at_a_beta_of_the_grid_is_located_there(counts, kind, betas):
     assert numbers[-1] == curve.n_clusters[-1]
 
 
+@pytest.mark.parametrize(
+    ("counts", "kind", "beta", "after"),
+    [
+        ([[3, 3, 1], [1, 3, 3], [3, 1, 3]], "dualib", 7.2608940618, 3),
+        ([[2, 2, 1, 1], [1, 2, 2, 1], [1, 1, 2, 2], [2, 1, 1, 2]], "ib", 18.0, 4),
+        ([[2, 2, 1, 1], [1, 2, 2, 1], [1, 1, 2, 2], [2, 1, 1, 2]], "dualib", 16.650951848, 4),
+    ],
+)
+def test_what_symmetry_brings_at_once_is_one_event(counts, kind, beta, after):
+    (event,) = dualib.anneal(JointDistribution.from_counts(counts), kind, [1.5, 2.5, 20]).events
+    assert (event.before, event.after, event.located) == (1, after, True)
+    assert event.beta == pytest.approx(beta, rel=1e-9)
+
+
 def test_events_do_not_depend_on_the_labels():
     joint = random_joint(3)
     rng = np.random.default_rng(0)
