@@ -193,9 +193,8 @@ def _beyond(
                 ok &= one_more[numbers] | born  # else more may have come out of the atom than two halves
             ok &= new.counts == start.counts
         ok &= _continuous(problem, base, new, by)
-        check = ok & ~(
-            born & one_more[numbers]
-        )  # else farther from the touching than what was certified there tells, or more is born
+        # past a birth that is alone nothing is lacking that was not at the touching, which is certified
+        check = ok & ~(born & one_more[numbers])
         if check.any():
             ok[check] = _all_optimal(problem, [part.pick(check)[0] for part in way or [new]])
         smooth[numbers[ok]] = True
