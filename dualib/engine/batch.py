@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +39,8 @@ class Batch:
 
     def __init__(self, beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> None:
         self.beta, self.weights, self.means, self.owner, self.face = beta, weights, means, owner, face
-        self.ends: Ints = np.append(0, np.cumsum(np.bincount(owner, minlength=len(beta))))
+        self.ends: Ints = np.zeros(len(beta) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(owner, minlength=len(beta)), out=self.ends[1:])
         self.start, self.b = self.ends[:-1], beta[owner]
 
     @property
@@ -90,11 +92,13 @@ class Batch:
 
     def moved(self, weights: Array, means: Array) -> Batch:
         """The same atoms with other weights, which are normalised, and means."""
-        return Batch(self.beta, weights, means, self.owner, self.face).normalised()
+        new = copy.copy(self)
+        new.weights, new.means = weights / self.total(weights)[self.owner], means
+        return new
 
     def normalised(self) -> Batch:
         """The same with weights that sum to 1."""
-        return Batch(self.beta, self.weights / self.total(self.weights)[self.owner], self.means, self.owner, self.face)
+        return self.moved(self.weights, self.means)
 
     def joined(self, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:
         """With more atoms."""

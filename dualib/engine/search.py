@@ -73,16 +73,11 @@ class _Largest:
         self.include(own, Points(batch.means, batch.face, batch.owner))
 
     def include(self, values: Array, points: Points) -> None:
-        """Look at points sorted by solution; NaN counts for nothing."""
-        values = np.where(np.isnan(values), -np.inf, values)
-        if not len(values):
-            return
-        begin = np.flatnonzero(np.diff(points.owner, prepend=-1))
-        top, whose = np.maximum.reduceat(values, begin), points.owner[begin]
-        highest = np.flatnonzero(values == np.repeat(top, np.diff(begin, append=len(values))))
-        row, better = highest[np.searchsorted(highest, begin)], top > self.value[whose]
-        row, whose = row[better], whose[better]
-        self.value[whose], self.means[whose], self.face[whose] = values[row], points.means[row], points.face[row]
+        """Look at points; NaN counts for nothing."""
+        higher = np.flatnonzero(values > self.value[points.owner])
+        higher = higher[np.argsort(values[higher], kind="stable")]  # the last of a solution, its largest, stays
+        whose = points.owner[higher]
+        self.value[whose], self.means[whose], self.face[whose] = values[higher], points.means[higher], points.face[higher]
 
 
 @step("search")
