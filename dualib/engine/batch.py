@@ -65,6 +65,14 @@ class Batch:
             of_two.reduce(rows[self.ends[s] : self.ends[s + 1]], axis=0, out=result[s, ...])
         return result
 
+    def scale(self, rows: Array, factors: Array) -> None:
+        """Multiply the rows of atoms (m, n) by those of their solutions (S, n), in place."""
+        if rows.size < _LARGE:
+            rows *= factors[self.owner]
+            return
+        for s, factor in enumerate(factors):
+            rows[self.ends[s] : self.ends[s + 1]] *= factor
+
     def pick(self, which: Mask) -> tuple[Batch, Mask]:
         """The solutions of a mask (S,), and the mask of their atoms."""
         rows = which[self.owner]
