@@ -90,7 +90,9 @@ class Batch:
 
     def one(self, s: int | np.integer) -> Batch:
         """One solution."""
-        return self.copied([int(s)])[0]
+        own = slice(self.ends[s], self.ends[s + 1])
+        owner = np.zeros(own.stop - own.start, dtype=np.int64)
+        return Batch(self.beta[[s]], self.weights[own], self.means[own], owner, self.face[own])
 
     def keep(self, rows: Mask) -> Batch:
         """The atoms of a mask, weights normalised."""
