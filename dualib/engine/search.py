@@ -192,11 +192,13 @@ def _climbed(
     V = problem.link(points.means, points.face)[0]
     points = points.pick(~problem.outside(points.means, V) & ~swallowed(points, V))
     fallback, floor, found = points.means, np.full(len(points.means), -np.inf), []
+    trust = np.ones(len(points.means))  # the part of each extrapolation that is made: less where the last one led lower
     for climb in range(_MOST_CLIMBS):
         if not len(points.means):
             break
         value, V0, once = ascent(problem, batch.beta, sweep.log_z, *points)
         bad = ~(value >= floor)  # the extrapolation led lower, or out of the domain
+        trust = np.where(bad, 0.25 * trust, np.minimum(2.0 * trust, 1.0))
         if bad.any():
             points.means[bad] = fallback[bad]
             value[bad], V0[bad], once[bad] = ascent(problem, batch.beta, sweep.log_z, *points.pick(bad))
@@ -217,8 +219,9 @@ def _climbed(
         go = ~ready & rising & np.isfinite(twice).all(axis=1) & ~swallowed(ahead, V2)
         if climb in _MEET:
             go[go] = distinct(problem, batch.beta, *(ahead.owner[go], ahead.means[go], ahead.face[go]), _MET_ON_THE_WAY)
-        fallback, floor = twice[go], (value + 0.5 * pace.step)[go]
-        points = Points(fallback + pace.factor[go, None] * (fallback - once[go]), points.face[go], points.owner[go])
+        fallback, floor, trust = twice[go], (value + 0.5 * pace.step)[go], trust[go]
+        further = (trust * pace.factor[go])[:, None] * (fallback - once[go])
+        points = Points(fallback + further, points.face[go], points.owner[go])
     return found
 
 
