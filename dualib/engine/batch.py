@@ -158,15 +158,22 @@ def nearest_other(batch: Batch, V: Array) -> tuple[Array, Ints]:
     return compiled().nearest(batch.beta, batch.ends, *atoms, batch.owner, *atoms, True)
 
 
-def first_alike(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float | Array) -> Ints:
-    """Of each point the first of its solution within a squared natural distance (of each solution) that is such a first one."""
-    V = problem.link(means, face)[0]
+def first_alike(
+    problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float | Array, V: Array | None = None
+) -> Ints:
+    """Of each point the first of its solution within a squared natural distance (of each solution) that is such a first one.
+
+    With their links V (p, k), where these are known.
+    """
+    V = problem.link(means, face)[0] if V is None else V
     return compiled().first_alike(beta, owner, means, V, face, np.broadcast_to(radius, beta.shape).astype(np.float64))
 
 
-def distinct(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float) -> Mask:
-    """Which points, sorted by solution, are the first ones of their kind."""
-    return first_alike(problem, beta, owner, means, face, radius) == np.arange(len(means))
+def distinct(
+    problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float, V: Array | None = None
+) -> Mask:
+    """Which points, sorted by solution, are the first ones of their kind; with their links V (p, k), where these are known."""
+    return first_alike(problem, beta, owner, means, face, radius, V) == np.arange(len(means))
 
 
 def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:

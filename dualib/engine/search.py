@@ -27,7 +27,6 @@ _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and w
 _RESTED = 1e-11  # log c up to which points are at rest
 # a point is at rest where log c will rise by less than this part of it; and climbs on while so many times that may bring it above
 _NEAR_TOP, _HOPE = 0.1, 10.0
-_MEET = (1, 4)  # climbs after which points that have met become one
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
 # linear rate that an extrapolation assumes at most; its length where steps still grow
 _SLOWEST, _AWAY_FROM_SADDLE = 0.9999, 30.0
@@ -217,8 +216,7 @@ def _climbed(
             found.append((_shares(value[ready], moment), value[ready], resting))
         rising = pace.growing | (pace.step > _STILL) | (value + _HOPE * pace.left > tol)
         go = ~ready & rising & np.isfinite(twice).all(axis=1) & ~swallowed(ahead, V2)
-        if climb in _MEET:
-            go[go] = distinct(problem, batch.beta, *(ahead.owner[go], ahead.means[go], ahead.face[go]), _MET_ON_THE_WAY)
+        go[go] = distinct(problem, batch.beta, ahead.owner[go], twice[go], ahead.face[go], _MET_ON_THE_WAY, V2[go])
         fallback, floor, trust = twice[go], (value + 0.5 * pace.step)[go], trust[go]
         further = (trust * pace.factor[go])[:, None] * (fallback - once[go])
         points = Points(fallback + further, points.face[go], points.owner[go])
