@@ -92,7 +92,7 @@ class Batch:
         """One solution."""
         own = slice(self.ends[s], self.ends[s + 1])
         owner = np.zeros(own.stop - own.start, dtype=np.int64)
-        return Batch(self.beta[[s]], self.weights[own], self.means[own], owner, self.face[own])
+        return Batch(self.beta[s : s + 1], self.weights[own], self.means[own], owner, self.face[own])
 
     def keep(self, rows: Mask) -> Batch:
         """The atoms of a mask, weights normalised."""
