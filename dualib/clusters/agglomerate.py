@@ -67,7 +67,7 @@ class Tree:
         n_x = self.joint.n_x
         n_clusters = validate_integer("n_clusters", n_clusters, 1)
         if n_clusters > n_x:
-            raise ValueError(f"n_clusters must be at most the {n_x} x that are clustered, got {n_clusters!r}")
+            raise ValueError(f"n_clusters must be at most the {n_x} x that are clustered, got {n_clusters}")
         members = np.arange(2 * n_x - 1)
         for step, (first, second) in enumerate(self.linkage[: n_x - n_clusters, :2].astype(int)):
             members[[first, second]] = n_x + step

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_non_negative, is_sparse
+from dualib._validation import as_non_negative, is_sparse, shown
 from dualib.data.labelled import Labels, labelled
 
 Array = npt.NDArray[np.float64]
@@ -99,7 +99,7 @@ def as_count_table(name: str, counts: Any) -> Array:
     table = as_non_negative(name, values.toarray() if is_sparse(values) else values, 2)
     if (table != np.rint(table)).any():
         value = float(table[table != np.rint(table)][0])
-        raise ValueError(f"{name} must be whole numbers, counts of symbols that can be drawn, got {value!r}")
+        raise ValueError(f"{name} must be whole numbers, counts of symbols that can be drawn, got {shown(value)}")
     if table.sum() >= _LARGEST_TOTAL:
         raise ValueError(f"{name} must sum to less than 1e9, got {table.sum():g}: divide the counts")
     if table.shape[1] < 2:

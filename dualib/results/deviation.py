@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dualib._validation import shown
 from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.choice import problem_of
@@ -75,7 +76,7 @@ def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Dev
     """`Curve.deviation`."""
     report = reporter(progress, "deviation")
     if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
-        raise ValueError(f"tol must be a positive number, got {tol!r}")
+        raise ValueError(f"tol must be a positive number, got {shown(tol)}")
     problem = problem_of(curve.joint, curve.distortion, caller="deviation")
     rows = encoder_rows(encoder, curve.joint.n_x, problem.k if problem.fixed else None)
     rate, distortion = encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder"))
