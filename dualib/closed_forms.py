@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from dualib._validation import shown, validate_beta, validate_integer, validate_open_probability
+from dualib._validation import is_real, shown, validate_beta, validate_choice, validate_integer, validate_open_probability
 
 Kind = Literal["ib", "dualib"]
 
@@ -136,7 +136,7 @@ def deterministic(entropy: float, beta: float, kind: Kind = "ib") -> Point:
     [0.0, 0.5]
     """
     beta = validate_beta(beta)
-    if not isinstance(entropy, (int, float, np.number)) or not 0.0 <= entropy < np.inf:
+    if not is_real(entropy) or not 0.0 <= entropy < np.inf:
         raise ValueError(f"entropy must be finite and >= 0, got {shown(entropy)}")
     if _is_ib(kind) and beta <= 1.0:
         return Point(beta * entropy, 0.0, 0.0)
@@ -249,9 +249,7 @@ def bernoulli_hamming(p: float, beta: float) -> Point:
 
 
 def _is_ib(kind: str) -> bool:
-    if kind not in ("ib", "dualib"):
-        raise ValueError(f"kind must be 'ib' or 'dualib', got {shown(kind)}")
-    return kind == "ib"
+    return validate_choice("kind", kind, ("ib", "dualib")) == "ib"
 
 
 def _check_half(p: Any) -> None:

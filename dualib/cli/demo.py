@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import Unit
 from dualib.cli.input import make_folder
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
-from dualib.results.units import Unit, unit_factor
+from dualib.results.units import unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,23 +5,23 @@ Natural logarithms (nats) unless ``unit="bits"``; ``0 log 0 = 0``.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import (
+    Array,
+    Unit,
     as_distribution,
     as_non_negative,
     as_non_negative_csr,
     in_unit,
+    is_real,
     is_sparse,
     random_generator,
     shown,
 )
-
-Array = npt.NDArray[np.float64]
-Unit = Literal["nats", "bits"]
 
 _BLOCK = 65_536  # cells of a table at a time
 
@@ -145,7 +145,7 @@ def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0
     """
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
-    if isinstance(exponent, bool) or not isinstance(exponent, (int, float, np.floating)) or not 0.0 <= exponent <= 1.0:
+    if not is_real(exponent) or not 0.0 <= exponent <= 1.0:
         raise ValueError(f"exponent must be between 0 and 1, got {shown(exponent)}")
     return float(np.exp(-_chernoff(first, second, float(exponent))))
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from dualib._validation import Array, IntArray, as_float_array
 
 
 def to_numpy(array: Any) -> Any:
@@ -28,21 +24,6 @@ def as_rows(name: str, array: Any) -> Array:
     """
     raw = np.asarray(to_numpy(array))
     return as_float_array(name, raw[:, None] if raw.ndim == 1 else raw, 2)
-
-
-def as_positive(name: str, value: Any) -> float:
-    """A finite number > 0.
-
-    Raises
-    ------
-    ValueError
-        Anything else.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ValueError(f"{name} must be a number > 0, got {shown(value)}")
-    if not 0.0 < value < np.inf:
-        raise ValueError(f"{name} must be finite and > 0, got {shown(value)}")
-    return float(value)
 
 
 def as_labels(name: str, labels: Any) -> IntArray | None:

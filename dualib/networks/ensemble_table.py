@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dualib._validation import shown
-from dualib.networks.arrays import Array
+from dualib._validation import Array, validate_choice
 
 if TYPE_CHECKING:
     import pandas
@@ -78,8 +77,7 @@ class EnsembleTable:
         ----------
         loss : {"test_loss", "gibbs_loss", "bayes_loss"}
         """
-        if loss not in ("test_loss", "gibbs_loss", "bayes_loss"):
-            raise ValueError(f"loss must be 'test_loss', 'gibbs_loss' or 'bayes_loss', got {shown(loss)}")
+        validate_choice("loss", loss, ("test_loss", "gibbs_loss", "bayes_loss"))
         return float(self.time[np.argmin(getattr(self, loss))])
 
     def to_dataframe(self) -> pandas.DataFrame:

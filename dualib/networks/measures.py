@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dualib._validation import shown, validate_integer
+from dualib._validation import Array, shown, validate_integer, validate_positive
 from dualib.information.entropies import mutual_information_of
-from dualib.networks.arrays import Array, as_positive
 from dualib.networks.estimators import binned, kde_bounds_by_class, ksg, squared_distances
 
 OTHER_LIMITS = 0.01  # share of activations beyond the bins from which on a plane says so
@@ -56,7 +55,7 @@ def measure_symbols(symbols: Any, py_x: Array) -> Measure:
 
 
 def _kde(noise: float) -> Model:
-    variance = as_positive("noise", noise)
+    variance = validate_positive("noise", noise)
 
     def measure(rows: Array, py_x: Array) -> Measure:
         n = len(rows)
@@ -78,7 +77,7 @@ def _kde(noise: float) -> Model:
 
 
 def _info_nce(noise: float, random_state: int = 0) -> Model:
-    variance = as_positive("noise", noise)
+    variance = validate_positive("noise", noise)
 
     def measure(rows: Array, py_x: Array) -> Measure:
         n = len(rows)
@@ -99,7 +98,7 @@ def _info_nce(noise: float, random_state: int = 0) -> Model:
 
 
 def _ksg(noise: float, k: int = 4, repeats: int = 8, random_state: int = 0) -> Model:
-    variance = as_positive("noise", noise)
+    variance = validate_positive("noise", noise)
     copies = validate_integer("repeats", repeats, validate_integer("k", k, 1) + 1)
 
     def measure(rows: Array, py_x: Array) -> Measure:

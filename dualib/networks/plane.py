@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
-from dualib.networks.arrays import Array, IntArray
+from dualib._validation import Array, IntArray, shown
 from dualib.networks.bound import Bound
 from dualib.networks.measures import OTHER_LIMITS, Measure, model_of
 from dualib.networks.recording import Recording

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dualib._validation import as_probability_rows
-from dualib.networks.arrays import Array, as_labels, to_numpy
+from dualib._validation import Array, as_probability_rows
+from dualib.networks.arrays import as_labels, to_numpy
 
 
 def as_conditionals(y: Any, n: int) -> Array:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_integer, validate_open_probability
+from dualib._validation import Array, IntArray, shown, validate_integer, validate_open_probability, validate_positive
 from dualib.data.archives import UNREADABLE, read_npz, write_npz
-from dualib.networks.arrays import Array, IntArray, as_positive, as_rows
+from dualib.networks.arrays import as_rows
 from dualib.networks.backend import import_torch, one_thread
 from dualib.networks.recording import ACTIVATIONS, Recording
 from dualib.networks.targets import as_conditionals
@@ -96,7 +96,7 @@ def train(
         sizes=[rows.shape[1], *hidden, py_x.shape[1]],
         activation=activation,
         seeds=seeds,
-        learning_rate=as_positive("learning_rate", learning_rate),
+        learning_rate=validate_positive("learning_rate", learning_rate),
         batch_size=validate_integer("batch_size", batch_size, 1),
         n_train=_train_size(len(rows), train_share),
     )

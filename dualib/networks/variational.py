@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_integer
+from dualib._validation import Array, IntArray, shown, validate_integer, validate_positive
 from dualib.information.entropies import mutual_information
-from dualib.networks.arrays import Array, IntArray, as_positive
 from dualib.networks.backend import one_thread
 from dualib.networks.estimators import info_nce
 from dualib.networks.variational_information import (
@@ -178,7 +177,7 @@ class _Variational(ClassifierMixin, BaseEstimator):
             )
 
     def _settings(self) -> Settings:
-        return replace(self._shared_settings(), beta=as_positive("beta", self.beta))
+        return replace(self._shared_settings(), beta=validate_positive("beta", self.beta))
 
     def _shared_settings(self) -> Settings:
         return Settings(
@@ -188,7 +187,7 @@ class _Variational(ClassifierMixin, BaseEstimator):
             latent_dim=validate_integer("latent_dim", self.latent_dim, 1),
             epochs=validate_integer("epochs", self.epochs, 1),
             batch_size=validate_integer("batch_size", self.batch_size, 1),
-            learning_rate=as_positive("learning_rate", self.learning_rate),
+            learning_rate=validate_positive("learning_rate", self.learning_rate),
             decay_at=tuple(validate_integer("decay_at", epoch, 1) for epoch in self.decay_at),
         )
 
@@ -305,7 +304,8 @@ class VariationalDualIB(_Variational):
 
     def _settings(self) -> Settings:
         beta, gamma = (
-            0.0 if value == 0 else as_positive(name, value) for name, value in (("beta", self.beta), ("gamma", self.gamma))
+            0.0 if value == 0 else validate_positive(name, value)
+            for name, value in (("beta", self.beta), ("gamma", self.gamma))
         )
         if beta == gamma == 0.0:
             raise ValueError("beta and gamma must not both be 0: nothing would be learnt of y")

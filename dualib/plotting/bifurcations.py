@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import IntArray, shown
 from dualib.path.onset import local_critical_beta
 from dualib.plotting.tree import (
     FULL_WIDTH,
@@ -28,7 +28,7 @@ from dualib.results.curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from dualib.plotting.marks import FEW_POINTS, IntArray, draw_events, event_handles, legend_above, log_axis
+from dualib.plotting.marks import FEW_POINTS, draw_events, event_handles, legend_above, log_axis
 from dualib.plotting.plane import _has_outside
 
 _BESIDE_NAMES = 0.7  # of the width of axes, what the names beside them leave

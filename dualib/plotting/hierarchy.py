@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import Array, IntArray, Unit, shown
 from dualib.plotting.cluster_map import shades
-from dualib.plotting.marks import Array, IntArray, legend_above, log_axis
+from dualib.plotting.marks import legend_above, log_axis
 from dualib.plotting.tree import GREY, INK, PALETTE, new_axes, plain
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 from dualib.results.status import Status
-from dualib.results.units import Unit, unit_factor
+from dualib.results.units import unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dualib.plotting.tree import (
     GREY,
@@ -19,12 +18,6 @@ from dualib.results.solution import Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-Array = npt.NDArray[np.float64]
-
-
-IntArray = npt.NDArray[np.int64]
 
 
 Quantity = Callable[[Solution], float]

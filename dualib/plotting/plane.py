@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import Array, Unit, shown
 from dualib.plotting.tree import (
     GREY,
     INK,
@@ -18,11 +18,11 @@ from dualib.plotting.tree import (
 )
 from dualib.results.curve import Curve
 from dualib.results.event import Event
-from dualib.results.units import Unit, distortion_factor, unit_factor
+from dualib.results.units import distortion_factor, unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from dualib.plotting.marks import FEW_POINTS, MARKERS, Array, Quantity, interval_of, is_bracketed, kind_handles
+from dualib.plotting.marks import FEW_POINTS, MARKERS, Quantity, interval_of, is_bracketed, kind_handles
 
 
 def plot_information_plane(

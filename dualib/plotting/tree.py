@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import Array, IntArray
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Links = list[tuple[IntArray, npt.NDArray[np.bool_]]]
 Point = tuple[float, float]
 Stroke = tuple[float, str, list[Point]]  # width in points, colour, points

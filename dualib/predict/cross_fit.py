@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, is_sparse, random_generator, shown, validate_beta, validate_integer
+from dualib._validation import (
+    as_float_array,
+    is_sparse,
+    random_generator,
+    validate_at_least_zero,
+    validate_beta,
+    validate_integer,
+)
 from dualib.data.labelled import labelled
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
@@ -145,8 +152,8 @@ def cross_fit(
     check_options(tol)
     wanted = None if betas is None else sorted({validate_beta(float(b), "betas") for b in as_float_array("betas", betas, 1)})
     splits, shuffles = validate_integer("n_splits", n_splits, 1), validate_integer("n_shuffles", n_shuffles, 0)
-    strengths = _STRENGTHS if smoothing is None else np.array([_at_least_zero("smoothing", smoothing)])
-    added = _at_least_zero("table_smoothing", table_smoothing)
+    strengths = _STRENGTHS if smoothing is None else np.array([validate_at_least_zero("smoothing", smoothing)])
+    added = validate_at_least_zero("table_smoothing", table_smoothing)
     _check_divisible(table, kind)
     seed = int(random_generator(random_state).integers(2**31))
     pool = pool_of(n_jobs)
@@ -302,14 +309,6 @@ def _null_onset(table: Array, kind: Distortion, added: float, seed: int, shuffle
     shuffled = random_table(table.sum(axis=1).astype(np.int64), table.sum(axis=0).astype(np.int64), seed=rng).rvs()
     joint = JointDistribution.from_counts(np.asarray(shuffled, dtype=np.float64), added)
     return onset_of(engine_problem(joint, kind, "cross_fit"), np.random.default_rng(0))
-
-
-def _at_least_zero(name: str, value: object) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number >= 0, got {shown(value)}")
-    if not 0.0 <= float(value) < np.inf:
-        raise ValueError(f"{name} must be finite and >= 0, got {shown(value)}")
-    return float(value)
 
 
 def _refuse_large(counts: Any) -> None:

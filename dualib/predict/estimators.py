@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib._validation import is_sparse, shown
+from dualib._validation import Array, is_sparse, shown
 from dualib.clusters.quantize import quantize
 from dualib.joint import JointDistribution
 from dualib.path.onset import cheap_onset_bound
@@ -29,8 +29,6 @@ __all__ = ["DualInformationBottleneck", "InformationBottleneck"]
 
 _INDEPENDENT = 1e-12  # I(X;Y) in nats up to which the rows are alike but for rounding
 _AT_ONCE = 250_000  # cells of a sparse table that are dense at a time
-
-Array = npt.NDArray[np.float64]
 
 
 class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):

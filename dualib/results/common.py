@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     import os
 
     from matplotlib.axes import Axes
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 EventKind = Literal["appearance", "split", "jump"]
 Assignment = Literal["soft", "map"]
 DecoderKind = Literal["problem", "bayes"]

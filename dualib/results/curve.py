@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
+from dualib._validation import Array, IntArray, Unit, is_real, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from dualib.results.deviation import Deviation
     from dualib.results.interpolation import CurvePoint
 from dualib.markup import block
-from dualib.results.common import Array, IntArray, Result, counted, split_fact
+from dualib.results.common import Result, counted, split_fact
 from dualib.results.event import EVENT_KINDS, Event, Events, events_table
 from dualib.results.solution import Solution
-from dualib.results.units import Unit
 
 
 class Curve(Result):
@@ -241,7 +240,7 @@ class Curve(Result):
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""
-        if isinstance(beta, bool) or not isinstance(beta, (int, float, np.number)) or not 0.0 < beta < math.inf:
+        if not is_real(beta) or not 0.0 < beta < math.inf:
             raise ValueError(f"beta must be a positive finite number, got {shown(beta)}")
         return self.solutions[int(np.argmin(np.abs(np.log(self.beta / beta))))]
 

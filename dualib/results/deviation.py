@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import validate_positive
 from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.choice import problem_of
@@ -75,15 +75,14 @@ class Deviation:
 def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Deviation:
     """`Curve.deviation`."""
     report = reporter(progress, "deviation")
-    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
-        raise ValueError(f"tol must be a positive number, got {shown(tol)}")
+    tol = validate_positive("tol", tol)
     problem = problem_of(curve.joint, curve.distortion, caller="deviation")
     rows = encoder_rows(encoder, curve.joint.n_x, problem.k if problem.fixed else None)
     rate, distortion = encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder"))
     if not math.isfinite(distortion):
         raise ValueError("encoder has an infinite distortion: some x is in a cluster at infinite distance")
     with contextlib.closing(report):
-        return _Search(problem, curve, max(0.0, rate), float(tol), report).measured(distortion)
+        return _Search(problem, curve, max(0.0, rate), tol, report).measured(distortion)
 
 
 class _Knot(NamedTuple):

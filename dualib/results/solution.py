@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import is_frozen, shown
+from dualib._validation import Array, IntArray, Unit, is_frozen, shown
 
 if TYPE_CHECKING:
     import pandas
 
     from dualib.distortions.interface import Distortion
     from dualib.joint import JointDistribution
-from dualib.results.common import Array, Assignment, DecoderKind, IntArray, Result, counted, frozen
+from dualib.results.common import Assignment, DecoderKind, Result, counted, frozen
 from dualib.results.status import Status
-from dualib.results.units import INFORMATION, Unit, distortion_factor, unit_factor
+from dualib.results.units import INFORMATION, distortion_factor, unit_factor
 
 
 @dataclass(frozen=True, eq=False, repr=False)

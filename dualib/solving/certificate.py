@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import random_generator, shown, validate_alpha, validate_beta
+from dualib._validation import random_generator, validate_alpha, validate_beta, validate_positive
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
@@ -143,8 +143,7 @@ def certify(
     """
     beta, alpha = validate_beta(beta), validate_alpha(alpha)
     check_options(tol)
-    if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
-        raise ValueError(f"effort must be a positive number, got {shown(effort)}")
+    effort = validate_positive("effort", effort)
     problem = problem_of(joint, as_distortion(distortion), caller="certify")
     check_beta(problem, beta)
     check_solvable(problem)
