@@ -200,24 +200,14 @@ def _tree(curve: Curve) -> Figure:
 
 def _small_trees(curve: Curve) -> Figure:
     """Draw the tree in each of the six coordinates of the decoder that vary most between the x."""
-    from dualib.plotting.bifurcations import plot_bifurcations
+    from matplotlib.figure import Figure
+
+    from dualib.plotting.bifurcations import draw_grid
 
     rows = curve.joint.to_dense().py_x
     spread = curve.joint.px @ (rows - curve.joint.py) ** 2
     chosen = np.argsort(-spread, kind="stable")[:6]
-    columns = min(3, len(chosen))
-    height = -(-len(chosen) // columns)
-    figure = _figure(3.6 * columns, 2.7 * height)
-    axes = figure.subplots(height, columns, squeeze=False, sharex=True)
-    for k, ax in enumerate(axes.flat):
-        if k >= len(chosen):
-            ax.set_visible(False)
-            continue
-        plot_bifurcations(curve, ax=ax, y_index=int(chosen[k]), mark_events=False, label_clusters=False, legend=False)
-        last = k + columns >= len(chosen)
-        ax.set_xlabel("beta" if last else "")
-        ax.xaxis.set_tick_params(labelbottom=last)
-    return figure
+    return draw_grid(Figure, curve, chosen, 3, mark_events=False)[0, 0].figure
 
 
 def _clusters(curve: Curve) -> Figure:

@@ -10,10 +10,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dualib.data.labelled import CountTable
     from dualib.results.solution import Solution
-from dualib.cli.input import _FEW_CELLS, check_folder, checked_seed, describe, listed, read_input
+from dualib.cli.input import TABLE_HELP, add_alpha, add_problem, check_folder, checked_seed, describe, listed, read_input
+
+SUMMARY = "the optimal clusters of x at one beta, with their distance to the global optimum"
+EPILOG = f"""\
+{TABLE_HELP}
+examples:
+  dualib solve counts.csv --beta 5                            or: dualib solve counts.csv 5
+  dualib solve counts.csv --beta 5 --distortion dualib --smoothing 0.5
+  dualib solve counts.mtx --beta 20 --n-clusters 4 --unit bits
+  dualib solve counts.mtx --beta 20 --alpha 0                hard clusters, as many as pay for their entropy
+  dualib solve counts.npy --beta 5 --json > solution.json
+  dualib solve counts.csv --beta 5 --save solution.npz      then: dualib.load("solution.npz")
+
+The gap is a bound on how far the objective is from the global optimum, "rigorous" where it is proved, "multistart" where
+a search found nothing better, and "heuristic" where zeros leave the dual IB more sets of y than that search could look at.
+"""
+_FEW_CELLS = 20_000  # of a table whose onset takes about a second
 
 
-def run_solve(arguments: argparse.Namespace) -> None:
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_problem(command)
+    command.add_argument("--beta", metavar="B", type=float, help="trade-off, > 0; may also stand right after FILE")
+    cap = "use at most N clusters (default: as many as are optimal)"
+    command.add_argument("--n-clusters", metavar="N", type=int, help=cap)
+    add_alpha(command)
+    command.add_argument("--save", metavar="PATH", help="write the solution as .npz, for dualib.load")
+    command.add_argument("--json", action="store_true", help="print everything as JSON instead, encoder and decoder too")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Solve at one beta, and print or save the solution."""
     from dualib.solving.solver import solve
 

@@ -196,6 +196,24 @@ def new_axes(size: tuple[float, float]) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
+def several_axes(axes: Any, count: int, **figure: Any) -> np.ndarray:
+    """The axes given, so many, or those of a new figure side by side.
+
+    Raises
+    ------
+    ValueError
+        Another number of axes.
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(1, count, layout="constrained", **figure)[1]
+    found = np.asarray(axes, dtype=object).ravel()
+    if len(found) != count:
+        raise ValueError(f"axes must be {'two' if count == 2 else 'three'} Axes, got {len(found)}")
+    return found
+
+
 def distortion_name(result: Curve | Solution) -> str:
     """The distortion's name for labels."""
     return NAMES.get(result.distortion.name, repr(result.distortion))
