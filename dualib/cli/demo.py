@@ -101,13 +101,9 @@ def _solve(name: str, joint: JointDistribution, betas: npt.ArrayLike, progress: 
 
     if not progress:
         return anneal(joint, name, betas)
-    with ProgressBar(np.size(betas), NAMES[name]) as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.done)
-
-        return anneal(joint, name, betas, progress=report)
+    bar = ProgressBar(NAMES[name])
+    with bar:
+        return anneal(joint, name, betas, progress=bar.show)
 
 
 def write_curve(curve: Curve, stem: str, unit: Unit = "nats") -> list[str]:
@@ -207,7 +203,7 @@ def _small_trees(curve: Curve) -> Figure:
     rows = curve.joint.to_dense().py_x
     spread = curve.joint.px @ (rows - curve.joint.py) ** 2
     chosen = np.argsort(-spread, kind="stable")[:6]
-    return draw_grid(Figure, curve, chosen, 3, mark_events=False)[0, 0].figure
+    return draw_grid(Figure, curve, chosen.tolist(), 3, mark_events=False)[0, 0].figure
 
 
 def _clusters(curve: Curve) -> Figure:

@@ -245,7 +245,7 @@ def _run(
     report = reporter(progress, label)
     report.expect(len(positions))
     tasks = [(*grid.values(position), options) for position in positions]
-    with contextlib.closing(report), contextlib.closing(in_order(pool, call, tasks)) as outcomes:
+    with report, contextlib.closing(in_order(pool, call, tasks)) as outcomes:
         for i, position in enumerate(positions):
             outcome = _next(outcomes, i, results.reshape(grid.shape))
             if outcome.failure is None:

@@ -82,7 +82,7 @@ class EnsembleTable:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per time; needs ``pip install "dualib[pandas]"``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         return data_frame({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import Array, shown, validate_integer, validate_positive
-from dualib.networks.arrays import as_rows
+from dualib._validation import Array, shown, validate_integer
+from dualib.networks.arrays import as_positive, as_rows
 from dualib.networks.dynamics import Ensemble
 from dualib.networks.ensemble_table import EnsembleTable
 from dualib.networks.kernels import ACTIVATIONS, Kernels, kernels
@@ -64,8 +64,8 @@ class InfiniteEnsemble:
                 f"kernel must be 'ntk' (all parameters are trained) or 'nngp' (the last layer), got {shown(kernel)}"
             )
         self.activation, self.kernel = activation, kernel
-        self.sigma_w = validate_positive("sigma_w", sigma_w)
-        self.sigma_b = 0.0 if sigma_b == 0 else validate_positive("sigma_b", sigma_b)
+        self.sigma_w = as_positive("sigma_w", sigma_w)
+        self.sigma_b = 0.0 if sigma_b == 0 else as_positive("sigma_b", sigma_b)
 
     def nngp(self, x1: npt.ArrayLike, x2: npt.ArrayLike | None = None) -> Array:
         """K (n1, n2), the covariance of the outputs at the start, of inputs (n1, d) and (n2, d); x2 None: x1 again."""
@@ -137,13 +137,12 @@ class InfiniteEnsemble:
         draws = validate_integer("n_draws", n_draws, 1)
         ensemble = self._at_work(*training)
         noise = np.random.default_rng(random_state).standard_normal((draws, *test_targets.shape))
-        report = reporter(progress, "ensemble")
-        report.expect(len(taus))
         rows = []
-        for tau in taus:
-            rows.append(ensemble.at(float(tau)).row(test_targets, noise))
-            report.step()
-        report.close()
+        with reporter(progress, "ensemble") as report:
+            report.expect(len(taus))
+            for tau in taus:
+                rows.append(ensemble.at(float(tau)).row(test_targets, noise))
+                report.step()
         return EnsembleTable.of(rows)
 
     def _at_work(self, X: Array, y: Array, X_test: Array) -> Ensemble:

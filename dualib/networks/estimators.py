@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import Array, IntArray, as_distribution, as_float_array, shown, validate_integer, validate_positive
+from dualib._validation import Array, IntArray, as_distribution, as_float_array, shown, validate_integer
 from dualib.information.estimates import mutual_information_miller_madow
-from dualib.networks.arrays import as_labels, as_rows
+from dualib.networks.arrays import as_labels, as_positive, as_rows
 
 _BLOCK = 4_000_000  # pairs of samples at a time
 _MOST_KEYS = 2**62  # rows of bins are one integer while there are fewer than so many of them
@@ -92,7 +92,7 @@ def kde_bounds(activations: npt.ArrayLike, noise: float, weights: npt.ArrayLike 
     (0.6931, 0.6931)
     """
     rows = as_rows("activations", activations)
-    variance = validate_positive("noise", noise)
+    variance = as_positive("noise", noise)
     w = np.full(len(rows), 1.0 / len(rows)) if weights is None else as_distribution("weights", weights, len(rows))
     lower, upper = kde_bounds_by_class(rows, variance, w[:, None])[0]
     return Bounds(float(lower), float(upper))

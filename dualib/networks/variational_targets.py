@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dualib._validation import Array, IntArray, as_non_negative, shown, validate_positive
+from dualib._validation import Array, IntArray, as_non_negative, shown
+from dualib.networks.arrays import as_positive
 
 _LEAST = 1e-7  # of a probability, before rows are divided by their sums
 
@@ -37,7 +38,7 @@ def target_of(target: Any, scale: Any, X: Any, codes: IntArray, n_classes: int, 
             raise ValueError(
                 f"target must be 'confusion', 'smoothing', 'noise', a confusion matrix or a classifier, got {shown(target)}"
             )
-        amount = validate_positive("target_scale", scale)
+        amount = as_positive("target_scale", scale)
         if target == "noise":
             return lambda batch: _rows(one_hot[codes[batch]] + amount * rng.standard_normal((len(batch), n_classes)))
         if amount >= 1.0:

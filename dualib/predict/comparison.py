@@ -174,7 +174,7 @@ def compare_predictions(
     work = functools.partial(_split, train, test, strengths, grid, options, share, seed)
     rows: list[dict[str, Any]] = []
     missed: list[str] = []
-    with contextlib.closing(report), contextlib.closing(in_order(pool, work, tasks)) as outcomes:
+    with report, contextlib.closing(in_order(pool, work, tasks)) as outcomes:
         for outcome in outcomes:
             rows += value_of(outcome)
             missed += outcome.messages

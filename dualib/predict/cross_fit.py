@@ -157,8 +157,7 @@ def cross_fit(
     _check_divisible(table, kind)
     seed = int(random_generator(random_state).integers(2**31))
     pool = pool_of(n_jobs)
-    report = reporter(progress, "cross-fit")
-    with contextlib.closing(report):
+    with reporter(progress, "cross-fit") as report:
         report.expect(splits + shuffles * (not isinstance(kind, ExponentialFamily)))
         joint = _joint(table, kind, added, *labelled("counts", counts)[1:])
         onset, path = _path(joint, kind, wanted, tol, report)

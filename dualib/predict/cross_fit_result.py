@@ -140,7 +140,7 @@ class CrossFit:
 
         Standard errors are None where there is one split. Needs ``pip install "dualib[pandas]"``.
         """
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         columns: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         none = np.full(len(self.solutions), None, dtype=object)

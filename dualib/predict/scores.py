@@ -223,7 +223,7 @@ class Comparison:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """All columns; needs ``pip install "dualib[pandas]"``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         return data_frame({name: column.tolist() for name, column in self.columns.items()})
 

@@ -102,24 +102,16 @@ class Curve(Result):
         columns["n_clusters"] = np.array([s.weights.shape[0] for s in ordered], np.int64)
         for column in columns.values():
             column.setflags(write=False)
-        if callable(events):
-            columns["_events"] = lambda: _by_beta(events())
-        else:
-            columns["events"] = _by_beta(events)
-        if callable(onset):
-            columns["_onset"] = lambda: float(onset())
-        else:
-            columns["onset"] = None if onset is None else float(onset)
+        columns.update(events=events, onset=onset)
+        columns["_deferred"] = {name: columns.pop(name) for name in ("events", "onset") if callable(columns[name])}
+        columns.update({name: self._settled(name, columns[name]) for name in ("events", "onset") if name in columns})
         columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion, alpha=ordered[0].alpha)
         self.__dict__.update(columns)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """The events or the onset given as a function."""
-            if name not in ("events", "onset") or "_" + name not in self.__dict__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return self.__dict__.setdefault(name, self.__dict__["_" + name]())
+    def _settled(self, name: str, value: Any) -> Any:
+        if name == "events":
+            return Events(sorted(value, key=lambda event: event.beta))
+        return None if value is None else float(value)
 
     def __setattr__(self, name: str, *value: object) -> NoReturn:
         raise AttributeError(f"a Curve is immutable: cannot set or delete {name!r}")
@@ -246,7 +238,7 @@ class Curve(Result):
 
     def to_dataframe(self, unit: Unit = "nats") -> pandas.DataFrame:
         """One row per beta with every scalar of `Solution.summary`; needs ``pip install "dualib[pandas]"``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         return data_frame([s.summary(unit) for s in self])
 
@@ -322,10 +314,6 @@ CURVE_COLUMNS = (
 
 
 _OWN_COLUMNS = operator.attrgetter(*CURVE_COLUMNS[:-1])  # all but the bound, which is their difference
-
-
-def _by_beta(events: Sequence[Event]) -> Events:
-    return Events(sorted(events, key=lambda event: event.beta))
 
 
 def _check_one_problem(solutions: Sequence[Solution]) -> None:

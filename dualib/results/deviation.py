@@ -7,7 +7,6 @@ above the curve at its own rate, and the beta of the minimum the slope of the cu
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -81,7 +80,7 @@ def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Dev
     rate, distortion = encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder"))
     if not math.isfinite(distortion):
         raise ValueError("encoder has an infinite distortion: some x is in a cluster at infinite distance")
-    with contextlib.closing(report):
+    with report:
         return _Search(problem, curve, max(0.0, rate), tol, report).measured(distortion)
 
 

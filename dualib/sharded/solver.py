@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +121,7 @@ def solve(
     report = reporter(progress, "sharded")
     state = _sample(joint, n_clusters, n_rows, random_state) if init is None else _given(joint, init, n_clusters)
     report.expect(max_iter)
-    with contextlib.closing(report):
+    with report:
         for taken in range(1, max_iter + 1):
             exponents = exponents_of(beta, *state)
             found = _swept(joint, beta, state, exponents.slopes, joint.pool.total(swept, exponents, joint.total))

@@ -185,9 +185,10 @@ def test_progress_redraws_one_line_on_a_terminal(monkeypatch):
     clock = iter(0.06 * i for i in range(100))
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.ProgressBar(4, "work") as bar:
+    with progress.ProgressBar("work") as bar:
+        bar.expect(4)
         for _ in range(4):
-            bar.update()
+            bar.step()
     drawn = sys.stderr.getvalue()
     assert drawn.endswith("[####################] 4 of 4, 0.3 s\x1b[K\n")
     assert drawn.count("\n") == 1
@@ -196,10 +197,10 @@ def test_progress_redraws_one_line_on_a_terminal(monkeypatch):
 
 
 def test_progress_is_one_line_at_the_end_elsewhere(capsys):
-    bar = progress.ProgressBar(0, "work")
-    bar.total += 3
-    bar.update(2)
-    bar.update()
+    bar = progress.ProgressBar("work")
+    bar.expect(3)
+    for _ in range(3):
+        bar.step()
     assert capsys.readouterr().err == ""
     bar.close()
     bar.close()
@@ -210,8 +211,9 @@ def test_progress_is_one_line_at_the_end_elsewhere(capsys):
 
 def test_progress_without_a_console_is_silent(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    with progress.ProgressBar(1, "work") as bar:
-        bar.update()
+    bar = progress.ProgressBar("work")
+    with bar:
+        bar.step()
     assert bar.done == 1
 
 
