@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from dualib._validation import is_real, shown, validate_beta, validate_choice, validate_integer, validate_open_probability
+from dualib.information.entropies import entropy_of
 
 Kind = Literal["ib", "dualib"]
 
@@ -197,10 +198,6 @@ def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
     def q(z: float) -> np.ndarray:
         return np.concatenate([[1.0 + (n - 1.0) * z], np.full(n - 1, 1.0 - z)]) / n
 
-    def entropy(p: np.ndarray) -> float:
-        live = p[p > 0.0]
-        return float(-np.sum(live * np.log(live)))
-
     log_rows = np.log(a * np.eye(n) + (1.0 - a) / n)
 
     def exponent(p: np.ndarray) -> float:
@@ -208,8 +205,8 @@ def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
         return float(-(mixed.max() + np.log(np.sum(np.exp(mixed - mixed.max())))))
 
     def ratio(z: float) -> float:
-        told = np.log(n) - entropy(q(z))
-        gain = np.log(n) - entropy(q(a * z)) if kind == "ib" else exponent(q(0.0)) - exponent(q(z))
+        told = np.log(n) - entropy_of(q(z))
+        gain = np.log(n) - entropy_of(q(a * z)) if kind == "ib" else exponent(q(0.0)) - exponent(q(z))
         return float(told / gain)
 
     grid = np.linspace(0.01, 1.0, 400)

@@ -71,6 +71,7 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     """Show the numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
     import numpy as np
 
+    from dualib.results.common import counted
     from dualib.results.solution import status_text
 
     summary = solution.summary(unit)  # type: ignore[arg-type]
@@ -86,7 +87,7 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     name = {"ib": "IB", "dualib": "dual IB"}[solution.distortion.name]
     alpha = "" if solution.alpha == 1.0 else f", alpha = {solution.alpha:g}"
     lines = ["", f"{name} at beta = {solution.beta:g}{alpha}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
-    lines += ["", f"{solution.n_clusters} cluster{'s' * (solution.n_clusters != 1)}, with p(t) and members:"]
+    lines += ["", f"{counted(solution.n_clusters, 'cluster')}, with p(t) and members:"]
     home = np.argmax(solution.encoder, axis=1)
     for t in np.argsort(-solution.weights, kind="stable"):
         members = np.flatnonzero((home == t) & (solution.joint.px > 0.0))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dualib._validation import Array, shown, validate_integer
-from dualib.information.entropies import mutual_information_of
+from dualib.information.entropies import entropy_of, mutual_information_of
 from dualib.networks.arrays import as_positive
 from dualib.networks.estimators import binned, kde_bounds_by_class, ksg, squared_distances
 
@@ -49,7 +49,7 @@ def measure_symbols(symbols: Any, py_x: Array) -> Measure:
     joint = np.zeros((symbols.max() + 1, py_x.shape[1]))
     np.add.at(joint, symbols, py_x / len(py_x))
     share = np.bincount(symbols) / len(symbols)
-    return Measure(float(-np.sum(share * np.log(share))), mutual_information_of(joint[:, joint.any(axis=0)]))
+    return Measure(entropy_of(share), mutual_information_of(joint[:, joint.any(axis=0)]))
 
 
 def _kde(noise: float) -> Model:

@@ -213,12 +213,8 @@ def _path(
     onset = onset_of(problem, np.random.default_rng(0))
     if betas is not None:
         check_beta(problem, max(betas), "betas")
-    points.solve(_grid(points, onset) if betas is None else betas)
+    points.solve(all_around(points, onset, None, None, count=_BETAS, saturated=_SATURATED) if betas is None else betas)
     return onset, points.solutions()
-
-
-def _grid(points: Points, onset: float) -> Array:
-    return all_around(points, onset, None, None, count=_BETAS, saturated=_SATURATED)
 
 
 def _split(
@@ -235,12 +231,8 @@ def _split(
         part = _direction(chooses, measures, chosen, *rules)
         parts.append(part._replace(gap=max(part.gap, gap)))
     one, other = parts
-    return Measured(
-        0.5 * (one.relevance + other.relevance),
-        0.5 * (one.loss + other.loss),
-        0.5 * (one.smoothing + other.smoothing),
-        max(one.gap, other.gap),
-    )
+    relevance, loss, smoothing = (0.5 * (a + b) for a, b in zip(one[:3], other[:3], strict=True))
+    return Measured(relevance, loss, smoothing, max(one.gap, other.gap))
 
 
 def _strengths(

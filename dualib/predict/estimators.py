@@ -237,11 +237,11 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         table = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=dtype)
         values = table.data if is_sparse(table) else table
         if values.size and values.min() < 0.0:
-            where = sparse.coo_array(table) if is_sparse(table) else None
-            row, column = np.argwhere(table < 0.0)[0] if where is None else _first_negative(where)
+            cells = sparse.coo_array(table)
+            cell = int(np.argmax(cells.data < 0.0))
             raise ValueError(
                 f"Negative values in data passed to {type(self).__name__}: X must hold counts or probabilities, "
-                f"got {float(table[row, column])!r} at {(int(row), int(column))}"
+                f"got {float(cells.data[cell])!r} at {(int(cells.row[cell]), int(cells.col[cell]))}"
             )
         empty = np.flatnonzero(np.asarray(table.sum(axis=1)).ravel() == 0.0)
         if len(empty) and not self.smoothing > 0.0:
@@ -311,8 +311,3 @@ def _parts(table: Any, some: bool) -> Iterator[Any]:
 
 def _dense(table: Any) -> Array:
     return np.asarray(table.toarray() if is_sparse(table) else table)
-
-
-def _first_negative(table: Any) -> tuple[int, int]:
-    cell = int(np.argmax(table.data < 0.0))
-    return int(table.row[cell]), int(table.col[cell])

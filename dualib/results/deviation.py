@@ -22,10 +22,10 @@ from dualib.engine.initial import feasible, of_encoder, one_cluster
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
+from dualib.information.entropies import entropy_of
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.enclosure import least_distortion
-from dualib.results.solution import entropy_of
 
 if TYPE_CHECKING:
     from dualib.results.curve import Curve

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse, validate_choice
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
+from dualib.encoders import indicators
 from dualib.engine.problem import reached
 from dualib.memory import check_fits
 from dualib.smoothed import Smoothed
@@ -161,17 +162,12 @@ def _normalised(terms: Array, weights: Array, power: float) -> Array:
     terms *= power
     top = terms.max(axis=1)
     if not np.isfinite(top).all():
-        raise ValueError(_too_far(int(np.flatnonzero(~np.isfinite(top))[0])))
+        row = int(np.flatnonzero(~np.isfinite(top))[0])
+        raise ValueError(f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first")
     encoder = np.exp(terms - top[:, None])
     return np.asarray(encoder / encoder.sum(axis=1, keepdims=True))
 
 
-def _too_far(row: int) -> str:
-    return f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first"
-
-
 def as_map(encoder: Array) -> Array:
     """The hard assignment: 1 at the largest p(t|x) of each row, the first of equals."""
-    hard = np.zeros_like(encoder)
-    hard[np.arange(len(encoder)), np.argmax(encoder, axis=1)] = 1.0
-    return hard
+    return indicators(np.argmax(encoder, axis=1), encoder.shape[1])

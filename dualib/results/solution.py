@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import Array, IntArray, Unit, is_frozen, shown
+from dualib.information.entropies import entropy_of
 
 if TYPE_CHECKING:
     import pandas
@@ -273,12 +274,6 @@ class Solution(Result):
 
         columns = {"x": self.joint.x_labels, "px": self.joint.px, "cluster": self.labels}
         return data_frame({**columns, **{f"t{t}": self.encoder[:, t] for t in range(self.n_clusters)}}).set_index("x")
-
-
-def entropy_of(weights: Array) -> float:
-    """H(T), nats."""
-    w = weights[weights > 0.0]
-    return max(0.0, -float(np.sum(w * np.log(w))))
 
 
 def most_relevance(joint: JointDistribution, n_clusters: int, lost: float = 0.0) -> float:

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from dualib._validation import as_distribution, as_probability_rows, shown, validate_beta, validate_integer
 from dualib.clusters.quantize import quantize
+from dualib.conditionals import frozen
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import TINY, x_log_x
 from dualib.doors import door
@@ -136,8 +137,8 @@ def solve(
     return ShardedSolution(
         joint,
         beta,
-        _frozen(state.weights),
-        _frozen(np.ascontiguousarray(state.means.T)),
+        frozen(state.weights),
+        frozen(state.means.T),
         found.objective,
         found.rate,
         found.relevance,
@@ -210,8 +211,3 @@ def _given(joint: ShardedJoint, init: Any, n_clusters: int | None) -> State:
     lacking = ((rows == 0.0) & (joint.py > 0.0)).any(axis=1)
     rows[lacking] = (1.0 - _LITTLE) * rows[lacking] + _LITTLE * joint.py
     return State(shares, np.ascontiguousarray(rows.T))
-
-
-def _frozen(array: Array) -> Array:
-    array.flags.writeable = False
-    return array

@@ -34,7 +34,7 @@ from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta, rounding
 from dualib.engine.sizes import check_solvable
 from dualib.engine.sweep import Sweep, residuals
-from dualib.results.solution import entropy_of
+from dualib.information.entropies import entropy_of
 from dualib.solving.solver import check_options
 
 if TYPE_CHECKING:
@@ -179,5 +179,5 @@ def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch, al
     rate, distortion = encoder_costs(problem, rows, batch)
     if alpha != 1.0:
         weights = problem.joint.px @ (rows / rows.sum(axis=1, keepdims=True))
-        rate = (1.0 - alpha) * entropy_of(weights[weights > 0.0]) + alpha * rate
+        rate = (1.0 - alpha) * entropy_of(weights) + alpha * rate
     return rate + float(batch.beta[0]) * distortion
