@@ -130,6 +130,11 @@ def _instead_of_beta(given: Any) -> str:
     return ": many trade-offs are anneal's betas=" if np.ndim(given) == 1 else ""
 
 
+def validate_betas(betas: Any) -> list[float]:
+    """Each of the argument `betas`, a sequence, as of `validate_beta`."""
+    return [validate_beta(float(beta), "betas") for beta in as_float_array("betas", betas, 1)]
+
+
 def validate_open_probability(name: str, value: Any) -> float:
     """A real number strictly between 0 and 1, as a float.
 
@@ -203,7 +208,9 @@ def as_non_negative(name: str, array: Any, ndim: int) -> Array:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether this is None, NaN, or pandas' NA or NaT."""
+    """Whether this is None, NaN, or pandas' NA or NaT, or a tuple with one of these."""
+    if isinstance(value, tuple):
+        return any(map(is_missing, value))
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, np.datetime64):

@@ -54,7 +54,8 @@ def information_of(pxy: Any) -> float:
 def frozen(value: Any) -> Any:
     """A table, or an array, that cannot be written to from now on."""
     if isinstance(value, Smoothed):
-        value.freeze()
+        frozen(value.sparse)
+        value.background.flags.writeable = False
         return value
     if is_sparse(value):
         for part in (value.data, value.indices, value.indptr):

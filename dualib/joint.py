@@ -159,7 +159,8 @@ class JointDistribution:
         """
         amount = validate_at_least_zero("smoothing", smoothing)
         values, x_labels, y_labels = labelled("counts", counts, x_labels, y_labels)
-        if is_sparse(values) and (amount == 0.0 or _large(values)):
+        is_large = is_sparse(values) and values.ndim == 2 and values.shape[0] * values.shape[1] > SMOOTHED_DENSE
+        if is_sparse(values) and (amount == 0.0 or is_large):
             matrix = as_non_negative_csr("counts", values)
             top = matrix.data.max()
             matrix.data /= top
@@ -367,8 +368,3 @@ def check_joint(name: str, value: object) -> None:
 def _check_total(total: float) -> None:
     if not abs(total - 1.0) <= SUM_TOLERANCE:
         raise ValueError(f"pxy must sum to 1, got {shown(total)}; use JointDistribution.from_counts for counts")
-
-
-def _large(matrix: Any) -> bool:
-    """Whether a smoothing of a sparse table is kept beside it."""
-    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > SMOOTHED_DENSE

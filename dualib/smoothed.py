@@ -82,11 +82,6 @@ class Smoothed:
     def __rmatmul__(self, other: Array) -> Array:
         return np.asarray((self.T @ np.ascontiguousarray(np.asarray(other).T)).T)
 
-    def freeze(self) -> None:
-        """Write to none of its arrays again."""
-        for part in (self.sparse.data, self.sparse.indices, self.sparse.indptr, self.background):
-            part.flags.writeable = False
-
 
 class _Transposed:
     """A `Smoothed` table, transposed."""

@@ -285,7 +285,7 @@ def _columns(name: str, frame: Any) -> tuple[Any, Labels, Labels]:
 def _labels(name: str, axis: str, labels: Any) -> tuple[str, ...]:
     values = list(labels)
     for i, value in enumerate(values):
-        if is_missing(value) or (isinstance(value, tuple) and any(map(is_missing, value))):
+        if is_missing(value):
             where = "row" if axis == "x" else "column"
             raise ValueError(f"{name}: a missing value among the {axis} labels, at {where} {i}: name it, or leave it out")
     result = tuple(map(text_of, values))

@@ -132,15 +132,7 @@ def solve_many(
     check_options(settings["tol"], **{name: settings[name] for name in ("n_clusters", "n_restarts", "max_iter")})
     grid = Grid(problem_axis(problems), distortion_axis(distortions), seed_axis(seeds), beta_axis(betas))
     grid.check(settings["init"], certify=bool(settings["certify"]))
-    return _run(
-        "solve",
-        _solve,
-        grid,
-        options,
-        pool_of(n_jobs, backend),
-        on_error,
-        progress,
-    )
+    return _run("solve", _solve, grid, options, pool_of(n_jobs, backend), on_error, progress)
 
 
 @door
@@ -201,15 +193,7 @@ def anneal_many(
         problem_axis(problems), distortion_axis(distortions), seed_axis(seeds), Axis("betas", [path["betas"]], single=True)
     )
     grid.check(None, certify=True)
-    return _run(
-        "anneal",
-        _anneal,
-        grid,
-        options,
-        pool_of(n_jobs, backend),
-        on_error,
-        progress,
-    )
+    return _run("anneal", _anneal, grid, options, pool_of(n_jobs, backend), on_error, progress)
 
 
 def _settings(call: Callable[..., Any], name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def relevance_bounds(tree: Tree, sizes: IntArray, curve: Curve | None) -> tuple[
         return known, "at most min( log K, I(X;Y) )"
     if curve.distortion.name != "ib" or curve.joint != tree.joint:
         raise ValueError("curve must be of the IB and of the p(x, y) of the tree")
-    if any(s.status is Status.CAPPED or getattr(s, "alpha", 1.0) != 1.0 for s in curve):
+    if any(s.status is Status.CAPPED or s.alpha != 1.0 for s in curve):
         raise ValueError("curve must be without a cap on the clusters and of alpha = 1: others bound fewer encoders")
     if not np.isfinite(curve.lower_bound).any():
         raise ValueError("curve must be certified: no solution of it has a finite gap")

@@ -15,7 +15,7 @@ from dualib._validation import (
     Array,
     as_float_array,
     shown,
-    validate_beta,
+    validate_betas,
     validate_choice,
     validate_integer,
     validate_open_probability,
@@ -146,7 +146,7 @@ def compare_predictions(
     """
     train, test = paired_tables(train_counts, test_counts, features)
     names = _methods(methods)
-    grid = _betas(betas)
+    grid = tuple(sorted(set(validate_betas(BETAS if betas is None else betas))))
     options = Options(
         _features(features, len(train)),
         _rank(rank, train.shape),
@@ -293,11 +293,6 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
         if name not in METHODS:
             raise ValueError(f"methods must be among {', '.join(METHODS)}, got {shown(name)}")
     return tuple(dict.fromkeys(names))
-
-
-def _betas(betas: npt.ArrayLike | None) -> tuple[float, ...]:
-    values = BETAS if betas is None else as_float_array("betas", betas, 1)
-    return tuple(sorted({validate_beta(float(value), "betas") for value in values}))
 
 
 def _positive(name: str, values: npt.ArrayLike) -> tuple[float, ...]:

@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import (
-    as_float_array,
     is_sparse,
     random_generator,
     validate_at_least_zero,
-    validate_beta,
+    validate_betas,
     validate_integer,
 )
 from dualib.data.labelled import labelled
@@ -150,7 +149,7 @@ def cross_fit(
     table = as_count_table("counts", counts)
     kind = as_distortion(distortion)
     check_options(tol)
-    wanted = None if betas is None else sorted({validate_beta(float(b), "betas") for b in as_float_array("betas", betas, 1)})
+    wanted = None if betas is None else sorted(set(validate_betas(betas)))
     splits, shuffles = validate_integer("n_splits", n_splits, 1), validate_integer("n_shuffles", n_shuffles, 0)
     strengths = _STRENGTHS if smoothing is None else np.array([validate_at_least_zero("smoothing", smoothing)])
     added = validate_at_least_zero("table_smoothing", table_smoothing)

@@ -185,10 +185,6 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         """p(t|x), (n_samples, n_clusters), of rows seen in fitting or not."""
         return self._encoded(self._fitted(X))
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
-        """Fit, and p(t|x) of the rows."""
-        return self.fit(X, y).transform(X)
-
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Likeliest cluster of each row, (n_samples,)."""
         return np.argmax(self.transform(X), axis=1)

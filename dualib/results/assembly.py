@@ -21,7 +21,7 @@ from dualib.engine.sweep import Sweep, residuals
 from dualib.joint import JointDistribution
 from dualib.results.solution import Solution, fresh_solution, most_relevance, not_below
 from dualib.results.status import Status
-from dualib.threads import one_blas_thread
+from dualib.threads import blas_threads_for
 
 _AT_ONCE = 2_000_000  # numbers of the encoders put together at once
 _FEW_AT_ONCE = 300_000  # numbers of their parts
@@ -225,12 +225,12 @@ def _later(problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArr
         return problem, batch, Sweep(problem, batch) if sweep is None else sweep
 
     @functools.cache
-    @one_blas_thread
     def rho() -> float:
-        return linear_rate(*state())
+        with blas_threads_for((problem.joint,), {}):
+            return linear_rate(*state())
 
-    @one_blas_thread
     def numbers() -> Array:
-        return stability(*state())[order]
+        with blas_threads_for((problem.joint,), {}):
+            return stability(*state())[order]
 
     return {"error_bound": lambda: error_bound(float(residuals(*state())[0]), rho()), "rho": rho, "stability": numbers}
