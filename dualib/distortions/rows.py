@@ -12,11 +12,12 @@ TINY = 1e-300  # the smallest mean whose logarithm is taken: exp(-beta d) has lo
 def softmax(means: Array, face: Mask | None) -> tuple[Array, Array]:
     """Softmax on the face, and its logarithm (0 off the face, where it is only ever multiplied by 0)."""
     log_r = means if face is None else np.where(face, means, -np.inf)
-    log_r = log_r - np.max(log_r, axis=1, keepdims=True)
+    log_r = log_r - log_r.max(axis=1, keepdims=True)
     r = np.exp(log_r)
     total = r.sum(axis=1, keepdims=True)
-    log_r = log_r - np.log(total)
-    return r / total, log_r if face is None else np.where(face, log_r, 0.0)
+    r /= total
+    log_r -= np.log(total)
+    return r, log_r if face is None else np.where(face, log_r, 0.0)
 
 
 def diagonal_matrices(rows: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +39,8 @@ class Batch:
 
     def __init__(self, beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> None:
         self.beta, self.weights, self.means, self.owner, self.face = beta, weights, means, owner, face
-        self.ends: Ints = np.append(0, np.cumsum(np.bincount(owner, minlength=len(beta))))
+        self.ends: Ints = np.zeros(len(beta) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(owner, minlength=len(beta)), out=self.ends[1:])
         self.start, self.b = self.ends[:-1], beta[owner]
 
     @property
@@ -63,6 +65,14 @@ class Batch:
             of_two.reduce(rows[self.ends[s] : self.ends[s + 1]], axis=0, out=result[s, ...])
         return result
 
+    def scale(self, rows: Array, factors: Array) -> None:
+        """Multiply the rows of atoms (m, n) by those of their solutions (S, n), in place."""
+        if rows.size < _LARGE:
+            rows *= factors[self.owner]
+            return
+        for s, factor in enumerate(factors):
+            rows[self.ends[s] : self.ends[s + 1]] *= factor
+
     def pick(self, which: Mask) -> tuple[Batch, Mask]:
         """The solutions of a mask (S,), and the mask of their atoms."""
         rows = which[self.owner]
@@ -80,7 +90,9 @@ class Batch:
 
     def one(self, s: int | np.integer) -> Batch:
         """One solution."""
-        return self.copied([int(s)])[0]
+        own = slice(self.ends[s], self.ends[s + 1])
+        owner = np.zeros(own.stop - own.start, dtype=np.int64)
+        return Batch(self.beta[[s]], self.weights[own], self.means[own], owner, self.face[own])
 
     def keep(self, rows: Mask) -> Batch:
         """The atoms of a mask, weights normalised."""
@@ -90,11 +102,13 @@ class Batch:
 
     def moved(self, weights: Array, means: Array) -> Batch:
         """The same atoms with other weights, which are normalised, and means."""
-        return Batch(self.beta, weights, means, self.owner, self.face).normalised()
+        new = copy.copy(self)
+        new.weights, new.means = weights / self.total(weights)[self.owner], means
+        return new
 
     def normalised(self) -> Batch:
         """The same with weights that sum to 1."""
-        return Batch(self.beta, self.weights / self.total(self.weights)[self.owner], self.means, self.owner, self.face)
+        return self.moved(self.weights, self.means)
 
     def joined(self, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:
         """With more atoms."""
@@ -144,15 +158,22 @@ def nearest_other(batch: Batch, V: Array) -> tuple[Array, Ints]:
     return compiled().nearest(batch.beta, batch.ends, *atoms, batch.owner, *atoms, True)
 
 
-def first_alike(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float | Array) -> Ints:
-    """Of each point the first of its solution within a squared natural distance (of each solution) that is such a first one."""
-    V = problem.link(means, face)[0]
+def first_alike(
+    problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float | Array, V: Array | None = None
+) -> Ints:
+    """Of each point the first of its solution within a squared natural distance (of each solution) that is such a first one.
+
+    With their links V (p, k), where these are known.
+    """
+    V = problem.link(means, face)[0] if V is None else V
     return compiled().first_alike(beta, owner, means, V, face, np.broadcast_to(radius, beta.shape).astype(np.float64))
 
 
-def distinct(problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float) -> Mask:
-    """Which points, sorted by solution, are the first ones of their kind."""
-    return first_alike(problem, beta, owner, means, face, radius) == np.arange(len(means))
+def distinct(
+    problem: Problem, beta: Array, owner: Ints, means: Array, face: Ints, radius: float, V: Array | None = None
+) -> Mask:
+    """Which points, sorted by solution, are the first ones of their kind; with their links V (p, k), where these are known."""
+    return first_alike(problem, beta, owner, means, face, radius, V) == np.arange(len(means))
 
 
 def merged(problem: Problem, batch: Batch, radius: float | Array) -> Batch:

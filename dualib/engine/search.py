@@ -27,7 +27,6 @@ _MOST_STEPS, _RISEN = 1000, 1e-12  # plain ascent steps of points to rest, and w
 _RESTED = 1e-11  # log c up to which points are at rest
 # a point is at rest where log c will rise by less than this part of it; and climbs on while so many times that may bring it above
 _NEAR_TOP, _HOPE = 0.1, 10.0
-_MEET = (1, 4)  # climbs after which points that have met become one
 _PATIENT, _CLEAR = 5, 1e-3  # climbs after which a point of so large a log c need not come to rest
 # linear rate that an extrapolation assumes at most; its length where steps still grow
 _SLOWEST, _AWAY_FROM_SADDLE = 0.9999, 30.0
@@ -73,16 +72,11 @@ class _Largest:
         self.include(own, Points(batch.means, batch.face, batch.owner))
 
     def include(self, values: Array, points: Points) -> None:
-        """Look at points sorted by solution; NaN counts for nothing."""
-        values = np.where(np.isnan(values), -np.inf, values)
-        if not len(values):
-            return
-        begin = np.flatnonzero(np.diff(points.owner, prepend=-1))
-        top, whose = np.maximum.reduceat(values, begin), points.owner[begin]
-        highest = np.flatnonzero(values == np.repeat(top, np.diff(begin, append=len(values))))
-        row, better = highest[np.searchsorted(highest, begin)], top > self.value[whose]
-        row, whose = row[better], whose[better]
-        self.value[whose], self.means[whose], self.face[whose] = values[row], points.means[row], points.face[row]
+        """Look at points; NaN counts for nothing."""
+        higher = np.flatnonzero(values > self.value[points.owner])
+        higher = higher[np.argsort(values[higher], kind="stable")]  # the last of a solution, its largest, stays
+        whose = points.owner[higher]
+        self.value[whose], self.means[whose], self.face[whose] = values[higher], points.means[higher], points.face[higher]
 
 
 @step("search")
@@ -197,11 +191,13 @@ def _climbed(
     V = problem.link(points.means, points.face)[0]
     points = points.pick(~problem.outside(points.means, V) & ~swallowed(points, V))
     fallback, floor, found = points.means, np.full(len(points.means), -np.inf), []
+    trust = np.ones(len(points.means))  # the part of each extrapolation that is made: less where the last one led lower
     for climb in range(_MOST_CLIMBS):
         if not len(points.means):
             break
         value, V0, once = ascent(problem, batch.beta, sweep.log_z, *points)
         bad = ~(value >= floor)  # the extrapolation led lower, or out of the domain
+        trust = np.where(bad, 0.25 * trust, np.minimum(2.0 * trust, 1.0))
         if bad.any():
             points.means[bad] = fallback[bad]
             value[bad], V0[bad], once[bad] = ascent(problem, batch.beta, sweep.log_z, *points.pick(bad))
@@ -220,10 +216,10 @@ def _climbed(
             found.append((_shares(value[ready], moment), value[ready], resting))
         rising = pace.growing | (pace.step > _STILL) | (value + _HOPE * pace.left > tol)
         go = ~ready & rising & np.isfinite(twice).all(axis=1) & ~swallowed(ahead, V2)
-        if climb in _MEET:
-            go[go] = distinct(problem, batch.beta, *(ahead.owner[go], ahead.means[go], ahead.face[go]), _MET_ON_THE_WAY)
-        fallback, floor = twice[go], (value + 0.5 * pace.step)[go]
-        points = Points(fallback + pace.factor[go, None] * (fallback - once[go]), points.face[go], points.owner[go])
+        go[go] = distinct(problem, batch.beta, ahead.owner[go], twice[go], ahead.face[go], _MET_ON_THE_WAY, V2[go])
+        fallback, floor, trust = twice[go], (value + 0.5 * pace.step)[go], trust[go]
+        further = (trust * pace.factor[go])[:, None] * (fallback - once[go])
+        points = Points(fallback + further, points.face[go], points.owner[go])
     return found
 
 

@@ -62,11 +62,10 @@ class Sweep:
             reference = near.log_z
         compiled().exponentials(batch.owner, terms, shift, reference)
         z = batch.total(terms)
-        if near is not None and not ((z > 1.0 / _SAFE) & (z < _SAFE)).all():
+        if near is not None and not (z.min() > 1.0 / _SAFE and z.max() < _SAFE):
             self._exponentials(problem, batch, shift, None)
             return
-        for s, scale in enumerate(1.0 / z):
-            terms[batch.ends[s] : batch.ends[s + 1]] *= scale
+        batch.scale(terms, 1.0 / z)
         self.posterior, self.log_z = terms, np.log(z) + reference
 
     def _sums(self, problem: Problem, batch: Batch) -> None:

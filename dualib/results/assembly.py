@@ -21,7 +21,7 @@ from dualib.engine.sweep import Sweep, residuals
 from dualib.joint import JointDistribution
 from dualib.results.solution import Solution, fresh_solution, most_relevance, not_below
 from dualib.results.status import Status
-from dualib.threads import blas_threads_for
+from dualib.threads import one_blas_thread
 
 _AT_ONCE = 2_000_000  # numbers of the encoders put together at once
 _FEW_AT_ONCE = 300_000  # numbers of their parts
@@ -134,10 +134,7 @@ def _assembled(
         }
         fields.update(beside)
         fields["relevance_bound"] = not_below(fields["relevance_bound"], fields["relevance"])
-        which = np.arange(len(batch.beta)) == s
-        part, atoms = batch.pick(which)
-        known_sweep = None if problem.is_sparse else sweep.pick(which, atoms)
-        found.append(fresh_solution(fields, _later(problem, part, known_sweep, order[own] - batch.ends[s])))
+        found.append(fresh_solution(fields, _Later(problem, batch, s, order[own] - batch.ends[s]).fields()))
     return found
 
 
@@ -215,22 +212,30 @@ def _full_encoders(problem: Problem, batch: Batch, sweep: Sweep) -> Array:
     return encoders
 
 
-def _later(problem: Problem, batch: Batch, sweep: Sweep | None, order: npt.NDArray[np.intp]) -> dict[str, Callable[[], Any]]:
-    """What is dear, and seldom asked for, of a solution: its fields by name, as functions that compute them from its state.
+class _Later:
+    """What is dear, and seldom asked for, of a solution: computed from its state in a batch when it is."""
 
-    The sweep there is kept, or made when it is needed: that of a large problem is as large as the solution.
-    """
+    def __init__(self, problem: Problem, batch: Batch, s: int, order: npt.NDArray[np.intp]) -> None:
+        self._problem, self._batch, self._s, self._order = problem, batch, s, order
+        self.joint = problem.joint  # by which `one_blas_thread` knows the size
 
-    def state() -> tuple[Problem, Batch, Sweep]:
-        return problem, batch, Sweep(problem, batch) if sweep is None else sweep
+    def fields(self) -> dict[str, Callable[[], Any]]:
+        """The functions that compute them, by the names of the fields."""
+        return {"error_bound": self._error_bound, "rho": lambda: self._rho, "stability": self._stability}
 
-    @functools.cache
-    def rho() -> float:
-        with blas_threads_for((problem.joint,), {}):
-            return linear_rate(*state())
+    def _state(self) -> tuple[Problem, Batch, Sweep]:  # made each time: it may be as large as the solution
+        one = self._batch.one(self._s)
+        return self._problem, one, Sweep(self._problem, one)
 
-    def numbers() -> Array:
-        with blas_threads_for((problem.joint,), {}):
-            return stability(*state())[order]
+    @functools.cached_property
+    @one_blas_thread
+    def _rho(self) -> float:
+        return linear_rate(*self._state())
 
-    return {"error_bound": lambda: error_bound(float(residuals(*state())[0]), rho()), "rho": rho, "stability": numbers}
+    @one_blas_thread
+    def _error_bound(self) -> float:
+        return error_bound(float(residuals(*self._state())[0]), self._rho)
+
+    @one_blas_thread
+    def _stability(self) -> Array:
+        return stability(*self._state())[self._order]

@@ -342,7 +342,7 @@ def _check_solution(solution: Solution) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {found}")
     for name in ("encoder", "weights", "decoder"):
         values = getattr(solution, name)
-        if not ((values >= 0.0).all() and np.abs(np.atleast_2d(values).sum(axis=-1) - 1.0).max(initial=0.0) <= _OFF):
+        if not (values.min() >= 0.0 and np.abs(values.sum(axis=-1) - 1.0).max() <= _OFF):
             raise ValueError(f"{name} must be non-negative and sum to 1, got sums {shown(values.sum(axis=-1))}")
     if not np.isfinite(solution.means).all() or ("stability" not in solution._deferred and np.isnan(solution.stability).any()):
         raise ValueError("means must be finite and stability must not be NaN")
