@@ -170,6 +170,8 @@ class Curve(Result):
     def at(self, beta: float) -> CurvePoint:
         """The best encoder that the curve has for any beta, with the bound of its distance from the optimum there.
 
+        Beyond the ends of the curve that is an encoder of its ends, and the bound grows with beta: where it is large, solve there.
+
         Parameters
         ----------
         beta : float
