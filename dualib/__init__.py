@@ -21,8 +21,9 @@ nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dualib._lazy import lazy
 
 if TYPE_CHECKING:
     from dualib import closed_forms, datasets, exponents, information
@@ -58,50 +59,6 @@ if TYPE_CHECKING:
     from dualib.warnings import CacheWarning, ConvergenceWarning, DualibWarning
 
 __version__ = "0.2.0"
-
-_HOME = {
-    "JointDistribution": "joint",
-    "Distortion": "distortions.interface",
-    "IB": "distortions.bottlenecks",
-    "DualIB": "distortions.bottlenecks",
-    "Bregman": "distortions.divergences",
-    "Alpha": "distortions.divergences",
-    "RateDistortion": "distortions.matrices",
-    "ExponentialFamily": "distortions.exponential",
-    "local_critical_beta": "path.onset",
-    "solve": "solving.solver",
-    "certify": "solving.certificate",
-    "Certificate": "solving.certificate",
-    "agglomerate": "clusters.agglomerate",
-    "Tree": "clusters.agglomerate",
-    "quantize": "clusters.quantize",
-    "anneal": "path.anneal",
-    "onset": "path.onset",
-    "follow": "path.following",
-    "CurvePoint": "results.interpolation",
-    "solve_at": "path.targets",
-    "solve_many": "many.parallel",
-    "anneal_many": "many.parallel",
-    "TaskError": "many.parallel",
-    "compare_predictions": "predict.comparison",
-    "Comparison": "predict.scores",
-    "cross_fit": "predict.cross_fit",
-    "CrossFit": "predict.cross_fit_result",
-    "InformationBottleneck": "predict.estimators",
-    "DualInformationBottleneck": "predict.estimators",
-    "Solution": "results.solution",
-    "Curve": "results.curve",
-    "Event": "results.event",
-    "Status": "results.status",
-    "load": "results.storage",
-    "compile_kernels": "engine.loading",
-    "read_table": "data.tables",
-    "CountTable": "data.labelled",
-    "DualibWarning": "warnings",
-    "ConvergenceWarning": "warnings",
-    "CacheWarning": "warnings",
-}
-_MODULES = ("closed_forms", "datasets", "exponents", "information", "networks", "plotting", "sharded")
 
 __all__ = [
     "IB",
@@ -150,17 +107,40 @@ __all__ = [
     "solve_many",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"dualib.{_HOME[name]}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"dualib.{name}")
-    else:
-        raise AttributeError(f"module 'dualib' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_MODULES, "__version__"})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "joint": "JointDistribution",
+        "distortions.interface": "Distortion",
+        "distortions.bottlenecks": "IB DualIB",
+        "distortions.divergences": "Bregman Alpha",
+        "distortions.matrices": "RateDistortion",
+        "distortions.exponential": "ExponentialFamily",
+        "path.onset": "local_critical_beta onset",
+        "solving.solver": "solve",
+        "solving.certificate": "certify Certificate",
+        "clusters.agglomerate": "agglomerate Tree",
+        "clusters.quantize": "quantize",
+        "path.anneal": "anneal",
+        "path.following": "follow",
+        "results.interpolation": "CurvePoint",
+        "path.targets": "solve_at",
+        "many.parallel": "solve_many anneal_many TaskError",
+        "predict.comparison": "compare_predictions",
+        "predict.scores": "Comparison",
+        "predict.cross_fit": "cross_fit",
+        "predict.cross_fit_result": "CrossFit",
+        "predict.estimators": "InformationBottleneck DualInformationBottleneck",
+        "results.solution": "Solution",
+        "results.curve": "Curve",
+        "results.event": "Event",
+        "results.status": "Status",
+        "results.storage": "load",
+        "engine.loading": "compile_kernels",
+        "data.tables": "read_table",
+        "data.labelled": "CountTable",
+        "warnings": "DualibWarning ConvergenceWarning CacheWarning",
+    },
+    modules=("closed_forms", "datasets", "exponents", "information", "networks", "plotting", "sharded"),
+    others=("__version__",),
+)

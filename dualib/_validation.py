@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Unit = Literal["nats", "bits"]
 
 _LONGEST = 500  # characters of a value in a message
 _MOST_ITEMS = 20  # of an array that are shown
@@ -40,7 +44,44 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def validate_alpha(alpha: object) -> float:
+def is_real(value: object) -> bool:
+    """Whether this is a real number, of Python or NumPy; a bool is none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def validate_choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """One of the words that are allowed; ValueError for another value."""
+    if value not in allowed:
+        *others, last = map(repr, allowed)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {shown(value)}")
+    return str(value)
+
+
+def validate_positive(name: str, value: Any) -> float:
+    """A finite real number > 0, as a float; ValueError for anything else."""
+    if not is_real(value) or not 0.0 < value < np.inf:
+        raise ValueError(f"{name} must be a positive number, got {shown(value)}")
+    return float(value)
+
+
+def validate_at_least_zero(name: str, value: Any) -> float:
+    """A finite real number >= 0, as a float.
+
+    Raises
+    ------
+    TypeError
+        Not a real number.
+    ValueError
+        Negative, NaN or infinite.
+    """
+    if not is_real(value):
+        raise TypeError(f"{name} must be a number >= 0, got {shown(value)}")
+    if not 0.0 <= value < np.inf:
+        raise ValueError(f"{name} must be finite and >= 0, got {shown(value)}")
+    return float(value)
+
+
+def validate_alpha(alpha: Any) -> float:
     """A real number from 0 to 1, as a float.
 
     Raises
@@ -50,7 +91,7 @@ def validate_alpha(alpha: object) -> float:
     ValueError
         Out of range, or NaN.
     """
-    if isinstance(alpha, (bool, np.bool_)) or not isinstance(alpha, (numbers.Real, np.integer, np.floating)):
+    if not is_real(alpha):
         raise TypeError(f"alpha must be a real number from 0 to 1, got {shown(alpha)}")
     value = float(alpha)
     if not 0.0 <= value <= 1.0:
@@ -59,7 +100,7 @@ def validate_alpha(alpha: object) -> float:
     return value
 
 
-def validate_beta(beta: object, name: str = "beta") -> float:
+def validate_beta(beta: Any, name: str = "beta") -> float:
     """A finite real number > 0, as a float.
 
     Raises
@@ -69,11 +110,7 @@ def validate_beta(beta: object, name: str = "beta") -> float:
     ValueError
         Zero, negative, NaN or infinite.
     """
-    if (
-        isinstance(beta, (bool, np.bool_))
-        or not isinstance(beta, (numbers.Real, np.number))
-        or isinstance(beta, np.complexfloating)
-    ):
+    if not is_real(beta):
         raise TypeError(
             f"{name} must be a real number > 0, got {shown(beta)}{_instead_of_beta(beta) if name == 'beta' else ''}"
         )
@@ -93,7 +130,12 @@ def _instead_of_beta(given: Any) -> str:
     return ": many trade-offs are anneal's betas=" if np.ndim(given) == 1 else ""
 
 
-def validate_open_probability(name: str, value: object) -> float:
+def validate_betas(betas: Any) -> list[float]:
+    """Each of the argument `betas`, a sequence, as of `validate_beta`."""
+    return [validate_beta(float(beta), "betas") for beta in as_float_array("betas", betas, 1)]
+
+
+def validate_open_probability(name: str, value: Any) -> float:
     """A real number strictly between 0 and 1, as a float.
 
     Raises
@@ -101,7 +143,7 @@ def validate_open_probability(name: str, value: object) -> float:
     ValueError
         Anything else.
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)) or not 0.0 < value < 1.0:
+    if not is_real(value) or not 0.0 < value < 1.0:
         raise ValueError(f"{name} must be a number strictly between 0 and 1, got {shown(value)}")
     return float(value)
 
@@ -166,7 +208,9 @@ def as_non_negative(name: str, array: Any, ndim: int) -> Array:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether this is None, NaN, or pandas' NA or NaT."""
+    """Whether this is None, NaN, or pandas' NA or NaT, or a tuple with one of these."""
+    if isinstance(value, tuple):
+        return any(map(is_missing, value))
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, np.datetime64):
@@ -226,7 +270,8 @@ def as_distribution(name: str, array: Any, size: int | None = None) -> Array:
     values = as_non_negative(name, array, 1)
     if size is not None and len(values) != size:
         raise ValueError(f"{name} must have length {size}, got {len(values)}")
-    total = values.sum()
+    with np.errstate(over="ignore"):  # an infinite sum is refused
+        total = values.sum()
     if not abs(total - 1.0) <= SUM_TOLERANCE:
         raise ValueError(f"{name} must sum to 1, got {shown(total)}: divide it by its sum")
     return np.asarray(values / total)
@@ -246,11 +291,7 @@ def as_probability_rows(name: str, array: Any, n_columns: int | None = None, rem
     values = as_non_negative(name, array, 2)
     if n_columns is not None and values.shape[1] != n_columns:
         raise ValueError(f"{name} must have {n_columns} columns, got shape {values.shape}")
-    totals = values.sum(axis=1)
-    wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
-    if len(wrong):
-        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {shown(totals[wrong[0]])}: {remedy}")
-    return np.asarray(values / totals[:, None])
+    return np.asarray(values / _row_sums(name, values, remedy)[:, None])
 
 
 def as_sparse_probability_rows(name: str, matrix: Any, n_columns: int, remedy: str = _DIVIDE) -> sparse.csr_array:
@@ -258,24 +299,23 @@ def as_sparse_probability_rows(name: str, matrix: Any, n_columns: int, remedy: s
     csr = as_non_negative_csr(name, matrix)
     if csr.shape[1] != n_columns:
         raise ValueError(f"{name} must have {n_columns} columns, got shape {csr.shape}")
-    totals = np.asarray(csr.sum(axis=1)).ravel()
-    wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
-    if len(wrong):
-        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {shown(totals[wrong[0]])}: {remedy}")
-    csr.data /= np.repeat(totals, np.diff(csr.indptr))
+    csr.data /= np.repeat(_row_sums(name, csr, remedy), np.diff(csr.indptr))
     return csr
 
 
-def as_counts(name: str, array: Any) -> Array:
-    """`as_non_negative` in two dimensions, scaled so that its sum cannot overflow."""
-    values = as_non_negative(name, array, 2)
-    return np.asarray(values / values.max())
+def _row_sums(name: str, rows: Any, remedy: str) -> Array:
+    """The sums of the rows of a matrix, once each is 1 within SUM_TOLERANCE."""
+    with np.errstate(over="ignore"):
+        totals = np.asarray(rows.sum(axis=1)).ravel()
+    wrong = np.flatnonzero(~(np.abs(totals - 1.0) <= SUM_TOLERANCE))
+    if len(wrong):
+        raise ValueError(f"{name}: row {wrong[0]} must sum to 1, got {shown(totals[wrong[0]])}: {remedy}")
+    return totals
 
 
 def in_unit(unit: str, nats: float) -> float:
     """An information in `unit`, "nats" or "bits"; ValueError for another."""
-    if unit not in ("nats", "bits"):
-        raise ValueError(f"unit must be 'nats' or 'bits', got {shown(unit)}")
+    validate_choice("unit", unit, ("nats", "bits"))
     return float(nats / np.log(2.0)) if unit == "bits" else float(nats)
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from dualib._validation import shown, validate_beta, validate_integer, validate_open_probability
+from dualib._validation import is_real, shown, validate_beta, validate_choice, validate_integer, validate_open_probability
+from dualib.information.entropies import entropy_of
 
 Kind = Literal["ib", "dualib"]
 
@@ -136,7 +137,7 @@ def deterministic(entropy: float, beta: float, kind: Kind = "ib") -> Point:
     [0.0, 0.5]
     """
     beta = validate_beta(beta)
-    if not isinstance(entropy, (int, float, np.number)) or not 0.0 <= entropy < np.inf:
+    if not is_real(entropy) or not 0.0 <= entropy < np.inf:
         raise ValueError(f"entropy must be finite and >= 0, got {shown(entropy)}")
     if _is_ib(kind) and beta <= 1.0:
         return Point(beta * entropy, 0.0, 0.0)
@@ -197,10 +198,6 @@ def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
     def q(z: float) -> np.ndarray:
         return np.concatenate([[1.0 + (n - 1.0) * z], np.full(n - 1, 1.0 - z)]) / n
 
-    def entropy(p: np.ndarray) -> float:
-        live = p[p > 0.0]
-        return float(-np.sum(live * np.log(live)))
-
     log_rows = np.log(a * np.eye(n) + (1.0 - a) / n)
 
     def exponent(p: np.ndarray) -> float:
@@ -208,8 +205,8 @@ def symmetric_onset(n: int, a: float, kind: Kind = "ib") -> float:
         return float(-(mixed.max() + np.log(np.sum(np.exp(mixed - mixed.max())))))
 
     def ratio(z: float) -> float:
-        told = np.log(n) - entropy(q(z))
-        gain = np.log(n) - entropy(q(a * z)) if kind == "ib" else exponent(q(0.0)) - exponent(q(z))
+        told = np.log(n) - entropy_of(q(z))
+        gain = np.log(n) - entropy_of(q(a * z)) if kind == "ib" else exponent(q(0.0)) - exponent(q(z))
         return float(told / gain)
 
     grid = np.linspace(0.01, 1.0, 400)
@@ -249,9 +246,7 @@ def bernoulli_hamming(p: float, beta: float) -> Point:
 
 
 def _is_ib(kind: str) -> bool:
-    if kind not in ("ib", "dualib"):
-        raise ValueError(f"kind must be 'ib' or 'dualib', got {shown(kind)}")
-    return kind == "ib"
+    return validate_choice("kind", kind, ("ib", "dualib")) == "ib"
 
 
 def _check_half(p: Any) -> None:

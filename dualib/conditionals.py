@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib._validation import is_sparse
+from dualib._validation import Array, is_sparse
 from dualib.information.entropies import mutual_information, sparse_mutual_information
 from dualib.memory import check_fits
 from dualib.smoothed import Smoothed
-
-Array = npt.NDArray[np.float64]
 
 
 def conditionals_of(matrix: Any, px: Array, py: Array) -> Any:
@@ -57,7 +54,8 @@ def information_of(pxy: Any) -> float:
 def frozen(value: Any) -> Any:
     """A table, or an array, that cannot be written to from now on."""
     if isinstance(value, Smoothed):
-        value.freeze()
+        frozen(value.sparse)
+        value.background.flags.writeable = False
         return value
     if is_sparse(value):
         for part in (value.data, value.indices, value.indptr):

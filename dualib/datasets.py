@@ -10,10 +10,8 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, shown, validate_integer, validate_open_probability
+from dualib._validation import Array, as_distribution, shown, validate_integer, validate_open_probability, validate_positive
 from dualib.joint import JointDistribution
-
-Array = npt.NDArray[np.float64]
 
 __all__ = [
     "ColourSolid",
@@ -150,7 +148,7 @@ def colour_solid(width: float = 8.0) -> ColourSolid:
     >>> solid.points.shape, solid.joint.x_labels[0], round(solid.joint.mutual_information, 4)
     ((330, 3), 'L20 h00', 3.5422)
     """
-    width = _positive("width", width)
+    width = validate_positive("width", width)
     lightness, hue = (part.ravel() for part in np.meshgrid(np.linspace(20.0, 90.0, 8), np.arange(40), indexing="ij"))
     angle = 2.0 * np.pi * hue / 40.0
     widest = 55.0 + 25.0 * np.cos(angle - 1.6)  # the lightness of most colour: yellow is light, blue dark
@@ -277,12 +275,13 @@ def gaussian(n: int, rho: float, width: float = 4.0) -> JointDistribution:
     """
     rho = validate_open_probability("rho", rho)
     n = validate_integer("n", n, 2)
-    width = _positive("width", width)
+    width = validate_positive("width", width)
     grid = np.linspace(-width, width, n)
     log_rows = -((grid[None, :] - rho * grid[:, None]) ** 2) / (2.0 * (1.0 - rho**2))
     rows = np.exp(log_rows - log_rows.max(axis=1, keepdims=True))
     px = np.exp(-(grid**2) / 2.0)
-    labels = [f"{value:.3g}" for value in grid]
+    digits = next(digits for digits in range(3, 18) if len({f"{value:.{digits}g}" for value in grid}) == n)
+    labels = [f"{value:.{digits}g}" for value in grid]
     return JointDistribution.from_conditionals(rows / rows.sum(axis=1, keepdims=True), px / px.sum(), labels, labels)
 
 
@@ -311,9 +310,3 @@ def three_by_three() -> JointDistribution:
     """
     columns = np.array([[0.90, 0.08, 0.40], [0.025, 0.82, 0.05], [0.075, 0.10, 0.55]])
     return JointDistribution.from_conditionals(columns.T)
-
-
-def _positive(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0.0 < value < np.inf:
-        raise ValueError(f"{name} must be a positive number, got {shown(value)}")
-    return float(value)

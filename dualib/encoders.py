@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib._validation import as_probability_rows, shown
-
-Array = npt.NDArray[np.float64]
+from dualib._validation import Array, as_probability_rows, shown
 
 
 def encoder_rows(encoder: Any, n_x: int, n_columns: int | None = None, name: str = "encoder") -> Array:

@@ -12,22 +12,22 @@ import numpy.typing as npt
 
 from dualib._validation import (
     SUM_TOLERANCE,
-    as_counts,
+    Array,
     as_distribution,
     as_non_negative,
     as_non_negative_csr,
     as_probability_rows,
     is_sparse,
     shown,
+    validate_at_least_zero,
 )
 from dualib.conditionals import conditionals_of, frozen, information_of
-from dualib.data.labelled import labelled, texts_of
+from dualib.data.labelled import as_labels, labelled
 from dualib.data.samples import sampled_counts, windowed_counts
 from dualib.markup import block, more, short, table
 from dualib.memory import check_fits
 from dualib.smoothed import Smoothed
 
-Array = npt.NDArray[np.float64]
 _LABELS = ("x_labels", "y_labels")
 _SHOWN_X, _SHOWN_Y = 8, 8  # rows and columns that notebooks show
 # cells of sparse counts that a smoothing makes dense: at 800,000 a solve of the dense form takes four times as long
@@ -99,10 +99,11 @@ class JointDistribution:
         x_labels: Sequence[object] | None = None,
         y_labels: Sequence[object] | None = None,
     ) -> None:
-        values, x_found, y_found = labelled("pxy", pxy)
+        values, x_labels, y_labels = labelled("pxy", pxy, x_labels, y_labels)
         matrix = as_non_negative_csr("pxy", values) if is_sparse(values) else as_non_negative("pxy", values, 2)
-        _check_total(float(matrix.sum()))
-        self._set(matrix, None, x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels)
+        with np.errstate(over="ignore"):  # an infinite sum is refused
+            _check_total(float(matrix.sum()))
+        self._set(matrix, None, x_labels, y_labels)
 
     def _set(self, matrix: Any, py_x: Array | None, x_labels: Any, y_labels: Any) -> None:
         self.is_smoothed: bool = isinstance(matrix, Smoothed)
@@ -120,10 +121,9 @@ class JointDistribution:
         self.px: Array = frozen(px / px.sum())
         self.py: Array = frozen(py / py.sum())
         self.py_x: Any = frozen(conditionals_of(matrix, px, self.py) if py_x is None else py_x)
-        if x_labels is not None:
-            self.x_labels = _labels("x_labels", x_labels, self.n_x)
-        if y_labels is not None:
-            self.y_labels = _labels("y_labels", y_labels, self.n_y)
+        for name, labels in (("x_labels", x_labels), ("y_labels", y_labels)):
+            if labels is not None:
+                setattr(self, name, as_labels(name, labels, self.n_x if name == "x_labels" else self.n_y))
         self.mutual_information: float = information_of(self.pxy)
 
     @functools.cached_property
@@ -157,10 +157,10 @@ class JointDistribution:
         MemoryError
             Smoothing makes a sparse table of up to a million cells dense, and that does not fit.
         """
-        amount = _smoothing(smoothing)
-        values, x_found, y_found = labelled("counts", counts)
-        x_labels, y_labels = x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
-        if is_sparse(values) and (amount == 0.0 or _large(values)):
+        amount = validate_at_least_zero("smoothing", smoothing)
+        values, x_labels, y_labels = labelled("counts", counts, x_labels, y_labels)
+        is_large = is_sparse(values) and values.ndim == 2 and values.shape[0] * values.shape[1] > SMOOTHED_DENSE
+        if is_sparse(values) and (amount == 0.0 or is_large):
             matrix = as_non_negative_csr("counts", values)
             top = matrix.data.max()
             matrix.data /= top
@@ -180,8 +180,12 @@ class JointDistribution:
             if values.ndim == 2:
                 check_fits(values.shape[0], values.shape[1], "smoothing makes a sparse table dense, which")
             values = values.toarray()
-        matrix = as_counts("counts", values if amount == 0.0 else as_non_negative("counts", values, 2) + amount)
-        return cls(matrix / matrix.sum(), x_labels, y_labels)
+        dense = as_non_negative("counts", values, 2)
+        if amount > 0.0:
+            half = 0.5 if max(float(dense.max()), amount) > 1e307 else 1.0  # the sum must not overflow
+            dense = half * dense + half * amount
+        dense /= dense.max()
+        return cls(dense / dense.sum(), x_labels, y_labels)
 
     @classmethod
     def of_smoothed(
@@ -216,11 +220,10 @@ class JointDistribution:
         The conditionals, an array, a DataFrame or a DataArray, are kept as given, also where p(x) = 0.
         """
         remedy = "divide each row by its sum, or use JointDistribution.from_counts for counts"
-        values, x_found, y_found = labelled("py_x", py_x)
+        values, x_labels, y_labels = labelled("py_x", py_x, x_labels, y_labels)
         rows = as_probability_rows("py_x", values, remedy=remedy)
         source = np.full(len(rows), 1.0 / len(rows)) if px is None else as_distribution("px", px, len(rows))
         joint = cls.__new__(cls)
-        x_labels, y_labels = x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
         joint._set(source[:, None] * rows, rows, x_labels, y_labels)
         object.__setattr__(joint, "px", frozen(source))
         return joint
@@ -304,7 +307,9 @@ class JointDistribution:
         """The same distribution with dense arrays."""
         if not self.is_sparse:
             return self
-        return JointDistribution(self.pxy.toarray(), self.x_labels, self.y_labels)
+        dense = JointDistribution(self.pxy.toarray())
+        dense.__setstate__({"x_labels": self.x_labels, "y_labels": self.y_labels})
+        return dense
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self.__dict__ or (name in _LABELS and "mutual_information" in self.__dict__):
@@ -363,23 +368,3 @@ def check_joint(name: str, value: object) -> None:
 def _check_total(total: float) -> None:
     if not abs(total - 1.0) <= SUM_TOLERANCE:
         raise ValueError(f"pxy must sum to 1, got {shown(total)}; use JointDistribution.from_counts for counts")
-
-
-def _large(matrix: Any) -> bool:
-    """Whether a smoothing of a sparse table is kept beside it."""
-    return matrix.ndim == 2 and matrix.shape[0] * matrix.shape[1] > SMOOTHED_DENSE
-
-
-def _labels(name: str, labels: Sequence[object], size: int) -> tuple[str, ...]:
-    result = texts_of(name, labels)
-    if len(result) != size:
-        raise ValueError(f"{name} must have {size} labels, got {len(result)}")
-    return result
-
-
-def _smoothing(smoothing: object) -> float:
-    if isinstance(smoothing, (bool, np.bool_)) or not isinstance(smoothing, (int, float, np.integer, np.floating)):
-        raise TypeError(f"smoothing must be a number >= 0, got {shown(smoothing)}")
-    if not 0.0 <= float(smoothing) < np.inf:
-        raise ValueError(f"smoothing must be finite and >= 0, got {shown(smoothing)}")
-    return float(smoothing)

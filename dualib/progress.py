@@ -16,63 +16,6 @@ from dualib.doors import current
 Progress = bool | Callable[[int, int], Any]
 
 
-class ProgressBar:
-    """One line that redraws itself on a terminal; elsewhere (a log, a pipe) a single line at the end.
-
-    Parameters
-    ----------
-    total : int
-        Number of steps; may be raised later, as an adaptive grid grows.
-    label : str
-        What is being done.
-
-    Attributes
-    ----------
-    total, done : int
-        Steps announced and steps finished.
-    """
-
-    def __init__(self, total: int, label: str) -> None:
-        self.total, self.label, self.done = total, label, 0
-        self._stream = sys.stderr  # None where there is no console at all
-        self._live = self._stream is not None and self._stream.isatty()
-        self._start = time.monotonic()
-        self._drawn = -1.0
-        self._closed = False
-
-    def update(self, n: int = 1) -> None:
-        """Count `n` more steps as done; redraws at most ten times a second."""
-        self.done += n
-        elapsed = time.monotonic() - self._start
-        if self._live and not self._closed and elapsed - self._drawn >= 0.1:
-            self._drawn = elapsed
-            self._write(f"\r{self._text(elapsed)}\x1b[K")
-
-    def close(self) -> None:
-        """Draw the last state and end the line; a second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        text = self._text(time.monotonic() - self._start)
-        self._write(f"\r{text}\x1b[K\n" if self._live else f"{text}\n")
-
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def _text(self, elapsed: float) -> str:
-        filled = round(20 * min(1.0, self.done / self.total)) if self.total > 0 else 0
-        bar = f"[{'#' * filled}{'.' * (20 - filled)}] " if self._live else ""
-        return f"{self.label:<10} {bar}{self.done} of {self.total}, {elapsed:.1f} s"
-
-    def _write(self, text: str) -> None:
-        if self._stream is not None:
-            self._stream.write(text)
-            self._stream.flush()
-
-
 class Reporter:
     """Told of every step; this one says nothing itself, but the task of the door that is open knows of them."""
 
@@ -92,6 +35,12 @@ class Reporter:
     def close(self) -> None:
         """All are done."""
 
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
 
 class _Calls(Reporter):
     """Report to a callable, as ``progress(done, total)``."""
@@ -107,20 +56,56 @@ class _Calls(Reporter):
         self._call(self._done, self._total)
 
 
-class _Line(Reporter):
-    """Report as a progress line on stderr."""
+class ProgressBar(Reporter):
+    """One line on stderr that redraws itself on a terminal; elsewhere (a log, a pipe) a single line at the end.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    """
 
     def __init__(self, label: str) -> None:
-        self._bar = ProgressBar(0, label)
+        self.label, self.done, self.total = label, 0, 0
+        self._stream = sys.stderr  # None where there is no console at all
+        self._live = self._stream is not None and self._stream.isatty()
+        self._start = time.monotonic()
+        self._drawn = -1.0
+        self._closed = False
 
     def expect(self, count: int) -> None:
-        self._bar.total += count
+        """Announce further steps, as an adaptive grid grows."""
+        self.total += count
 
     def step(self) -> None:
-        self._bar.update()
+        """One step is done."""
+        self.show(self.done + 1, self.total)
+
+    def show(self, done: int, total: int) -> None:
+        """So many steps are done; redraws at most ten times a second."""
+        self.done, self.total = done, total
+        elapsed = time.monotonic() - self._start
+        if self._live and not self._closed and elapsed - self._drawn >= 0.1:
+            self._drawn = elapsed
+            self._write(f"\r{self._text(elapsed)}\x1b[K")
 
     def close(self) -> None:
-        self._bar.close()
+        """Draw the last state and end the line; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        text = self._text(time.monotonic() - self._start)
+        self._write(f"\r{text}\x1b[K\n" if self._live else f"{text}\n")
+
+    def _text(self, elapsed: float) -> str:
+        filled = round(20 * min(1.0, self.done / self.total)) if self.total > 0 else 0
+        bar = f"[{'#' * filled}{'.' * (20 - filled)}] " if self._live else ""
+        return f"{self.label:<10} {bar}{self.done} of {self.total}, {elapsed:.1f} s"
+
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def reporter(progress: Progress, label: str) -> Reporter:
@@ -135,4 +120,4 @@ def reporter(progress: Progress, label: str) -> Reporter:
         return _Calls(progress)
     if not isinstance(progress, (bool, np.bool_)):
         raise TypeError(f"progress must be a bool or a callable, got {shown(progress)}")
-    return _Line(label) if progress else Reporter()
+    return ProgressBar(label) if progress else Reporter()

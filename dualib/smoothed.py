@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from dualib._validation import Array
 
 
 class Smoothed:
@@ -81,11 +81,6 @@ class Smoothed:
 
     def __rmatmul__(self, other: Array) -> Array:
         return np.asarray((self.T @ np.ascontiguousarray(np.asarray(other).T)).T)
-
-    def freeze(self) -> None:
-        """Write to none of its arrays again."""
-        for part in (self.sparse.data, self.sparse.indices, self.sparse.indptr, self.background):
-            part.flags.writeable = False
 
 
 class _Transposed:

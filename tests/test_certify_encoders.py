@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from engine.proofs import prove
 from problems import random_problem
+from scipy import sparse
 
 import dualib
 import dualib.solving.certificate
@@ -245,3 +246,66 @@ def test_the_x_of_probability_0_say_nothing_of_an_encoder():
     without = dualib.certify(JointDistribution(np.delete(pxy, 2, axis=0)), np.delete(encoder, 2, axis=0), 3.0)
     assert whole.objective == pytest.approx(without.objective, abs=1e-14)
     assert whole.lower_bound == pytest.approx(without.lower_bound, abs=2e-9)
+
+
+# --- labels in the place of an encoder ------------------------------------------------------------------------------
+
+
+LETTERS = datasets.load_letters()
+LABELS = np.arange(27) % 4
+
+
+@pytest.mark.parametrize(
+    "labels", [LABELS, LABELS.astype(np.uint8) + 3, LABELS.tolist(), 10 * LABELS], ids=["array", "bytes", "list", "gaps"]
+)
+def test_the_labels_of_a_hard_clustering_are_its_encoder(labels):
+    encoder = (LABELS[:, None] == np.arange(4)).astype(float)
+    expected, found = (dualib.certify(LETTERS, form, 4.0) for form in (encoder, labels))
+    assert (found.objective, found.gap, found.kind) == (expected.objective, expected.gap, expected.kind)
+    joint = np.array([LETTERS.pxy[t == LABELS].sum(axis=0) for t in range(4)])
+    information = dualib.information.mutual_information(joint)
+    entropy = dualib.information.entropy(joint.sum(axis=1))
+    assert found.objective == pytest.approx(entropy + 4.0 * (LETTERS.mutual_information - information), abs=1e-12)
+    one, other = (dualib.solve(LETTERS, 4.0, init=form, certify=False) for form in (encoder, labels))
+    np.testing.assert_array_equal(one.encoder, other.encoder)
+    (many,) = dualib.solve_many(LETTERS, [4.0], init=labels, certify=False)
+    np.testing.assert_array_equal(many.encoder, one.encoder)
+
+
+def test_labels_on_a_large_sparse_table_and_of_a_rate_distortion_matrix():
+    rng = np.random.default_rng(2)
+    table = rng.poisson(0.1, (600, 200)) + np.eye(600, 200)
+    table[:, 0] += 1
+    joint = JointDistribution.from_counts(sparse.csr_array(table))
+    labels = rng.integers(3, size=600)
+    solutions = [
+        dualib.solve(joint, 5.0, init=form, certify=False, n_clusters=3, n_restarts=1, tol=1e-6)
+        for form in (labels, np.eye(3)[labels])
+    ]
+    np.testing.assert_array_equal(solutions[0].encoder, solutions[1].encoder)
+    hamming = dualib.RateDistortion(1.0 - np.eye(3))
+    source = JointDistribution.from_counts([[5, 3, 1], [1, 8, 2], [0, 1, 9]])
+    found = dualib.certify(source, [0, 2, 2], 2.0, hamming)  # columns 0 and 2 of the three
+    px = source.px
+    expected = dualib.information.entropy([px[0], px[1] + px[2]]) + 2.0 * px[1]
+    assert found.objective == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(ValueError, match="encoder must have labels below 3, the columns of the matrix, got 3"):
+        dualib.certify(source, [0, 2, 3], 2.0, hamming)
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        (LABELS[:5], "must have one label for each of the 27 x, got 5"),
+        (LABELS - 1, "must have labels >= 0, got -1 at index 0: give every x a cluster"),
+        (
+            LABELS * 1.0,
+            r"must be p\(t\|x\) of shape \(27, n_t\), or labels, one integer for each x, got float64 of shape \(27,\)",
+        ),
+    ],
+)
+def test_bad_labels(labels, match):
+    with pytest.raises(ValueError, match=f"^encoder {match}$"):
+        dualib.certify(LETTERS, labels, 4.0)
+    with pytest.raises(ValueError, match=f"^init {match}$"):
+        dualib.solve(LETTERS, 4.0, init=labels)

@@ -245,11 +245,36 @@ def test_equality_and_repr():
         ({"x_labels": ["a"]}, ValueError, "x_labels must have 4 labels, got 1"),
         ({"y_labels": list("abcd")}, ValueError, "y_labels must have 3 labels, got 4"),
         ({"x_labels": "abcd"}, TypeError, "x_labels must be a sequence of labels, got the text 'abcd'"),
+        ({"x_labels": list("abca")}, ValueError, "x_labels must have different x labels, got 'a' twice, at rows 0 and 3"),
+        ({"y_labels": [1, "1", 2]}, ValueError, "y_labels must have different y labels, got '1' twice, at columns 0 and 1"),
     ],
 )
 def test_bad_labels(labels, error, words):
-    with pytest.raises(error, match=words):
-        JointDistribution(PXY, **labels)
+    for call in (
+        JointDistribution,
+        JointDistribution.from_counts,
+        lambda pxy, **labels: JointDistribution(sparse.coo_array(pxy), **labels),
+    ):
+        with pytest.raises(error, match=words):
+            call(PXY, **labels)
+
+
+def test_counts_next_to_the_largest_float():
+    """Their sums overflow, which is an error or nothing, but no warning."""
+    counts = np.array([[1.7e308, 0.9e308], [0.4e308, 1.6e308]])
+    expected = JointDistribution.from_counts(counts / 1e308)
+    for table in (counts, sparse.coo_array(counts)):
+        np.testing.assert_allclose(JointDistribution.from_counts(table).pxy.sum(axis=0), expected.py, rtol=1e-14)
+        with pytest.raises(ValueError, match="pxy must sum to 1, got inf; use JointDistribution"):
+            JointDistribution(table)
+    smoothed = JointDistribution.from_counts(counts, smoothing=1e308)
+    np.testing.assert_allclose(smoothed.pxy, JointDistribution.from_counts(counts / 1e308, 1.0).pxy, rtol=1e-14)
+    with pytest.raises(ValueError, match="py_x: row 0 must sum to 1, got inf"):
+        JointDistribution.from_conditionals(counts)
+    with pytest.raises(ValueError, match="px must sum to 1, got inf"):
+        JointDistribution.from_conditionals(np.eye(2), counts[0])
+    with pytest.raises(ValueError, match="train_counts must sum to less than 1e9, got inf"):
+        dualib.compare_predictions(counts, counts)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The package as a whole: what importing it costs, its names, and the list of its compiled functions."""
 
 import os
+import pydoc
+import re
 import subprocess
 import sys
 
@@ -68,3 +70,46 @@ def test_every_compiled_function_is_listed_with_its_one_signature(disabled):
     assert {"dualib.engine.compiled.conjugate", "dualib.engine.compiled_cells.bound_cells"} <= {row[0] for row in rows}
     assert {row[1] for row in rows} <= ({"python"} if disabled else {"loaded", "compiled"})
     assert all((row[2] == "0") == disabled and row[3] == "True" for row in rows)
+
+
+# --- where to start -------------------------------------------------------------------------------------------------
+
+
+def test_the_help_of_the_package_begins_with_where_to_start():
+    code = "import dualib, pydoc; print(pydoc.plain(pydoc.render_doc(dualib)))"
+    environment = {**os.environ, "COLUMNS": "200"}
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
+    start = text[: text.index("PACKAGE CONTENTS")]
+    calls = re.findall(r">>> (?:\w+ = )?([\w.]+)", start)
+    assert calls == [
+        "import",
+        *(
+            "dualib.JointDistribution.from_counts",
+            "dualib.solve",
+            "dualib.anneal",
+            "curve.save",
+            "curve.plot_information_plane",
+        ),
+    ]
+    for word in ("Where to start", "`onset`", "`certify`", "`read_table`", "`compare_predictions`", "dualib --help"):
+        assert word in start
+
+
+def test_the_five_calls_run(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib.pyplot").switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for line in re.findall(r"^>>> (.*)$", dualib.__doc__, re.M):
+        exec(line, names)  # the package's own docstring
+    assert names["solution"].gap < 1e-8 and len(names["curve"]) == 4
+    assert len(dualib.load("curve.npz")) == 4
+
+
+def test_dir_has_the_public_names_only():
+    code = "import dualib, dualib.cli; dualib.solve; dualib.JointDistribution; print(*dir(dualib))"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert set(names) == {*dualib.__all__, "networks", "plotting", "sharded", "__version__"}
+    assert names == sorted(names)
+    assert not {"Any", "importlib", "annotations", "joint", "solver", "cli", "_validation"} & set(names)
+    assert all(hasattr(dualib, name) for name in names)
+    assert pydoc.getdoc(dualib).startswith("dualib: the Information Bottleneck")

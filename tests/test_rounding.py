@@ -10,6 +10,7 @@ from dualib import datasets
 from dualib.distortions.named import as_distortion
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
+from dualib.results.solution import status_text
 
 JOINTS = {"letters": datasets.load_letters, "toy": datasets.toy, "case_a": datasets.case_a}
 SQUARED = dualib.Bregman(
@@ -72,3 +73,23 @@ def test_every_way_in_refuses_it(call):
     }
     with pytest.raises(ValueError, match=r"beta.* must be at most about 4.*e.15.*got 1e.300"):
         calls[call]()
+
+
+@pytest.mark.parametrize("kind", ["ib", "dualib"])
+@pytest.mark.parametrize("beta", [1e8, 1e12, 1e15])
+def test_the_rounding_of_beta_d_is_called_so(kind, beta):
+    """No iteration lowers it: the advice is another beta, or another tol, which is then reached."""
+    with pytest.warns(dualib.ConvergenceWarning, match=f"beta={beta:g}".replace("+", r"\+")) as caught:
+        solution = dualib.solve(datasets.toy(), beta, kind)
+    text = str(caught[0].message)
+    assert "no more than the rounding of beta d" in text and "a smaller beta, or a larger tol" in text
+    assert "max_iter" not in text and "random_state" not in text
+    assert solution.status is dualib.Status.GAP_OPEN and 1e-9 < solution.gap < 1e-12 * beta
+    assert dualib.solve(datasets.toy(), beta, kind, tol=1e-12 * beta).converged
+
+
+def test_what_iterations_can_lower_keeps_its_advice():
+    with pytest.warns(dualib.ConvergenceWarning, match="raise max_iter") as caught:
+        solution = dualib.solve(datasets.load_letters(), 30.0, max_iter=3)
+    assert "rounding" not in str(caught[0].message)
+    assert status_text(solution) == solution.status.value

@@ -96,7 +96,7 @@ def joints(draw):
     if n_x > 1 and draw(st.booleans()):
         table[-1] = table[0]
     table[draw(st.integers(0, n_x - 1)), draw(st.integers(0, n_y - 1))] = 1.0
-    labels = draw(st.sampled_from([None, [f"x\u00e9,\n{i}" for i in range(n_x)], ["same"] * n_x]))
+    labels = draw(st.sampled_from([None, [f"x\u00e9,\n{i}" for i in range(n_x)], ["same" + i * " " for i in range(n_x)]]))
     door = draw(st.sampled_from(["pxy", "counts", "sparse", "sparse counts", "conditionals"]))
     if door == "pxy":
         return JointDistribution(table / table.sum(), labels)

@@ -271,3 +271,16 @@ def test_a_cap_that_does_not_bind_is_none(kind):
     assert free.status is capped.status is Status.CONVERGED
     assert capped.objective == pytest.approx(free.objective, abs=1e-10) and capped.gap <= 1e-9
     assert dualib.solve(huang(), 3.0, kind, n_clusters=free.n_clusters - 1).status is Status.CAPPED
+
+
+def test_a_beta_below_the_onset_is_said_by_the_solution():
+    joint = dualib.datasets.toy()
+    onset = dualib.onset(joint)
+    below, above = dualib.solve(joint, 0.9 * onset), dualib.solve(joint, 1.1 * onset)
+    line = "one cluster is optimal: beta is not above the onset of learning (dualib.onset)"
+    assert below.n_clusters == 1 and repr(below).splitlines()[-1].strip() == line
+    assert above.n_clusters > 1 and line not in repr(above)
+    capped = dualib.solve(joint, 2.0 * onset, n_clusters=1)
+    unknown = dualib.solve(joint, 0.9 * onset, certify=False)
+    assert capped.n_clusters == unknown.n_clusters == 1
+    assert line not in repr(capped) and line not in repr(unknown)  # the cap's doing; not known

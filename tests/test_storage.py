@@ -300,3 +300,14 @@ def test_conditionals_with_other_cells_than_their_joint_are_refused(change, tmp_
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.npz")
+
+
+def test_a_file_with_a_label_twice_is_still_read(tmp_path):
+    """They were not refused before."""
+    joint = dualib.datasets.toy()
+    joint.__setstate__({"x_labels": ("a", "a", "b", "c", "d")})
+    solution = dualib.solve(joint, 8.0)
+    solution.save(tmp_path / "twice.npz")
+    again = dualib.load(tmp_path / "twice.npz")
+    assert again.joint.x_labels == again.joint.to_dense().x_labels == joint.x_labels
+    np.testing.assert_array_equal(again.encoder, solution.encoder)

@@ -1,6 +1,7 @@
 """Tables from files: what is read, and what is refused with which words."""
 
 import io
+import re
 import struct
 import zipfile
 
@@ -10,6 +11,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from dualib import JointDistribution, read_table
+from dualib.cli.main import main
 
 COUNTS = np.array([[5.0, 3.0, 0.0], [2.0, 8.0, 2.0]])
 
@@ -289,3 +291,37 @@ def test_smoothing_is_added_to_every_cell(tmp_path):
     assert JointDistribution.from_counts(table) == JointDistribution.from_counts(
         COUNTS, x_labels=list("uv"), y_labels=list("abc")
     )
+
+
+# --- what people have instead ----------------------------------------------------------------------------------------
+
+ENDINGS = {
+    "t.xlsx": "export the sheet as CSV",
+    "T.XLS": "export the sheet as CSV",
+    "t.ods": "export the sheet as CSV",
+    "t.parquet": "write it as CSV first",
+    "t.txt": r"name a table of text \.csv \(commas or semicolons\) or \.tsv \(tabs\)",
+    "t": r"name a table of text \.csv",
+    "t.csv.gz": "unpack it first",
+    "t.mat": "save the table in it as CSV",
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_file_of_another_kind_has_its_remedy(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)  # as where nothing is there to read sheets
+    path = str(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"path must end in one of \.csv, .*, got {re.escape(repr(path))}: {ENDINGS[name]}"):
+        read_table(path)
+    assert main(["solve", path, "--beta", "3"]) == 2
+    assert re.search(ENDINGS[name], capsys.readouterr().err)
+
+
+def test_a_spreadsheet_by_another_name(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    for content in (buffer.getvalue(), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(40)):
+        (tmp_path / "t.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=r"t\.csv': this is a spreadsheet or an archive, .*: export the sheet as CSV"):
+            read_table(tmp_path / "t.csv")

@@ -1,5 +1,6 @@
 """One BLAS thread for small problems: the same numbers whatever the threads, and no need of threadpoolctl."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -59,3 +60,12 @@ def test_without_threadpoolctl_all_works(monkeypatch):
         assert dualib.solve(joint=dualib.datasets.toy(), beta=8.0).converged
     finally:
         threads._controller.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["rho", "error_bound", "stability"])
+def test_what_a_solution_computes_when_asked_is_on_one_thread(name, monkeypatch):
+    solution = dualib.solve(dualib.datasets.toy(), 8.0)
+    asked = []
+    monkeypatch.setattr(threads, "single_blas_thread", lambda: asked.append(name) or contextlib.nullcontext())
+    getattr(solution, name)
+    assert asked

@@ -6,11 +6,9 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from dualib.cli.input import LAYOUT_HELP, add_reading, guess_of, make_folder, read_file
+from dualib.cli.input import LAYOUT_HELP, add_output, add_reading, checked_seed, guess_of, make_folder, numbers, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dualib.data.labelled import CountTable
     from dualib.predict.scores import Comparison
 
@@ -33,13 +31,11 @@ Methods: ib, dualib; plug-in, the smoothed empirical p(y|x); dualib-exp, the dua
 """
 
 
-def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], list[float]]) -> None:
-    """Add the arguments of the command; `numbers` reads a list of numbers."""
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     command.add_argument("train", metavar="TRAIN", help="table of training counts")
     command.add_argument("test", metavar="TEST", help="table of test counts")
-    command.add_argument(
-        "-o", "--output", metavar="DIR", default="dualib-compare", help="folder to write (default: %(default)s)"
-    )
+    add_output(command, "dualib-compare")
     add_reading(command)
     command.add_argument("--features", metavar="FILE", help="one row of numbers for each x: .npy, or .csv without labels")
     names = "separated by commas (default: ib,dualib,dualib-exp,plug-in)"
@@ -53,8 +49,6 @@ def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], lis
     command.add_argument("--seed", metavar="N", type=int, help="of the draws (default: a fixed one, so results repeat)")
     command.add_argument("--jobs", metavar="N", type=int, default=1, help="fits at a time, -1 for all cores (default: 1)")
     command.add_argument("--no-plots", action="store_true", help="write the tables only")
-    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -68,8 +62,6 @@ def run(arguments: argparse.Namespace) -> None:
     options = {name: value for name in ("betas", "smoothing", "l2") if (value := getattr(arguments, name)) is not None}
     if arguments.n_train is not None:
         options["n_train"] = [int(size) if size.is_integer() else size for size in arguments.n_train]
-    if arguments.seed is not None and arguments.seed < 0:
-        raise ValueError(f"--seed must be >= 0, got {arguments.seed}")
     features = None if arguments.features is None else _read_features(arguments.features)
     make_folder("--output", arguments.output)
     print(_describe(arguments, train, test))
@@ -79,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         features=features,
         methods=[name.strip() for name in arguments.methods.split(",")],
         n_splits=arguments.splits,
-        random_state=arguments.seed,
+        random_state=checked_seed(arguments.seed),
         n_jobs=arguments.jobs,
         progress=not arguments.quiet,
         **options,

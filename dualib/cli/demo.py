@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import Unit
 from dualib.cli.input import make_folder
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
-from dualib.results.units import Unit, unit_factor
+from dualib.results.units import unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,13 +101,9 @@ def _solve(name: str, joint: JointDistribution, betas: npt.ArrayLike, progress: 
 
     if not progress:
         return anneal(joint, name, betas)
-    with ProgressBar(np.size(betas), NAMES[name]) as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.done)
-
-        return anneal(joint, name, betas, progress=report)
+    bar = ProgressBar(NAMES[name])
+    with bar:
+        return anneal(joint, name, betas, progress=bar.show)
 
 
 def write_curve(curve: Curve, stem: str, unit: Unit = "nats") -> list[str]:
@@ -199,24 +196,14 @@ def _tree(curve: Curve) -> Figure:
 
 def _small_trees(curve: Curve) -> Figure:
     """Draw the tree in each of the six coordinates of the decoder that vary most between the x."""
-    from dualib.plotting.bifurcations import plot_bifurcations
+    from matplotlib.figure import Figure
+
+    from dualib.plotting.bifurcations import draw_grid
 
     rows = curve.joint.to_dense().py_x
     spread = curve.joint.px @ (rows - curve.joint.py) ** 2
     chosen = np.argsort(-spread, kind="stable")[:6]
-    columns = min(3, len(chosen))
-    height = -(-len(chosen) // columns)
-    figure = _figure(3.6 * columns, 2.7 * height)
-    axes = figure.subplots(height, columns, squeeze=False, sharex=True)
-    for k, ax in enumerate(axes.flat):
-        if k >= len(chosen):
-            ax.set_visible(False)
-            continue
-        plot_bifurcations(curve, ax=ax, y_index=int(chosen[k]), mark_events=False, label_clusters=False, legend=False)
-        last = k + columns >= len(chosen)
-        ax.set_xlabel("beta" if last else "")
-        ax.xaxis.set_tick_params(labelbottom=last)
-    return figure
+    return draw_grid(Figure, curve, chosen.tolist(), 3, mark_events=False)[0, 0].figure
 
 
 def _clusters(curve: Curve) -> Figure:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 
 _LARGEST_SAMPLE = 1e15  # counts beyond are no whole numbers of a float when summed
-_FEW_CELLS = 20_000  # of a table whose onset takes about a second
 
 
 _ANSWERS = {"yes": True, "no": False, "auto": None}
@@ -21,6 +20,14 @@ LAYOUT_HELP = """\
 In a file of text, layout "table" has rows x and columns y; "samples" two columns, x and y of each sample; "long" three
 columns, x, y and how often. What is not said is guessed, and the guess is printed.
 """
+TABLE_HELP = f"""\
+FILE is a table of counts or of probabilities, rows x and columns y; it is divided by its sum:
+  .csv, .tsv    with or without a header line and a column of labels (an empty
+                corner cell says that both are there)
+  .npy, .npz    one array, or one called counts or pxy
+  .npz, .mtx    sparse: scipy.sparse.save_npz, Matrix Market
+  .xlsx, .ods, .parquet    by pandas, where it is installed
+{LAYOUT_HELP}"""
 
 
 def add_reading(command: argparse.ArgumentParser) -> None:
@@ -31,6 +38,39 @@ def add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--index", choices=tuple(_ANSWERS), default="auto", help=index)
     layouts = ("auto", "table", "samples", "long")
     command.add_argument("--layout", choices=layouts, default="auto", help="of a file of text, see below (default: auto)")
+
+
+def add_problem(command: argparse.ArgumentParser) -> None:
+    """Add the file, and how it becomes a problem that is solved."""
+    command.add_argument("file", metavar="FILE", help="table of counts or probabilities, see below")
+    add_reading(command)
+    ib, dual = "ib: KL( p(y|x) || p(y|t) )", "dualib: KL( p(y|t) || p(y|x) )"
+    command.add_argument("--distortion", choices=("ib", "dualib"), default="ib", help=f"{ib}; {dual} (default: ib)")
+    smoothing = "added to every cell of the table first, in its unit: a pseudocount (default: 0, zeros are exact)"
+    command.add_argument("--smoothing", metavar="A", type=float, default=0.0, help=smoothing)
+    command.add_argument("--tol", metavar="T", type=float, default=1e-9, help="wanted gap in nats (default: %(default)s)")
+    command.add_argument("--unit", choices=("nats", "bits"), default="nats", help="of all that is printed (default: nats)")
+    command.add_argument("--seed", metavar="N", type=int, help="of the search (default: a fixed one, so results repeat)")
+
+
+def add_alpha(command: argparse.ArgumentParser) -> None:
+    """Add the price of randomness."""
+    known = "1 is the Information Bottleneck (default), 0 the deterministic one, hard clusters"
+    command.add_argument("--alpha", metavar="A", type=float, default=1.0, help=f"price of randomness, from 0 to 1: {known}")
+
+
+def add_output(command: argparse.ArgumentParser, default: str) -> None:
+    """Add the folder to write, and whether progress is shown."""
+    command.add_argument("-o", "--output", metavar="DIR", default=default, help="folder to write (default: %(default)s)")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def numbers(text: str) -> list[float]:
+    """A list of numbers, for argparse."""
+    return [float(part) for part in text.replace(",", " ").split()]
+
+
+numbers.__name__ = "list of numbers"  # what argparse calls it when it complains
 
 
 def read_file(arguments: argparse.Namespace, path: str) -> CountTable:

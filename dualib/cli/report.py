@@ -6,12 +6,8 @@ import argparse
 import hashlib
 import os
 import shlex
-from typing import TYPE_CHECKING
 
-from dualib.cli.input import check_folder, checked_seed, read_input
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from dualib.cli.input import add_problem, check_folder, checked_seed, numbers, read_input
 
 SUMMARY = "one page of HTML on a table: plane, tree, clusters, events, certificate, and what is the sample's"
 EPILOG = """\
@@ -28,22 +24,20 @@ In a browser a slider shows the clusters at every beta. --no-events saves the ti
 """
 
 
-def add_arguments(command: argparse.ArgumentParser, numbers: Callable[[str], list[float]]) -> None:
-    """Add the arguments of the command; `numbers` reads a list of numbers."""
-    command.add_argument(
-        "-o", "--output", metavar="PATH", default="report.html", help="the page to write (default: %(default)s)"
-    )
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_problem(command)
+    page = "the page to write (default: %(default)s)"
+    command.add_argument("-o", "--output", metavar="PATH", default="report.html", help=page)
     command.add_argument("--betas", metavar="B,B,...", type=numbers, help="exactly these (default: an adaptive grid)")
     command.add_argument("--show", metavar="B,B,...", type=numbers, help="betas whose clusters are written out")
     command.add_argument("--no-events", action="store_true", help="bracket bifurcations by the points, do not locate them")
-    command.add_argument(
-        "--no-sample", action="store_true", help="leave out what encoders are worth on halves that did not choose them"
-    )
+    less = "leave out what encoders are worth on halves that did not choose them"
+    command.add_argument("--no-sample", action="store_true", help=less)
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    command.set_defaults(run=run_report)
 
 
-def run_report(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Read, solve, and write the page."""
     from dualib.path.anneal import anneal
     from dualib.report.facts import Facts, Source, chosen_points, sample_of

@@ -10,10 +10,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dualib.data.labelled import CountTable
     from dualib.results.solution import Solution
-from dualib.cli.input import _FEW_CELLS, check_folder, checked_seed, describe, listed, read_input
+from dualib.cli.input import TABLE_HELP, add_alpha, add_problem, check_folder, checked_seed, describe, listed, read_input
+
+SUMMARY = "the optimal clusters of x at one beta, with their distance to the global optimum"
+EPILOG = f"""\
+{TABLE_HELP}
+examples:
+  dualib solve counts.csv --beta 5                            or: dualib solve counts.csv 5
+  dualib solve counts.csv --beta 5 --distortion dualib --smoothing 0.5
+  dualib solve counts.mtx --beta 20 --n-clusters 4 --unit bits
+  dualib solve counts.mtx --beta 20 --alpha 0                hard clusters, as many as pay for their entropy
+  dualib solve counts.npy --beta 5 --json > solution.json
+  dualib solve counts.csv --beta 5 --save solution.npz      then: dualib.load("solution.npz")
+
+The gap is a bound on how far the objective is from the global optimum, "rigorous" where it is proved, "multistart" where
+a search found nothing better, and "heuristic" where zeros leave the dual IB more sets of y than that search could look at.
+"""
+_FEW_CELLS = 20_000  # of a table whose onset takes about a second
 
 
-def run_solve(arguments: argparse.Namespace) -> None:
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_problem(command)
+    command.add_argument("--beta", metavar="B", type=float, help="trade-off, > 0; may also stand right after FILE")
+    cap = "use at most N clusters (default: as many as are optimal)"
+    command.add_argument("--n-clusters", metavar="N", type=int, help=cap)
+    add_alpha(command)
+    command.add_argument("--save", metavar="PATH", help="write the solution as .npz, for dualib.load")
+    command.add_argument("--json", action="store_true", help="print everything as JSON instead, encoder and decoder too")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Solve at one beta, and print or save the solution."""
     from dualib.solving.solver import solve
 
@@ -44,6 +71,7 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     """Show the numbers and the clusters, each with the x that are mostly in it, the likeliest first."""
     import numpy as np
 
+    from dualib.results.common import counted
     from dualib.results.solution import status_text
 
     summary = solution.summary(unit)  # type: ignore[arg-type]
@@ -59,7 +87,7 @@ def _solution_text(solution: Solution, unit: str, n_clusters: int | None) -> str
     name = {"ib": "IB", "dualib": "dual IB"}[solution.distortion.name]
     alpha = "" if solution.alpha == 1.0 else f", alpha = {solution.alpha:g}"
     lines = ["", f"{name} at beta = {solution.beta:g}{alpha}, in {unit}:", *(f"  {key:<18}{value}" for key, value in rows)]
-    lines += ["", f"{solution.n_clusters} cluster{'s' * (solution.n_clusters != 1)}, with p(t) and members:"]
+    lines += ["", f"{counted(solution.n_clusters, 'cluster')}, with p(t) and members:"]
     home = np.argmax(solution.encoder, axis=1)
     for t in np.argsort(-solution.weights, kind="stable"):
         members = np.flatnonzero((home == t) & (solution.joint.px > 0.0))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dualib._validation import validate_integer
 from dualib.clusters.pools import Pools, distortions_of, singles
+from dualib.clusters.seeds import canonical
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
@@ -67,14 +68,13 @@ class Tree:
         n_x = self.joint.n_x
         n_clusters = validate_integer("n_clusters", n_clusters, 1)
         if n_clusters > n_x:
-            raise ValueError(f"n_clusters must be at most the {n_x} x that are clustered, got {n_clusters!r}")
+            raise ValueError(f"n_clusters must be at most the {n_x} x that are clustered, got {n_clusters}")
         members = np.arange(2 * n_x - 1)
         for step, (first, second) in enumerate(self.linkage[: n_x - n_clusters, :2].astype(int)):
             members[[first, second]] = n_x + step
         for node in range(2 * n_x - 2, -1, -1):  # a node is joined by one of a larger number, whose end is known
             members[node] = members[members[node]]
-        _, first, labels = np.unique(members[:n_x], return_index=True, return_inverse=True)
-        return np.argsort(np.argsort(first))[labels].astype(np.int64)
+        return canonical(members[:n_x])
 
     def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> np.ndarray:
         """The dendrogram beside the map of an encoder; see `dualib.plotting.plot_dendrogram`."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dualib.clusters.merging import merged_pairs
+from dualib.clusters.merging import merged_soft
 from dualib.distortions.interface import Array
 from dualib.engine.batch import SAME, Batch, merged, moved
 from dualib.engine.initial import feasible
@@ -144,16 +144,13 @@ def best_state(
 
 def _merged(problem: Problem, state: State, alpha: float, n_clusters: int | None) -> Batch | None:
     """The clusters merged as long as that lowers the objective, and down to the cap; None where nothing is to be merged."""
-    beta, count = float(state.batch.beta[0]), len(state.batch.weights)
+    count = len(state.batch.weights)
     if problem.fixed:
         return _without_one(problem, state, alpha)
     most = count if n_clusters is None else n_clusters
-    pairs = merged_pairs(problem, 1.0 / beta, state.posterior * problem.px, 1, alpha=alpha, most=most)
-    if len(pairs) == count:
+    fewer = merged_soft(problem, state.batch.beta, state.posterior, 1, alpha=alpha, most=most)
+    if len(fewer.weights) == count:
         return None
-    weights = pairs.sum(axis=1)
-    means, face, _ = problem.centroids(pairs / weights[:, None])
-    fewer = Batch(state.batch.beta, weights / weights.sum(), means, np.zeros(len(weights), dtype=np.int64), face)
     return fewer if swept(problem, fewer, alpha).value < state.value - _ROUNDING * (1.0 + abs(state.value)) else None
 
 

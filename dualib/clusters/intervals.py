@@ -14,6 +14,7 @@ end of the prefix, and the cuts of all prefixes are found by divide and conquer:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -47,25 +48,17 @@ def best_intervals(distortion: Distortion, px: Array, py_x: Array, n_clusters: i
     ValueError
         No clustering of so few clusters is at a finite distortion (dual IB).
     """
-    order = np.argsort(py_x[:, 1], kind="stable")
-    ordered = singles(distortion, px[order], py_x[order])
-    cumulated = _cumulated(ordered.table)
-    n = len(px)
+    n, (order, pools_between) = len(px), _sorted_sums(distortion, px, py_x)
 
     def cost(first: np.ndarray, end: np.ndarray) -> Array:
-        """Of the clusters of the members from `first` to before `end`."""
-        return distortions_of(distortion, Pools((cumulated[end] - cumulated[first]).astype(np.float64), ordered.k))
+        return distortions_of(distortion, pools_between(first, end))
 
     best = cost(np.zeros(n, dtype=int), np.arange(1, n + 1))
     cuts = [np.zeros(n, dtype=int)]
     for _ in range(1, min(n_clusters, n)):
         best, cut = _with_one_more(best, cost)
         cuts.append(cut)
-    if not np.isfinite(best[-1]):
-        raise ValueError(
-            f"n_clusters: no {n_clusters} cluster(s) hold all x at a finite distortion: their supports are disjoint"
-        )
-    return _labels(cuts)[np.argsort(order)]
+    return _labels(cuts, best[-1], n_clusters)[np.argsort(order)]
 
 
 def best_priced_intervals(distortion: Distortion, px: Array, py_x: Array, price: float, n_clusters: int | None) -> Labels:
@@ -79,12 +72,10 @@ def best_priced_intervals(distortion: Distortion, px: Array, py_x: Array, price:
     ValueError
         As of `best_intervals`.
     """
-    order = np.argsort(py_x[:, 1], kind="stable")
-    ordered = singles(distortion, px[order], py_x[order])
-    cumulated, n = _cumulated(ordered.table), len(px)
+    n, (order, pools_between) = len(px), _sorted_sums(distortion, px, py_x)
     cost = np.full((n, n), np.inf)  # of the cluster of the members from the first index to the second
     for first in range(n):
-        pools = Pools((cumulated[first + 1 :] - cumulated[first]).astype(np.float64), ordered.k)
+        pools = pools_between(first, np.arange(first + 1, n + 1))
         cost[first, first:] = distortions_of(distortion, pools) - price * xlogx(pools.weights)
     cuts = []
     before = np.append(0.0, np.full(n, np.inf))  # of the first 0, ..., n members
@@ -103,16 +94,19 @@ def best_priced_intervals(distortion: Distortion, px: Array, py_x: Array, price:
             cut = np.where(best < before[1:], cut, np.arange(1, n + 1))  # of fewer clusters: an empty last one
             before = np.append(0.0, np.minimum(best, before[1:]))
             cuts.append(cut)
-    if not np.isfinite(before[-1]):
-        raise ValueError(
-            f"n_clusters: no {n_clusters} cluster(s) hold all x at a finite distortion: their supports are disjoint"
-        )
-    return _labels(cuts)[np.argsort(order)]
+    return _labels(cuts, before[-1], n_clusters)[np.argsort(order)]
 
 
-def _cumulated(table: Array) -> np.ndarray:
-    """Sums over the first 0, 1, ..., n rows, in extended precision where the machine has it: differences are taken of them."""
-    return np.cumsum(np.concatenate([np.zeros_like(table[:1]), table]), axis=0, dtype=np.longdouble)
+def _sorted_sums(distortion: Distortion, px: Array, py_x: Array) -> tuple[np.ndarray, Callable[[Any, np.ndarray], Pools]]:
+    """The x by rising p(y=1|x), and the pools of their intervals, each from a first member to before an end.
+
+    They are differences of sums, in extended precision where the machine has it.
+    """
+    order = np.argsort(py_x[:, 1], kind="stable")
+    ordered = singles(distortion, px[order], py_x[order])
+    table = np.concatenate([np.zeros_like(ordered.table[:1]), ordered.table])
+    cumulated = np.cumsum(table, axis=0, dtype=np.longdouble)
+    return order, lambda first, end: Pools((cumulated[end] - cumulated[first]).astype(np.float64), ordered.k)
 
 
 def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array]) -> tuple[Array, np.ndarray]:
@@ -142,8 +136,12 @@ def _with_one_more(best: Array, cost: Callable[[np.ndarray, np.ndarray], Array])
     return result, cut
 
 
-def _labels(cuts: list[np.ndarray]) -> Labels:
-    """Labels of the sorted members, from where the last cluster of each prefix begins with 1, 2, ..., K clusters."""
+def _labels(cuts: list[np.ndarray], least: float, n_clusters: int | None) -> Labels:
+    """Labels of the sorted members, from where the last cluster of each prefix begins with 1, 2, ..., K clusters; `least`: E d."""
+    if not np.isfinite(least):
+        raise ValueError(
+            f"n_clusters: no {n_clusters} cluster(s) hold all x at a finite distortion: their supports are disjoint"
+        )
     end = len(cuts[0])
     labels = np.zeros(end, dtype=np.int64)
     pieces = []

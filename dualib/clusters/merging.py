@@ -63,10 +63,14 @@ def merged_into(
     return into
 
 
-def merged_pairs(
-    problem: Problem, price: float, pairs: Array, size: int, *, alpha: float = 1.0, most: int | None = None
-) -> Array:
-    """Soft clusters p(t, x) (m, n) merged down to `size`, or as far as their distortions stay finite; `most` as of `merged_into`."""
+def merged_soft(
+    problem: Problem, beta: Array, posterior: Array, size: int, *, alpha: float = 1.0, most: int | None = None
+) -> Batch:
+    """Soft clusters, of the encoder (m, n) of one solution at `beta` (1,), merged down to `size`; `most` as of `merged_into`.
+
+    There are more where other mergers would make a distortion infinite.
+    """
+    price, pairs = 1.0 / float(beta[0]), posterior * problem.px
     marks = marks_of(problem.distortion, problem.n, None if problem.faces is None else problem.faces.support)
 
     def cost(pairs: Array) -> Array:
@@ -80,7 +84,10 @@ def merged_pairs(
 
     pairs = pairs[pairs.sum(axis=1) > 0.0]
     into = merged_into(pairs, cost, size, most=most)
-    return np.array([pairs[into == t].sum(axis=0) for t in np.unique(into)])
+    pairs = np.array([pairs[into == t].sum(axis=0) for t in np.unique(into)])
+    weights = pairs.sum(axis=1)
+    means, face, _ = problem.centroids(pairs / weights[:, None])
+    return Batch(beta, weights / weights.sum(), means, np.zeros(len(weights), dtype=np.int64), face)
 
 
 def merged_down(problem: Problem, batch: Batch, sweep: Sweep, n_clusters: int) -> Batch | None:
@@ -88,9 +95,5 @@ def merged_down(problem: Problem, batch: Batch, sweep: Sweep, n_clusters: int) -
     if problem.fixed:
         heaviest = np.isin(np.arange(len(batch.weights)), np.argsort(-batch.weights, kind="stable")[:n_clusters])
         return batch.keep(heaviest)
-    pairs = merged_pairs(problem, 1.0 / float(batch.beta[0]), sweep.posterior * problem.px, n_clusters)
-    if len(pairs) > n_clusters:
-        return None
-    weights = pairs.sum(axis=1)
-    means, face, _ = problem.centroids(pairs / weights[:, None])
-    return Batch(batch.beta, weights / weights.sum(), means, np.zeros(len(weights), dtype=np.int64), face)
+    fewer = merged_soft(problem, batch.beta, sweep.posterior, n_clusters)
+    return fewer if len(fewer.weights) <= n_clusters else None

@@ -1,14 +1,18 @@
-"""Sheets and parquet files, by pandas where it is installed, as the cells of a text table."""
+"""What pandas does where it is installed: sheets and parquet files as the cells of a text table, and columns as a DataFrame."""
 
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from dualib._validation import is_missing
 from dualib.data.archives import UNREADABLE
 from dualib.data.samples import text_of
 from dualib.data.text import Cells
+
+if TYPE_CHECKING:
+    import pandas
 
 FRAMES = {  # by ending, what pandas needs to read it; one of each is enough
     ".xlsx": ("openpyxl", "calamine"),
@@ -85,3 +89,18 @@ def _cell(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return text_of(value).strip()
+
+
+def data_frame(columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
+    """A DataFrame of these columns, or rows.
+
+    Raises
+    ------
+    ImportError
+        pandas is not installed; says which extra brings it.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError('to_dataframe needs pandas: pip install "dualib[pandas]"') from error
+    return pd.DataFrame(columns)

@@ -15,28 +15,10 @@ from dualib._validation import as_non_negative, as_non_negative_csr, is_missing,
 from dualib.data.samples import coded, pair_counts, text_of
 
 Labels = tuple[str, ...] | None
-NAMES_OF_LABELS = frozenset(  # what the column of labels is called, where it has a name
-    (
-        *(
-            "id",
-            "ids",
-            "index",
-            "idx",
-            "key",
-            "name",
-            "names",
-            "label",
-            "labels",
-            "symbol",
-            "symbols",
-            "x",
-            "word",
-            "words",
-            "token",
-        ),
-        *("term", "doc", "document", "class", "category", "item", "neuron", "unit", "cell", "channel", "subject"),
-    )
-)
+_NAMES_OF_LABELS = """
+id ids index idx key name names label labels symbol symbols x word words token
+term doc document class category item neuron unit cell channel subject
+"""  # what the column of labels is called, where it has a name
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +63,11 @@ class CountTable:
     guess: str = ""
 
     def __post_init__(self) -> None:
-        values, *own = labelled("counts", self.counts)
+        values, x_labels, y_labels = labelled("counts", self.counts, self.x_labels, self.y_labels)
         matrix = as_non_negative_csr("counts", values) if is_sparse(values) else as_non_negative("counts", values, 2)
         object.__setattr__(self, "counts", matrix)
-        for axis, name, found in zip((0, 1), ("x_labels", "y_labels"), own, strict=True):
-            given = getattr(self, name)
-            labels = found if given is None else texts_of(name, given)
-            if labels is not None:
-                if len(labels) != matrix.shape[axis]:
-                    raise ValueError(f"{name} must have {matrix.shape[axis]} labels, got {len(labels)}")
-                check_distinct("counts", "xy"[axis], labels)
-            object.__setattr__(self, name, labels)
+        object.__setattr__(self, "x_labels", as_labels("x_labels", x_labels, matrix.shape[0]))
+        object.__setattr__(self, "y_labels", as_labels("y_labels", y_labels, matrix.shape[1]))
 
     @property
     def kind(self) -> str:
@@ -113,14 +89,22 @@ class CountTable:
         return f"CountTable({n_x} x by {n_y} y, {kind}{named}{f'; {self.guess}' if self.guess else ''})"
 
 
-def labelled(name: str, table: Any) -> tuple[Any, Labels, Labels]:
+def labelled(name: str, table: Any, x_labels: Any = None, y_labels: Any = None) -> tuple[Any, Any, Any]:
     """Numbers and labels of a table, called `name`: an array or a scipy.sparse matrix yet to be validated, and x and y labels.
+
+    The labels given, which are yet to be validated, too, count in place of its own.
 
     Raises
     ------
     TypeError, ValueError
         Columns that hold no numbers, missing values, labels given twice: with the place and what to do.
     """
+    values, x_found, y_found = _parts_of(name, table)
+    return values, x_found if x_labels is None else x_labels, y_found if y_labels is None else y_labels
+
+
+def _parts_of(name: str, table: Any) -> tuple[Any, Labels, Labels]:
+    """Numbers and own labels of a table."""
     if isinstance(table, CountTable):
         return table.counts, table.x_labels, table.y_labels
     if is_sparse(table):
@@ -146,6 +130,23 @@ def texts_of(name: str, labels: Iterable[object]) -> tuple[str, ...]:
     if isinstance(labels, str):
         raise TypeError(f"{name} must be a sequence of labels, got the text {shown(labels)}")
     return tuple(map(text_of, labels))
+
+
+def as_labels(name: str, labels: Iterable[object] | None, size: int) -> Labels:
+    """The argument `x_labels` or `y_labels`: text, one for each of `size` states and all different; None where there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One text in the place of several; another number of them; one given twice.
+    """
+    if labels is None:
+        return None
+    texts = texts_of(name, labels)
+    if len(texts) != size:
+        raise ValueError(f"{name} must have {size} labels, got {len(texts)}")
+    check_distinct(name, name[0], texts)
+    return texts
 
 
 def check_distinct(name: str, axis: str, labels: Sequence[str]) -> None:
@@ -284,7 +285,7 @@ def _columns(name: str, frame: Any) -> tuple[Any, Labels, Labels]:
 def _labels(name: str, axis: str, labels: Any) -> tuple[str, ...]:
     values = list(labels)
     for i, value in enumerate(values):
-        if is_missing(value) or (isinstance(value, tuple) and any(map(is_missing, value))):
+        if is_missing(value):
             where = "row" if axis == "x" else "column"
             raise ValueError(f"{name}: a missing value among the {axis} labels, at {where} {i}: name it, or leave it out")
     result = tuple(map(text_of, values))
@@ -294,7 +295,7 @@ def _labels(name: str, axis: str, labels: Any) -> tuple[str, ...]:
 
 def names_labels(name: str) -> bool:
     """Whether this is what a column of labels is called."""
-    return name.casefold() in NAMES_OF_LABELS or name.casefold().endswith("_id")
+    return name.casefold() in _NAMES_OF_LABELS.split() or name.casefold().endswith("_id")
 
 
 def _refuse_masked(name: str, table: Any) -> None:

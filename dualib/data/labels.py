@@ -53,7 +53,7 @@ def may_be_labels(column: Sequence[str], others: Sequence[Sequence[str]], header
 
     They are running, or rising, or larger than all counts; or, below a header, all different where counts repeat themselves.
     """
-    if not are_whole(column) or len(set(column)) < len(column) or len(column) < 2:
+    if not all(cell.isdecimal() for cell in column) or len(set(column)) < len(column) or len(column) < 2:
         return False
     if is_running(column) and (len(column) > 3 or column[0] == "0"):
         return True
@@ -69,8 +69,3 @@ def are_larger(labels: Sequence[str], counts: Sequence[Sequence[str]]) -> bool:
     least = min(known) if len(known) == len(labels) else 0.0
     values = (value_of(cell) for row in counts for cell in row)  # one at a time: mostly the first few tell
     return bool(counts) and all(value is not None and value < least for value in values)
-
-
-def are_whole(column: Sequence[str]) -> bool:
-    """Whether all cells are whole numbers."""
-    return all(cell.isdecimal() for cell in column)

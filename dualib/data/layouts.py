@@ -29,12 +29,10 @@ from dualib.data.sums import names_total, without_sums
 from dualib.data.text import Cells, nature, value_of
 
 Labels = tuple[str, ...] | None
-_COUNT_NAMES = frozenset(
-    (
-        *("count", "counts", "n", "number", "freq", "frequency", "times", "occurrences", "spikes", "size", "value", "values"),
-        *("weight", "weights", "probability", "prob", "p", "pxy"),
-    )
-)
+_COUNT_NAMES = """
+count counts n number freq frequency times occurrences spikes size value values
+weight weights probability prob p pxy
+"""
 
 
 class Arranged(NamedTuple):
@@ -75,7 +73,7 @@ def _of_two_columns(cells: Cells, columns: list[list[str]]) -> str:
     if nature(y) == "text" or (below[1] == "mixed" and below[0] in ("text", "mixed")):
         return "samples"
     if below[0] in ("text", "mixed") and below[1] == "number" and nature(x[:1]) == "text":
-        if len(set(x[1:])) < len(x) - 1 and y[0].casefold() not in _COUNT_NAMES:
+        if len(set(x[1:])) < len(x) - 1 and y[0].casefold() not in _COUNT_NAMES.split():
             return "samples"
         _refuse_layout(
             cells, "labels and numbers: a table with a single y, which tells nothing of x, or samples", "table", "samples"
@@ -94,7 +92,7 @@ def _of_three_columns(cells: Cells, columns: list[list[str]]) -> str:
         return "table"
     if nature(y) == "text":
         return "long"
-    named = nature([x[0], y[0]]) == "text" and (counts[0].casefold() in _COUNT_NAMES or counts[0] == "0")
+    named = nature([x[0], y[0]]) == "text" and (counts[0].casefold() in _COUNT_NAMES.split() or counts[0] == "0")
     if named:
         return "long"
     pairs = list(zip(x, y, strict=True))[int(nature([x[0], y[0]]) == "text") :]

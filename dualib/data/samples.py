@@ -147,7 +147,7 @@ _LEAVE_OUT = "leave such samples out, or give what is missing a name"
 
 def _coded_column(name: str, values: Any, column: str) -> Symbols:
     listed = values.tolist() if values.dtype.kind == "O" else []
-    missing: Any = [i for i, value in enumerate(listed) if _has_missing(value)]
+    missing: Any = [i for i, value in enumerate(listed) if is_missing(value)]
     if values.dtype.kind in "fcmM":
         missing = np.flatnonzero(np.isnat(values) if values.dtype.kind in "mM" else np.isnan(values))
     if len(missing):
@@ -162,7 +162,3 @@ def _coded_column(name: str, values: Any, column: str) -> Symbols:
         raise TypeError(f"{name} must hold samples of one sortable kind, got {shown(values[:3])}...") from None
     numbers = {state: i for i, state in enumerate(known)}
     return Symbols(tuple(map(text_of, known)), np.array([numbers[value] for value in listed], dtype=np.int64))
-
-
-def _has_missing(value: Any) -> bool:
-    return any(map(is_missing, value)) if isinstance(value, tuple) else is_missing(value)

@@ -147,7 +147,7 @@ def _check_values(name: str, values: Any) -> None:
     with np.errstate(over="ignore"):
         total = float(values.sum())
     if not 0.0 < total < np.inf:
-        raise ValueError(f"path {name!r}: the sum of the table must be positive and finite, got {total!r}")
+        raise ValueError(f"path {name!r}: the sum of the table must be positive and finite, got {shown(total)}")
 
 
 # -- .npy, .npz, .mtx -------------------------------------------------------------------------------------------------

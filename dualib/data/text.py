@@ -81,13 +81,8 @@ class Cells:
             hint = ": write numbers without separators of thousands"
         if cell.endswith("%"):
             hint = ": write numbers without percent signs"
-        self.refuse(
-            f"{cell[:40]!r} is not a finite number{hint} ({column})" if hint else self._not_a_number(cell, column), line
-        )
-
-    @staticmethod
-    def _not_a_number(cell: str, column: str) -> str:
-        return f"{cell[:40]!r} is not a finite number ({column}); a column of text, other than labels, must be left out"
+        other = "" if hint else "; a column of text, other than labels, must be left out"
+        self.refuse(f"{cell[:40]!r} is not a finite number{hint} ({column}){other}", line)
 
     def label(self, cell: str, line: int, what: str) -> str:
         """A sample, as text; refused where it is missing."""

@@ -6,12 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-
-
-Mask = npt.NDArray[np.bool_]
+from dualib._validation import Array, Mask
 
 
 class Distortion(ABC):

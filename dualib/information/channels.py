@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import rel_entr, xlogy
 
-from dualib._validation import as_distribution, as_probability_rows, in_unit, shown
+from dualib._validation import Array, Unit, as_distribution, as_probability_rows, in_unit, validate_positive
 from dualib.encoders import encoder_rows
 from dualib.warnings import warn_of_convergence
-
-Array = npt.NDArray[np.float64]
-Unit = Literal["nats", "bits"]
 
 _MOST_STEPS = 100  # of Newton's method; ten are usual
 _ABOVE = 1e-2  # the first level above the largest divergence, nats, so that all multipliers are positive
@@ -84,12 +81,11 @@ def channel_capacity(py_x: npt.ArrayLike, *, tol: float = 1e-9, unit: Unit = "na
     (1.0, [0.5, 0.0, 0.5], True)
     """
     rows = as_probability_rows("py_x", py_x)
-    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
-        raise ValueError(f"tol must be a positive number, got {shown(tol)}")
+    tol = validate_positive("tol", tol)
     in_unit(unit, 0.0)
     distinct, of, many = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     used = np.ascontiguousarray(distinct[:, distinct.any(axis=0)])
-    p, information, gap = _capacity(used, 0.1 * float(tol))
+    p, information, gap = _capacity(used, 0.1 * tol)
     if gap > tol:
         warn_of_convergence(f"channel_capacity: gap {gap:.1e} nats, tol {tol:g}; the capacity lies between it and the bound")
     px = (p / many)[of.ravel()]

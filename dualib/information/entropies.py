@@ -5,23 +5,23 @@ Natural logarithms (nats) unless ``unit="bits"``; ``0 log 0 = 0``.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dualib._validation import (
+    Array,
+    Unit,
     as_distribution,
     as_non_negative,
     as_non_negative_csr,
     in_unit,
+    is_real,
     is_sparse,
     random_generator,
     shown,
 )
-
-Array = npt.NDArray[np.float64]
-Unit = Literal["nats", "bits"]
 
 _BLOCK = 65_536  # cells of a table at a time
 
@@ -35,7 +35,7 @@ def entropy(p: npt.ArrayLike, *, unit: Unit = "nats") -> float:
     >>> round(information.entropy([0.5, 0.25, 0.25], unit="bits"), 12)
     1.5
     """
-    return in_unit(unit, _entropy(as_distribution("p", p)))
+    return in_unit(unit, entropy_of(as_distribution("p", p)))
 
 
 def conditional_entropy(pxy: npt.ArrayLike, *, unit: Unit = "nats") -> float:
@@ -48,7 +48,7 @@ def conditional_entropy(pxy: npt.ArrayLike, *, unit: Unit = "nats") -> float:
     0.5
     """
     joint = _joint("pxy", pxy)
-    return in_unit(unit, max(0.0, _entropy(joint.ravel()) - _entropy(joint.sum(axis=1))))
+    return in_unit(unit, max(0.0, entropy_of(joint.ravel()) - entropy_of(joint.sum(axis=1))))
 
 
 def kl_divergence(p: npt.ArrayLike, q: npt.ArrayLike, *, unit: Unit = "nats") -> float:
@@ -130,8 +130,8 @@ def jensen_shannon(p: npt.ArrayLike, q: npt.ArrayLike, weights: npt.ArrayLike | 
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
     w = np.array([0.5, 0.5]) if weights is None else as_distribution("weights", weights, 2)
-    mixed = _entropy(w[0] * first + w[1] * second)
-    return in_unit(unit, max(0.0, mixed - w[0] * _entropy(first) - w[1] * _entropy(second)))
+    mixed = entropy_of(w[0] * first + w[1] * second)
+    return in_unit(unit, max(0.0, mixed - w[0] * entropy_of(first) - w[1] * entropy_of(second)))
 
 
 def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0.5) -> float:
@@ -145,7 +145,7 @@ def chernoff_coefficient(p: npt.ArrayLike, q: npt.ArrayLike, exponent: float = 0
     """
     first = as_distribution("p", p)
     second = as_distribution("q", q, len(first))
-    if isinstance(exponent, bool) or not isinstance(exponent, (int, float, np.floating)) or not 0.0 <= exponent <= 1.0:
+    if not is_real(exponent) or not 0.0 <= exponent <= 1.0:
         raise ValueError(f"exponent must be between 0 and 1, got {shown(exponent)}")
     return float(np.exp(-_chernoff(first, second, float(exponent))))
 
@@ -244,7 +244,8 @@ def mutual_information_shuffled(
     return in_unit(unit, mutual_information(table) - float(shuffled))
 
 
-def _entropy(p: Array) -> float:
+def entropy_of(p: Array) -> float:
+    """H(p), nats, of numbers (n,) that are known to be a distribution but for rounding."""
     live = p[p > 0.0]
     return max(0.0, float(-np.sum(live * np.log(live))))
 

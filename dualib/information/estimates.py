@@ -7,16 +7,13 @@ estimator, so it may come out below 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln, digamma, gammaln, polygamma
 
-from dualib._validation import as_non_negative, as_non_negative_csr, in_unit, is_sparse, shown, validate_integer
-
-Array = npt.NDArray[np.float64]
-Unit = Literal["nats", "bits"]
+from dualib._validation import Array, Unit, as_non_negative, as_non_negative_csr, in_unit, is_sparse, shown, validate_integer
 
 _LARGEST_TOTAL = 2.0**53  # counts beyond are no whole numbers of a float
 
@@ -259,7 +256,9 @@ def _seen(counts: Array) -> tuple[Array, Array]:
 
 def _whole(counts: Array) -> Array:
     """Refuse counts that are not whole numbers."""
-    if (counts != np.rint(counts)).any() or counts.sum() > _LARGEST_TOTAL:
-        value = float(counts[counts != np.rint(counts)][0]) if (counts != np.rint(counts)).any() else float(counts.max())
-        raise ValueError(f"counts must be whole numbers, got {shown(value)}")
+    broken = counts[counts != np.rint(counts)]
+    with np.errstate(over="ignore"):
+        too_many = counts.sum() > _LARGEST_TOTAL
+    if len(broken) or too_many:
+        raise ValueError(f"counts must be whole numbers, got {shown(broken[0] if len(broken) else counts.max())}")
     return counts

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib._validation import as_float_array, shown, validate_beta
+from dualib._validation import shown, validate_beta, validate_betas
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
 from dualib.engine.choice import engine_problem, solves_sparse
@@ -135,7 +135,7 @@ def beta_axis(betas: Any) -> Axis:
     value = betas.item() if isinstance(betas, np.ndarray) and betas.ndim == 0 else betas
     if isinstance(value, str) or not isinstance(value, Iterable):
         return Axis("betas", [validate_beta(value, "betas")], single=True)
-    return Axis("betas", [validate_beta(float(beta), "betas") for beta in as_float_array("betas", betas, 1)])
+    return Axis("betas", validate_betas(betas))
 
 
 def _listed(name: str, values: Any, wanted: str) -> list[Any]:

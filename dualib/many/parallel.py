@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
+from dualib._validation import validate_choice
 from dualib.distortions.interface import Distortion
 from dualib.doors import door
 from dualib.joint import JointDistribution
@@ -132,7 +132,7 @@ def solve_many(
     check_options(settings["tol"], **{name: settings[name] for name in ("n_clusters", "n_restarts", "max_iter")})
     grid = Grid(problem_axis(problems), distortion_axis(distortions), seed_axis(seeds), beta_axis(betas))
     grid.check(settings["init"], certify=bool(settings["certify"]))
-    return _run("solve", _solve, grid, options, pool_of(n_jobs, backend), _policy(on_error), progress)
+    return _run("solve", _solve, grid, options, pool_of(n_jobs, backend), on_error, progress)
 
 
 @door
@@ -193,7 +193,7 @@ def anneal_many(
         problem_axis(problems), distortion_axis(distortions), seed_axis(seeds), Axis("betas", [path["betas"]], single=True)
     )
     grid.check(None, certify=True)
-    return _run("anneal", _anneal, grid, options, pool_of(n_jobs, backend), _policy(on_error), progress)
+    return _run("anneal", _anneal, grid, options, pool_of(n_jobs, backend), on_error, progress)
 
 
 def _settings(call: Callable[..., Any], name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -204,12 +204,6 @@ def _settings(call: Callable[..., Any], name: str, options: dict[str, Any]) -> d
         if key not in known:
             raise TypeError(f"{name}: unknown option {key!r}: " + _INSTEAD.get(key, "choose from " + ", ".join(known)))
     return {**known, **options}
-
-
-def _policy(on_error: str) -> str:
-    if on_error not in ("raise", "return"):
-        raise ValueError(f"on_error must be 'raise' or 'return', got {shown(on_error)}")
-    return on_error
 
 
 # -- the work ----------------------------------------------------------------------------------------------------------
@@ -228,13 +222,14 @@ def _anneal(joint: JointDistribution, distortion: Distortion, seed: int | None, 
 def _run(
     label: str, call: Callable[..., Any], grid: Grid, options: dict[str, Any], pool: Any, on_error: str, progress: Progress
 ) -> Any:
+    validate_choice("on_error", on_error, ("raise", "return"))
     positions = list(grid.positions())
     results = np.empty(len(positions), dtype=object)  # flat: only so is a Curve, itself a sequence, taken for one object
     missed: list[str] = []
     report = reporter(progress, label)
     report.expect(len(positions))
     tasks = [(*grid.values(position), options) for position in positions]
-    with contextlib.closing(report), contextlib.closing(in_order(pool, call, tasks)) as outcomes:
+    with report, contextlib.closing(in_order(pool, call, tasks)) as outcomes:
         for i, position in enumerate(positions):
             outcome = _next(outcomes, i, results.reshape(grid.shape))
             if outcome.failure is None:

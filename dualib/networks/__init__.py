@@ -7,8 +7,9 @@ Nothing else of the package imports this room. NumPy and SciPy suffice but for `
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dualib._lazy import lazy
 
 if TYPE_CHECKING:
     from dualib.networks import datasets
@@ -19,22 +20,6 @@ if TYPE_CHECKING:
     from dualib.networks.recording import Recording
     from dualib.networks.training import train
     from dualib.networks.variational import ConditionalEntropyBottleneck, VariationalDualIB, VariationalIB
-
-_HOME = {
-    "binned": "estimators",
-    "kde_bounds": "estimators",
-    "ksg": "estimators",
-    "info_nce": "estimators",
-    "InformationPlane": "plane",
-    "information_plane": "plane",
-    "Recording": "recording",
-    "train": "training",
-    "InfiniteEnsemble": "ensembles",
-    "EnsembleTable": "ensemble_table",
-    "VariationalDualIB": "variational",
-    "VariationalIB": "variational",
-    "ConditionalEntropyBottleneck": "variational",
-}
 
 __all__ = [
     "ConditionalEntropyBottleneck",
@@ -53,17 +38,16 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"dualib.networks.{_HOME[name]}"), name)
-    elif name == "datasets":
-        value = importlib.import_module("dualib.networks.datasets")
-    else:
-        raise AttributeError(f"module 'dualib.networks' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "estimators": "binned kde_bounds ksg info_nce",
+        "plane": "InformationPlane information_plane",
+        "recording": "Recording",
+        "training": "train",
+        "ensembles": "InfiniteEnsemble",
+        "ensemble_table": "EnsembleTable",
+        "variational": "VariationalDualIB VariationalIB ConditionalEntropyBottleneck",
+    },
+    modules=("datasets",),
+)

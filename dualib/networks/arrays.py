@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from dualib._validation import Array, IntArray, as_float_array, as_probability_rows, is_real, shown, validate_beta
 
 
 def to_numpy(array: Any) -> Any:
@@ -31,18 +27,10 @@ def as_rows(name: str, array: Any) -> Array:
 
 
 def as_positive(name: str, value: Any) -> float:
-    """A finite number > 0.
-
-    Raises
-    ------
-    ValueError
-        Anything else.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    """A finite number > 0; ValueError for anything else."""
+    if not is_real(value):
         raise ValueError(f"{name} must be a number > 0, got {shown(value)}")
-    if not 0.0 < value < np.inf:
-        raise ValueError(f"{name} must be finite and > 0, got {shown(value)}")
-    return float(value)
+    return validate_beta(value, name)
 
 
 def as_labels(name: str, labels: Any) -> IntArray | None:
@@ -53,3 +41,24 @@ def as_labels(name: str, labels: Any) -> IntArray | None:
     if not len(raw):
         raise ValueError(f"{name} must not be empty")
     return np.unique(raw, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def as_conditionals(y: Any, n: int) -> Array:
+    """p(y|x) (n, n_y) of labels (n,) or of rows that are such already.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another number of rows; rows that are no distributions; labels that are no whole numbers or text.
+    """
+    raw = np.asarray(to_numpy(y))
+    if raw.ndim == 0 or len(raw) != n:
+        raise ValueError(f"y must have one entry or row for each input, {n}, got shape {raw.shape}")
+    if raw.ndim == 2:
+        return as_probability_rows("y", raw, remedy="give labels (n,), or p(y|x) with rows that sum to 1")
+    labels = as_labels("y", raw)
+    if labels is None:
+        raise ValueError(
+            f"y must be labels (n,), whole numbers or text, or p(y|x) (n, n_y), got {raw.dtype} of shape {raw.shape}"
+        )
+    return np.eye(labels.max() + 1)[labels]

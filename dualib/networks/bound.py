@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dualib._validation import Array
 from dualib.joint import JointDistribution
-from dualib.networks.arrays import Array
 
 if TYPE_CHECKING:
     from dualib.results.curve import Curve

@@ -10,10 +10,8 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from dualib._validation import Array, IntArray
 
 N_BITS = 12
 EDGES = (

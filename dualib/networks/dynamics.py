@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dualib.networks.arrays import Array
+from dualib._validation import Array
 from dualib.networks.estimators import info_nce
 from dualib.networks.kernels import Kernels
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dualib._validation import shown
-from dualib.networks.arrays import Array
+from dualib._validation import Array, validate_choice
 
 if TYPE_CHECKING:
     import pandas
@@ -78,13 +77,12 @@ class EnsembleTable:
         ----------
         loss : {"test_loss", "gibbs_loss", "bayes_loss"}
         """
-        if loss not in ("test_loss", "gibbs_loss", "bayes_loss"):
-            raise ValueError(f"loss must be 'test_loss', 'gibbs_loss' or 'bayes_loss', got {shown(loss)}")
+        validate_choice("loss", loss, ("test_loss", "gibbs_loss", "bayes_loss"))
         return float(self.time[np.argmin(getattr(self, loss))])
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per time; needs ``pip install "dualib[pandas]"``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         return data_frame({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_integer
-from dualib.networks.arrays import Array, as_positive, as_rows
+from dualib._validation import Array, shown, validate_integer
+from dualib.networks.arrays import as_positive, as_rows
 from dualib.networks.dynamics import Ensemble
 from dualib.networks.ensemble_table import EnsembleTable
 from dualib.networks.kernels import ACTIVATIONS, Kernels, kernels
@@ -137,13 +137,12 @@ class InfiniteEnsemble:
         draws = validate_integer("n_draws", n_draws, 1)
         ensemble = self._at_work(*training)
         noise = np.random.default_rng(random_state).standard_normal((draws, *test_targets.shape))
-        report = reporter(progress, "ensemble")
-        report.expect(len(taus))
         rows = []
-        for tau in taus:
-            rows.append(ensemble.at(float(tau)).row(test_targets, noise))
-            report.step()
-        report.close()
+        with reporter(progress, "ensemble") as report:
+            report.expect(len(taus))
+            for tau in taus:
+                rows.append(ensemble.at(float(tau)).row(test_targets, noise))
+                report.step()
         return EnsembleTable.of(rows)
 
     def _at_work(self, X: Array, y: Array, X_test: Array) -> Ensemble:

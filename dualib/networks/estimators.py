@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_distribution, as_float_array, shown, validate_integer
+from dualib._validation import Array, IntArray, as_distribution, as_float_array, shown, validate_integer
 from dualib.information.estimates import mutual_information_miller_madow
-from dualib.networks.arrays import Array, IntArray, as_labels, as_positive, as_rows
+from dualib.networks.arrays import as_labels, as_positive, as_rows
 
 _BLOCK = 4_000_000  # pairs of samples at a time
 _MOST_KEYS = 2**62  # rows of bins are one integer while there are fewer than so many of them

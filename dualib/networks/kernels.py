@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.networks.arrays import Array
+from dualib._validation import Array
 
 
 @dataclass(frozen=True)

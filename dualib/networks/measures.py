@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dualib._validation import shown, validate_integer
-from dualib.information.entropies import mutual_information_of
-from dualib.networks.arrays import Array, as_positive
+from dualib._validation import Array, shown, validate_integer
+from dualib.information.entropies import entropy_of, mutual_information_of
+from dualib.networks.arrays import as_positive
 from dualib.networks.estimators import binned, kde_bounds_by_class, ksg, squared_distances
 
 OTHER_LIMITS = 0.01  # share of activations beyond the bins from which on a plane says so
@@ -32,7 +32,7 @@ class Model(NamedTuple):
 
     title: str
     measure: Measuring
-    outside: Callable[[Array], float]  # the share of activations that the bins do not cover
+    limits: tuple[float, float] = (-np.inf, np.inf)  # of the activations that the bins cover
 
 
 def _binned(bins: int = 30, limits: tuple[float, float] = (-1, 1)) -> Model:
@@ -41,10 +41,7 @@ def _binned(bins: int = 30, limits: tuple[float, float] = (-1, 1)) -> Model:
     def measure(rows: Array, py_x: Array) -> Measure:
         return measure_symbols(binned(rows, n_edges, limits), py_x)
 
-    def outside(rows: Array) -> float:
-        return float(np.mean((rows < limits[0]) | (rows > limits[1])))
-
-    return Model(f"{n_edges} bins on [{limits[0]:g}, {limits[1]:g}]", measure, outside)
+    return Model(f"{n_edges} bins on [{limits[0]:g}, {limits[1]:g}]", measure, limits)
 
 
 def measure_symbols(symbols: Any, py_x: Array) -> Measure:
@@ -52,7 +49,7 @@ def measure_symbols(symbols: Any, py_x: Array) -> Measure:
     joint = np.zeros((symbols.max() + 1, py_x.shape[1]))
     np.add.at(joint, symbols, py_x / len(py_x))
     share = np.bincount(symbols) / len(symbols)
-    return Measure(float(-np.sum(share * np.log(share))), mutual_information_of(joint[:, joint.any(axis=0)]))
+    return Measure(entropy_of(share), mutual_information_of(joint[:, joint.any(axis=0)]))
 
 
 def _kde(noise: float) -> Model:
@@ -74,7 +71,7 @@ def _kde(noise: float) -> Model:
             relevance_bounds=(max(0.0, float(lower - within_upper)), min(most, float(upper - within_lower))),
         )
 
-    return Model(f"kernel density, noise variance {variance:g}", measure, _covered)
+    return Model(f"kernel density, noise variance {variance:g}", measure)
 
 
 def _info_nce(noise: float, random_state: int = 0) -> Model:
@@ -95,7 +92,7 @@ def _info_nce(noise: float, random_state: int = 0) -> Model:
             relevance += float(np.sum(py_x[block][:, live] * (density[:, 1:] - density[:, :1])))
         return Measure(rate / n, relevance / n)
 
-    return Model(f"one draw per input, noise variance {variance:g}", measure, _covered)
+    return Model(f"one draw per input, noise variance {variance:g}", measure)
 
 
 def _ksg(noise: float, k: int = 4, repeats: int = 8, random_state: int = 0) -> Model:
@@ -109,11 +106,7 @@ def _ksg(noise: float, k: int = 4, repeats: int = 8, random_state: int = 0) -> M
         chosen = np.sum(rng.random((len(source), 1)) > np.cumsum(py_x, axis=1)[source, :-1], axis=1)
         return Measure(ksg(source, drawn, k), ksg(chosen, drawn, k))
 
-    return Model(f"{k} neighbours, {copies} draws per input, noise variance {variance:g}", measure, _covered)
-
-
-def _covered(rows: Array) -> float:
-    return 0.0
+    return Model(f"{k} neighbours, {copies} draws per input, noise variance {variance:g}", measure)
 
 
 _MODELS: dict[str, Callable[..., Model]] = {"binned": _binned, "kde": _kde, "ksg": _ksg, "info_nce": _info_nce}

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
-from dualib.networks.arrays import Array, IntArray
+from dualib._validation import Array, IntArray, shown
+from dualib.networks.arrays import as_conditionals
 from dualib.networks.bound import Bound
 from dualib.networks.measures import OTHER_LIMITS, Measure, model_of
 from dualib.networks.recording import Recording
 from dualib.networks.snapshots import snapshots_of
-from dualib.networks.targets import as_conditionals
 from dualib.progress import Progress, reporter
 from dualib.results.common import frozen
 from dualib.warnings import DualibWarning
@@ -92,7 +91,7 @@ class InformationPlane:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Columns layer, epoch, seed, rate, relevance, gap, saturated, and bounds where there are any; needs ``dualib[pandas]``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         columns: dict[str, Any] = {name: getattr(self, name) for name in ("layer", "epoch", "seed", "rate", "relevance")}
         columns |= {"gap": [None] * len(self.layer) if self.gap is None else self.gap, "saturated": self.saturated}
@@ -219,25 +218,26 @@ def information_plane(
     ([0.6931], [0.6931], [0.0])
     """
     snapshots = snapshots_of(layers, epochs, seeds)
-    if y is None and not isinstance(layers, Recording):
+    if y is not None:
+        py_x = as_conditionals(y, snapshots.n)
+    elif isinstance(layers, Recording):
+        py_x = layers.py_x
+    else:
         raise ValueError("y must be given: labels (n,) or p(y|x) (n, n_y)")
-    py_x = layers.py_x if y is None and isinstance(layers, Recording) else as_conditionals(y, snapshots.n)
     model = model_of(estimator, options)
     bound = Bound.of(py_x, curve)
     rows: list[tuple[str, int, int]] = []
     measures: list[Measure] = []
     outside: dict[str, float] = {}
-    report = reporter(progress, "plane")
-    report.expect(len(snapshots))
-    try:
+    with reporter(progress, "plane") as report:
+        report.expect(len(snapshots))
         for seed, epoch, found in snapshots:
             for name, activations in found.items():
                 rows.append((name, epoch, seed))
                 measures.append(model.measure(activations, py_x))
-                outside[name] = max(outside.get(name, 0.0), model.outside(activations))
+                beyond = (activations < model.limits[0]) | (activations > model.limits[1])
+                outside[name] = max(outside.get(name, 0.0), float(np.mean(beyond)))
             report.step()
-    finally:
-        report.close()
     _warn_of_outside(outside)
     names, epoch_of, seed_of = zip(*rows, strict=True)
     return InformationPlane(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dualib._validation import Array, IntArray
 from dualib.data.archives import UNREADABLE, read_npz, write_npz
-from dualib.networks.arrays import Array, IntArray
 
 _FORMAT = "dualib-recording-1"
 _HISTORY = ("train_loss", "test_loss", "train_error", "test_error")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
-from dualib.networks.arrays import Array, IntArray, as_rows, to_numpy
+from dualib._validation import Array, IntArray, shown
+from dualib.networks.arrays import as_rows, to_numpy
 from dualib.networks.recording import Recording
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_integer, validate_open_probability
+from dualib._validation import Array, IntArray, shown, validate_integer, validate_open_probability
 from dualib.data.archives import UNREADABLE, read_npz, write_npz
-from dualib.networks.arrays import Array, IntArray, as_positive, as_rows
+from dualib.networks.arrays import as_conditionals, as_positive, as_rows
 from dualib.networks.backend import import_torch, one_thread
 from dualib.networks.recording import ACTIVATIONS, Recording
-from dualib.networks.targets import as_conditionals
 from dualib.progress import Progress, reporter
 
 _RECORDED = 400  # at most so many epochs, where only their end is given
@@ -100,12 +99,8 @@ def train(
         batch_size=validate_integer("batch_size", batch_size, 1),
         n_train=_train_size(len(rows), train_share),
     )
-    report = reporter(progress, "training")
-    try:
-        with one_thread():
-            return _recorded(run, epochs, checkpoint, report)
-    finally:
-        report.close()
+    with reporter(progress, "training") as report, one_thread():
+        return _recorded(run, epochs, checkpoint, report)
 
 
 class _Run:

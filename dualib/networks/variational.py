@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown, validate_integer
+from dualib._validation import Array, IntArray, shown, validate_integer
 from dualib.information.entropies import mutual_information
-from dualib.networks.arrays import Array, IntArray, as_positive
+from dualib.networks.arrays import as_positive
 from dualib.networks.backend import one_thread
 from dualib.networks.estimators import info_nce
 from dualib.networks.variational_information import (
@@ -89,19 +88,16 @@ class _Variational(ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         n_classes = len(self.classes_)
         target = self._target(X, codes, n_classes, np.random.default_rng([seed, 1]))
-        report = reporter(self.progress, "fitting")
-        try:
-            with one_thread():
-                self.nets_, losses = fitted(self.trunk, X, codes, target, n_classes, self._settings(), seed, report)
-        finally:
-            report.close()
+        with reporter(self.progress, "fitting") as report, one_thread():
+            self.nets_, losses = fitted(self.trunk, X, codes, target, n_classes, self._settings(), seed, report)
         self.loss_ = np.array(losses)
         self._warn_of_nothing(X, codes)
         return self
 
     def encode(self, X: npt.ArrayLike) -> tuple[Array, Array]:
         """Means and standard deviations of q(z|x), (n, latent_dim) each."""
-        rows = self._checked(X)
+        check_is_fitted(self)
+        rows = validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True)
         with one_thread():
             return encoded(self.nets_, rows)
 
@@ -177,13 +173,15 @@ class _Variational(ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    def _settings(self) -> Settings:
-        return replace(self._shared_settings(), beta=as_positive("beta", self.beta))
+    def _weights(self) -> tuple[float, float]:
+        """Of the cross-entropy and of the divergence from ptilde."""
+        return as_positive("beta", self.beta), 0.0
 
-    def _shared_settings(self) -> Settings:
+    def _settings(self) -> Settings:
+        beta, gamma = self._weights()
         return Settings(
-            beta=0.0,
-            gamma=0.0,
+            beta=beta,
+            gamma=gamma,
             of_label=self._of_label,
             latent_dim=validate_integer("latent_dim", self.latent_dim, 1),
             epochs=validate_integer("epochs", self.epochs, 1),
@@ -204,10 +202,6 @@ class _Variational(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got one class: {shown(self.classes_[0])}")
         return X, codes.reshape(-1).astype(np.int64)
-
-    def _checked(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True)
 
     def _codes(self, y: Any, n: int) -> IntArray:
         labels = np.asarray(y)
@@ -303,13 +297,13 @@ class VariationalDualIB(_Variational):
         self.target = target
         self.target_scale = target_scale
 
-    def _settings(self) -> Settings:
+    def _weights(self) -> tuple[float, float]:
         beta, gamma = (
             0.0 if value == 0 else as_positive(name, value) for name, value in (("beta", self.beta), ("gamma", self.gamma))
         )
         if beta == gamma == 0.0:
             raise ValueError("beta and gamma must not both be 0: nothing would be learnt of y")
-        return replace(self._shared_settings(), beta=beta, gamma=gamma)
+        return beta, gamma
 
     def _target(self, X: Any, codes: IntArray, n_classes: int, rng: np.random.Generator) -> Any:
         return target_of(self.target, self.target_scale, X, codes, n_classes, rng)

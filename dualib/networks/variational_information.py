@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dualib._validation import Array, IntArray
 from dualib.information.entropies import entropy
-from dualib.networks.arrays import Array, IntArray
 from dualib.networks.estimators import Bounds, info_nce
 
 

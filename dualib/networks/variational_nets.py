@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dualib.networks.arrays import Array
+from dualib._validation import Array
 from dualib.networks.backend import import_torch
 from dualib.progress import Reporter
 

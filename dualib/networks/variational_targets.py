@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dualib._validation import as_non_negative, shown
-from dualib.networks.arrays import Array, IntArray, as_positive
+from dualib._validation import Array, IntArray, as_non_negative, shown
+from dualib.networks.arrays import as_positive
 
 _LEAST = 1e-7  # of a probability, before rows are divided by their sums
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import IntArray, shown
 from dualib.path.onset import local_critical_beta
 from dualib.plotting.tree import (
     FULL_WIDTH,
@@ -28,8 +28,7 @@ from dualib.results.curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from dualib.plotting.marks import FEW_POINTS, IntArray, draw_events, event_handles, legend_above, log_axis
-from dualib.plotting.plane import _has_outside
+from dualib.plotting.marks import FEW_POINTS, beta_axis, draw_events, event_handles, legend_above
 
 _BESIDE_NAMES = 0.7  # of the width of axes, what the names beside them leave
 
@@ -84,10 +83,9 @@ def plot_bifurcations(
     ax = new_axes((7.2, 4.6)) if ax is None else ax
     whole = with_sides(curve)
     draw_tree(ax, whole, column, link(whole), color)
-    low, high = curve.beta[0], curve.beta[-1]
-    log_axis(ax, low, high if high > low else 1.01 * low)
+    beta_axis(ax, curve)
     onset_handles = _draw_trivial(ax, curve, column) if show_onset else []
-    ax.set(xlabel="beta", ylabel=f"decoder  p({_column_name(curve, column)} | t)")
+    ax.set(ylabel=f"decoder  p({_column_name(curve, column)} | t)")
     if mark_events:
         draw_events(ax, curve)
     if legend:
@@ -122,8 +120,7 @@ def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = 
     'stability number  beta lambda_max'
     """
     ax = new_axes((7.2, 4.2)) if ax is None else ax
-    low, high = curve.beta[0], curve.beta[-1]
-    log_axis(ax, low, high if high > low else 1.01 * low)
+    beta_axis(ax, curve)
     solutions = sorted([*curve, *(e.below for e in curve.events if e.below is not None)], key=lambda s: s.beta)
     beta = np.concatenate([np.full(s.n_clusters, s.beta) for s in solutions])
     weights = np.concatenate([s.weights for s in solutions])
@@ -132,7 +129,7 @@ def plot_stability(curve: Curve, ax: Axes | None = None, *, mark_events: bool = 
     ax.axhline(1.0, color=INK, lw=1.0, ls="--", label="1: splits here")
     if mark_events:
         draw_events(ax, curve)
-    ax.set(xlabel="beta", ylabel="stability number  beta lambda_max")
+    ax.set(ylabel="stability number  beta lambda_max")
     ax.set_ylim(0.0, max(1.1, 1.05 * float(numbers.max())))
     legend_above(ax, ax.get_legend_handles_labels()[0] + event_handles([curve] if mark_events else ()))
     return ax
@@ -165,8 +162,7 @@ def plot_clusters_vs_beta(curve: Curve, ax: Axes | None = None, *, mark_events: 
     from matplotlib.ticker import MaxNLocator
 
     ax = new_axes((6.4, 4.0)) if ax is None else ax
-    low, high = curve.beta[0], curve.beta[-1]
-    log_axis(ax, low, high if high > low else 1.01 * low)
+    beta_axis(ax, curve)
     whole = with_sides(curve)
     effective = [solution.effective_clusters for solution in whole]
     style: dict[str, Any] = {"color": color or PALETTE[0], "clip_on": False}
@@ -175,7 +171,7 @@ def plot_clusters_vs_beta(curve: Curve, ax: Axes | None = None, *, mark_events: 
         ax.plot(curve.beta, curve.n_clusters, ls="", marker="o", ms=5, **style)
     ax.plot(whole.beta, effective, lw=1.0, ls="--", color=GREY, label="exp H(T)")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="beta", ylabel="clusters", ylim=(0.0, 1.05 * float(whole.n_clusters.max())))
+    ax.set(ylabel="clusters", ylim=(0.0, 1.05 * float(whole.n_clusters.max())))
     if mark_events:
         draw_events(ax, curve)
     legend_above(ax, ax.get_legend_handles_labels()[0] + event_handles([curve] if mark_events else ()))
@@ -197,25 +193,34 @@ def plot_bifurcation_grid(curve: Curve, y_indices: Iterable[int] | None = None, 
     >>> dualib.plotting.plot_bifurcation_grid(curve).size  # one for each y
     2
     """
+    import matplotlib
     import matplotlib.pyplot as plt
 
     chosen = [int(y) for y in (varying_columns(curve)[:6] if y_indices is None else y_indices)]
     if not chosen or columns < 1:
         raise ValueError(f"y_indices and columns must ask for at least one picture, got {shown(chosen)} and {shown(columns)}")
+    axes = draw_grid(plt.figure, curve, chosen, columns)
+    outside = tuple(map(int, matplotlib.__version__.split(".")[:2])) >= (3, 7)
+    handles = _width_handles() + event_handles([curve])
+    place = "outside upper left" if outside else "upper left"
+    axes[0, 0].figure.legend(handles=handles, loc=place, ncols=6, frameon=False)
+    return axes
+
+
+def draw_grid(new_figure: Callable[..., Any], curve: Curve, chosen: Sequence[int], columns: int, **options: Any) -> np.ndarray:
+    """The tree in several coordinates of the decoder, in the axes (rows, columns) of a new figure."""
     columns = min(columns, len(chosen))
     rows = math.ceil(len(chosen) / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.6 * columns, 2.7 * rows), squeeze=False, sharex=True, layout="constrained"
-    )
+    figure = new_figure(figsize=(3.6 * columns, 2.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for place, (ax, y) in enumerate(itertools.zip_longest(axes.flat, chosen)):
         if y is None:
             ax.set_visible(False)
             continue
-        plot_bifurcations(curve, ax=ax, y_index=y, label_clusters=False, legend=False)
-        ax.set_xlabel("beta" if place + columns >= len(chosen) else "")
-        ax.xaxis.set_tick_params(labelbottom=place + columns >= len(chosen))
-    handles = _width_handles() + event_handles([curve])
-    figure.legend(handles=handles, loc="outside upper left" if _has_outside() else "upper left", ncols=6, frameon=False)
+        plot_bifurcations(curve, ax=ax, y_index=y, label_clusters=False, legend=False, **options)
+        is_last = place + columns >= len(chosen)
+        ax.set_xlabel("beta" if is_last else "")
+        ax.xaxis.set_tick_params(labelbottom=is_last)
     return np.asarray(axes)
 
 

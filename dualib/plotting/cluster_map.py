@@ -7,17 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib._validation import shown
+from dualib._validation import IntArray, shown
 from dualib.plotting.tree import GREY, distortion_name, members, new_axes, plain
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-IntArray = npt.NDArray[np.int64]
 
 
 def plot_clusters(

@@ -8,7 +8,7 @@ import numpy as np
 
 from dualib._validation import shown
 from dualib.plotting.marks import legend_above
-from dualib.plotting.tree import GREY, PALETTE
+from dualib.plotting.tree import GREY, PALETTE, several_axes
 from dualib.predict.scores import SCORES, WITHOUT_CLUSTERS, Comparison
 
 if TYPE_CHECKING:
@@ -50,16 +50,10 @@ def plot_comparison(
     size = comparison.sizes[0] if n_train is None else n_train
     if size not in comparison.sizes:
         raise ValueError(f"n_train must be among {', '.join(map(str, comparison.sizes))}, got {shown(n_train)}")
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        axes = plt.subplots(1, 3, figsize=(12.0, 4.2), sharey=False, layout="constrained")[1]
-    axes = np.asarray(axes, dtype=object).ravel()
-    if len(axes) != 3:
-        raise ValueError(f"axes must be three Axes, got {len(axes)}")
+    axes = several_axes(axes, 3, figsize=(12.0, 4.2))
     _draw_paths(axes[:2], comparison, score, size)
     _draw_sizes(axes[2], comparison, score)
-    return np.asarray(axes)
+    return axes
 
 
 def _draw_paths(axes: Any, comparison: Comparison, score: str, size: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dualib.plotting.marks import log_axis
-from dualib.plotting.tree import GREY, INK, PALETTE
+from dualib.plotting.tree import GREY, INK, PALETTE, several_axes
 from dualib.results.common import counted
 
 if TYPE_CHECKING:
@@ -36,13 +36,7 @@ def plot_cross_fit(result: CrossFit, axes: Any = None) -> np.ndarray[Any, Any]:
     ValueError
         A wrong number of axes.
     """
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        axes = plt.subplots(1, 2, figsize=(10.0, 4.2), layout="constrained")[1]
-    axes = np.asarray(axes, dtype=object).ravel()
-    if len(axes) != 2:
-        raise ValueError(f"axes must be two Axes, got {len(axes)}")
+    axes = several_axes(axes, 2, figsize=(10.0, 4.2))
     _draw_relevance(axes[0], result)
     _draw_loss(axes[1], result)
     low, high = result.beta[0], result.beta[-1]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import Array, IntArray, Unit
 from dualib.plotting.cluster_map import shades
-from dualib.plotting.marks import Array, IntArray, legend_above, log_axis
-from dualib.plotting.tree import GREY, INK, PALETTE, new_axes, plain
+from dualib.plotting.marks import legend_above, log_axis
+from dualib.plotting.tree import GREY, INK, PALETTE, new_axes, plain, several_axes
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 from dualib.results.status import Status
-from dualib.results.units import Unit, unit_factor
+from dualib.results.units import unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,8 @@ def plot_dendrogram(
         n_clusters = round(math.sqrt(n_x)) if solution is None else min(solution.n_clusters, n_x)
     labels = tree.cut(n_clusters)
     encoder = np.eye(n_clusters)[labels] if solution is None else solution.encoder
-    left, right = _two_axes(axes, n_x, encoder.shape[1])
+    width, height = 1.2 + 0.17 * min(max(encoder.shape[1], 3), 40), 1.3 + 0.165 * min(max(n_x, 12), 60)
+    left, right = several_axes(axes, 2, figsize=(4.2 + width, height), gridspec_kw={"width_ratios": (4.2, width)})
     leaves, segments = dendrogram_lines(tree.linkage, n_x)
     _draw_dendrogram(left, unit_factor(unit) * segments, _link_colours(tree.linkage, labels, color))
     left.set(xlabel=f"information lost  [{unit}]", ylim=(n_x - 0.5, -0.5), yticks=[])
@@ -159,7 +160,7 @@ def relevance_bounds(tree: Tree, sizes: IntArray, curve: Curve | None) -> tuple[
         return known, "at most min( log K, I(X;Y) )"
     if curve.distortion.name != "ib" or curve.joint != tree.joint:
         raise ValueError("curve must be of the IB and of the p(x, y) of the tree")
-    if any(s.status is Status.CAPPED or getattr(s, "alpha", 1.0) != 1.0 for s in curve):
+    if any(s.status is Status.CAPPED or s.alpha != 1.0 for s in curve):
         raise ValueError("curve must be without a cap on the clusters and of alpha = 1: others bound fewer encoders")
     if not np.isfinite(curve.lower_bound).any():
         raise ValueError("curve must be certified: no solution of it has a finite gap")
@@ -199,18 +200,6 @@ def _link_colours(linkage: Array, labels: IntArray, color: str | None) -> list[s
     for i, (first, second) in enumerate(linkage[:, :2].astype(int)):
         cluster[n + i] = cluster[first] if cluster[first] == cluster[second] else -1
     return [color or (INK if t < 0 else PALETTE[t % len(PALETTE)]) for t in cluster[n:]]
-
-
-def _two_axes(axes: Sequence[Axes] | None, n_x: int, n_clusters: int) -> Sequence[Axes]:
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        width, height = 1.2 + 0.17 * min(max(n_clusters, 3), 40), 1.3 + 0.165 * min(max(n_x, 12), 60)
-        widths = {"width_ratios": (4.2, width)}
-        axes = plt.subplots(1, 2, figsize=(4.2 + width, height), gridspec_kw=widths, layout="constrained")[1]
-    if len(axes) != 2:
-        raise ValueError(f"axes must be two Axes, got {shown(len(axes))}")
-    return axes
 
 
 def _draw_dendrogram(ax: Axes, segments: Array, colours: list[str]) -> None:

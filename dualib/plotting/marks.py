@@ -7,24 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib.plotting.tree import (
-    GREY,
-    INK,
-)
+from dualib.plotting.tree import GREY, INK
 from dualib.results.curve import Curve
 from dualib.results.event import EVENT_KINDS, Event
 from dualib.results.solution import Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-Array = npt.NDArray[np.float64]
-
-
-IntArray = npt.NDArray[np.int64]
 
 
 Quantity = Callable[[Solution], float]
@@ -46,7 +36,8 @@ def draw_events(ax: Axes, curve: Curve) -> None:
     One that is only bracketed is a tick, too.
     """
     top: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "zorder": 4, "mec": INK}
-    for event in _of_kind(curve):
+    known = [event for event in curve.events if not is_bracketed(event)] if len(curve.events) <= MOST_MARKED else []
+    for event in known:
         ax.axvline(event.beta, color=GREY, lw=0.5, alpha=0.5, zorder=0.5)
         ax.plot([event.beta], [1.0], MARKERS[event.kind], ms=4, mfc="white", mew=0.8, **top)
     ticks = [event.beta for event in curve.events if is_bracketed(event) or len(curve.events) > MOST_MARKED]
@@ -77,11 +68,6 @@ def kind_handles(curves: Iterable[Curve]) -> list[Any]:
     return [Line2D([], [], marker=MARKERS[kind], label=kind, **style) for kind in EVENT_KINDS if kind in kinds]
 
 
-def _of_kind(curve: Curve) -> list[Event]:
-    """The events that are marked by their kind."""
-    return [event for event in curve.events if not is_bracketed(event)] if len(curve.events) <= MOST_MARKED else []
-
-
 def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     """A legend along the upper edge, and so much more room above the data that it covers none of them.
 
@@ -90,9 +76,11 @@ def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     if not handles:
         return
     whole = ax.get_window_extent()
+    style: dict[str, Any] = {"loc": "upper center", "framealpha": 0.85, "columnspacing": 1.2, "handlelength": 1.6}
     for size in (8.0, 6.0):
         for columns in (4, 3, 2, 1):
-            extent = _legend(ax, handles, columns, size).get_window_extent()
+            legend = ax.legend(handles=handles, fontsize=size, ncols=min(columns, len(handles)), labelspacing=0.3, **style)
+            extent = legend.get_window_extent()
             if extent.width < width * whole.width:
                 break
         share = (extent.height + 12.0) / whole.height
@@ -103,9 +91,11 @@ def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     ax.set_ylim(low, low + (high - low) / (1.0 - min(share, 0.6)))
 
 
-def _legend(ax: Axes, handles: list[Any], columns: int, size: float) -> Any:
-    style: dict[str, Any] = {"ncols": min(columns, len(handles)), "loc": "upper center", "framealpha": 0.85}
-    return ax.legend(handles=handles, fontsize=size, columnspacing=1.2, handlelength=1.6, labelspacing=0.3, **style)
+def beta_axis(ax: Axes, curve: Curve) -> None:
+    """A log axis of x over the betas of a curve."""
+    low, high = curve.beta[0], curve.beta[-1]
+    log_axis(ax, low, high if high > low else 1.01 * low)
+    ax.set_xlabel("beta")
 
 
 def log_axis(ax: Axes, low: float, high: float) -> None:

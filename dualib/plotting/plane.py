@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown
+from dualib._validation import Array, Unit, shown
 from dualib.plotting.tree import (
     GREY,
     INK,
@@ -18,11 +18,11 @@ from dualib.plotting.tree import (
 )
 from dualib.results.curve import Curve
 from dualib.results.event import Event
-from dualib.results.units import Unit, distortion_factor, unit_factor
+from dualib.results.units import distortion_factor, unit_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from dualib.plotting.marks import FEW_POINTS, MARKERS, Array, Quantity, interval_of, is_bracketed, kind_handles
+from dualib.plotting.marks import FEW_POINTS, MARKERS, Quantity, interval_of, is_bracketed, kind_handles
 
 
 def plot_information_plane(
@@ -65,9 +65,7 @@ def plot_information_plane(
     labelled = _labelled(curves)
     factor = unit_factor(unit)
     ax = new_axes((6.4, 4.4)) if ax is None else ax
-    for number, (label, curve) in enumerate(labelled.items()):
-        style = _style(number, color)
-        _draw_curve(ax, curve, label, style, _scaled("rate", factor), _scaled("relevance", factor), mark_events)
+    _draw_all(ax, labelled, ("rate", "relevance"), unit, color, mark_events)
     most = factor * max(curve.joint.mutual_information for curve in labelled.values())
     right = 1.04 * factor * max(float(curve.rate.max()) for curve in labelled.values())
     right, top = right or 1.0, 1.14 * most or 1.0
@@ -113,12 +111,9 @@ def plot_rate_distortion(
     'rate  I(X;T)  [nats]'
     """
     labelled = _labelled(curves)
-    factor = unit_factor(unit)
+    unit_factor(unit)  # refuses another
     ax = new_axes((6.4, 4.4)) if ax is None else ax
-    for number, (label, curve) in enumerate(labelled.items()):
-        scale = distortion_factor(curve.distortion, unit)
-        style = _style(number, color)
-        _draw_curve(ax, curve, label, style, _scaled("expected_distortion", scale), _scaled("rate", factor), mark_events)
+    _draw_all(ax, labelled, ("expected_distortion", "rate"), unit, color, mark_events)
     in_unit = f"  [{unit}]" if all(distortion_factor(c.distortion, "bits") != 1.0 for c in labelled.values()) else ""
     ax.set(xlabel=f"expected distortion  E d{in_unit}", ylabel=f"rate  I(X;T)  [{unit}]")
     ax.set_xlim(left=0.0)
@@ -126,13 +121,6 @@ def plot_rate_distortion(
     handles = ax.get_legend_handles_labels()[0] + kind_handles(labelled.values() if mark_events else ())
     ax.legend(handles=handles, loc="upper right", frameon=False)
     return ax
-
-
-def _has_outside() -> bool:
-    """Whether figure legends know the places "outside ..." (matplotlib 3.7)."""
-    import matplotlib
-
-    return tuple(int(part) for part in matplotlib.__version__.split(".")[:2]) >= (3, 7)
 
 
 def _labelled(curves: Curve | Sequence[Curve] | Mapping[str, Curve]) -> dict[str, Curve]:
@@ -156,7 +144,15 @@ def _style(number: int, color: Colour) -> dict[str, Any]:
     return {"color": palette[number % len(palette)], "lw": max(1.2, 3.2 - 1.6 * number)}
 
 
-def _scaled(name: str, factor: float) -> Quantity:
+def _draw_all(ax: Axes, curves: Mapping[str, Curve], names: tuple[str, str], unit: Unit, color: Colour, marks: bool) -> None:
+    """Every curve in the plane of two of its quantities, by their names."""
+    for number, (label, curve) in enumerate(curves.items()):
+        x, y = (_scaled(name, curve, unit) for name in names)
+        _draw_curve(ax, curve, label, _style(number, color), x, y, marks)
+
+
+def _scaled(name: str, curve: Curve, unit: Unit) -> Quantity:
+    factor = distortion_factor(curve.distortion, unit) if name == "expected_distortion" else unit_factor(unit)
     return lambda solution: factor * float(getattr(solution, name))
 
 

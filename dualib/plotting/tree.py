@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import Array, IntArray
 from dualib.results.curve import Curve
 from dualib.results.solution import Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Links = list[tuple[IntArray, npt.NDArray[np.bool_]]]
 Point = tuple[float, float]
 Stroke = tuple[float, str, list[Point]]  # width in points, colour, points
@@ -196,6 +194,24 @@ def new_axes(size: tuple[float, float]) -> Axes:
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def several_axes(axes: Any, count: int, **figure: Any) -> np.ndarray:
+    """The axes given, so many, or those of a new figure side by side.
+
+    Raises
+    ------
+    ValueError
+        Another number of axes.
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(1, count, layout="constrained", **figure)[1]
+    found = np.asarray(axes, dtype=object).ravel()
+    if len(found) != count:
+        raise ValueError(f"axes must be {'two' if count == 2 else 'three'} Axes, got {len(found)}")
+    return found
 
 
 def distortion_name(result: Curve | Solution) -> str:

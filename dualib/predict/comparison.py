@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, shown, validate_beta, validate_integer, validate_open_probability
+from dualib._validation import (
+    Array,
+    as_float_array,
+    shown,
+    validate_betas,
+    validate_choice,
+    validate_integer,
+    validate_open_probability,
+)
 from dualib.distortions.exponential import as_features
 from dualib.doors import door
 from dualib.many.workers import in_order, pool_of, value_of
-from dualib.predict.predictors import METHODS, OF_FAMILY, Array, Data, Fitted, Options, fit
+from dualib.predict.predictors import METHODS, OF_FAMILY, Data, Fitted, Options, fit
 from dualib.predict.scores import WITHOUT_CLUSTERS, Comparison, log_loss_of, scores_of
 from dualib.predict.tables import draw, paired_tables
 from dualib.progress import reporter
@@ -138,13 +146,13 @@ def compare_predictions(
     """
     train, test = paired_tables(train_counts, test_counts, features)
     names = _methods(methods)
-    grid = _betas(betas)
+    grid = tuple(sorted(set(validate_betas(BETAS if betas is None else betas))))
     options = Options(
         _features(features, len(train)),
         _rank(rank, train.shape),
-        _choice("prior", prior, ("marginal", "uniform")),
-        _choice("decoder", decoder, ("problem", "bayes")),
-        _choice("assignment", assignment, ("soft", "map")),
+        validate_choice("prior", prior, ("marginal", "uniform")),
+        validate_choice("decoder", decoder, ("problem", "bayes")),
+        validate_choice("assignment", assignment, ("soft", "map")),
         None if n_clusters is None else validate_integer("n_clusters", n_clusters, 1),
         bool(certify),
     )
@@ -166,7 +174,7 @@ def compare_predictions(
     work = functools.partial(_split, train, test, strengths, grid, options, share, seed)
     rows: list[dict[str, Any]] = []
     missed: list[str] = []
-    with contextlib.closing(report), contextlib.closing(in_order(pool, work, tasks)) as outcomes:
+    with report, contextlib.closing(in_order(pool, work, tasks)) as outcomes:
         for outcome in outcomes:
             rows += value_of(outcome)
             missed += outcome.messages
@@ -287,11 +295,6 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _betas(betas: npt.ArrayLike | None) -> tuple[float, ...]:
-    values = BETAS if betas is None else as_float_array("betas", betas, 1)
-    return tuple(sorted({validate_beta(float(value), "betas") for value in values}))
-
-
 def _positive(name: str, values: npt.ArrayLike) -> tuple[float, ...]:
     array = as_float_array(name, np.atleast_1d(np.asarray(values)), 1)
     if not (array > 0.0).all():
@@ -322,12 +325,6 @@ def _rank(rank: int | None, shape: tuple[int, ...]) -> int:
     if validate_integer("rank", rank, 1) > most:
         raise ValueError(f"rank must be at most min(n_x, n_y) - 1 = {most}, got {rank}")
     return int(rank)
-
-
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {shown(value)}")
-    return value
 
 
 def _seed(random_state: int | np.random.Generator | None) -> int:

@@ -13,7 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, is_sparse, random_generator, shown, validate_beta, validate_integer
+from dualib._validation import (
+    is_sparse,
+    random_generator,
+    validate_at_least_zero,
+    validate_betas,
+    validate_integer,
+)
 from dualib.data.labelled import labelled
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
@@ -143,15 +149,14 @@ def cross_fit(
     table = as_count_table("counts", counts)
     kind = as_distortion(distortion)
     check_options(tol)
-    wanted = None if betas is None else sorted({validate_beta(float(b), "betas") for b in as_float_array("betas", betas, 1)})
+    wanted = None if betas is None else sorted(set(validate_betas(betas)))
     splits, shuffles = validate_integer("n_splits", n_splits, 1), validate_integer("n_shuffles", n_shuffles, 0)
-    strengths = _STRENGTHS if smoothing is None else np.array([_at_least_zero("smoothing", smoothing)])
-    added = _at_least_zero("table_smoothing", table_smoothing)
+    strengths = _STRENGTHS if smoothing is None else np.array([validate_at_least_zero("smoothing", smoothing)])
+    added = validate_at_least_zero("table_smoothing", table_smoothing)
     _check_divisible(table, kind)
     seed = int(random_generator(random_state).integers(2**31))
     pool = pool_of(n_jobs)
-    report = reporter(progress, "cross-fit")
-    with contextlib.closing(report):
+    with reporter(progress, "cross-fit") as report:
         report.expect(splits + shuffles * (not isinstance(kind, ExponentialFamily)))
         joint = _joint(table, kind, added, *labelled("counts", counts)[1:])
         onset, path = _path(joint, kind, wanted, tol, report)
@@ -207,12 +212,8 @@ def _path(
     onset = onset_of(problem, np.random.default_rng(0))
     if betas is not None:
         check_beta(problem, max(betas), "betas")
-    points.solve(_grid(points, onset) if betas is None else betas)
+    points.solve(all_around(points, onset, None, None, count=_BETAS, saturated=_SATURATED) if betas is None else betas)
     return onset, points.solutions()
-
-
-def _grid(points: Points, onset: float) -> Array:
-    return all_around(points, onset, None, None, count=_BETAS, saturated=_SATURATED)
 
 
 def _split(
@@ -229,12 +230,8 @@ def _split(
         part = _direction(chooses, measures, chosen, *rules)
         parts.append(part._replace(gap=max(part.gap, gap)))
     one, other = parts
-    return Measured(
-        0.5 * (one.relevance + other.relevance),
-        0.5 * (one.loss + other.loss),
-        0.5 * (one.smoothing + other.smoothing),
-        max(one.gap, other.gap),
-    )
+    relevance, loss, smoothing = (0.5 * (a + b) for a, b in zip(one[:3], other[:3], strict=True))
+    return Measured(relevance, loss, smoothing, max(one.gap, other.gap))
 
 
 def _strengths(
@@ -302,14 +299,6 @@ def _null_onset(table: Array, kind: Distortion, added: float, seed: int, shuffle
     shuffled = random_table(table.sum(axis=1).astype(np.int64), table.sum(axis=0).astype(np.int64), seed=rng).rvs()
     joint = JointDistribution.from_counts(np.asarray(shuffled, dtype=np.float64), added)
     return onset_of(engine_problem(joint, kind, "cross_fit"), np.random.default_rng(0))
-
-
-def _at_least_zero(name: str, value: object) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number >= 0, got {shown(value)}")
-    if not 0.0 <= float(value) < np.inf:
-        raise ValueError(f"{name} must be finite and >= 0, got {shown(value)}")
-    return float(value)
 
 
 def _refuse_large(counts: Any) -> None:

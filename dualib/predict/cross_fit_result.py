@@ -140,7 +140,7 @@ class CrossFit:
 
         Standard errors are None where there is one split. Needs ``pip install "dualib[pandas]"``.
         """
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         columns: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         none = np.full(len(self.solutions), None, dtype=object)
@@ -163,19 +163,16 @@ class CrossFit:
             f"  best     beta = {self.best_beta:.4g}, {counted(self.best.n_clusters, 'cluster')}: least held-out log loss",
             "      beta  clusters    rate  relevance  cross-fitted          log loss",
         ]
-        relevance_se, loss_se = self.cross_fitted_se, self.log_loss_se
-        for i, beta in enumerate(self.beta):
-            cells = (_with_error(v[i], None if e is None else e[i]) for v, e in self._measured(relevance_se, loss_se))
-            row = f"{beta:>10.4g}  {self.n_clusters[i]:>8}  {self.rate[i]:>6.3f}  {self.relevance[i]:>9.4f}  " + "  ".join(
-                cells
-            )
+        rows = zip(self.beta, self.n_clusters, self.rate, self.relevance, *map(_with_errors, self._measured()), strict=True)
+        for beta, clusters, rate, relevance, cross_fitted, loss in rows:
+            row = f"{beta:>10.4g}  {clusters:>8}  {rate:>6.3f}  {relevance:>9.4f}  {cross_fitted}  {loss}"
             lines.append(row + ("  <- best" if beta == self.best_beta else ""))
         if self.n_splits == 1:
             lines.append("  one split: no standard error; n_splits > 1 gives one")
         return "\n".join(lines)
 
-    def _measured(self, relevance_se: Array | None, loss_se: Array | None) -> list[tuple[Array, Array | None]]:
-        return [(self.cross_fitted_relevance, relevance_se), (self.log_loss, loss_se)]
+    def _measured(self) -> list[tuple[Array, Array | None]]:
+        return [(self.cross_fitted_relevance, self.cross_fitted_se), (self.log_loss, self.log_loss_se)]
 
     def _null(self) -> str:
         if not len(self.null_onsets):
@@ -194,5 +191,9 @@ def _standard_error(values: Array) -> Array | None:
     return error
 
 
-def _with_error(value: float, error: float | None) -> str:
-    return f"{value:8.4f}" + (" " * 10 if error is None else f" +- {error:.4f}")
+def _with_errors(measured: tuple[Array, Array | None]) -> list[str]:
+    """Values (m,) with their standard errors, where there are any."""
+    values, errors = measured
+    if errors is None:
+        return [f"{value:8.4f}" + " " * 10 for value in values]
+    return [f"{value:8.4f} +- {error:.4f}" for value, error in zip(values, errors, strict=True)]

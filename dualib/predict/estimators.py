@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from dualib._validation import is_sparse, shown
+from dualib._validation import Array, is_sparse, shown
 from dualib.clusters.quantize import quantize
 from dualib.joint import JointDistribution
 from dualib.path.onset import cheap_onset_bound
@@ -29,8 +29,6 @@ __all__ = ["DualInformationBottleneck", "InformationBottleneck"]
 
 _INDEPENDENT = 1e-12  # I(X;Y) in nats up to which the rows are alike but for rounding
 _AT_ONCE = 250_000  # cells of a sparse table that are dense at a time
-
-Array = npt.NDArray[np.float64]
 
 
 class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):
@@ -187,10 +185,6 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         """p(t|x), (n_samples, n_clusters), of rows seen in fitting or not."""
         return self._encoded(self._fitted(X))
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
-        """Fit, and p(t|x) of the rows."""
-        return self.fit(X, y).transform(X)
-
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Likeliest cluster of each row, (n_samples,)."""
         return np.argmax(self.transform(X), axis=1)
@@ -239,11 +233,11 @@ class InformationBottleneck(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Trans
         table = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=dtype)
         values = table.data if is_sparse(table) else table
         if values.size and values.min() < 0.0:
-            where = sparse.coo_array(table) if is_sparse(table) else None
-            row, column = np.argwhere(table < 0.0)[0] if where is None else _first_negative(where)
+            cells = sparse.coo_array(table)
+            cell = int(np.argmax(cells.data < 0.0))
             raise ValueError(
                 f"Negative values in data passed to {type(self).__name__}: X must hold counts or probabilities, "
-                f"got {float(table[row, column])!r} at {(int(row), int(column))}"
+                f"got {float(cells.data[cell])!r} at {(int(cells.row[cell]), int(cells.col[cell]))}"
             )
         empty = np.flatnonzero(np.asarray(table.sum(axis=1)).ravel() == 0.0)
         if len(empty) and not self.smoothing > 0.0:
@@ -313,8 +307,3 @@ def _parts(table: Any, some: bool) -> Iterator[Any]:
 
 def _dense(table: Any) -> Array:
     return np.asarray(table.toarray() if is_sparse(table) else table)
-
-
-def _first_negative(table: Any) -> tuple[int, int]:
-    cell = int(np.argmax(table.data < 0.0))
-    return int(table.row[cell]), int(table.col[cell])

@@ -22,7 +22,7 @@ from dualib.engine.descent import descend
 from dualib.engine.initial import identity, random_clusters
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.information.entropies import mutual_information
+from dualib.information.entropies import entropy_of, mutual_information
 from dualib.joint import JointDistribution
 from dualib.path.anneal import anneal
 from dualib.path.points import at_once
@@ -167,6 +167,5 @@ def _through(encoder: Array, decoder: Array, options: Options) -> Array:
 def _whole(joint: JointDistribution) -> Fitted:
     """The end of every path, beta = inf: one cluster for each distinct conditional, p(y|t) = p(y|x)."""
     distinct, of = np.unique(joint.py_x[joint.px > 0.0], axis=0, return_inverse=True)
-    weights = np.bincount(of.ravel(), joint.px[joint.px > 0.0], minlength=len(distinct))
-    rate = max(0.0, float(-np.sum(weights * np.log(weights))))
-    return Fitted(np.inf, np.asarray(joint.py_x), rate, joint.mutual_information, len(distinct))
+    weights = np.bincount(of.ravel(), joint.px[joint.px > 0.0], minlength=len(distinct)).astype(np.float64)
+    return Fitted(np.inf, np.asarray(joint.py_x), entropy_of(weights), joint.mutual_information, len(distinct))

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_float_array, as_non_negative, as_probability_rows, shown
+from dualib._validation import Array, as_float_array, as_non_negative, as_probability_rows, shown, validate_choice
 from dualib.markup import block, table
 
 if TYPE_CHECKING:
     import os
 
     import pandas
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,7 @@ class Comparison:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """All columns; needs ``pip install "dualib[pandas]"``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         return data_frame({name: column.tolist() for name, column in self.columns.items()})
 
@@ -277,8 +275,7 @@ class Comparison:
 
     def _values(self, at: str, rates: npt.ArrayLike | None) -> dict[_Key, dict[int, Array]]:
         """Scores and measures (6 numbers) by method, size and place, and by split."""
-        if at not in ("choice", "beta", "rate"):
-            raise ValueError(f"at must be 'choice', 'beta' or 'rate', got {shown(at)}")
+        validate_choice("at", at, ("choice", "beta", "rate"))
         if rates is not None and at != "rate":
             raise ValueError(f"rates goes with at='rate', got at={shown(at)}")
         if at == "rate":

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dualib._validation import as_non_negative, is_sparse
+from dualib._validation import Array, as_non_negative, is_sparse, shown
 from dualib.data.labelled import Labels, labelled
-
-Array = npt.NDArray[np.float64]
 
 _LARGEST_TOTAL = 10**9  # what NumPy draws without replacement
 _EXAMPLES = (
@@ -97,11 +94,13 @@ def as_count_table(name: str, counts: Any) -> Array:
         raise TypeError(f"{name} must be a table of counts, got a JointDistribution: give the counts it was made from")
     values = labelled(name, counts)[0]
     table = as_non_negative(name, values.toarray() if is_sparse(values) else values, 2)
-    if (table != np.rint(table)).any():
-        value = float(table[table != np.rint(table)][0])
-        raise ValueError(f"{name} must be whole numbers, counts of symbols that can be drawn, got {value!r}")
-    if table.sum() >= _LARGEST_TOTAL:
-        raise ValueError(f"{name} must sum to less than 1e9, got {table.sum():g}: divide the counts")
+    broken = table[table != np.rint(table)]
+    if len(broken):
+        raise ValueError(f"{name} must be whole numbers, counts of symbols that can be drawn, got {shown(broken[0])}")
+    with np.errstate(over="ignore"):  # an infinite sum is refused
+        total = table.sum()
+    if total >= _LARGEST_TOTAL:
+        raise ValueError(f"{name} must sum to less than 1e9, got {total:g}: divide the counts")
     if table.shape[1] < 2:
         raise ValueError(f"{name} must have at least 2 columns, got shape {table.shape}")
     return table

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dualib._validation import Unit
 from dualib.information.entropies import mutual_information
 from dualib.information.estimates import mutual_information_nsb
 from dualib.predict.cross_fit import cross_fit
-from dualib.results.units import Unit, unit_factor
+from dualib.results.units import unit_factor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Sequence
+from html import escape
 from importlib import metadata, resources
 
 import dualib
 from dualib.report import pictures, words
 from dualib.report.facts import Facts, groups_of
-from dualib.report.pictures import escaped
 from dualib.results.solution import Solution
 
 _ROLES = {
@@ -47,8 +47,8 @@ def page_of(facts: Facts) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)}</title><style>{_part('style.css')}</style></head>\n"
-        f"<body><header><h1>{escaped(title)}</h1><nav>{links}</nav></header>\n<main>{body}</main>\n"
+        f"<title>{escape(title)}</title><style>{_part('style.css')}</style></head>\n"
+        f"<body><header><h1>{escape(title)}</h1><nav>{links}</nav></header>\n<main>{body}</main>\n"
         f'<script type="application/json" id="points">{_points(facts)}</script>\n'
         f"<script>{_part('script.js')}</script></body></html>\n"
     )
@@ -59,19 +59,19 @@ def _part(name: str) -> str:
 
 
 def _paragraphs(sentences: Iterable[str]) -> str:
-    return f"<p>{escaped(' '.join(sentences))}</p>"
+    return f"<p>{escape(' '.join(sentences))}</p>"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
     """Cells that are plain text."""
-    head = "".join(f'<th scope="col">{escaped(text)}</th>' for text in heads)
-    lines = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    words_above = f"<caption>{escaped(caption)}</caption>" if caption else ""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    words_above = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f'<div class="wide"><table>{words_above}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
 def _figure(picture: str, caption: str) -> str:
-    return f'<figure><div class="wide">{picture}</div><figcaption>{escaped(caption)}</figcaption></figure>'
+    return f'<figure><div class="wide">{picture}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def _plane(facts: Facts) -> str:
@@ -122,7 +122,7 @@ def _clusters(solution: Solution, facts: Facts) -> str:
 def _slider(facts: Facts) -> str:
     """The clusters at any beta of the curve: hidden where there is no script, and in print."""
     last, first = len(facts.curve) - 1, facts.curve.solutions.index(facts.shown[len(facts.shown) // 3])
-    heads = "".join(f'<th scope="col">{escaped(text)}</th>' for text in _HEADS)
+    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in _HEADS)
     return (
         '<div id="live" hidden><label>beta <input id="slider" type="range" min="0" '
         f'max="{last}" value="{first}" step="1"></label> <output id="numbers" for="slider"></output>'
@@ -174,7 +174,7 @@ def _again(facts: Facts) -> str:
     versions = [("dualib", dualib.__version__), ("Python", platform.python_version())]
     versions += [(name, metadata.version(name)) for name in ("numpy", "scipy", "numba")]
     return (
-        f"<pre>{escaped(facts.command)}</pre>"
+        f"<pre>{escape(facts.command)}</pre>"
         + _paragraphs(
             [
                 "makes this page again, bit for bit on the same machine and versions.",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dualib.plotting.bifurcations import varying_columns
 from dualib.plotting.tree import INK, PALETTE, Point, link, member_names, spread, strokes, with_sides
 from dualib.predict.cross_fit_result import CrossFit
 from dualib.report.facts import Facts
+from dualib.results.common import counted
 from dualib.results.event import Event
 from dualib.results.solution import Solution
 
@@ -64,17 +65,17 @@ class Frame:
             parts.append(f'<text class="number" x="{left - 8:.1f}" y="{place + 4:.1f}" text-anchor="end">{value:g}</text>')
         middle = 0.5 * (left + right)
         parts.append(
-            f'<text class="name" x="{middle:.1f}" y="{self.height - 8:.1f}" text-anchor="middle">{escaped(x_name)}</text>'
+            f'<text class="name" x="{middle:.1f}" y="{self.height - 8:.1f}" text-anchor="middle">{escape(x_name)}</text>'
         )
         up = 0.5 * (low + high)
         turned = f'transform="translate(14 {up:.1f}) rotate(-90)"'
-        parts.append(f'<text class="name" {turned} text-anchor="middle">{escaped(y_name)}</text>')
+        parts.append(f'<text class="name" {turned} text-anchor="middle">{escape(y_name)}</text>')
         return "".join(parts)
 
     def svg(self, name: str, title: str, content: str) -> str:
         """The whole picture, with the title that a reader of the screen is told."""
         return (
-            f'<svg id="{name}" viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escaped(title)}">'
+            f'<svg id="{name}" viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escape(title)}">'
             f"{content}</svg>"
         )
 
@@ -98,7 +99,7 @@ def plane(facts: Facts) -> str:
         x, y = frame.at(factor * solution.rate, factor * solution.relevance)
         parts.append(
             f'<circle class="point" data-point="{i}" cx="{x:.1f}" cy="{y:.1f}" r="3.2">'
-            f"<title>{escaped(summary_of(solution, facts))}</title></circle>"
+            f"<title>{escape(summary_of(solution, facts))}</title></circle>"
         )
     return frame.svg("plane", "Information plane: relevance against rate", "".join(parts))
 
@@ -164,7 +165,7 @@ def _event_line(frame: Frame, event: Event) -> str:
     x, low = frame.at(event.beta, frame.y[0])
     high = frame.at(event.beta, frame.y[1])[1]
     words = f"{event.kind} at beta = {event.beta:.8g}: {event.before} to {event.after} clusters"
-    return f'<path class="event" d="M{x:.1f} {high:.1f}V{low:.1f}"><title>{escaped(words)}</title></path>'
+    return f'<path class="event" d="M{x:.1f} {high:.1f}V{low:.1f}"><title>{escape(words)}</title></path>'
 
 
 def _leaf_names(solution: Solution) -> list[str]:
@@ -186,13 +187,13 @@ def _leaves(frame: Frame, solution: Solution, column: int, names: Sequence[str])
     parts = []
     for t, height, place in zip(order, at, places, strict=True):
         parts.append(f'<path class="tie" d="M{x + 2:.1f} {height:.1f}L{x + 12:.1f} {place:.1f}"/>')
-        parts.append(f'<text class="leaf" x="{x + 15:.1f}" y="{place + 3.5:.1f}">{escaped(names[t])}</text>')
+        parts.append(f'<text class="leaf" x="{x + 15:.1f}" y="{place + 3.5:.1f}">{escape(names[t])}</text>')
     return parts
 
 
 def summary_of(solution: Solution, facts: Facts) -> str:
     """One line on one point."""
-    clusters = f"{solution.n_clusters} cluster{'s' * (solution.n_clusters != 1)}"
+    clusters = counted(solution.n_clusters, "cluster")
     numbers = f"rate {facts.factor * solution.rate:.4f}, relevance {facts.factor * solution.relevance:.4f} {facts.unit}"
     return f"beta {solution.beta:.5g}: {clusters}, {numbers}, gap {facts.factor * solution.gap:.0e}"
 
@@ -211,8 +212,3 @@ def log_ticks(low: float, high: float) -> Sequence[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found = [m * 10.0**k for k in powers for m in (1.0, 2.0, 5.0) if low <= m * 10.0**k <= high]
     return [float(f"{value:.10g}") for value in found] if len(found) > 2 else [v for v in ticks(low, high) if v > 0.0]
-
-
-def escaped(text: str) -> str:
-    """Text that is safe in an element and in an attribute."""
-    return html.escape(text, quote=True)

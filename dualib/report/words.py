@@ -7,6 +7,7 @@ from collections import Counter
 
 from dualib.predict.cross_fit_result import CrossFit
 from dualib.report.facts import Facts
+from dualib.results.common import counted
 
 NAMES = {"ib": "the Information Bottleneck", "dualib": "the dual Information Bottleneck"}
 _MANNERS = {
@@ -51,7 +52,7 @@ def of_learning(facts: Facts) -> list[str]:
     how = f", {_part(located, number)} of them located as roots" if located else ", bracketed by the points"
     said.append(
         f"From beta = {curve.beta[0]:.4g} to {curve.beta[-1]:.4g} the optimum goes from {curve.n_clusters[0]} to "
-        f"{curve.n_clusters[-1]} clusters by {number} event{'s' * (number != 1)}{how * (number > 0)}."
+        f"{curve.n_clusters[-1]} clusters by {counted(number, 'event')}{how * (number > 0)}."
     )
     return said
 
@@ -109,7 +110,7 @@ def of_sample(facts: Facts) -> list[str]:
 
 def of_fit(fit: CrossFit) -> list[str]:
     """What encoders are worth on observations that did not choose them."""
-    clusters = f"{fit.best.n_clusters} cluster{'s' * (fit.best.n_clusters != 1)}"
+    clusters = counted(fit.best.n_clusters, "cluster")
     low, high = float(fit.null_onsets.min()), float(fit.null_onsets.max())
     if fit.onset < low:
         verdict = f"none of them does so early. Beyond {low:.4g} noise has clusters too."

@@ -14,8 +14,8 @@ from dualib.encoders import indicators
 from dualib.engine.batch import Batch
 from dualib.engine.problem import Ints, Problem
 from dualib.engine.stability import stability
-from dualib.information.entropies import mutual_information_of
-from dualib.results.solution import Solution, entropy_of, most_relevance, not_below
+from dualib.information.entropies import entropy_of, mutual_information_of
+from dualib.results.solution import Solution, most_relevance, not_below
 from dualib.results.status import Status
 
 _DIGITS = 12  # of weights that are compared: the rest is rounding

@@ -217,6 +217,7 @@ class _Later:
 
     def __init__(self, problem: Problem, batch: Batch, s: int, order: npt.NDArray[np.intp]) -> None:
         self._problem, self._batch, self._s, self._order = problem, batch, s, order
+        self.joint = problem.joint  # by which `one_blas_thread` knows the size
 
     def fields(self) -> dict[str, Callable[[], Any]]:
         """The functions that compute them, by the names of the fields."""

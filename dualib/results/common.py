@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -11,15 +12,33 @@ if TYPE_CHECKING:
     import os
 
     from matplotlib.axes import Axes
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 EventKind = Literal["appearance", "split", "jump"]
 Assignment = Literal["soft", "map"]
 DecoderKind = Literal["problem", "bayes"]
 
 
-class Result:
+class Deferring:
+    """An object some of whose fields are dear and seldom asked for: given as functions, and computed at their first use."""
+
+    _deferred: dict[str, Callable[[], Any]]
+
+    def _settled(self, name: str, value: Any) -> Any:
+        """The value of a field, as it is kept."""
+        return value
+
+    if not TYPE_CHECKING:  # with it, mypy would take any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            deferred = self.__dict__.get("_deferred", {})
+            compute = deferred.get(name)
+            if compute is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = self.__dict__.setdefault(name, self._settled(name, compute()))
+            deferred.pop(name, None)  # and with it what it was computed from
+            return value
+
+
+class Result(Deferring):
     """What a Solution and a Curve have in common."""
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import shown
+from dualib._validation import Array, IntArray, Unit, is_real, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from dualib.results.deviation import Deviation
     from dualib.results.interpolation import CurvePoint
 from dualib.markup import block
-from dualib.results.common import Array, IntArray, Result, counted, split_fact
+from dualib.results.common import Result, counted, split_fact
 from dualib.results.event import EVENT_KINDS, Event, Events, events_table
 from dualib.results.solution import Solution
-from dualib.results.units import Unit
 
 
 class Curve(Result):
@@ -103,24 +102,16 @@ class Curve(Result):
         columns["n_clusters"] = np.array([s.weights.shape[0] for s in ordered], np.int64)
         for column in columns.values():
             column.setflags(write=False)
-        if callable(events):
-            columns["_events"] = lambda: _by_beta(events())
-        else:
-            columns["events"] = _by_beta(events)
-        if callable(onset):
-            columns["_onset"] = lambda: float(onset())
-        else:
-            columns["onset"] = None if onset is None else float(onset)
+        columns.update(events=events, onset=onset)
+        columns["_deferred"] = {name: columns.pop(name) for name in ("events", "onset") if callable(columns[name])}
+        columns.update({name: self._settled(name, columns[name]) for name in ("events", "onset") if name in columns})
         columns.update(solutions=ordered, joint=ordered[0].joint, distortion=ordered[0].distortion, alpha=ordered[0].alpha)
         self.__dict__.update(columns)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """The events or the onset given as a function."""
-            if name not in ("events", "onset") or "_" + name not in self.__dict__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return self.__dict__.setdefault(name, self.__dict__["_" + name]())
+    def _settled(self, name: str, value: Any) -> Any:
+        if name == "events":
+            return Events(sorted(value, key=lambda event: event.beta))
+        return None if value is None else float(value)
 
     def __setattr__(self, name: str, *value: object) -> NoReturn:
         raise AttributeError(f"a Curve is immutable: cannot set or delete {name!r}")
@@ -178,6 +169,8 @@ class Curve(Result):
 
     def at(self, beta: float) -> CurvePoint:
         """The best encoder that the curve has for any beta, with the bound of its distance from the optimum there.
+
+        Beyond the ends of the curve that is an encoder of its ends, and the bound grows with beta: where it is large, solve there.
 
         Parameters
         ----------
@@ -241,13 +234,13 @@ class Curve(Result):
 
     def nearest(self, beta: float) -> Solution:
         """The solution whose beta is nearest to `beta` in ratio."""
-        if isinstance(beta, bool) or not isinstance(beta, (int, float, np.number)) or not 0.0 < beta < math.inf:
+        if not is_real(beta) or not 0.0 < beta < math.inf:
             raise ValueError(f"beta must be a positive finite number, got {shown(beta)}")
         return self.solutions[int(np.argmin(np.abs(np.log(self.beta / beta))))]
 
     def to_dataframe(self, unit: Unit = "nats") -> pandas.DataFrame:
         """One row per beta with every scalar of `Solution.summary`; needs ``pip install "dualib[pandas]"``."""
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         return data_frame([s.summary(unit) for s in self])
 
@@ -323,10 +316,6 @@ CURVE_COLUMNS = (
 
 
 _OWN_COLUMNS = operator.attrgetter(*CURVE_COLUMNS[:-1])  # all but the bound, which is their difference
-
-
-def _by_beta(events: Sequence[Event]) -> Events:
-    return Events(sorted(events, key=lambda event: event.beta))
 
 
 def _check_one_problem(solutions: Sequence[Solution]) -> None:

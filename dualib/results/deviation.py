@@ -7,13 +7,13 @@ above the curve at its own rate, and the beta of the minimum the slope of the cu
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dualib._validation import validate_positive
 from dualib.doors import door
 from dualib.encoders import encoder_rows
 from dualib.engine.choice import problem_of
@@ -22,10 +22,10 @@ from dualib.engine.initial import feasible, of_encoder, one_cluster
 from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.rounding import largest_beta
+from dualib.information.entropies import entropy_of
 from dualib.progress import Progress, Reporter, reporter
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.enclosure import least_distortion
-from dualib.results.solution import entropy_of
 
 if TYPE_CHECKING:
     from dualib.results.curve import Curve
@@ -74,15 +74,14 @@ class Deviation:
 def deviation(curve: Curve, encoder: Any, tol: float, progress: Progress) -> Deviation:
     """`Curve.deviation`."""
     report = reporter(progress, "deviation")
-    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
-        raise ValueError(f"tol must be a positive number, got {tol!r}")
+    tol = validate_positive("tol", tol)
     problem = problem_of(curve.joint, curve.distortion, caller="deviation")
     rows = encoder_rows(encoder, curve.joint.n_x, problem.k if problem.fixed else None)
     rate, distortion = encoder_costs(problem, rows, of_encoder(problem, [1.0], rows, "encoder"))
     if not math.isfinite(distortion):
         raise ValueError("encoder has an infinite distortion: some x is in a cluster at infinite distance")
-    with contextlib.closing(report):
-        return _Search(problem, curve, max(0.0, rate), float(tol), report).measured(distortion)
+    with report:
+        return _Search(problem, curve, max(0.0, rate), tol, report).measured(distortion)
 
 
 class _Knot(NamedTuple):

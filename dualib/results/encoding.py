@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse, shown
+from dualib._validation import as_probability_rows, as_sparse_probability_rows, is_sparse, validate_choice
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Distortion
+from dualib.encoders import indicators
 from dualib.engine.problem import reached
 from dualib.memory import check_fits
 from dualib.smoothed import Smoothed
@@ -49,7 +50,7 @@ def encode(solution: Solution, py_x: npt.ArrayLike | Smoothed, *, assignment: As
     if math.isinf(solution.beta):  # hard clusters: the nearest one, whatever their weights
         even = np.full(solution.n_clusters, 1.0 / solution.n_clusters)
         return as_map(encode(dataclasses.replace(solution, beta=1.0, weights=even), py_x, assignment=assignment))
-    _check_choice("assignment", assignment, ("soft", "map"))
+    validate_choice("assignment", assignment, ("soft", "map"))
     if isinstance(py_x, Smoothed):
         parts = (py_x[first : first + _ROWS_AT_ONCE].toarray() for first in range(0, py_x.shape[0], _ROWS_AT_ONCE))
         return np.concatenate([encode(solution, part, assignment=assignment) for part in parts])
@@ -92,8 +93,8 @@ def predict_proba(
     ValueError
         As `encode`; another `decoder`.
     """
-    _check_choice("decoder", decoder, ("problem", "bayes"))
-    _check_choice("assignment", assignment, ("soft", "map"))
+    validate_choice("decoder", decoder, ("problem", "bayes"))
+    validate_choice("assignment", assignment, ("soft", "map"))
     if py_x is not None:
         encoder = encode(solution, py_x, assignment=assignment)
     else:
@@ -161,22 +162,12 @@ def _normalised(terms: Array, weights: Array, power: float) -> Array:
     terms *= power
     top = terms.max(axis=1)
     if not np.isfinite(top).all():
-        raise ValueError(_too_far(int(np.flatnonzero(~np.isfinite(top))[0])))
+        row = int(np.flatnonzero(~np.isfinite(top))[0])
+        raise ValueError(f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first")
     encoder = np.exp(terms - top[:, None])
     return np.asarray(encoder / encoder.sum(axis=1, keepdims=True))
 
 
-def _too_far(row: int) -> str:
-    return f"py_x: row {row} is infinitely far from every cluster, for its zeros exclude all; smooth it first"
-
-
 def as_map(encoder: Array) -> Array:
     """The hard assignment: 1 at the largest p(t|x) of each row, the first of equals."""
-    hard = np.zeros_like(encoder)
-    hard[np.arange(len(encoder)), np.argmax(encoder, axis=1)] = 1.0
-    return hard
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {shown(value)}")
+    return indicators(np.argmax(encoder, axis=1), encoder.shape[1])

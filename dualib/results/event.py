@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dualib._validation import shown
 from dualib.markup import block, more, table
-from dualib.results.common import EventKind
+from dualib.results.common import Deferring, EventKind
 from dualib.results.solution import Solution
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(Deferring):
     """A beta at which the support of the optimal solution changes, named for rising beta.
 
     Attributes
@@ -61,27 +61,14 @@ class Event:
             )
         object.__setattr__(self, "beta", float(self.beta))
         object.__setattr__(self, "interval", (low, high))
-        for name in ("below", "above"):
-            if callable(getattr(self, name)):
-                object.__setattr__(self, f"_{name}", getattr(self, name))
-                object.__delattr__(self, name)
+        own = self.__dict__
+        own["_deferred"] = {name: own.pop(name) for name in ("below", "above") if callable(own[name])}
         if math.isinf(self.precision):
             object.__setattr__(self, "precision", (high - low) / self.beta)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """A side given as a function."""
-            compute = self.__dict__.get(f"_{name}") if name in ("below", "above") else None
-            if compute is None:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            object.__setattr__(self, name, compute())
-            object.__delattr__(self, f"_{name}")
-            return self.__dict__[name]
-
     def __getstate__(self) -> dict[str, Any]:
         sides = {"below": self.below, "above": self.above}
-        return {**self.__dict__, **sides}
+        return {**self.__dict__, **sides, "_deferred": {}}
 
     def _repr_html_(self) -> str:
         return block(f"Event: {self.kind}", zip(_EVENT_HEADER[1:], event_row(self)[1:], strict=True))

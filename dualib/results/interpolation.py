@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualib._validation import shown, validate_beta
+from dualib._validation import is_real, shown, validate_beta
 from dualib.results.enclosure import Enclosure, least_distortion
 from dualib.results.status import Status
 
@@ -75,7 +75,7 @@ def at(curve: Curve, beta: float) -> CurvePoint:
 
 def at_rate(curve: Curve, rate: float) -> CurvePoint:
     """`Curve.at_rate`."""
-    if isinstance(rate, (bool, np.bool_)) or not isinstance(rate, (int, float, np.integer, np.floating)):
+    if not is_real(rate):
         raise TypeError(f"rate must be a number, got {shown(rate)}")
     if curve.alpha < 1.0 or any(solution.status is Status.CAPPED for solution in curve):
         raise ValueError(

@@ -10,7 +10,7 @@ from dualib.markup import block, more, short, table
 from dualib.results.common import split_fact
 
 if TYPE_CHECKING:
-    from dualib.results.common import IntArray
+    from dualib._validation import IntArray
     from dualib.results.solution import Solution
 
 _CLUSTERS, _NAMES, _Y = 20, 8, 3  # that are shown

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import is_frozen, shown
+from dualib._validation import Array, IntArray, Unit, is_frozen, shown
+from dualib.information.entropies import entropy_of
 
 if TYPE_CHECKING:
     import pandas
 
     from dualib.distortions.interface import Distortion
     from dualib.joint import JointDistribution
-from dualib.results.common import Array, Assignment, DecoderKind, IntArray, Result, counted, frozen
+from dualib.results.common import Assignment, DecoderKind, Result, counted, frozen
 from dualib.results.status import Status
-from dualib.results.units import INFORMATION, Unit, distortion_factor, unit_factor
+from dualib.results.units import INFORMATION, distortion_factor, unit_factor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +112,7 @@ class Solution(Result):
     cap_cost: float | None = None
     relevance_bound: float = math.nan
     restarts: tuple[float, ...] = ()
-    _deferred: Mapping[str, Callable[[], Any]] = field(init=False, repr=False)
+    _deferred: dict[str, Callable[[], Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         own = self.__dict__  # a path makes many of these: written to directly
@@ -131,16 +132,8 @@ class Solution(Result):
         for name in arrays:
             own[name].flags.writeable = False
 
-    if not TYPE_CHECKING:  # with it, mypy would take any attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """A deferred field, computed at its first use."""
-            compute = self.__dict__.get("_deferred", {}).get(name)
-            if compute is None:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            value = compute()
-            object.__setattr__(self, name, frozen(value) if name in _SOLUTION_ARRAYS else float(value))
-            return self.__dict__[name]
+    def _settled(self, name: str, value: Any) -> Any:
+        return frozen(value) if name in _SOLUTION_ARRAYS else float(value)
 
     def __getstate__(self) -> dict[str, Any]:
         for name in tuple(self._deferred):
@@ -277,16 +270,10 @@ class Solution(Result):
         DataFrame
             Index ``x`` of labels; columns ``px``, ``cluster`` (int), and ``t0``, ``t1``, ... with p(t|x).
         """
-        from dualib.frames import data_frame
+        from dualib.data.frames import data_frame
 
         columns = {"x": self.joint.x_labels, "px": self.joint.px, "cluster": self.labels}
         return data_frame({**columns, **{f"t{t}": self.encoder[:, t] for t in range(self.n_clusters)}}).set_index("x")
-
-
-def entropy_of(weights: Array) -> float:
-    """H(T), nats."""
-    w = weights[weights > 0.0]
-    return max(0.0, -float(np.sum(w * np.log(w))))
 
 
 def most_relevance(joint: JointDistribution, n_clusters: int, lost: float = 0.0) -> float:
@@ -329,7 +316,7 @@ _MAY_BE_INFINITE = ("beta", "gap", "error_bound", "rho", "residual")
 SOLUTION_FLOATS = tuple(field.name for field in fields(Solution) if field.type == "float")
 
 
-def fresh_solution(fields: dict[str, Any], deferred: Mapping[str, Callable[[], Any]]) -> Solution:
+def fresh_solution(fields: dict[str, Any], deferred: dict[str, Callable[[], Any]]) -> Solution:
     """``Solution(**fields, **deferred)`` without copies: a path makes many.
 
     The arrays are read-only, nobody who might write into them has another view, and `fields` becomes the solution's own.

@@ -19,6 +19,7 @@ import numpy as np
 
 from dualib._validation import SUM_TOLERANCE, as_float_array, shown
 from dualib.data.archives import UNREADABLE, csr_of, read_npz, write_npz
+from dualib.data.labelled import texts_of
 from dualib.memory import check_fits
 from dualib.results.curve import CURVE_COLUMNS, Curve
 from dualib.results.event import Event
@@ -278,9 +279,10 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
     check_fits(n_x, 1 if sparse else n_y, "the saved problem")
     saved = {name: _unpack_matrix(name, header, arrays) for name in ("pxy", "py_x")}
     saved.update({name: arrays[name] for name in ("px", "py")})
-    labels = {"x_labels": header["x_labels"], "y_labels": header["y_labels"]}
-    made = JointDistribution.of_smoothed if isinstance(saved["pxy"], Smoothed) else JointDistribution
-    joint = made(saved["pxy"], **labels)
+    joint = (JointDistribution.of_smoothed if isinstance(saved["pxy"], Smoothed) else JointDistribution)(saved["pxy"])
+    labels = {name: texts_of(name, header[name]) for name in ("x_labels", "y_labels")}  # dualib before 0.3 took some twice
+    if [len(texts) for texts in labels.values()] != [n_x, n_y]:
+        raise ValueError(f"x_labels and y_labels must be {n_x} and {n_y}")
     for name, value in saved.items():
         _check_probabilities(name, value, getattr(joint, name))
     for name in ("px", "py"):
@@ -290,7 +292,7 @@ def _unpack_joint(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> J
     information = float(header["mutual_information"])
     if not abs(information - joint.mutual_information) <= 1e-9 * (1.0 + information):
         raise ValueError(f"mutual_information does not fit pxy: {information!r}")
-    joint.__setstate__({**saved, "mutual_information": information})
+    joint.__setstate__({**saved, **labels, "mutual_information": information})
     return joint
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dualib._validation import in_unit
 
 if TYPE_CHECKING:
     from dualib.distortions.interface import Distortion
-
-
-Unit = Literal["nats", "bits"]
 
 INFORMATION = ("objective", "lower_bound", "rate", "relevance", "decoder_information", "gap")
 KL_DISTORTIONS = ("ib", "dualib", "dualexpib")  # whose expected distortion is an information, in nats

@@ -7,8 +7,9 @@ Nothing is certified. Nothing else of the package imports this room.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dualib._lazy import lazy
 
 if TYPE_CHECKING:
     from dualib.sharded.joint import ShardedJoint
@@ -16,18 +17,8 @@ if TYPE_CHECKING:
     from dualib.sharded.solution import ShardedSolution
     from dualib.sharded.solver import solve
 
-_HOME = {"ShardedJoint": "joint", "ShardedSolution": "solution", "solve": "solver", "write_shards": "shards"}
-
 __all__ = ["ShardedJoint", "ShardedSolution", "solve", "write_shards"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'dualib.sharded' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"dualib.sharded.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__, {"joint": "ShardedJoint", "shards": "write_shards", "solution": "ShardedSolution", "solver": "solve"}
+)

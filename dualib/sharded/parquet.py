@@ -31,7 +31,10 @@ def read_counts(path: Path, form: Format) -> tuple[Any, Any]:
     OSError, ValueError
         The file is missing, no Parquet file, lacks a column, has a missing value, or a y that has no number.
     """
-    parquet, compute = _pyarrow("reading a Parquet file needs")
+    try:
+        from pyarrow import compute, parquet
+    except ImportError as error:
+        raise ImportError('reading a Parquet file needs pyarrow: pip install "dualib[dask]"') from error
     name = f"shard {os.fspath(path)!r}"
     try:
         with open(path, "rb") as file:
@@ -78,12 +81,3 @@ def _numbers(name: str, column: str, y: Any, labels: tuple[str, ...] | None, com
         strange = y.filter(compute.is_null(found))[0].as_py()
         raise ValueError(f"{name}: column {column!r} has {shown(strange)}, which y_labels has not")
     return np.asarray(found.to_numpy())
-
-
-def _pyarrow(who: str) -> tuple[Any, Any]:
-    try:
-        import pyarrow.compute
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(f'{who} pyarrow: pip install "dualib[dask]"') from error
-    return pyarrow.parquet, pyarrow.compute

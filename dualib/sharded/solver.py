@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from scipy import sparse
 
 from dualib._validation import as_distribution, as_probability_rows, shown, validate_beta, validate_integer
 from dualib.clusters.quantize import quantize
+from dualib.conditionals import frozen
 from dualib.distortions.interface import Array
 from dualib.distortions.rows import TINY, x_log_x
 from dualib.doors import door
@@ -122,7 +122,7 @@ def solve(
     report = reporter(progress, "sharded")
     state = _sample(joint, n_clusters, n_rows, random_state) if init is None else _given(joint, init, n_clusters)
     report.expect(max_iter)
-    with contextlib.closing(report):
+    with report:
         for taken in range(1, max_iter + 1):
             exponents = exponents_of(beta, *state)
             found = _swept(joint, beta, state, exponents.slopes, joint.pool.total(swept, exponents, joint.total))
@@ -137,8 +137,8 @@ def solve(
     return ShardedSolution(
         joint,
         beta,
-        _frozen(state.weights),
-        _frozen(np.ascontiguousarray(state.means.T)),
+        frozen(state.weights),
+        frozen(state.means.T),
         found.objective,
         found.rate,
         found.relevance,
@@ -211,8 +211,3 @@ def _given(joint: ShardedJoint, init: Any, n_clusters: int | None) -> State:
     lacking = ((rows == 0.0) & (joint.py > 0.0)).any(axis=1)
     rows[lacking] = (1.0 - _LITTLE) * rows[lacking] + _LITTLE * joint.py
     return State(shares, np.ascontiguousarray(rows.T))
-
-
-def _frozen(array: Array) -> Array:
-    array.flags.writeable = False
-    return array

@@ -77,7 +77,9 @@ def encoded(shard: Shard, exponents: Exponents, py: Array) -> Array:
     """p(t|x), (m, k); a row of zeros has that of p(y), which claims nothing about x."""
     parts = [posterior for _, _, posterior, _ in _posteriors(shard, exponents)]
     result = np.concatenate(parts)
-    result[shard.mass == 0.0] = _softmax((exponents.slopes * py[:, None]).sum(axis=0, keepdims=True) + exponents.shift)[0]
+    result[shard.mass == 0.0] = _normalised((exponents.slopes * py[:, None]).sum(axis=0, keepdims=True) + exponents.shift)[0][
+        0
+    ]
     return result
 
 
@@ -120,7 +122,3 @@ def _normalised(terms: Array) -> tuple[Array, Array]:
     z = terms.sum(axis=1)
     terms /= z[:, None]
     return terms, np.log(z) + highest
-
-
-def _softmax(terms: Array) -> Array:
-    return _normalised(terms)[0]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import random_generator, shown, validate_alpha, validate_beta
+from dualib._validation import random_generator, validate_alpha, validate_beta, validate_positive
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
@@ -34,7 +34,7 @@ from dualib.engine.problem import Problem
 from dualib.engine.rounding import check_beta, rounding
 from dualib.engine.sizes import check_solvable
 from dualib.engine.sweep import Sweep, residuals
-from dualib.results.solution import entropy_of
+from dualib.information.entropies import entropy_of
 from dualib.solving.solver import check_options
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def certify(
     """
     beta, alpha = validate_beta(beta), validate_alpha(alpha)
     check_options(tol)
-    if isinstance(effort, bool) or not isinstance(effort, (int, float, np.integer, np.floating)) or not 0.0 < effort < np.inf:
-        raise ValueError(f"effort must be a positive number, got {shown(effort)}")
+    effort = validate_positive("effort", effort)
     problem = problem_of(joint, as_distortion(distortion), caller="certify")
     check_beta(problem, beta)
     check_solvable(problem)
@@ -180,5 +179,5 @@ def encoder_objective(problem: Problem, encoder: npt.ArrayLike, batch: Batch, al
     rate, distortion = encoder_costs(problem, rows, batch)
     if alpha != 1.0:
         weights = problem.joint.px @ (rows / rows.sum(axis=1, keepdims=True))
-        rate = (1.0 - alpha) * entropy_of(weights[weights > 0.0]) + alpha * rate
+        rate = (1.0 - alpha) * entropy_of(weights) + alpha * rate
     return rate + float(batch.beta[0]) * distortion

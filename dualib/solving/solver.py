@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dualib._validation import random_generator, shown, validate_alpha, validate_beta
+from dualib._validation import random_generator, shown, validate_alpha, validate_beta, validate_positive
 from dualib.clusters.bound import floor_of, most_relevance_of
 from dualib.distortions.interface import Distortion
 from dualib.distortions.named import as_distortion
@@ -188,8 +188,7 @@ def _rough(problem: Problem, beta: float, rng: np.random.Generator) -> Batch:
 
 def check_options(tol: Any, **counts: Any) -> None:
     """A positive tolerance, and whole numbers of at least 1 (None where an option may be left out)."""
-    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0.0 < tol < np.inf:
-        raise ValueError(f"tol must be a positive number, got {shown(tol)}")
+    validate_positive("tol", tol)
     for name, value in counts.items():
         if value is None and name == "n_clusters":
             continue

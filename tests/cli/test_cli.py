@@ -210,3 +210,32 @@ def test_compare_takes_sparse_tables_and_array_features_and_no_pictures(folder, 
     assert err == ""
     assert "plug-in" not in out
     assert sorted(os.listdir("out")) == ["comparison.csv", "summary.csv"]
+
+
+# --- remarks of solve ---------------------------------------------------------------------------------------------------
+
+
+def output(command, capsys):
+    assert main(command.split()) == 0
+    return capsys.readouterr().out
+
+
+def test_the_command_line_names_the_onset(folder, capsys):
+    (folder / "flat.csv").write_text(",a,b\nu,1,2\nv,2,4\n", encoding="utf-8")
+    large = np.random.default_rng(0).poisson(2.0, (300, 80)) + 1
+    np.save("large.npy", large)
+    out = output("solve t.csv --beta 0.5", capsys)
+    assert re.search(
+        rf"one cluster +beta is below the onset of learning, {dualib.onset(joint()):.6g}: give a larger one\n", out
+    )
+    assert "onset" not in output("solve t.csv --beta 9", capsys)
+    assert "nothing can be learned: y does not depend on x" in output("solve flat.csv --beta 9", capsys)
+    bound = dualib.local_critical_beta(dualib.JointDistribution.from_counts(large))
+    assert f"the onset of learning, at most {bound:.6g}: give" in output("solve large.npy --beta 2 --tol 1e-6", capsys)
+
+
+def test_a_cap_above_the_number_of_x_is_said(capsys):
+    assert "12 is more than the 3 x, so it caps nothing" in output("solve t.csv --beta 9 --n-clusters 12", capsys)
+    assert "caps nothing" not in output("solve t.csv --beta 9 --n-clusters 3", capsys)
+    capped, free = (dualib.solve(dualib.datasets.toy(), 50.0, n_clusters=k) for k in (12, None))
+    assert capped.status is dualib.Status.CONVERGED and capped.objective == free.objective

@@ -185,9 +185,10 @@ def test_progress_redraws_one_line_on_a_terminal(monkeypatch):
     clock = iter(0.06 * i for i in range(100))
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.ProgressBar(4, "work") as bar:
+    with progress.ProgressBar("work") as bar:
+        bar.expect(4)
         for _ in range(4):
-            bar.update()
+            bar.step()
     drawn = sys.stderr.getvalue()
     assert drawn.endswith("[####################] 4 of 4, 0.3 s\x1b[K\n")
     assert drawn.count("\n") == 1
@@ -196,10 +197,10 @@ def test_progress_redraws_one_line_on_a_terminal(monkeypatch):
 
 
 def test_progress_is_one_line_at_the_end_elsewhere(capsys):
-    bar = progress.ProgressBar(0, "work")
-    bar.total += 3
-    bar.update(2)
-    bar.update()
+    bar = progress.ProgressBar("work")
+    bar.expect(3)
+    for _ in range(3):
+        bar.step()
     assert capsys.readouterr().err == ""
     bar.close()
     bar.close()
@@ -210,6 +211,39 @@ def test_progress_is_one_line_at_the_end_elsewhere(capsys):
 
 def test_progress_without_a_console_is_silent(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    with progress.ProgressBar(1, "work") as bar:
-        bar.update()
+    bar = progress.ProgressBar("work")
+    with bar:
+        bar.step()
     assert bar.done == 1
+
+
+SUGGESTED = {
+    "anneal t.csv --beta 3": ("dualib anneal: error: unrecognized arguments: --beta 3", "--betas"),
+    "anneal t.csv --beta=3": ("dualib anneal: error: unrecognized arguments: --beta=3", "--betas"),
+    "solve t.csv --betas 3": ("dualib solve: error: the following arguments are required: --beta", "--beta"),
+    "solve t.csv --beta 3 --n_clusters 2": ("unrecognized arguments: --n_clusters 2", "--n-clusters"),
+    "solve t.csv -beta 3": ("required: --beta", "--beta"),
+    "solve t.csv --beta 3 --Smoothing 1": ("unrecognized arguments", "--smoothing"),
+    "anneal t.csv --betamin 1 --betamax 2": ("unrecognized arguments", "--beta-min and --beta-max"),
+    "compare t.csv t.csv --ntrain 10": ("dualib compare: error: unrecognized arguments", "--n-train"),
+    "aneal t.csv": ("dualib: error: argument COMMAND: invalid choice: 'aneal'", "anneal"),
+    "Solve t.csv": ("dualib: error: argument COMMAND: invalid choice: 'Solve'", "solve"),
+}
+
+
+@pytest.mark.parametrize("command", SUGGESTED)
+def test_the_nearest_option_or_command_is_suggested(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command.split())
+    err = capsys.readouterr().err
+    start, name = SUGGESTED[command]
+    assert stop.value.code == 2 and err.count("\n") == 1
+    assert start in err and f"; did you mean {name}? (see 'dualib" in err
+
+
+@pytest.mark.parametrize("command", ["solve t.csv --beta 3 --frobnicate 1", "xyzzy", "", "solve t.csv --beta -3 -3"])
+def test_nothing_is_suggested_for_what_is_like_nothing(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command.split())
+    assert stop.value.code == 2
+    assert "did you mean" not in capsys.readouterr().err
