@@ -236,4 +236,5 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
         place = M + t_ * u + t_**2 * bend
         outside = problem.outside(place, problem.link(place, face)[0])
         places.append(np.where(outside[:, None], M, place))
-    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), places[0], np.stack(places[1:], axis=1))
+    born_at = np.where(np.abs(t) < LONGEST_STEP, np.clip(born_at, 0.5, 1.0), 1.0)
+    return Ridge(number, born_at, np.abs(t), places[0], np.stack(places[1:], axis=1))

@@ -96,12 +96,13 @@ class Points:
         """All solutions, ascending in beta."""
         return arranged([(np.array([beta]), self.found[beta].batch) for beta in self.betas])
 
-    def replace(self, beta: float, batch: Batch) -> None:
-        """Another solution in the place of one; how far it can be from the optimum follows from that one's certificate."""
-        old = self.found[beta]
-        more = Sweep(self.problem, batch).objective[0] - Sweep(self.problem, old.batch).objective[0]
-        self.found[beta] = old._replace(batch=batch, gap=max(0.0, old.gap + float(more)))
-        self._solutions.pop(beta, None)
+    def replace(self, batch: Batch) -> None:
+        """Other solutions at the same betas; how far each can be from the optimum follows from the certificate of the one before."""
+        more = Sweep(self.problem, batch).objective - Sweep(self.problem, self.batch()).objective
+        for i, beta in enumerate(self.betas):
+            old = self.found[beta]
+            self.found[beta] = old._replace(batch=batch.one(i), gap=max(0.0, old.gap + float(more[i])))
+        self._solutions.clear()
 
     def solutions(self) -> list[Solution]:
         """The public solutions, ascending in beta."""
