@@ -7,14 +7,13 @@ import numpy as np
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order, nearest
-from dualib.engine.descent import newton_direction
 from dualib.engine.faces import has_faces
 from dualib.engine.judge import judge
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.search import Found, price
-from dualib.engine.sweep import Sweep, dual, log_c
-from dualib.path.branch import MOST_PRODUCTS, followed, polished, predicted, settled, stepped, tangents, whole
+from dualib.engine.sweep import Sweep, log_c
+from dualib.path.branch import MOST_PRODUCTS, followed, led, polished, predicted, response, settled, stepped, tangents, whole
 from dualib.path.chain import Bifurcation, Chain, Piece
 from dualib.path.inside import Sought
 from dualib.path.maxima import BESIDE, maxima_near, ridges, rise
@@ -237,8 +236,7 @@ def _back(problem: Problem, base: Batch, ends: Batch, by: Array) -> list[tuple[B
 
 def _divided(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
     """The same starts with each atom that is nearest to what touches first as two halves."""
-    tangent, _ = tangents(problem, base, Sweep(problem, base))
-    batch, sweep = settled(problem, predicted(problem, base, tangent, by))
+    batch, sweep = led(problem, base, base.beta * np.exp(by))
     first = np.array([some[0] for some in tied])
     V, means, face = sweep.V, found.means[first], found.face[first]
     distance, atom = nearest(problem, batch, V, np.arange(len(first)), means, problem.link(means, face)[0], face)
@@ -252,7 +250,7 @@ def _divided(problem: Problem, base: Batch, found: Touching, tied: list[Ints], b
 def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by: Array) -> Batch:
     """Starts for solutions past touchings (S,), a step in log beta away: the branches with the clusters that are born there."""
     tangent, _ = tangents(problem, base, Sweep(problem, base))
-    start = predicted(problem, base, tangent, by)
+    start = predicted(problem, base, tangent, base.beta * np.exp(by))
     owner, which = np.repeat(np.arange(len(tied)), [len(some) for some in tied]), np.concatenate(tied)
     means, face = found.means[which], found.face[which]
     sweep = Sweep(problem, start)
@@ -262,22 +260,10 @@ def _grown(problem: Problem, base: Batch, found: Touching, tied: list[Ints], by:
     if len(beside) and not problem.fixed:
         value[beside] = rise(problem, start, sweep, start.means[atom[beside]], means[beside], face[beside], owner[beside])
     excess, alone = np.expm1(value), np.array([len(some) for some in tied]) == 1
-    bent, response = _response(problem, start, sweep, terms[np.searchsorted(owner, np.arange(len(tied)))])
-    bent = np.where(alone, bent, np.nan)[owner]
+    first = terms[np.searchsorted(owner, np.arange(len(tied)))]
+    others, log_z = response(problem, start, sweep, -first[start.owner], first, RESPONSE, MOST_PRODUCTS)
+    bent = np.where(alone, problem.expectation(first * log_z), np.nan)[owner]
     bent = np.where(bent > 0.0, bent, np.maximum(problem.expectation(terms**2) - 2.0 * excess - 1.0, 1e-12))
     weights = np.clip(excess / bent, 1e-12, 0.1)
-    start = stepped(problem, start, response, np.where(alone, weights[np.searchsorted(owner, np.arange(len(tied)))], 0.0))
+    start = stepped(problem, start, others, np.where(alone, weights[np.searchsorted(owner, np.arange(len(tied)))], 0.0))
     return start.joined(weights, means, owner, face).normalised()
-
-
-def _response(problem: Problem, batch: Batch, sweep: Sweep, terms: Array) -> tuple[Array, Array]:
-    """What the weight of a new atom changes, by its `terms` exp(-beta d) / Z (S, n): -dc there (S,), and the others (m, 1 + k)."""
-    sums = -problem.moments(sweep.posterior * terms[batch.owner])
-    force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
-    if problem.fixed:
-        force[:, 1:] = 0.0
-    step = newton_direction(problem, batch, sweep, np.full(len(batch.beta), RESPONSE), MOST_PRODUCTS, force=force)
-    ahead = dual(batch, sweep.jacobian, step)
-    moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + problem.products(ahead[:, 1:])
-    log_z = terms + batch.total(sweep.posterior * moving)
-    return problem.expectation(terms * log_z), step

@@ -37,9 +37,8 @@ def members(problem: Problem, sweep: Sweep, rows: Ints) -> Array:
 
 def linear_maps(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> tuple[Array, Array]:
     """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and their means."""
-    centred = problem.U - means[:, None]
     metric = beta[:, None, None] * problem.jacobian(means, face).matrices()
-    return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
+    return problem.covariances(q, means) @ metric, metric
 
 
 def _solved(matrices: Array, right: Array) -> Array:
@@ -104,8 +103,7 @@ def newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Ar
         step = to_maxima(problem, beta, q, once, jacobian, once - here, MOST_PRODUCTS)
         step[unseen] = (once - here)[unseen]
         return step, beta * inner(step, jacobian.times(step)), bad
-    metric = beta[:, None, None] * problem.jacobian(once, face).matrices()
-    image = problem.covariances(q, once) @ metric
+    image, metric = linear_maps(problem, beta, q, once, face)
     bad = np.asarray(~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1))
     image[bad], once[bad] = 0.0, here[bad]
     step = _solved(np.eye(problem.k) - image, once - here)

@@ -11,7 +11,7 @@ from dualib.engine.batch import Batch
 from dualib.engine.optimum import judged_state, optimum
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.path.chain import arranged
+from dualib.path.chain import together
 from dualib.path.checkpoint import Checkpoint
 from dualib.progress import Reporter
 from dualib.results.assembly import Judged, judged, solutions_of
@@ -94,7 +94,7 @@ class Points:
 
     def batch(self) -> Batch:
         """All solutions, ascending in beta."""
-        return arranged([(np.array([beta]), self.found[beta].batch) for beta in self.betas])
+        return together([self.found[beta].batch for beta in self.betas])
 
     def replace(self, batch: Batch) -> None:
         """Other solutions at the same betas; how far each can be from the optimum follows from the certificate of the one before."""
@@ -109,7 +109,7 @@ class Points:
         missing = [beta for beta in self.betas if beta not in self._solutions]
         if missing:
             points = [self.found[beta] for beta in missing]
-            batch = arranged([(np.array([i]), point.batch) for i, point in enumerate(points)])
+            batch = together([point.batch for point in points])
             gap, kinds, taken = zip(*((point.gap, point.kind, point.taken) for point in points), strict=True)
             known = Judged(np.array(gap), kinds, np.array(taken))
             made = solutions_of(self.problem, batch, Sweep(self.problem, batch), known, self.tol)
@@ -127,7 +127,7 @@ class Sides:
     def __call__(self, i: int) -> Solution:
         """The i-th of them."""
         if self._solutions is None:
-            batch = arranged([(np.array([j]), part) for j, part in enumerate(self.parts)])
+            batch = together(self.parts)
             sweep = Sweep(self.problem, batch)
             state = judged_state(self.problem, batch, sweep, tol=self.tol, rng=np.random.default_rng(0))
             self._solutions = solutions_of(self.problem, batch, sweep, judged(state), self.tol)

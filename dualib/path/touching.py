@@ -24,7 +24,7 @@ SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
 SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
-MOST_STEPS, MOST_LOST, MOST_IDLE = 10, 2, 3
+MOST_STEPS, MOST_LOST, MOST_IDLE = 10, 1, 3
 SHORTER = 0.75  # part of the shortest step so far, above which a step is idle
 LEFT = 0.01  # part of a step out of the interval that is left inside, at which no root is expected there
 
@@ -136,7 +136,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         lost += ~look.rests
         ended = (after == end) & (sign * (to - after) > LEEWAY) & (np.abs(after - at) < LEFT * np.abs(by))
         to[outside] = 0.5 * (before + after)[outside]
-        idle += ~(np.abs(to - at) < SHORTER * shortest)
+        idle += outside | ~(np.abs(to - at) < SHORTER * shortest)
         shortest = np.fmin(shortest, np.abs(to - at))
         found[numbers[root]] = to[root]
         means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
@@ -155,7 +155,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         )
         done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST) | (idle > MOST_IDLE)
         if done.any():
-            finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
+            finished.append((numbers[done], predicted(problem, good, good_tangent, np.exp(to)).pick(done)[0]))
         numbers = numbers[~done]
         if not len(numbers):
             break
@@ -164,7 +164,7 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
         good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
         before, after, sign, lost, end = before[~done], after[~done], sign[~done], lost[~done], end[~done]
         idle, shortest = idle[~done], shortest[~done]
-        batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
+        batch = predicted(problem, good, good_tangent, np.exp(to))
     if len(numbers):
         finished.append((numbers, good))
     branch, sweep = settled(problem, in_order(finished))
