@@ -14,7 +14,7 @@ import numpy as np
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.path.branch import BROKEN, TANGENT, distances, predicted, settled, tangents
+from dualib.path.branch import BROKEN, TANGENT, distances, predicted, settled, tangents, whole
 from dualib.path.maxima import APART, BESIDE, Maxima, maxima_near, members, newtons_steps, ridges
 
 ROOT = 1e-11  # accuracy of a root, in log beta
@@ -168,4 +168,4 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
     if len(numbers):
         finished.append((numbers, good))
     branch, sweep = settled(problem, in_order(finished))
-    return Touching(np.where(sweep.residual < BROKEN, found, np.nan), branch, means, face, divides)
+    return Touching(np.where(whole(problem, branch, sweep), found, np.nan), branch, means, face, divides)
