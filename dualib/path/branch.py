@@ -156,7 +156,13 @@ def polished(problem: Problem, batch: Batch) -> Batch:
     """Solutions brought to rest on their atoms, where that makes them no worse."""
     before = Sweep(problem, batch).objective
     new, sweep = settled(problem, batch)
-    good = whole(problem, new, sweep) & (sweep.objective <= before + 1e-13 * (1.0 + np.abs(before)))
-    rows = good[batch.owner]
-    weights = np.where(rows, new.weights, batch.weights)
-    return Batch(batch.beta, weights, np.where(rows[:, None], new.means, batch.means), batch.owner, batch.face)
+    return in_place_of(batch, new, whole(problem, new, sweep) & (sweep.objective <= before + 1e-13 * (1.0 + np.abs(before))))[
+        0
+    ]
+
+
+def in_place_of(batch: Batch, other: Batch, which: Mask) -> tuple[Batch, Mask]:
+    """A batch with some solutions (S,) of another one, of as many atoms, in their places; and the mask of their atoms."""
+    rows = which[batch.owner]
+    beta, weights = np.where(which, other.beta, batch.beta), np.where(rows, other.weights, batch.weights)
+    return Batch(beta, weights, np.where(rows[:, None], other.means, batch.means), batch.owner, batch.face), rows

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, random_generator, validate_beta
 from dualib.doors import door
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.choice import problem_of
 from dualib.engine.descent import descend
 from dualib.engine.initial import feasible, of_atoms
@@ -91,7 +91,7 @@ def follow(
     batch = of_atoms(problem, [solution.beta], solution.weights, solution.means, solution.decoder)
     points: dict[float, tuple[Batch, int]] = {}
     for beta in wanted:
-        start = _perturbed(problem, Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face))
+        start = _perturbed(problem, moved(batch, beta))
         batch, taken = _at_rest(problem, start, tol, max_iter)
         points[beta] = batch, taken
     return Curve(_judged(problem, points, tol, rng))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,18 @@ CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
 def at_once(problem: Problem) -> int:
     """How many betas are solved at once."""
     return max(1, min(CHUNK, NUMBERS_AT_ONCE // (problem.n * max(min(problem.n, problem.most_atoms), problem.k))))
+
+
+def exchange(betas: Sequence[float], anew: Callable[[float, float], bool]) -> None:
+    """Solve anew each of ascending betas at which the encoder of a neighbouring one is better, until there is none.
+
+    ``anew(of, at)`` tells whether the solution at one has become better from that of the other. Then ``rate + beta E d`` is no less
+    with the neighbour's rate and E d, both ways, from which it follows that E d does not rise with beta: the IB loses no relevance.
+    """
+    pairs = [*itertools.pairwise(betas), *((high, low) for low, high in itertools.pairwise(betas))]
+    for _ in range(len(betas) + 1):
+        if not any([anew(of, at) for of, at in pairs]):
+            return
 
 
 class Point(NamedTuple):
