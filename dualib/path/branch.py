@@ -18,6 +18,7 @@ from dualib.engine.sweep import Sweep, dual
 
 REST, BROKEN = 1e-12, 1e-9  # residual of a branch that is corrected no further; above which it is none
 MOST_CORRECTIONS, MOST_PRODUCTS = 10, 300
+FIRST, ASTRAY = 5, 0.02  # corrections after which a residual above the latter shows that they lead nowhere
 TANGENT, MOST_FOR_TANGENT = 1e-5, 100  # relative residual of the tangents, and products spent on them
 LONGEST = 1.0  # of a Newton step, natural length of a mean's move
 LEAST_PART = 0.1  # of its weight that an atom keeps over a step
@@ -30,8 +31,8 @@ def settled(problem: Problem, batch: Batch) -> tuple[Batch, Sweep]:
     """Newton's method on fixed atoms, wherever it leads; the residual (S,) of the sweep tells whether that is a branch."""
     batch = Batch(batch.beta, batch.weights.copy(), batch.means.copy(), batch.owner, batch.face)
     sweep, going = Sweep(problem, batch), np.ones(len(batch.beta), dtype=bool)
-    for _ in range(MOST_CORRECTIONS):
-        going &= (sweep.residual > REST) & np.isfinite(sweep.residual)
+    for correction in range(MOST_CORRECTIONS):
+        going &= (sweep.residual > REST) & (sweep.residual < (ASTRAY if correction >= FIRST else np.inf))
         if not going.any():
             break
         part, rows = batch.pick(going)
@@ -76,33 +77,45 @@ def distances(problem: Problem, means: Array, face: Ints) -> Array:
 
 
 def tangents(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Array, Array]:
-    """Derivatives by log beta along the branches: d log w and dM (m, 1 + k), and d log Z (S, n), less a(x).
-
-    Stationarity, differentiated: the Hessian times the tangent is the derivative of a sweep by log beta with the atoms held.
-    """
+    """Derivatives by log beta along the branches: d log w and dM (m, 1 + k), and d log Z (S, n), less a(x)."""
     change = -batch.b[:, None] * distances(problem, batch.means, batch.face)
     log_z = batch.total(sweep.posterior * change)
-    sums = problem.moments(sweep.posterior * (change - log_z[batch.owner]))
+    return response(problem, batch, sweep, change - log_z[batch.owner], log_z, TANGENT, MOST_FOR_TANGENT)
+
+
+def response(
+    problem: Problem, batch: Batch, sweep: Sweep, change: Array, log_z: Array, accuracy: float, most: int
+) -> tuple[Array, Array]:
+    """How solutions at rest follow a change (m, n) of log p(t|x), the atoms held: d log w and dM (m, 1 + k), and d log Z (S, n).
+
+    `log_z` (S, n) is the change of log Z with the atoms held. Stationarity, differentiated: the Hessian times the answer is the
+    change of a sweep.
+    """
+    sums = problem.moments(sweep.posterior * change)
     force = np.hstack([sums[:, :1], sums[:, 1:] - sums[:, :1] * batch.means]) / batch.weights[:, None]
     if problem.fixed:
         force[:, 1:] = 0.0
-    tangent = newton_direction(problem, batch, sweep, np.full(len(batch.beta), TANGENT), MOST_FOR_TANGENT, force=force)
-    ahead = dual(batch, sweep.jacobian, tangent)
+    step = newton_direction(problem, batch, sweep, np.full(len(batch.beta), accuracy), most, force=force)
+    ahead = dual(batch, sweep.jacobian, step)
     moving = (ahead[:, 0] - inner(ahead[:, 1:], batch.means))[:, None] + problem.products(ahead[:, 1:])
-    return tangent, log_z + batch.total(sweep.posterior * moving)
+    return step, log_z + batch.total(sweep.posterior * moving)
 
 
-def predicted(problem: Problem, batch: Batch, tangent: Array, by: Array) -> Batch:
-    """The branches a step in log beta (S,) further along their tangents."""
-    new = stepped(problem, batch, tangent, by)
-    return Batch(batch.beta * np.exp(by), new.weights, new.means, new.owner, new.face)
+def predicted(problem: Problem, batch: Batch, tangent: Array, beta: Array) -> Batch:
+    """The branches at other betas (S,), along their tangents."""
+    new = stepped(problem, batch, tangent, np.log(beta / batch.beta))
+    return Batch(beta.copy(), new.weights, new.means, new.owner, new.face)
+
+
+def led(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep]:
+    """Where one step along the branches leads, at rest or not."""
+    tangent, _ = tangents(problem, batch, Sweep(problem, batch))
+    return settled(problem, predicted(problem, batch, tangent, beta))
 
 
 def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep, Mask]:
     """The branches at other betas (S,), by one step; and which arrived with all their atoms, each near where it was."""
-    tangent, _ = tangents(problem, batch, Sweep(problem, batch))
-    start = predicted(problem, batch, tangent, np.log(beta / batch.beta))
-    new, sweep = settled(problem, Batch(beta.copy(), start.weights, start.means, start.owner, start.face))
+    new, sweep = led(problem, batch, beta)
     way = new.b * inner(new.means - batch.means, sweep.V - problem.link(batch.means, batch.face)[0])
     far = way > radius(np.abs(np.log(beta / batch.beta)))[batch.owner]
     return new, sweep, whole(problem, new, sweep) & (np.bincount(batch.owner[far], minlength=len(beta)) == 0)
@@ -111,20 +124,10 @@ def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep,
 def one_branch(problem: Problem, below: Batch, above: Batch) -> Mask:
     """Whether solutions (S,) of as many atoms each lead to each other, however far these move; and by the same way, half-way."""
     middle = np.sqrt(below.beta * above.beta)
-    rising, falling = _led(problem, below, middle), _led(problem, above, middle)
-    same = _same(problem, rising, falling)
-    return (
-        same
-        & _same(problem, _led(problem, rising, above.beta), above)
-        & _same(problem, _led(problem, falling, below.beta), below)
-    )
-
-
-def _led(problem: Problem, batch: Batch, beta: Array) -> Batch:
-    """Where one step along the branches leads, at rest or not."""
-    tangent, _ = tangents(problem, batch, Sweep(problem, batch))
-    start = predicted(problem, batch, tangent, np.log(beta / batch.beta))
-    return settled(problem, Batch(beta.copy(), start.weights, start.means, start.owner, start.face))[0]
+    rising, falling = led(problem, below, middle)[0], led(problem, above, middle)[0]
+    to_above, to_below = led(problem, rising, above.beta)[0], led(problem, falling, below.beta)[0]
+    pairs = ((rising, falling), (to_above, above), (to_below, below))
+    return np.all([_same(problem, *pair) for pair in pairs], axis=0)
 
 
 def _same(problem: Problem, one: Batch, two: Batch) -> Mask:
@@ -153,7 +156,13 @@ def polished(problem: Problem, batch: Batch) -> Batch:
     """Solutions brought to rest on their atoms, where that makes them no worse."""
     before = Sweep(problem, batch).objective
     new, sweep = settled(problem, batch)
-    good = whole(problem, new, sweep) & (sweep.objective <= before + 1e-13 * (1.0 + np.abs(before)))
-    rows = good[batch.owner]
-    weights = np.where(rows, new.weights, batch.weights)
-    return Batch(batch.beta, weights, np.where(rows[:, None], new.means, batch.means), batch.owner, batch.face)
+    return in_place_of(batch, new, whole(problem, new, sweep) & (sweep.objective <= before + 1e-13 * (1.0 + np.abs(before))))[
+        0
+    ]
+
+
+def in_place_of(batch: Batch, other: Batch, which: Mask) -> tuple[Batch, Mask]:
+    """A batch with some solutions (S,) of another one, of as many atoms, in their places; and the mask of their atoms."""
+    rows = which[batch.owner]
+    beta, weights = np.where(which, other.beta, batch.beta), np.where(rows, other.weights, batch.weights)
+    return Batch(beta, weights, np.where(rows[:, None], other.means, batch.means), batch.owner, batch.face), rows

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.distortions.interface import Array, Mask
+from dualib.distortions.interface import Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.path.branch import FARTHEST
@@ -127,10 +128,7 @@ class Chain:
         betas = set(self.batch.beta[which].tolist())
         self.joined = {ends for ends in self.joined if betas.isdisjoint(ends)}
         rest = np.setdiff1d(np.arange(len(self.batch.beta)), which)
-        parts = [(which.astype(np.float64), part)]
-        if len(rest):
-            parts.append((rest.astype(np.float64), self.batch.copied(rest)[0]))
-        self.batch = arranged(parts)
+        self.batch = in_order([(which, part)] + ([(rest, self.batch.copied(rest)[0])] if len(rest) else []))
         self._match()
 
     def forget(self, which: Ints) -> None:
@@ -141,8 +139,6 @@ class Chain:
         self._match()
 
 
-def arranged(parts: list[tuple[Array, Batch]]) -> Batch:
-    """One batch out of several, given the place (S,) of each solution in it, any numbers in ascending order."""
-    order = np.argsort(np.argsort(np.concatenate([places for places, _ in parts]), kind="stable"), kind="stable")
-    ends = np.cumsum([len(places) for places, _ in parts])[:-1]
-    return in_order([(numbers, part) for numbers, (_, part) in zip(np.split(order, ends), parts, strict=True)])
+def together(parts: Sequence[Batch]) -> Batch:
+    """Batches of one solution each as one batch, in their order."""
+    return in_order([(np.array([i]), part) for i, part in enumerate(parts)])

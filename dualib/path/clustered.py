@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from dualib.engine.batch import Batch
 from dualib.engine.initial import of_atoms
 from dualib.engine.optimum import Optimum, optimum
 from dualib.engine.problem import Problem
-from dualib.path.points import at_once
+from dualib.path.points import at_once, exchange
 from dualib.progress import Reporter
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.solution import Solution
@@ -56,7 +55,18 @@ def clustered_curve(
         found[beta] = _solution(task, free.get(beta), last, floors)
         last = [_start(problem, found[beta])]
         report.step()
-    _exchange(problem, found, Task(problem, 1.0, alpha, n_clusters, 0, True, tol, max_iter, rng), free, floors)
+
+    def anew(of: float, at: float) -> bool:
+        own, other = found[at], found[of]
+        if not other.complexity + at * other.expected_distortion < own.objective - _RISE * (1.0 + abs(own.objective)):
+            return False
+        task = Task(problem, at, alpha, n_clusters, 0, True, tol, max_iter, rng)
+        new = _solution(task, free.get(at), [_start(problem, other)], floors)
+        if new.objective < own.objective:
+            found[at] = new
+        return found[at] is new
+
+    exchange(sorted(found), anew)
     return [found[beta] for beta in sorted(found)]
 
 
@@ -79,25 +89,6 @@ def _solution(task: Task, free: Optimum | None, starts: list[Batch], floors: Seq
 def _start(problem: Problem, solution: Solution) -> Batch:
     """The clusters of a solution as a start."""
     return of_atoms(problem, [solution.beta], np.array(solution.weights), np.array(solution.means), np.array(solution.decoder))
-
-
-def _exchange(
-    problem: Problem, found: dict[float, Solution], task: Task, free: dict[float, Optimum], floors: Sequence[Floor] | None
-) -> None:
-    """Solve anew each beta at which the encoder of a neighbouring one is better, until there is none."""
-    betas = sorted(found)
-    pairs = [*itertools.pairwise(betas), *((high, low) for low, high in itertools.pairwise(betas))]
-    for _ in range(len(betas) + 1):
-        changed = False
-        for of, at in pairs:
-            own, other = found[at], found[of]
-            if not other.complexity + at * other.expected_distortion < own.objective - _RISE * (1.0 + abs(own.objective)):
-                continue
-            new = _solution(task._replace(beta=at), free.get(at), [_start(problem, other)], floors)
-            if new.objective < own.objective:
-                found[at], changed = new, True
-        if not changed:
-            return
 
 
 def grid_around(onset: float, low: float | None, high: float | None) -> Array:

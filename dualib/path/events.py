@@ -17,7 +17,8 @@ from dualib.engine.batch import Batch
 from dualib.engine.initial import feasible
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
-from dualib.path.births import LOCATED, TOUCH, births, looked_at
+from dualib.path.beyond import TOUCH, looked_at
+from dualib.path.births import LOCATED, births
 from dualib.path.branch import one_branch, polished
 from dualib.path.chain import Bifurcation, Chain, Piece
 from dualib.path.crossing import Reach, crossing, reach

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dualib._validation import as_float_array, random_generator, validate_beta
 from dualib.doors import door
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.choice import problem_of
 from dualib.engine.descent import descend
 from dualib.engine.initial import feasible, of_atoms
@@ -18,7 +18,7 @@ from dualib.engine.sizes import check_solvable
 from dualib.engine.stability import softest_tilt, stability
 from dualib.engine.starts import members_of
 from dualib.engine.sweep import Sweep
-from dualib.path.chain import arranged
+from dualib.path.chain import together
 from dualib.path.points import at_once
 from dualib.results.assembly import judged, solutions_of
 from dualib.results.curve import Curve
@@ -91,7 +91,7 @@ def follow(
     batch = of_atoms(problem, [solution.beta], solution.weights, solution.means, solution.decoder)
     points: dict[float, tuple[Batch, int]] = {}
     for beta in wanted:
-        start = _perturbed(problem, Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face))
+        start = _perturbed(problem, moved(batch, beta))
         batch, taken = _at_rest(problem, start, tol, max_iter)
         points[beta] = batch, taken
     return Curve(_judged(problem, points, tol, rng))
@@ -137,7 +137,7 @@ def _judged(problem: Problem, points: dict[float, tuple[Batch, int]], tol: float
     most = at_once(problem)
     for first in range(0, len(betas), most):
         some = [points[beta] for beta in betas[first : first + most]]
-        batch = arranged([(np.array([i]), part) for i, (part, _) in enumerate(some)])
+        batch = together([part for part, _ in some])
         state = judged_state(problem, batch, Sweep(problem, batch), tol=tol, rng=rng)
         known = judged(state)._replace(taken=np.array([taken for _, taken in some]))
         found += solutions_of(problem, batch, state.sweep, known, tol)

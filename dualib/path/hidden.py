@@ -20,7 +20,8 @@ from dualib.path.touching import slopes
 
 CLIMBS = 8  # ascent steps from every source
 NEAR = 0.05  # log c below 0 of a maximum that is looked at
-MET, SWALLOWED = 0.1, 0.05  # squared natural distance at which points are one, and at which one is an atom's
+# squared natural distance at which points are one, on the way and in the end, and at which one is an atom's
+APART, MET, SWALLOWED = 1e-3, 0.1, 0.05
 # Newton's steps of a round, after which points that have met, or come to an atom, are dropped, and by rounds the squared natural
 # length of the last of them in points that get nowhere
 STEPS, WANDERS = 3, (1.0, 0.05)
@@ -75,13 +76,10 @@ def _maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
         points = for_each(problem, *problem.features(), len(batch.beta))
     for climb in range(CLIMBS):
         value, _, means, _ = log_c(problem, batch.beta, sweep.log_z, *points)
-        fine = np.isfinite(means).all(axis=1)
+        fine = np.asarray(np.isfinite(means).all(axis=1))
         if climb >= CLIMBS // 2:
             fine &= value > -4.0 * NEAR
-        points = Points(means[fine], points.face[fine], points.owner[fine])
-        V = problem.link(points.means, points.face)[0]
-        points = points.pick(nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0] > SWALLOWED)
-        points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, 1e-3))
+        points = _apart(problem, batch, sweep, points._replace(means=means).pick(fine))
     return points
 
 
@@ -91,11 +89,15 @@ def _survivors(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> 
         if not len(points.means):
             break
         means, _, length = approached(problem, batch, sweep, *points, STEPS)
-        points = Points(means, points.face, points.owner).pick(length < longest)
-        V = problem.link(points.means, points.face)[0]
-        points = points.pick(nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0] > SWALLOWED)
-        points = points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, 1e-3))
+        points = _apart(problem, batch, sweep, points._replace(means=means).pick(length < longest))
     return points
+
+
+def _apart(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Points:
+    """The same but for what has come to atoms, or met another."""
+    V = problem.link(points.means, points.face)[0]
+    points = points.pick(nearest(problem, batch, sweep.V, points.owner, points.means, V, points.face)[0] > SWALLOWED)
+    return points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, APART))
 
 
 def _paired(problem: Problem, batch: Batch, links: Ints, points: Points, height: Array, slope: Array) -> tuple[Ints, Points]:

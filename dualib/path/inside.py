@@ -113,7 +113,7 @@ class Inside:
         start, rows = self.both.copied(np.append(of, of + len(self.links)))
         owner, upper = start.owner % len(of), self.upper[rows]
         there = np.where(upper, self.comes[rows] < at[owner], self.comes[rows] > at[owner])
-        start = predicted(self.problem, start, self.tangent[rows], np.tile(at, 2) - np.log(start.beta))
+        start = predicted(self.problem, start, self.tangent[rows], np.exp(np.tile(at, 2)))
         own = upper == main[owner]
         keep = np.where(self.odd[rows], there, own)
 

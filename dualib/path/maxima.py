@@ -37,9 +37,8 @@ def members(problem: Problem, sweep: Sweep, rows: Ints) -> Array:
 
 def linear_maps(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> tuple[Array, Array]:
     """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and their means."""
-    centred = problem.U - means[:, None]
     metric = beta[:, None, None] * problem.jacobian(means, face).matrices()
-    return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
+    return problem.covariances(q, means) @ metric, metric
 
 
 def _solved(matrices: Array, right: Array) -> Array:
@@ -104,8 +103,7 @@ def newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Ar
         step = to_maxima(problem, beta, q, once, jacobian, once - here, MOST_PRODUCTS)
         step[unseen] = (once - here)[unseen]
         return step, beta * inner(step, jacobian.times(step)), bad
-    metric = beta[:, None, None] * problem.jacobian(once, face).matrices()
-    image = problem.covariances(q, once) @ metric
+    image, metric = linear_maps(problem, beta, q, once, face)
     bad = np.asarray(~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1))
     image[bad], once[bad] = 0.0, here[bad]
     step = _solved(np.eye(problem.k) - image, once - here)
@@ -116,16 +114,23 @@ def newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Ar
 def maxima_near(problem: Problem, batch: Batch, sweep: Sweep, points: Array, face: Ints, owner: Ints) -> Maxima:
     """Newton's method to the maxima of log c near points (p, k) of solutions (p,), on their faces."""
     means, q, length = approached(problem, batch, sweep, points, face, owner, MOST_STEPS)
-    V = problem.link(means, face)[0]
-    apart, atom = nearest(problem, batch, sweep.V, owner, means, V, face)
+    height, _, V, apart, atom = heights(problem, batch, sweep, means, face, owner)
     atom = np.where(np.isfinite(apart), atom, batch.start[owner])
     climbed = batch.beta[owner] * inner(means - points, V - problem.link(points, face)[0])
     exists = (length < 1e-8 * apart) & (apart > APART) & (climbed < FARTHEST_CLIMB)
-    height = log_c(problem, batch.beta, sweep.log_z, means, face, owner)[0]
+    return Maxima(means, height, q, exists, apart, atom)
+
+
+def heights(
+    problem: Problem, batch: Batch, sweep: Sweep, means: Array, face: Ints, owner: Ints
+) -> tuple[Array, Array, Array, Array, Ints]:
+    """Log c at points, by `rise` where it is rounding; the terms of c; V; the nearest atom, its squared natural distance first."""
+    height, V, _, terms = log_c(problem, batch.beta, sweep.log_z, means, face, owner)
+    apart, atom = nearest(problem, batch, sweep.V, owner, means, V, face)
     beside = np.flatnonzero(apart < BESIDE)
     if len(beside) and not problem.fixed:
         height[beside] = rise(problem, batch, sweep, batch.means[atom[beside]], means[beside], face[beside], owner[beside])
-    return Maxima(means, height, q, exists, apart, atom)
+    return height, terms, V, apart, atom
 
 
 def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array, face: Ints, owner: Ints) -> Array:
@@ -140,7 +145,7 @@ def rise(problem: Problem, batch: Batch, sweep: Sweep, start: Array, end: Array,
 
 @dataclass
 class Ridge:
-    """Log c beside one atom of each solution: ``t^2 (a2 + a3 t + a4 t^2 + a5 t^3)``, t from it in its least stable direction.
+    """Log c beside each of p atoms: ``t^2 (a2 + a3 t + a4 t^2 + a5 t^3)``, t from it in its least stable direction.
 
     `number` is the atom's stability number, 1 + 2 a2. As it rises, a maximum beside the atom touches 0 at the distance `distance`
     when the number is `born_at`, before 1 if a3 is not 0; where a3 is 0 the atom divides, at 1.
@@ -149,13 +154,13 @@ class Ridge:
     number: Array
     born_at: Array
     distance: Array
-    maximum: Array  # (S, k): where the maximum is now, if there is one
-    halves: Array  # (S, 2, k): where two clusters may be sought that the atom has divided into, not too near
+    maximum: Array  # (p, k): where the maximum is now, if there is one
+    halves: Array  # (p, 2, k): where two clusters may be sought that the atom has divided into, not too near
 
 
 @dataclass
 class _Axis:
-    """Stability numbers (S,) and least stable directions (S, k), of natural length 1; and two linear maps of (S, k)."""
+    """Stability numbers (p,) and least stable directions (p, k), of natural length 1; and two linear maps of (p, k)."""
 
     number: Array
     direction: Array
@@ -193,15 +198,15 @@ def _axis_by_products(problem: Problem, beta: Array, q: Array, means: Array, fac
 
 @np.errstate(all="ignore")
 def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
-    """The ridge of one atom (by its row) of each solution."""
-    S, which, M, face = len(atom), np.arange(len(atom)), batch.means[atom], batch.face[atom]
-    if problem.fixed:  # no atom divides
-        return Ridge(np.zeros(S), np.ones(S), np.zeros(S), M, np.stack([M, M], axis=1))
-    axis = (_axis_by_products if problem.is_sparse else _axis)(problem, batch.beta, members(problem, sweep, atom), M, face)
+    """The ridges of some atoms, by their rows."""
+    p, M, face, owner, b = len(atom), batch.means[atom], batch.face[atom], batch.owner[atom], batch.b[atom]
+    if problem.fixed or not p:  # no atom divides
+        return Ridge(np.zeros(p), np.ones(p), np.zeros(p), M, np.stack([M, M], axis=1))
+    axis = (_axis_by_products if problem.is_sparse else _axis)(problem, b, members(problem, sweep, atom), M, face)
     number, u = axis.number, axis.direction
 
     def ascent(points: Array) -> Array:
-        return log_c(problem, batch.beta, sweep.log_z, points, face, which)[2]
+        return log_c(problem, batch.beta, sweep.log_z, points, face, owner)[2]
 
     # the ridge is M + t u + t^2 bend: across it, an ascent step leads nowhere
     curved = (ascent(M + RIDGE * u) + ascent(M - RIDGE * u) - 2.0 * M) / (2.0 * RIDGE**2)
@@ -210,10 +215,10 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
     curved[~bent] = 0.0
     bend = axis.bend(curved)
     steps = RIDGE * np.array([-2.0, -1.0, 1.0, 2.0])
-    slopes = np.empty((S, len(steps)))
+    slopes = np.empty((p, len(steps)))
     for j, t in enumerate(steps):
         point, way = M + t * u + t**2 * bend, u + 2.0 * t * bend
-        slopes[:, j] = batch.beta * inner(ascent(point) - point, problem.jacobian(point, face).times(way)) / t
+        slopes[:, j] = b * inner(ascent(point) - point, problem.jacobian(point, face).times(way)) / t
     known = bent & np.isfinite(slopes).all(axis=1)
     slopes[~known] = np.linspace(1.0, -1.0, 4)
     _, third, fourth, fifth = np.linalg.solve(steps[:, None] ** np.arange(4), slopes.T)  # 2 a2, 3 a3, 4 a4, 5 a5
@@ -236,4 +241,5 @@ def ridges(problem: Problem, batch: Batch, sweep: Sweep, atom: Ints) -> Ridge:
         place = M + t_ * u + t_**2 * bend
         outside = problem.outside(place, problem.link(place, face)[0])
         places.append(np.where(outside[:, None], M, place))
-    return Ridge(number, np.clip(born_at, 0.5, 1.0), np.abs(t), places[0], np.stack(places[1:], axis=1))
+    born_at = np.where(np.abs(t) < LONGEST_STEP, np.clip(born_at, 0.5, 1.0), 1.0)
+    return Ridge(number, born_at, np.abs(t), places[0], np.stack(places[1:], axis=1))

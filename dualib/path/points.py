@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +13,7 @@ from dualib.engine.batch import Batch
 from dualib.engine.optimum import judged_state, optimum
 from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
-from dualib.path.chain import arranged
+from dualib.path.chain import together
 from dualib.path.checkpoint import Checkpoint
 from dualib.progress import Reporter
 from dualib.results.assembly import Judged, judged, solutions_of
@@ -25,6 +27,18 @@ CHUNK, NUMBERS_AT_ONCE = 64, 6_000_000
 def at_once(problem: Problem) -> int:
     """How many betas are solved at once."""
     return max(1, min(CHUNK, NUMBERS_AT_ONCE // (problem.n * max(min(problem.n, problem.most_atoms), problem.k))))
+
+
+def exchange(betas: Sequence[float], anew: Callable[[float, float], bool]) -> None:
+    """Solve anew each of ascending betas at which the encoder of a neighbouring one is better, until there is none.
+
+    ``anew(of, at)`` tells whether the solution at one has become better from that of the other. Then ``rate + beta E d`` is no less
+    with the neighbour's rate and E d, both ways, from which it follows that E d does not rise with beta: the IB loses no relevance.
+    """
+    pairs = [*itertools.pairwise(betas), *((high, low) for low, high in itertools.pairwise(betas))]
+    for _ in range(len(betas) + 1):
+        if not any([anew(of, at) for of, at in pairs]):
+            return
 
 
 class Point(NamedTuple):
@@ -94,21 +108,22 @@ class Points:
 
     def batch(self) -> Batch:
         """All solutions, ascending in beta."""
-        return arranged([(np.array([beta]), self.found[beta].batch) for beta in self.betas])
+        return together([self.found[beta].batch for beta in self.betas])
 
-    def replace(self, beta: float, batch: Batch) -> None:
-        """Another solution in the place of one; how far it can be from the optimum follows from that one's certificate."""
-        old = self.found[beta]
-        more = Sweep(self.problem, batch).objective[0] - Sweep(self.problem, old.batch).objective[0]
-        self.found[beta] = old._replace(batch=batch, gap=max(0.0, old.gap + float(more)))
-        self._solutions.pop(beta, None)
+    def replace(self, batch: Batch) -> None:
+        """Other solutions at the same betas; how far each can be from the optimum follows from the certificate of the one before."""
+        more = Sweep(self.problem, batch).objective - Sweep(self.problem, self.batch()).objective
+        for i, beta in enumerate(self.betas):
+            old = self.found[beta]
+            self.found[beta] = old._replace(batch=batch.one(i), gap=max(0.0, old.gap + float(more[i])))
+        self._solutions.clear()
 
     def solutions(self) -> list[Solution]:
         """The public solutions, ascending in beta."""
         missing = [beta for beta in self.betas if beta not in self._solutions]
         if missing:
             points = [self.found[beta] for beta in missing]
-            batch = arranged([(np.array([i]), point.batch) for i, point in enumerate(points)])
+            batch = together([point.batch for point in points])
             gap, kinds, taken = zip(*((point.gap, point.kind, point.taken) for point in points), strict=True)
             known = Judged(np.array(gap), kinds, np.array(taken))
             made = solutions_of(self.problem, batch, Sweep(self.problem, batch), known, self.tol)
@@ -126,7 +141,7 @@ class Sides:
     def __call__(self, i: int) -> Solution:
         """The i-th of them."""
         if self._solutions is None:
-            batch = arranged([(np.array([j]), part) for j, part in enumerate(self.parts)])
+            batch = together(self.parts)
             sweep = Sweep(self.problem, batch)
             state = judged_state(self.problem, batch, sweep, tol=self.tol, rng=np.random.default_rng(0))
             self._solutions = solutions_of(self.problem, batch, sweep, judged(state), self.tol)

@@ -34,8 +34,7 @@ def located_events(points: Points) -> list[Event]:
     if not _affordable(problem, int(batch.counts.max())):
         return bracketed_events(points)
     chain = locate(problem, batch, points.report)
-    for i in np.flatnonzero(chain.given):
-        points.replace(float(chain.batch.beta[i]), chain.batch.one(i))
+    points.replace(chain.batch.copied(np.flatnonzero(chain.given))[0])
     events = [(i, event) for i, event in enumerate(chain.events) if event is not None]
     parts = [chain.batch.one(i + side) for i, _ in events for side in (0, 1)]
     sides: Callable[[int], Solution] = one_blas_thread(Sides(problem, parts, points.tol).__call__)

@@ -14,7 +14,7 @@ import numpy as np
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
-from dualib.path.branch import BROKEN, TANGENT, distances, predicted, settled, tangents
+from dualib.path.branch import BROKEN, TANGENT, distances, in_place_of, predicted, settled, tangents, whole
 from dualib.path.maxima import APART, BESIDE, Maxima, maxima_near, members, newtons_steps, ridges
 
 ROOT = 1e-11  # accuracy of a root, in log beta
@@ -24,7 +24,7 @@ SPLIT = 1e-10  # ... from 1, below which a birth is a split
 LEEWAY = 2e-3  # in log beta, that a root may lie outside its interval: points are optimal within a tolerance only
 NOWHERE = 1e-9  # width, in log beta, of an interval in which no root was found
 SLOWEST, FASTEST = 1e-3, 100.0  # derivative of a stability number by log beta, per step, that is believed
-MOST_STEPS, MOST_LOST, MOST_IDLE = 10, 2, 3
+MOST_STEPS, MOST_LOST, MOST_IDLE = 10, 1, 3
 SHORTER = 0.75  # part of the shortest step so far, above which a step is idle
 LEFT = 0.01  # part of a step out of the interval that is left inside, at which no root is expected there
 
@@ -50,7 +50,7 @@ class _Look:
     maxima: Maxima
     exists: Mask
     slope: Array
-    number: Array
+    number: Array  # of the nearest atom; NaN where that tells nothing
     born_at: Array
     close: Mask  # to the atom, so that only the ridge tells where the maximum touches
     flat: Mask  # the height is, still: the maximum is far closer to the atom where it touches
@@ -63,18 +63,27 @@ def _look(problem: Problem, batch: Batch, points: Array, face: Ints, rising: Mas
     tangent, log_z = tangents(problem, batch, sweep)
     rests = sweep.residual < BROKEN
     maxima = maxima_near(problem, batch, sweep, points, face, np.arange(len(points)))
-    ridge = ridges(problem, batch, sweep, maxima.atom)
-    again = np.flatnonzero(~maxima.exists & (ridge.distance**2 > APART) & rests & (batch.face[maxima.atom] == face))
+    odd = np.flatnonzero(~maxima.exists | ~rests | (maxima.apart < BESIDE))  # where the nearest atom tells more
+    ridge = ridges(problem, batch, sweep, maxima.atom[odd])
+    bears = ~maxima.exists[odd] & (ridge.distance**2 > APART) & rests[odd] & (batch.face[maxima.atom[odd]] == face[odd])
+    again = odd[bears]
     if len(again):  # the maximum that the ridge bears
-        _replace(maxima, again, maxima_near(problem, batch, sweep, ridge.maximum[again], face[again], again))
+        _replace(maxima, again, maxima_near(problem, batch, sweep, ridge.maximum[bears], face[again], again))
     slope, drift = slopes(problem, batch.beta, log_z, maxima.means, face, maxima.q)
     # at the atom it is 0, but for an error of the tangents that is all but the same
     atom = maxima.atom
     slope -= slopes(problem, batch.beta, log_z, batch.means[atom], batch.face[atom], members(problem, sweep, atom))[0]
     exists = maxima.exists & rests & (np.where(rising, slope, -slope) > 0.0)
-    flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * ridge.distance**2) & (ridge.number > ridge.born_at)
-    close = ridge.distance**2 <= APART
-    return _Look(batch, tangent, rests, maxima, exists, slope, ridge.number, ridge.born_at, close, flat, ridge.maximum, drift)
+    number, born_at, distance, beside = (
+        np.full(len(points), np.nan),
+        np.ones(len(points)),
+        np.ones(len(points)),
+        maxima.means.copy(),
+    )
+    number[odd], born_at[odd], distance[odd], beside[odd] = ridge.number, ridge.born_at, ridge.distance, ridge.maximum
+    flat = (maxima.apart < BESIDE) & (maxima.apart > 4.0 * distance**2) & (number > born_at)
+    close = distance**2 <= APART
+    return _Look(batch, tangent, rests, maxima, exists, slope, number, born_at, close, flat, beside, drift)
 
 
 def _replace(maxima: Maxima, which: Ints, other: Maxima) -> None:
@@ -103,6 +112,69 @@ def drifted(problem: Problem, points: Array, face: Ints, way: Array) -> Array:
     return np.where(outside[:, None], points, further)
 
 
+@dataclass
+class _Hunt:
+    """What root findings know by now, (E,) each: those that go on.
+
+    Attributes
+    ----------
+    numbers : which of all
+    points, face : where the maximum is looked for
+    sign : 1 where the cluster is born as beta rises, else -1
+    before, after : log betas between which the root is, in the direction of `sign`
+    end : where its interval ends
+    lost, idle : how often a branch was not to be had; steps that were hardly shorter than those before
+    shortest : of the steps
+    number, at : stability number of the nearest atom at the look before, and where that was; NaN at first
+    """
+
+    numbers: Ints
+    points: Array
+    face: Ints
+    sign: Array
+    before: Array
+    after: Array
+    end: Array
+    lost: Ints
+    idle: Ints
+    shortest: Array
+    number: Array
+    at: Array
+
+    def pick(self, which: Mask) -> _Hunt:
+        """Those of a mask."""
+        return _Hunt(*(column[which] for column in vars(self).values()))
+
+    def aimed(self, look: _Look) -> tuple[Array, Mask, Mask, Mask]:
+        """Log betas to go to; where that is a root; where one at which the atom bears or divides; and which root findings end."""
+        at, height, sign, off = np.log(look.batch.beta), look.maxima.height, self.sign, look.number - look.born_at
+        beyond = ~look.rests | (off >= 0.0) & ~look.exists | look.exists & (height > 0.0)
+        self.before, self.after = np.where(beyond, self.before, at), np.where(beyond, at, self.after)
+        rate = (look.number - self.number) / (at - self.at)
+        rate = np.where((sign * rate > SLOWEST) & (np.abs(rate) < FASTEST), rate, sign)
+        divide = look.rests & ~look.exists & look.close & (np.abs(off) < DIVIDES)
+        towards = -np.where(np.abs(off) < 1e-3, 1.0, 0.9) * off / rate
+        newton = look.exists & ~look.flat
+        by = np.where(newton, -height / np.where(newton, look.slope, 1.0), np.where(look.rests, towards, np.nan))
+        to, leeway = at + by, -LEEWAY * look.exists
+        small = np.abs(height) < ROUNDED * np.sqrt(np.clip(look.maxima.apart, 0.0, 1.0))
+        left = np.abs(by) * np.maximum(
+            (by / self.shortest) ** 2, 10.0 * TANGENT
+        )  # after this step, where slopes are that good
+        left[(look.maxima.apart < BESIDE) | np.isinf(self.shortest)] = np.inf
+        root = newton & ((np.minimum(np.abs(by), left) < ROOT) | small) | divide
+        outside = ~((sign * (to - self.before) > leeway) & (sign * (self.after - to) > leeway)) & ~root
+        left_inside = np.abs(self.after - at) < LEFT * np.abs(by)
+        ended = (self.after == self.end) & (sign * (to - self.after) > LEEWAY) & left_inside
+        to[outside] = 0.5 * (self.before + self.after)[outside]
+        step = np.abs(to - at)
+        self.lost += ~look.rests
+        self.idle += outside | ~(step < SHORTER * self.shortest)
+        self.shortest, self.number, self.at = np.fmin(self.shortest, step), look.number, at
+        nowhere = ~look.exists & (np.abs(self.after - self.before) < NOWHERE)
+        return to, root, divide, root | nowhere | ended | (self.lost > MOST_LOST) | (self.idle > MOST_IDLE)
+
+
 def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Array, high: Array, rising: Mask) -> Touching:
     """Where log c at the maximum near each point (E, k) touches 0 along each branch, or its nearest atom divides.
 
@@ -111,61 +183,30 @@ def touching(problem: Problem, batch: Batch, points: Array, face: Ints, low: Arr
     """
     E = len(batch.beta)
     found, means, divides = np.full(E, np.nan), points.copy(), np.zeros(E, bool)
-    numbers, finished, sign, on = np.arange(E), [], np.where(rising, 1.0, -1.0), face
     before, after = np.where(rising, low, high), np.where(rising, high, low)
-    good, good_tangent, last = batch, np.zeros((len(batch.weights), 1 + problem.k)), None
-    lost, end = np.zeros(E, dtype=np.int64), after  # how often a branch was not to be had; where its interval ends
-    idle, shortest = np.zeros(E, dtype=np.int64), np.full(E, np.inf)
+    never, unknown, sign = np.zeros(E, dtype=np.int64), np.full(E, np.nan), np.where(rising, 1.0, -1.0)
+    hunt = _Hunt(
+        np.arange(E), points, face, sign, before, after, after, never, never.copy(), np.full(E, np.inf), unknown, unknown
+    )
+    good, tangent, finished = batch, np.zeros((len(batch.weights), 1 + problem.k)), []
     for _ in range(MOST_STEPS):
-        look = _look(problem, batch, points, on, sign > 0.0)
-        at, height = np.log(look.batch.beta), look.maxima.height
-        beyond = ~look.rests | (look.number >= look.born_at) & ~look.exists | look.exists & (height > 0.0)
-        before, after = np.where(beyond, before, at), np.where(beyond, at, after)
-        rate = sign if last is None else (look.number - last[0]) / (at - last[1])
-        rate = np.where((sign * rate > SLOWEST) & (np.abs(rate) < FASTEST), rate, sign)
-        divide = look.rests & ~look.exists & look.close & (np.abs(look.number - look.born_at) < DIVIDES)
-        towards = np.where(np.abs(look.number - look.born_at) < 1e-3, 1.0, 0.9) * (look.born_at - look.number) / rate
-        newton = look.exists & ~look.flat
-        by = np.where(newton, -height / np.where(newton, look.slope, 1.0), np.where(look.rests, towards, np.nan))
-        to, leeway = at + by, -LEEWAY * look.exists
-        small = np.abs(height) < ROUNDED * np.sqrt(np.clip(look.maxima.apart, 0.0, 1.0))
-        left = np.abs(by) * np.maximum((by / shortest) ** 2, 10.0 * TANGENT)  # after this step, where slopes are that good
-        left[(look.maxima.apart < BESIDE) | np.isinf(shortest)] = np.inf
-        root = newton & ((np.minimum(np.abs(by), left) < ROOT) | small) | divide
-        outside = ~((sign * (to - before) > leeway) & (sign * (after - to) > leeway)) & ~root
-        lost += ~look.rests
-        ended = (after == end) & (sign * (to - after) > LEEWAY) & (np.abs(after - at) < LEFT * np.abs(by))
-        to[outside] = 0.5 * (before + after)[outside]
-        idle += ~(np.abs(to - at) < SHORTER * shortest)
-        shortest = np.fmin(shortest, np.abs(to - at))
-        found[numbers[root]] = to[root]
-        means[numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
-        divides[numbers[divide & (1.0 - look.born_at < SPLIT)]] = True
-        rows = look.rests[look.batch.owner]
-        good = Batch(
-            np.where(look.rests, look.batch.beta, good.beta),
-            np.where(rows, look.batch.weights, good.weights),
-            np.where(rows[:, None], look.batch.means, good.means),
-            good.owner,
-            good.face,
-        )
-        good_tangent = np.where(rows[:, None], look.tangent, good_tangent)
-        points = np.where(
-            look.exists[:, None], drifted(problem, look.maxima.means, on, (to - at)[:, None] * look.drift), points
-        )
-        done = root | ~look.exists & (np.abs(after - before) < NOWHERE) | ended | (lost > MOST_LOST) | (idle > MOST_IDLE)
+        look = _look(problem, batch, hunt.points, hunt.face, hunt.sign > 0.0)
+        to, root, divide, done = hunt.aimed(look)
+        found[hunt.numbers[root]] = to[root]
+        means[hunt.numbers[root]] = np.where(look.exists[:, None], look.maxima.means, look.beside)[root]
+        divides[hunt.numbers[divide & (1.0 - look.born_at < SPLIT)]] = True
+        good, rows = in_place_of(good, look.batch, look.rests)
+        tangent = np.where(rows[:, None], look.tangent, tangent)
+        moved = drifted(problem, look.maxima.means, hunt.face, (to - hunt.at)[:, None] * look.drift)
+        hunt.points = np.where(look.exists[:, None], moved, hunt.points)
+        batch = predicted(problem, good, tangent, np.exp(to))
         if done.any():
-            finished.append((numbers[done], predicted(problem, good, good_tangent, to - np.log(good.beta)).pick(done)[0]))
-        numbers = numbers[~done]
-        if not len(numbers):
+            finished.append((hunt.numbers[done], batch.pick(done)[0]))
+        hunt, (batch, rows) = hunt.pick(~done), batch.pick(~done)
+        if not len(hunt.numbers):
             break
-        last = look.number[~done], at[~done]
-        good, rows = good.pick(~done)
-        good_tangent, points, on, to = good_tangent[rows], points[~done], on[~done], to[~done]
-        before, after, sign, lost, end = before[~done], after[~done], sign[~done], lost[~done], end[~done]
-        idle, shortest = idle[~done], shortest[~done]
-        batch = predicted(problem, good, good_tangent, to - np.log(good.beta))
-    if len(numbers):
-        finished.append((numbers, good))
+        good, tangent = good.pick(~done)[0], tangent[rows]
+    if len(hunt.numbers):
+        finished.append((hunt.numbers, good))
     branch, sweep = settled(problem, in_order(finished))
-    return Touching(np.where(sweep.residual < BROKEN, found, np.nan), branch, means, face, divides)
+    return Touching(np.where(whole(problem, branch, sweep), found, np.nan), branch, means, face, divides)

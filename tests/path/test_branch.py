@@ -12,8 +12,7 @@ from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.search import at_rest, price
 from dualib.engine.sweep import Sweep, log_c
-from dualib.path.births import _response
-from dualib.path.branch import followed, one_branch, settled, tangents
+from dualib.path.branch import followed, one_branch, response, settled, tangents
 from dualib.path.touching import touching
 
 KINDS = ("ib", "dualib")
@@ -56,7 +55,8 @@ def test_the_response_to_a_new_atom_is_the_derivative_by_its_weight(kind):
     batch, sweep = settled(problem, optimum(problem, [6.0]).batch)
     one, face, owner = problem.U[:1], batch.face[:1], np.zeros(1, dtype=np.int64)
     value, _, _, terms = log_c(problem, batch.beta, sweep.log_z, one, face, owner)
-    bent, step = _response(problem, batch, sweep, terms)
+    step, log_z = response(problem, batch, sweep, -terms[batch.owner], terms, 1e-4, 300)
+    bent = problem.expectation(terms * log_z)
     h = 1e-6
     moved = Batch(batch.beta, batch.weights * (1.0 + h * step[:, 0]), batch.means + h * step[:, 1:], batch.owner, batch.face)
     z = np.exp(Sweep(problem, moved).log_z) + h * np.exp(sweep.log_z) * terms
