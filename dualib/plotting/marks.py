@@ -89,6 +89,7 @@ def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     """
     if not handles:
         return
+    _laid_out(ax)
     whole = ax.get_window_extent()
     for size in (8.0, 6.0):
         for columns in (4, 3, 2, 1):
@@ -101,6 +102,14 @@ def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     (low, high), ticks = ax.get_ylim(), ax.get_yticks()
     ax.set_yticks([tick for tick in ticks if low <= tick <= high])
     ax.set_ylim(low, low + (high - low) / (1.0 - min(share, 0.6)))
+
+
+def _laid_out(ax: Axes) -> None:
+    """Give axes the width that the layout of their figure leaves them; before, those of several columns are too narrow."""
+    figure = ax.figure.figure  # of a subfigure too
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def _legend(ax: Axes, handles: list[Any], columns: int, size: float) -> Any:
