@@ -50,7 +50,7 @@ for beta, words in ((onset, "onset"), (critical, "textbook\ncritical beta")):
     ax.axvline(beta, color="0.5", lw=0.8)
     ax.annotate(words, (beta, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -4), textcoords="offset points", va="top")
 ax.set(xlabel=r"$\beta$", ylabel="relevance  I(T;Y)  [nats]", title="Case A: what a follower misses")
-ax.legend(frameon=False, loc="center left")
+ax.legend(frameon=False, loc="center right", bbox_to_anchor=(1.0, 0.25))
 figure.savefig("hysteresis.png", dpi=110)
 print(f"Case A: a follower from below is up to {np.max(upward.objective - best.objective):.2e} nats above the optimum,")
 print(f"which its own certificate says: largest gap {upward.gap.max():.2e} nats.")

@@ -34,7 +34,7 @@ print(f"I(X;Y) = {joint.mutual_information:.4f} nats; three rows keep {best[2].r
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.0), layout="constrained")
 dendrogram(tree.linkage, labels=list(joint.x_labels), ax=left, color_threshold=0.0, above_threshold_color="C0")
-left.tick_params(axis="x", labelrotation=60)
+plt.setp(left.get_xticklabels(), rotation=60, ha="right", rotation_mode="anchor", fontsize=10)
 left.set_ylabel("information lost so far, nats")
 left.set_title("Rows merged, cheapest first", fontsize=10)
 right.plot(numbers, [solution.relevance_bound for solution in best], "C7--", lw=1, label="no K rows keep more")

@@ -64,7 +64,13 @@ axes[0, 0].set(
 axes[0, 0].set_ylim(-0.05, 0.95)
 axes[0, 0].legend(fontsize=7, frameon=False, ncols=2, loc="upper left")
 axes[0, 1].axhline(np.log(N_TEST), color="0.5", ls=":", lw=1.0)
-axes[0, 1].text(TIMES[0], np.log(N_TEST), "log of the test points: the lower bound ends here", fontsize=8, va="bottom")
+axes[0, 1].annotate(
+    "log of the test points: the lower bound ends here",
+    (TIMES[0], np.log(N_TEST)),
+    xytext=(0, 3),
+    textcoords="offset points",
+    fontsize=8,
+)
 axes[0, 1].set(xscale="log", ylim=(-0.1, np.log(N_TEST) + 0.5), xlabel=r"time of training $\tau$", ylabel="I(X;Z|D)  [nats]")
 axes[0, 1].set_title("What a prediction says of its input: the width of the bounds")
 

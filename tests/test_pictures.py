@@ -88,6 +88,15 @@ def test_a_legend_stays_inside_its_axes_beside_long_names(request, which):
     assert axes.x0 <= legend.x0 and legend.x1 <= axes.x1
 
 
+def test_the_legends_of_trees_in_a_row_are_as_wide_as_the_layout_lets_them(toy):
+    figure, axes = plt.subplots(1, 3, figsize=(15.0, 4.8), layout="constrained")
+    toy.plot_bifurcations(ax=axes[1])
+    figure.canvas.draw()
+    legend = axes[1].get_legend()
+    assert len({round(text.get_window_extent().x0) for text in legend.get_texts()}) == 2  # columns
+    assert legend.get_window_extent().width < axes[1].get_window_extent().width
+
+
 def test_many_clusters_are_thin_and_as_many_are_named_as_there_is_room_for(crowd):
     assert crowd.n_clusters[-1] > drawing.MANY
     ax = plotting.plot_bifurcations(crowd)

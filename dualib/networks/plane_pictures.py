@@ -58,7 +58,7 @@ def plot_layers(plane: InformationPlane, bound: Bound, unit: str) -> npt.NDArray
         ax.axis("off")
     if len(set(plane.epoch.tolist())) > 1:
         figure.colorbar(points, ax=axes, label="epoch", shrink=0.8)
-    axes[0, 0].legend(loc="lower right", fontsize=7, frameon=False)
+    axes[0, 0].legend(loc="lower center", fontsize=7, frameon=False)
     seeds = len(set(plane.seed.tolist()))
     figure.suptitle(f"{_title(plane)}; {seeds} seed{'s' * (seeds > 1)}, a line each", fontsize=11)
     return np.array(list(axes.ravel()[: len(names)]))

@@ -75,6 +75,7 @@ def legend_above(ax: Axes, handles: list[Any], width: float = 0.97) -> None:
     """
     if not handles:
         return
+    _laid_out(ax)
     whole = ax.get_window_extent()
     style: dict[str, Any] = {"loc": "upper center", "framealpha": 0.85, "columnspacing": 1.2, "handlelength": 1.6}
     for size in (8.0, 6.0):
@@ -96,6 +97,14 @@ def beta_axis(ax: Axes, curve: Curve) -> None:
     low, high = curve.beta[0], curve.beta[-1]
     log_axis(ax, low, high if high > low else 1.01 * low)
     ax.set_xlabel("beta")
+
+
+def _laid_out(ax: Axes) -> None:
+    """Give axes the width that the layout of their figure leaves them; before, those of several columns are too narrow."""
+    figure = ax.figure.figure  # of a subfigure too
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def log_axis(ax: Axes, low: float, high: float) -> None:
