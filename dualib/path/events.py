@@ -30,7 +30,9 @@ SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each o
 NARROW = 1e-7  # links are not divided further, in log beta
 CROWDED, PATIENCE = 1e-3, 8  # in log beta; divisions of links below that, between two points of the grid, that are worth it
 QUIET = 1e-4  # width, in log beta, of links in which what is born and dies again is worth less than certificates tell
-MOST_BIRTHS, MIXED = 8, 3  # odd atoms of a link up to which their births are sought; where some are born and some die
+# odd atoms of a link up to which their births are sought; where some are born and some die, or the link is wide, in log beta: it is
+# divided first, for one birth after the other would be found
+MOST_BIRTHS, FEW, WIDE = 8, 3, 0.01
 MOST_ROUNDS = 30
 
 
@@ -77,7 +79,8 @@ def locate(problem: Problem, batch: Batch, report: Reporter | None = None) -> Ch
         links = _without(links, pieces, replaced)
         links = links[(chain.died + chain.born)[links] > 0]
         born, died = chain.born[links], chain.died[links]
-        few = links[(born != died) & (born + died <= np.where(np.minimum(born, died) > 0, MIXED, MOST_BIRTHS))]
+        involved = (np.minimum(born, died) > 0) | (chain.width[links] > WIDE)
+        few = links[(born != died) & (born + died <= np.where(involved, FEW, MOST_BIRTHS))]
         found, leaping = births(chain, Inside(chain, few).births()) if len(few) else ([], [])
         crossed, replaced = _jumps(chain, _without(np.array(leaping, dtype=np.int64), found, []))
         pieces += found + crossed

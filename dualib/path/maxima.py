@@ -36,9 +36,13 @@ def members(problem: Problem, sweep: Sweep, rows: Ints) -> Array:
 
 
 def linear_maps(problem: Problem, beta: Array, q: Array, means: Array, face: Ints) -> tuple[Array, Array]:
-    """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and their means."""
+    """The derivative of an ascent step by its point, beta Cov_q(U) J (p, k, k), and beta J, for members q and their means.
+
+    To all digits, unlike `Problem.covariances`: whether an atom divides or one is born beside it is told by the last of them.
+    """
+    centred = problem.U - means[:, None]
     metric = beta[:, None, None] * problem.jacobian(means, face).matrices()
-    return problem.covariances(q, means) @ metric, metric
+    return ((q[:, :, None] * centred).transpose(0, 2, 1) @ centred) @ metric, metric
 
 
 def _solved(matrices: Array, right: Array) -> Array:
@@ -103,7 +107,8 @@ def newtons_steps(problem: Problem, beta: Array, q: Array, here: Array, once: Ar
         step = to_maxima(problem, beta, q, once, jacobian, once - here, MOST_PRODUCTS)
         step[unseen] = (once - here)[unseen]
         return step, beta * inner(step, jacobian.times(step)), bad
-    image, metric = linear_maps(problem, beta, q, once, face)
+    metric = beta[:, None, None] * problem.jacobian(once, face).matrices()
+    image = problem.covariances(q, once) @ metric
     bad = np.asarray(~np.isfinite(image).all(axis=(1, 2)) | ~np.isfinite(once).all(axis=1))
     image[bad], once[bad] = 0.0, here[bad]
     step = _solved(np.eye(problem.k) - image, once - here)
