@@ -189,7 +189,7 @@ def descend(
     finished, total = [], none.copy()
     sweep = Sweep(problem, batch)
     for _ in range(_SWEEPS if coarse else 0):
-        batch = merged(problem, _needed(swept(batch, sweep), sweep), COARSE)
+        batch = merged(problem, needed(swept(batch, sweep), sweep), COARSE)
         sweep = Sweep(problem, batch)
         going.taken += 1
     for iteration in range(steps + 1):
@@ -243,7 +243,7 @@ def _stepped(problem: Problem, batch: Batch, sweep: Sweep, going: _Going) -> tup
         _sweep_instead(problem, batch, sweep, worse, trial, new)
     idle = worse | (new.residual > _PROGRESS * sweep.residual) & (new.objective > sweep.objective - known)
     going.stalled = np.where((sweep.residual < RESTING) & idle, going.stalled + 1, 0)
-    batch = _needed(trial, new)
+    batch = needed(trial, new)
     return batch, new if len(batch.weights) == len(new.c) else Sweep(problem, batch)
 
 
@@ -257,7 +257,7 @@ def lowest(ended: Descent) -> Descent:
 def without_idle(problem: Problem, batch: Batch, sweep: Sweep) -> tuple[Batch, Sweep]:
     """The same states, atoms of one decoder as one and without those that have no weight: what every result is to hold."""
     batch, sweep, _ = met(problem, batch, sweep, np.full(len(batch.beta), _ONE), anyhow=False)
-    heavy = _needed(batch, sweep)
+    heavy = needed(batch, sweep)
     return (batch, sweep) if len(heavy.weights) == len(batch.weights) else _unless_higher(problem, batch, sweep, heavy)[:2]
 
 
@@ -301,9 +301,9 @@ def _sweep_instead(problem: Problem, batch: Batch, sweep: Sweep, worse: Mask, tr
     new.replace(worse, rows, Sweep(problem, plain, before))
 
 
-def _needed(batch: Batch, sweep: Sweep) -> Batch:
+def needed(batch: Batch, sweep: Sweep, faint: float = _FAINT) -> Batch:
     """Without atoms of next to no weight, but for those that hold some rare source: nothing else is near it."""
-    keep = batch.weights > _FAINT
+    keep = batch.weights > faint
     few = np.flatnonzero(~keep)
     keep[few] = _holds(sweep, few)
     return batch.keep(keep)

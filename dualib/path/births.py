@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
+from dualib.engine.descent import needed
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.starts import Points
 from dualib.engine.sweep import Sweep
@@ -32,6 +35,8 @@ def births(chain: Chain, sought: Sought, tries: int = MOST_TRIES) -> tuple[list[
     means, face = _narrowed(problem, sought.means, sought.face)
     low, high = chain.log_beta[sought.link], chain.log_beta[sought.link + 1]
     found = touching(problem, sought.branch, means, face, low, high, sought.rise)
+    # an atom of a branch that is next to nothing where it is touched is born there, too
+    found = dataclasses.replace(found, branch=needed(found.branch, Sweep(problem, found.branch), TIED))
     first, tied = _leading(found, sought.group, sought.rise)
     pieces, leaping = list[Piece](), list[int]()
     if len(first):
