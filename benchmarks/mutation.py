@@ -22,13 +22,13 @@ from pathlib import Path
 
 # target: (modules, tests, part of the sample)
 TARGETS = {
-    "solver": (("solving/solver",), "tests/test_solver.py tests/test_solver_options.py tests/test_validation.py", 0.3),
+    "solver": (("solving/solver",), "tests/solving/test_solver.py tests/solving/test_solver_options.py tests/test_validation.py", 0.3),
     "certificate": (
         ("solving/certificate", "engine/judge"),
-        "tests/test_certify.py tests/test_certify_encoders.py -k 'not gaussian and not seed'",
+        "tests/solving/test_certify.py tests/solving/test_certify_encoders.py -k 'not gaussian and not seed'",
         0.3,
     ),
-    "distortions": (("distortions",), "tests/test_distortions.py", 0.4),
+    "distortions": (("distortions",), "tests/distortions/test_distortions.py", 0.4),
 }
 CONFIG = """[cosmic-ray]
 module-path = {modules}

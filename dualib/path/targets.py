@@ -109,7 +109,7 @@ def solve_at(
         raise ValueError(f"{name}: nothing can be learned here, X and Y are independent; got {shown(target)}")
     rng = random_generator(random_state)
     found = _Search(problem, name, target, tol, max_iter, rng).solution(max(first, _LEAST_BETA))
-    warn_unless_converged(found, tol)
+    warn_unless_converged(found, tol, stacklevel=4)
     return found
 
 

@@ -198,7 +198,7 @@ def check_options(tol: Any, **counts: Any) -> None:
             raise ValueError(f"{name} must be at least 1, got {shown(value)}")
 
 
-def warn_unless_converged(solution: Solution, tol: float, stacklevel: int = 3) -> None:
+def warn_unless_converged(solution: Solution, tol: float, stacklevel: int) -> None:
     """ConvergenceWarning with beta, gap and remedy where the solution missed `tol`."""
     if solution.status in (Status.MAX_ITER, Status.GAP_OPEN):
         warn_of_convergence(

@@ -14,7 +14,7 @@ import dualib
 from dualib import Alpha, Bregman, Curve, DualIB, Event, ExponentialFamily, JointDistribution, RateDistortion, Solution, Status
 from dualib.results.storage import load
 
-OLD = Path(__file__).parent / "reference" / "saved"  # written by 0.1.0, before this file was
+OLD = Path(__file__).parents[1] / "reference" / "saved"  # written by 0.1.0, before this file was
 SMALLEST = 5e-324
 RNG = np.random.default_rng(11)
 FEATURES = RNG.normal(size=(5, 2))

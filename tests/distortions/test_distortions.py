@@ -126,6 +126,37 @@ def test_whitening_is_a_root_of_the_jacobian(name):
     np.testing.assert_allclose(rows @ rows.transpose(0, 2, 1), expected, atol=1e-12)
 
 
+ZEROS = np.array([[0.5, 0.3, 0.2, 0.0], [0.2, 0.8, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4], [0.0, 0.6, 0.4, 0.0]])
+
+
+@pytest.mark.parametrize("name", ["ib", "dualib"])
+def test_on_a_face_distances_and_jacobian_are_those_of_what_is_left(name):
+    """Clusters of a few of the rows: what no member can have, or any lacks, has no part in them."""
+    kind, clusters = MOVING[name], [[0, 1], [1, 3], [0, 3]]
+    U, a = kind.lift(ZEROS)
+    means = np.array([U[members].mean(axis=0) for members in clusters])
+    possible = [
+        (ZEROS[members] > 0.0).any(axis=0) if name == "ib" else (ZEROS[members] > 0.0).all(axis=0) for members in clusters
+    ]
+    face = np.array(possible)
+    v, b = kind.link(means, face)
+    decoder, jacobian = kind.decoder(means, face), kind.link_jacobian(means, face)
+    np.testing.assert_array_equal(decoder > 0.0, face)
+    assert not v[~face].any() and not jacobian[~face].any()
+    for t, members in enumerate(clusters):
+        expected = [DIRECT[name](ZEROS[x], decoder[t]) for x in members]
+        np.testing.assert_allclose(a[members] - U[members] @ v[t] + b[t], expected, atol=1e-14)
+    diagonal, outer = kind.jacobian_parts(means, face)
+    parts = np.einsum("tk,kl->tkl", diagonal, np.eye(N_Y)) - outer[:, :, None] * outer[:, None, :]
+    np.testing.assert_allclose(parts, jacobian, atol=1e-14)
+    root = kind.whiten(np.broadcast_to(np.eye(N_Y), (len(clusters), N_Y, N_Y)), means, face)
+    np.testing.assert_allclose(root @ root.transpose(0, 2, 1), jacobian, atol=1e-13)
+
+
+def test_an_alpha_cluster_without_mass_has_the_uniform_decoder():
+    np.testing.assert_array_equal(dualib.Alpha(0.3).decoder(np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]))[0], 0.25)
+
+
 @moving
 def test_solutions_are_stationary_and_certified(name):
     rng = np.random.default_rng(9)

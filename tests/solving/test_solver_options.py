@@ -191,10 +191,24 @@ def test_defaults_are_those_documented():
     assert none.objective != one.objective
 
 
-def test_the_warning_points_at_the_caller():
+CALLS = {
+    "solve": lambda joint: dualib.solve(joint, 40.0, max_iter=1),
+    "solve_at": lambda joint: dualib.solve_at(joint, rate=0.3, tol=1e-17),
+    "anneal": lambda joint: dualib.anneal(joint, betas=[20.0, 40.0], max_iter=1),
+    "anneal_from": lambda joint: dualib.anneal(joint, beta_max=40.0, max_iter=1),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_warning_points_at_the_caller(call):
     with pytest.warns(dualib.ConvergenceWarning) as caught:
-        dualib.solve(dualib.datasets.toy(), 40.0, max_iter=1)
-    assert caught[0].filename == __file__
+        CALLS[call](dualib.datasets.toy())
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_one_start_leaves_no_restarts():
+    joint = dualib.datasets.toy()
+    assert dualib.solve(joint, 8.0, init=[0, 0, 1, 1, 1], certify=False).restarts == ()
 
 
 @pytest.mark.parametrize("tol", [np.inf, -1.0, 0.0, np.nan, True, "1"])
