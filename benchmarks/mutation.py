@@ -22,7 +22,11 @@ from pathlib import Path
 
 # target: (modules, tests, part of the sample)
 TARGETS = {
-    "solver": (("solving/solver",), "tests/solving/test_solver.py tests/solving/test_solver_options.py tests/test_validation.py", 0.3),
+    "solver": (
+        ("solving/solver",),
+        "tests/solving/test_solver.py tests/solving/test_solver_options.py tests/test_validation.py",
+        0.3,
+    ),
     "certificate": (
         ("solving/certificate", "engine/judge"),
         "tests/solving/test_certify.py tests/solving/test_certify_encoders.py -k 'not gaussian and not seed'",

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from test_faces import intersections, with_zeros
+from solving.test_faces import intersections, with_zeros
 
 import dualib
 from dualib.distortions.bottlenecks import IB, DualIB

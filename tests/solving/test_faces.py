@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
+from problems import random_problem
 from relations import thinned
-from test_certify import random_problem
 
 import dualib
 import dualib.engine.faces
