@@ -79,6 +79,16 @@ def train(
         torch is not installed.
     ValueError, TypeError
         Arguments of other shapes or values; a checkpoint that belongs to another training.
+
+    Examples
+    --------
+    >>> import itertools
+    >>> from dualib.networks import train
+    >>> X = list(itertools.product([0, 1], repeat=4))
+    >>> y = [int(sum(x) >= 2) for x in X]
+    >>> recording = train(X, y, widths=(3, 2), record=[0, 10, 100], random_state=[0, 1], progress=False)
+    >>> recording.epochs.tolist(), len(recording.seeds)
+    ([0, 10, 100], 2)
     """
     torch = import_torch("train needs")
     rows = as_rows("X", X)

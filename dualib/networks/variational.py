@@ -264,6 +264,16 @@ class VariationalDualIB(_Variational):
     Shwartz-Ziv (2022), *Information flow in deep neural networks*; the rest of the nets is as there: sigma of q(z|x) 1e-3 +
     softplus; b(z|y) of 500 rectified units, sigma 1e-2 + softplus; a decoder of two linear maps through 1000 units, at E[z].
     With b(z|y) the rate bounds I(X;Z|Y), not I(X;Z): `information` keeps them apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dualib.networks import VariationalDualIB
+    >>> y = np.repeat([0, 1], 50)
+    >>> X = np.random.default_rng(0).normal(3.0 * y, size=(4, 100)).T
+    >>> model = VariationalDualIB(target_scale=0.1, latent_dim=2, epochs=30, learning_rate=1e-3, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     def __init__(
@@ -323,6 +333,16 @@ class ConditionalEntropyBottleneck(_Variational):
     ----------
     classes_, nets_, loss_, n_features_in_
         As of `VariationalDualIB`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dualib.networks import ConditionalEntropyBottleneck
+    >>> y = np.repeat([0, 1], 50)
+    >>> X = np.random.default_rng(0).normal(3.0 * y, size=(4, 100)).T
+    >>> model = ConditionalEntropyBottleneck(10.0, latent_dim=2, epochs=30, learning_rate=1e-3, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
 
@@ -342,6 +362,16 @@ class VariationalIB(_Variational):
     ----------
     classes_, nets_, loss_, n_features_in_
         As of `VariationalDualIB`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dualib.networks import VariationalIB
+    >>> y = np.repeat([0, 1], 50)
+    >>> X = np.random.default_rng(0).normal(3.0 * y, size=(4, 100)).T
+    >>> model = VariationalIB(10.0, latent_dim=2, epochs=30, learning_rate=1e-3, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     _of_label = False
