@@ -77,8 +77,9 @@ def single_blas_thread() -> Iterator[None]:
 
 
 def blas_threads_for(args: tuple[Any, ...], options: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
-    """One BLAS thread where the problem of a call, of a joint distribution or a solution, is small or sparse."""
+    """One BLAS thread where the problem of a call, of a joint distribution or what has one, is small or sparse."""
     first = args[0] if args else options.get("joint", options.get("solution"))
+    first = getattr(first, "problem", first)
     joint = getattr(first, "joint", first)
     size = getattr(joint, "n_x", 0) * getattr(joint, "n_y", 0)
     alone = 0 < size <= _SMALL or getattr(joint, "is_sparse", False)  # sparse products are on one thread
@@ -86,7 +87,7 @@ def blas_threads_for(args: tuple[Any, ...], options: dict[str, Any]) -> contextl
 
 
 def one_blas_thread(call: Call) -> Call:
-    """Run a function of a joint distribution, or of a solution, with one BLAS thread where the problem is small or sparse."""
+    """Run a function of a joint distribution, or of what has one, with one BLAS thread where the problem is small or sparse."""
 
     @functools.wraps(call)
     def limited(*args: Any, **options: Any) -> Any:

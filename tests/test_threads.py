@@ -69,3 +69,19 @@ def test_what_a_solution_computes_when_asked_is_on_one_thread(name, monkeypatch)
     monkeypatch.setattr(threads, "single_blas_thread", lambda: asked.append(name) or contextlib.nullcontext())
     getattr(solution, name)
     assert asked
+
+
+def test_the_solutions_beside_events_are_made_on_one_thread(monkeypatch):
+    (event, *_) = dualib.anneal(dualib.datasets.toy(), betas=[2.0, 8.0]).events
+    asked = []
+    monkeypatch.setattr(threads, "single_blas_thread", lambda: asked.append(1) or contextlib.nullcontext())
+    assert event.below.n_clusters == event.before
+    assert asked
+
+
+def test_events_that_are_looked_for_later_are_on_one_thread(monkeypatch):
+    curve = dualib.anneal(dualib.datasets.toy(), betas=[2.0, 8.0], events=False)
+    asked = []
+    monkeypatch.setattr(threads, "single_blas_thread", lambda: asked.append(1) or contextlib.nullcontext())
+    assert curve.events
+    assert asked

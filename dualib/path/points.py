@@ -18,6 +18,7 @@ from dualib.path.checkpoint import Checkpoint
 from dualib.progress import Reporter
 from dualib.results.assembly import Judged, judged, solutions_of
 from dualib.results.solution import Solution
+from dualib.threads import one_blas_thread
 
 # betas solved at once, so many and no more whatever was solved before, so that a resumed run does the same; and sources times
 # sources, or features, of all of them, so that their arrays stay in the cache, or near
@@ -138,6 +139,7 @@ class Sides:
         self.problem, self.parts, self.tol = problem, parts, tol
         self._solutions: list[Solution] | None = None
 
+    @one_blas_thread
     def __call__(self, i: int) -> Solution:
         """The i-th of them."""
         if self._solutions is None:

@@ -19,7 +19,6 @@ from dualib.path.points import Points, Sides
 from dualib.results.common import EventKind
 from dualib.results.event import Event
 from dualib.results.solution import Solution
-from dualib.threads import one_blas_thread
 
 FOLLOWED = 6_000  # unknowns of a solution, up to which branches are followed
 FOLLOWED_PRODUCTS = 100_000_000  # the same of a large sparse problem: clusters times nonzeros, a minute or so for an event
@@ -37,7 +36,7 @@ def located_events(points: Points) -> list[Event]:
     points.replace(chain.batch.copied(np.flatnonzero(chain.given))[0])
     events = [(i, event) for i, event in enumerate(chain.events) if event is not None]
     parts = [chain.batch.one(i + side) for i, _ in events for side in (0, 1)]
-    sides: Callable[[int], Solution] = one_blas_thread(Sides(problem, parts, points.tol).__call__)
+    sides = Sides(problem, parts, points.tol)
     return [_public(problem, event, parts[2 * j], parts[2 * j + 1], sides, 2 * j) for j, (_, event) in enumerate(events)]
 
 

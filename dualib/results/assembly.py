@@ -216,8 +216,7 @@ class _Later:
     """What is dear, and seldom asked for, of a solution: computed from its state in a batch when it is."""
 
     def __init__(self, problem: Problem, batch: Batch, s: int, order: npt.NDArray[np.intp]) -> None:
-        self._problem, self._batch, self._s, self._order = problem, batch, s, order
-        self.joint = problem.joint  # by which `one_blas_thread` knows the size
+        self.problem, self._batch, self._s, self._order = problem, batch, s, order
 
     def fields(self) -> dict[str, Callable[[], Any]]:
         """The functions that compute them, by the names of the fields."""
@@ -225,7 +224,7 @@ class _Later:
 
     def _state(self) -> tuple[Problem, Batch, Sweep]:  # made each time: it may be as large as the solution
         one = self._batch.one(self._s)
-        return self._problem, one, Sweep(self._problem, one)
+        return self.problem, one, Sweep(self.problem, one)
 
     @functools.cached_property
     @one_blas_thread
