@@ -89,7 +89,7 @@ class Batch:
         return Batch(self.beta[which], self.weights[rows], self.means[rows], owner, self.face[rows]), rows
 
     def one(self, s: int | np.integer) -> Batch:
-        """One solution."""
+        """One solution, whose arrays are parts of these: not to be written into."""
         own = slice(self.ends[s], self.ends[s + 1])
         owner = np.zeros(own.stop - own.start, dtype=np.int64)
         return Batch(self.beta[s : s + 1], self.weights[own], self.means[own], owner, self.face[own])

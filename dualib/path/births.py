@@ -8,7 +8,7 @@ import numpy as np
 
 from dualib.distortions.bottlenecks import IB
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import Batch, in_order
+from dualib.engine.batch import Batch, in_order, moved
 from dualib.engine.descent import needed
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.starts import Points
@@ -71,11 +71,10 @@ def births(chain: Chain, sought: Sought, tries: int = MOST_TRIES) -> tuple[list[
     for j in np.flatnonzero(smooth):
         one = first[j]
         kind = "split" if found.divides[one] else "appearance"
-        near = found.branch.one(one)
-        many = len(far[j][0].weights) - len(near.weights)
         beta = float(np.exp(np.clip(found.log_beta[one], low[one], high[one])))
+        near = moved(found.branch.one(one), beta)
+        many = len(far[j][0].weights) - len(near.weights)
         event = Bifurcation(kind, beta, many, 2.0 * LOCATED, True)
-        near.beta[:] = event.beta
         solutions, events = [near, *far[j]], [event, *[None] * len(far[j])]
         if sign[j] < 0:
             solutions, events = solutions[::-1], [*events[1:-1], event, None]
