@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import Batch, across_faces, first_alike, nearest
+from dualib.engine.batch import Batch, across_faces, first_alike
 from dualib.engine.descent import newton_direction
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.stability import visible_jacobian
@@ -119,24 +119,6 @@ def followed(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep,
     way = new.b * inner(new.means - batch.means, sweep.V - problem.link(batch.means, batch.face)[0])
     far = way > radius(np.abs(np.log(beta / batch.beta)))[batch.owner]
     return new, sweep, whole(problem, new, sweep) & (np.bincount(batch.owner[far], minlength=len(beta)) == 0)
-
-
-def one_branch(problem: Problem, below: Batch, above: Batch) -> Mask:
-    """Whether solutions (S,) of as many atoms each lead to each other, however far these move; and by the same way, half-way."""
-    middle = np.sqrt(below.beta * above.beta)
-    rising, falling = led(problem, below, middle)[0], led(problem, above, middle)[0]
-    to_above, to_below = led(problem, rising, above.beta)[0], led(problem, falling, below.beta)[0]
-    pairs = ((rising, falling), (to_above, above), (to_below, below))
-    return np.all([_same(problem, *pair) for pair in pairs], axis=0)
-
-
-def _same(problem: Problem, one: Batch, two: Batch) -> Mask:
-    """Which solutions are at rest on the same atoms, in any order."""
-    V, link = problem.link(one.means, one.face)[0], problem.link(two.means, two.face)[0]
-    distance, mate = nearest(problem, two, link, one.owner, one.means, V, one.face)
-    off = ~(distance < TOGETHER) | (np.bincount(mate, minlength=len(two.weights))[mate] > 1)
-    rests = whole(problem, one, Sweep(problem, one)) & (one.counts == two.counts)
-    return np.asarray(rests & (np.bincount(one.owner[off], minlength=len(one.beta)) == 0))
 
 
 def radius(step: Array) -> Array:

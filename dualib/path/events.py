@@ -10,6 +10,7 @@ no link is open the changes of the number of clusters from one end of the grid t
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,11 +20,12 @@ from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
 from dualib.path.beyond import TOUCH, looked_at
 from dualib.path.births import LOCATED, births
-from dualib.path.branch import one_branch, polished
-from dualib.path.chain import Bifurcation, Chain, Piece
+from dualib.path.branch import polished
+from dualib.path.chain import Bifurcation, Chain, Piece, together
 from dualib.path.crossing import Reach, crossing, reach
 from dualib.path.hidden import suspects
 from dualib.path.inside import Inside, Sought
+from dualib.path.meeting import meetings
 from dualib.progress import Reporter
 
 SAME = 1e-13  # part of 1 + |G| within which two solutions are as good as each other
@@ -72,7 +74,8 @@ def locate(problem: Problem, batch: Batch, report: Reporter | None = None) -> Ch
             if not pieces:
                 break
             continue
-        links = np.setdiff1d(links, _joined(chain, links)).astype(np.int64)
+        dividing, joined = _joined(chain, links)
+        links = np.setdiff1d(links, joined).astype(np.int64)
         count = len(links)
         report.expect(count)
         pieces, replaced = _jumps(chain, links[np.minimum(chain.died, chain.born)[links] > 0])
@@ -88,7 +91,7 @@ def locate(problem: Problem, batch: Batch, report: Reporter | None = None) -> Ch
         crowded = chain.batch.beta[links[chain.width[links] < CROWDED]]
         np.subtract.at(patience, np.searchsorted(batch.beta, crowded, side="right"), 1)
         pieces += _middles(chain, links)
-        chain.insert(pieces)
+        chain.insert(pieces + dividing)
         for _ in range(count):
             report.step()
     _coarsen(chain)
@@ -101,24 +104,45 @@ def _without(links: Ints, pieces: list[Piece], others: list[int]) -> Ints:
 
 
 def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
-    """Births in links whose atoms match, of clusters that die again; each link is looked at once."""
+    """What links whose atoms match hide, births and deaths in pairs; each link is looked at once.
+
+    Where the birth that is suspected cannot be found, or an atom may die, a certified solution there tells.
+    """
     ends = list(itertools.pairwise(chain.batch.beta.tolist()))
     quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > QUIET and pair not in looked_at]
     looked_at.update(ends[i] for i in quiet)
-    link, points = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
-    if not len(link):
-        return []
-    rise = np.ones(len(link), dtype=bool)
-    return births(chain, Sought(link, link, rise, points.means, points.face, chain.batch.copied(link)[0]))[0]
+    link, points, beta, dying, lowest = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
+    pieces = list[Piece]()
+    if len(link):
+        rise = np.ones(len(link), dtype=bool)
+        sought = Sought(link, link, rise, points.means, points.face, chain.batch.copied(link)[0])
+        pieces = births(chain, sought)[0]
+    where = dict(zip(np.append(dying, link).tolist(), np.append(lowest, beta), strict=True))
+    found = {i for i, _, _ in pieces}
+    unclear = [i for i in sorted(where) if chain.width[i] > WIDE and i not in found]
+    if unclear:
+        start, _ = chain.batch.copied(unclear)
+        start = Batch(np.array([where[i] for i in unclear]), start.weights, start.means, start.owner, start.face)
+        pieces += _certified(chain, unclear, start)
+    return pieces
 
 
-def _joined(chain: Chain, links: Ints) -> Ints:
-    """The links between solutions of one branch, an atom of which moves too fast to be matched."""
-    links = links[chain.sliding(links)]
-    if len(links):
-        links = links[one_branch(chain.problem, chain.batch.copied(links)[0], chain.batch.copied(links + 1)[0])]
-        chain.join(links)
-    return links
+def _joined(chain: Chain, links: Ints) -> tuple[list[Piece], Ints]:
+    """The links between solutions of one branch, an atom of which moves too fast to be matched, and that is optimal in between.
+
+    And solutions in those where it is not: while an atom moves fast, another one may be born in its place, and die as it arrives.
+    """
+    links, problem = links[chain.sliding(links)], chain.problem
+    if not len(links):
+        return [], links
+    met = meetings(problem, chain.batch.copied(links)[0], chain.batch.copied(links + 1)[0])
+    links, parts = links[[branch is not None for branch in met]], [branch for branch in met if branch is not None]
+    if not parts:
+        return [], links
+    middles = _certified(chain, links, together(parts))
+    optimal = np.array([len(middle.weights) for _, middle, _ in middles]) == chain.counts[links]
+    chain.join(links[optimal])
+    return [middle for middle, ok in zip(middles, optimal, strict=True) if not ok], links
 
 
 def _jumps(chain: Chain, links: Ints) -> tuple[list[Piece], list[int]]:
@@ -163,9 +187,13 @@ def _middles(chain: Chain, links: Ints) -> list[Piece]:
     """Certified solutions inside links: between the betas at which their odd atoms come or go, by the tangents."""
     if not len(links):
         return []
-    of, start = Inside(chain, links).middles()
+    return _certified(chain, *Inside(chain, links).middles())
+
+
+def _certified(chain: Chain, links: Sequence[int] | Ints, start: Batch) -> list[Piece]:
+    """Certified solutions inside links, from starts near them."""
     batch = polished(chain.problem, certify(chain.problem, start, coarse=False, proofs=False).batch)
-    return [(int(link), batch.one(j), None) for j, link in enumerate(of)]
+    return [(int(link), batch.one(j), None) for j, link in enumerate(links)]
 
 
 def _clear(chain: Chain, cleared: set[float]) -> None:

@@ -1,11 +1,14 @@
-"""Clusters that are born and die again between two solutions of a chain whose atoms match, so that nothing tells of them.
+"""Clusters that are born and die again, or the other way round, between two solutions of a chain whose atoms match.
 
-At both ends the maximum that becomes such a cluster is there, a little below 0. So at every solution the maxima of log c near 0 are
-looked for; two of neighbours that belong together have heights and slopes, and where the cubic through these comes above 0 in
-between, or near it, a birth is sought.
+Nothing tells of them but what there is at both ends. The maximum that becomes such a cluster is there, a little below 0: so at
+every solution the maxima of log c near 0 are looked for; two of neighbours that belong together have heights and slopes, and where
+the cubic through these comes above 0 in between, or near it, a birth is sought. A cluster that dies and comes back loses weight at
+the lower end and gains it at the upper one.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,23 +28,46 @@ APART, MET, SWALLOWED = 1e-3, 0.1, 0.05
 # Newton's steps of a round, after which points that have met, or come to an atom, are dropped, and by rounds the squared natural
 # length of the last of them in points that get nowhere
 STEPS, WANDERS = 3, (1.0, 0.05)
-MARGIN = 0.3  # part of the lower end's depth by which the cubic may miss 0
+SHARES = np.linspace(0.0, 1.0, 33)[1:-1, None]  # of a link, at which a cubic is looked at
+# parts of the depth of the higher end, and of what height changes by at its rate there, by which the cubic may miss 0
+MARGIN, SLACK = 0.3, 0.4
+
+
+class Suspects(NamedTuple):
+    """Where links, by their lower ends, may hide something.
+
+    Attributes
+    ----------
+    link : (E,) int, points : Points, beta : (E,)
+        Births: near which maximum of log c, owners counting them, and where that would be highest.
+    dying : (D,) int, lowest : (D,)
+        Links in which an atom may die and come back, and betas at which it would have least weight.
+    """
+
+    link: Ints
+    points: Points
+    beta: Array
+    dying: Ints
+    lowest: Array
 
 
 @np.errstate(all="ignore")
-def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]:
-    """Links (by their lower ends) and points near which a cluster may be born in them; owners count these pairs."""
-    nothing = np.zeros(0, dtype=np.int64), Points(np.zeros((0, problem.k)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+def suspects(problem: Problem, batch: Batch, links: Ints) -> Suspects:
+    """What links whose atoms match may hide, by what there is at both ends."""
+    nobody = Points(np.zeros((0, problem.k)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    nothing = Suspects(links[:0], nobody, np.zeros(0), links[:0], np.zeros(0))
     if problem.fixed or not len(links):
         return nothing
     ends = np.union1d(links, links + 1)
     batch, links = batch.copied(ends)[0], np.searchsorted(ends, links)
     sweep = Sweep(problem, batch)
+    tangent, log_z = tangents(problem, batch, sweep)
+    dying, lowest = _dips(problem, batch, sweep, links, tangent[:, 0] * batch.weights)
+    nothing = nothing._replace(dying=ends[dying], lowest=lowest)
     points = _survivors(problem, batch, sweep, _all_maxima(problem, batch, sweep))
     if not len(points.means):
         return nothing
     found = maxima_near(problem, batch, sweep, *points)
-    _, log_z = tangents(problem, batch, sweep)
     slope = slopes(problem, batch.beta[points.owner], log_z[points.owner], found.means, points.face, found.q)[0]
     good = found.exists & (found.height > -NEAR) & (found.apart > SWALLOWED)
     within = np.full(len(points.owner), SWALLOWED)  # of an atom on another face, whose height is that of rounding
@@ -51,8 +77,28 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> tuple[Ints, Points]
     order = np.lexsort((-height, points.owner))
     points, height, slope = points.pick(order), height[order], slope[order]
     alone = distinct(problem, batch.beta, points.owner, points.means, points.face, MET)
-    link, points = _paired(problem, batch, links, points.pick(alone), height[alone], slope[alone])
-    return ends[link], points
+    link, points, beta = _paired(problem, batch, links, points.pick(alone), height[alone], slope[alone])
+    return nothing._replace(link=ends[link], points=points, beta=beta)
+
+
+def _dips(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, slope: Array) -> tuple[Ints, Array]:
+    """The links in which some atom has no weight, by the cubic through it and its slope (m,) at both ends; and where, each once."""
+    lower = np.flatnonzero(np.isin(batch.owner, links))
+    above = batch.owner[lower] + 1
+    _, mate = nearest(problem, batch, sweep.V, above, batch.means[lower], sweep.V[lower], batch.face[lower])
+    step = np.log(batch.beta[above] / batch.beta[above - 1])
+    weights = _cubic(batch.weights[lower], batch.weights[mate], step * slope[lower], step * slope[mate])
+    low = np.flatnonzero((weights.min(axis=0) <= 0.0) & (slope[lower] < 0.0) & (slope[mate] > 0.0))
+    link, first = np.unique(batch.owner[lower[low]], return_index=True)
+    low = low[first]
+    return link, batch.beta[link] * np.exp(SHARES[np.argmin(weights[:, low], axis=0), 0] * step[low])
+
+
+def _cubic(one: Array, two: Array, slope: Array, other: Array) -> Array:
+    """Values (31, p) at `SHARES` of the way of the cubics with such values and slopes at its ends."""
+    left = 1.0 - SHARES
+    rising = SHARES**2 * (3.0 - 2.0 * SHARES)
+    return np.asarray((1.0 - rising) * one + SHARES * left**2 * slope + rising * two - SHARES**2 * left * other)
 
 
 def _all_maxima(problem: Problem, batch: Batch, sweep: Sweep) -> Points:
@@ -100,8 +146,10 @@ def _apart(problem: Problem, batch: Batch, sweep: Sweep, points: Points) -> Poin
     return points.pick(distinct(problem, batch.beta, points.owner, points.means, points.face, APART))
 
 
-def _paired(problem: Problem, batch: Batch, links: Ints, points: Points, height: Array, slope: Array) -> tuple[Ints, Points]:
-    """The pairs of maxima at both ends of links between which the cubic of their heights comes near 0."""
+def _paired(
+    problem: Problem, batch: Batch, links: Ints, points: Points, height: Array, slope: Array
+) -> tuple[Ints, Points, Array]:
+    """The pairs of maxima at both ends of links between which the cubic of their heights comes near 0, and where it is highest."""
     log_beta, V = np.log(batch.beta), problem.link(points.means, points.face)[0]
     whose = Batch(batch.beta, np.ones(len(height)), points.means, points.owner, points.face)
     lower = np.flatnonzero(
@@ -112,15 +160,12 @@ def _paired(problem: Problem, batch: Batch, links: Ints, points: Points, height:
     step = log_beta[above] - log_beta[above - 1]
     near = distance < np.maximum(radius(step), MET)
     lower, mate, step = lower[near], mate[near], step[near]
-    share = np.linspace(0.0, 1.0, 33)[1:-1, None]
     one, two = height[lower], height[mate]
-    cubic = (
-        (1 + 2 * share) * (1 - share) ** 2 * one
-        + share * (1 - share) ** 2 * step * slope[lower]
-        + share**2 * (3 - 2 * share) * two
-        - share**2 * (1 - share) * step * slope[mate]
-    )
-    rises = cubic.max(axis=0, initial=-np.inf) > MARGIN * np.maximum(one, two)
+    cubic = _cubic(one, two, step * slope[lower], step * slope[mate])
+    steepest = step * np.maximum(np.abs(slope[lower]), np.abs(slope[mate]))
+    rises = cubic.max(axis=0, initial=-np.inf) > np.minimum(MARGIN * np.maximum(one, two), -SLACK * steepest)
     rises &= (slope[lower] > 0.0) & (slope[mate] < 0.0)
+    peak = SHARES[np.argmax(cubic, axis=0)[rises], 0] * step[rises]
     lower = lower[rises]
-    return points.owner[lower], Points(points.means[lower], points.face[lower], np.arange(len(lower)))
+    link = points.owner[lower]
+    return link, Points(points.means[lower], points.face[lower], np.arange(len(lower))), batch.beta[link] * np.exp(peak)

@@ -12,7 +12,8 @@ from dualib.engine.optimum import optimum
 from dualib.engine.problem import Problem
 from dualib.engine.search import at_rest, price
 from dualib.engine.sweep import Sweep, log_c
-from dualib.path.branch import followed, one_branch, response, settled, tangents
+from dualib.path.branch import followed, response, settled, tangents
+from dualib.path.meeting import meetings
 from dualib.path.touching import touching
 
 KINDS = ("ib", "dualib")
@@ -74,12 +75,16 @@ def test_solutions_of_one_branch_lead_to_each_other(kind):
     above, _, arrives = followed(problem, below, np.array([6.3]))
     assert sweep.residual[0] < 1e-11
     assert arrives[0]
-    assert one_branch(problem, below, above)[0]
+    (met,) = meetings(problem, below, above)
+    assert met is not None
+    assert below.beta[0] < met.beta[0] < above.beta[0]
+    middle = followed(problem, below, met.beta)[0]
+    np.testing.assert_allclose(met.weights, middle.weights, rtol=1e-9)
     order = np.arange(len(above.weights))[::-1]
     turned = Batch(above.beta, above.weights[order], above.means[order], above.owner, above.face[order])
-    assert one_branch(problem, below, turned)[0]
+    assert meetings(problem, below, turned)[0] is not None
     fewer = above.keep(above.weights > above.weights.min())
-    assert not one_branch(problem, below, settled(problem, fewer)[0])[0]
+    assert meetings(problem, below, settled(problem, fewer)[0]) == [None]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -78,6 +78,45 @@ def test_a_cluster_that_is_born_and_dies_between_two_points(n_x, n_y, seed, beta
     assert [(before, after) for _, _, before, after in events] == [counts[:2], counts[1:]]
 
 
+# counts, what is added to them, the problem, a pair of betas between which there is one cluster more or less, and how many
+HIDING = [
+    (  # another one is born where a cluster would arrive that moves fast; the branch folds in between
+        "2044330 3112301 5231001 3342014 5411202 2131132 5231430",
+        ("ib", 0.0),
+        [(6.890431834, 6.894208422, 4, 5), (8.165531987, 8.174836736, 5, 6)],
+    ),
+    (  # one dies and comes back
+        "224 112 221 100 444 442 332 231 301 134 544 131",
+        ("ib", 0.0),
+        [(5.154510468, 6.256747534, 3, 2)],
+    ),
+    (  # the branch that lacks it ends before it is born there
+        "4435044 3550153 2252315 0453104 3343443 0303551 5221415 2002243 2551050 4120505 1531044 4533514",
+        ("dualib", 0.5),
+        [(7.953590111, 8.228254747, 6, 7)],
+    ),
+]
+
+
+@pytest.mark.parametrize("points", [16, 40])
+@pytest.mark.parametrize(("rows", "how", "pairs"), HIDING)
+def test_pairs_of_events_are_found_on_coarse_grids_and_on_fine_ones(rows, how, pairs, points):
+    """Each was missed on one of these grids; solves in the midst of them and beside them tell that they are there."""
+    kind, added = how
+    counts = np.array([[int(digit) for digit in row] for row in rows.split()]) + added
+    joint = JointDistribution.from_counts(counts)
+    events = dualib.anneal(joint, kind, np.geomspace(0.5, 60.0, points)).events
+    assert all(event.located for event in events)
+    for first, last, outside, inside in pairs:
+        assert [dualib.solve(joint, beta, kind, tol=1e-12).n_clusters for beta in (first * 0.9995, last * 1.0005)] == [
+            outside
+        ] * 2
+        assert dualib.solve(joint, math.sqrt(first * last), kind, tol=1e-12).n_clusters == inside
+        pair = [event for event in events if 0.9999 * first < event.beta < 1.0001 * last]
+        np.testing.assert_allclose([event.beta for event in pair], [first, last], rtol=1e-8)
+        assert [(event.before, event.after) for event in pair] == [(outside, inside), (inside, outside)]
+
+
 def test_a_pair_that_is_narrower_than_its_neighbours():
     """Of the letters, an eighth of a thousandth apart, next to another event."""
     chain = chain_of(datasets.load_letters(smoothing=0.5), "ib", [6.585, 6.6])
