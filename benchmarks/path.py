@@ -3,6 +3,7 @@
     python benchmarks/path.py                 # 100 problems, both distortions: minutes
     python benchmarks/path.py --problems 10   # a slice
     python benchmarks/path.py --cost          # only the time of whole curves, beside that of plain sweeps
+    python benchmarks/path.py --grids         # curves of 16 points against those of 40: is an event missed by either?
 
 For each problem (n_x up to 12, n_y 2 to 4) and each of IB and dual IB: `anneal(..., tol_curve=1e-4)`, then at 20 random betas an
 independent certified solve, which must lie inside the enclosure of the
@@ -28,6 +29,7 @@ from dualib.engine.problem import Problem
 from dualib.engine.sweep import Sweep
 
 TOL_CURVE = 1e-4
+GRIDS = (16, 40)
 BETAS = 20
 
 
@@ -91,6 +93,48 @@ def check(problems: int, first: int) -> None:
         )
 
 
+def random_table(seed: int) -> dualib.JointDistribution:
+    """Up to 13 x 8: conditionals uniform on the simplex, small counts with a half added, or small counts with zeros."""
+    rng = np.random.default_rng(seed)
+    n_x, n_y = int(rng.integers(3, 14)), int(rng.integers(2, 9))
+    if seed % 3 == 0:
+        return dualib.JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x), rng.dirichlet(np.full(n_x, 2.0)))
+    counts = rng.integers(0, 6 if seed % 3 == 1 else 5, (n_x, n_y)).astype(float)
+    if seed % 3 == 1:
+        return dualib.JointDistribution.from_counts(counts + 0.5)
+    counts[:, 0] += 1.0
+    return dualib.JointDistribution.from_counts(counts[:, counts.any(axis=0)])
+
+
+def missing(events: list[dualib.Event], others: list[dualib.Event]) -> list[str]:
+    """The events that are not among others."""
+    return [
+        f"{event.beta:.6g} ({event.before} to {event.after})"
+        for event in events
+        if not any(
+            (event.before, event.after) == (other.before, other.after) and abs(event.beta - other.beta) < 1e-7 * event.beta
+            for other in others
+        )
+    ]
+
+
+def grids(problems: int, first: int) -> None:
+    """Events of curves from .5 to 60 on a coarse grid and on a fine one, which must be the same."""
+    total, bracketed, differ = 0, 0, 0
+    for seed in range(first, first + problems):
+        for kind in ("ib", "dualib"):
+            coarse, fine = (
+                list(dualib.anneal(random_table(seed), kind, np.geomspace(0.5, 60.0, points)).events) for points in GRIDS
+            )
+            total += len(fine)
+            bracketed += sum(not event.located for event in coarse + fine)
+            only = missing(coarse, fine), missing(fine, coarse)
+            if any(only):
+                differ += 1
+                print(f"{seed}, {kind}: only on the coarse grid {only[0]}, only on the fine one {only[1]}", flush=True)
+    print(f"{total} events of {2 * problems} curves, {bracketed} only bracketed; the grids differ on {differ} curves")
+
+
 def cost() -> None:
     """The CPU time of whole curves with all events, and in plain sweeps of the identity start; the shortest of three."""
     rng = np.random.default_rng(0)
@@ -123,7 +167,11 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--cost", action="store_true", help="only the cost")
+    parser.add_argument("--grids", action="store_true", help="only coarse grids against fine ones")
     options = parser.parse_args()
+    if options.grids:
+        grids(options.problems, options.first)
+        return
     if not options.cost:
         check(options.problems, options.first)
     cost()

@@ -111,13 +111,13 @@ def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
     ends = list(itertools.pairwise(chain.batch.beta.tolist()))
     quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > QUIET and pair not in looked_at]
     looked_at.update(ends[i] for i in quiet)
-    link, points, beta, dying, lowest = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
+    link, points, beta, odd, at = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
     pieces = list[Piece]()
     if len(link):
         rise = np.ones(len(link), dtype=bool)
         sought = Sought(link, link, rise, points.means, points.face, chain.batch.copied(link)[0])
         pieces = births(chain, sought)[0]
-    where = dict(zip(np.append(dying, link).tolist(), np.append(lowest, beta), strict=True))
+    where = dict(zip(np.append(odd, link).tolist(), np.append(at, beta), strict=True))
     found = {i for i, _, _ in pieces}
     unclear = [i for i in sorted(where) if chain.width[i] > WIDE and i not in found]
     if unclear:

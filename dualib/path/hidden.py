@@ -14,7 +14,7 @@ import numpy as np
 
 from dualib.distortions.interface import Array
 from dualib.engine.batch import Batch, across_faces, distinct, nearest
-from dualib.engine.problem import Ints, Problem
+from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.starts import Points, for_each, stability_numbers, stacked, starting_points
 from dualib.engine.sweep import Sweep, log_c
 from dualib.path.branch import radius, tangents
@@ -31,6 +31,7 @@ STEPS, WANDERS = 3, (1.0, 0.05)
 SHARES = np.linspace(0.0, 1.0, 33)[1:-1, None]  # of a link, at which a cubic is looked at
 # parts of the depth of the higher end, and of what height changes by at its rate there, by which the cubic may miss 0
 MARGIN, SLACK = 0.3, 0.4
+LEAP = 0.15  # natural distance by which an atom ends elsewhere than its tangents say
 
 
 class Suspects(NamedTuple):
@@ -40,15 +41,15 @@ class Suspects(NamedTuple):
     ----------
     link : (E,) int, points : Points, beta : (E,)
         Births: near which maximum of log c, owners counting them, and where that would be highest.
-    dying : (D,) int, lowest : (D,)
-        Links in which an atom may die and come back, and betas at which it would have least weight.
+    odd : (D,) int, at : (D,)
+        Links in which an atom may die and come back, or leap, and betas there.
     """
 
     link: Ints
     points: Points
     beta: Array
-    dying: Ints
-    lowest: Array
+    odd: Ints
+    at: Array
 
 
 @np.errstate(all="ignore")
@@ -62,8 +63,8 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> Suspects:
     batch, links = batch.copied(ends)[0], np.searchsorted(ends, links)
     sweep = Sweep(problem, batch)
     tangent, log_z = tangents(problem, batch, sweep)
-    dying, lowest = _dips(problem, batch, sweep, links, tangent[:, 0] * batch.weights)
-    nothing = nothing._replace(dying=ends[dying], lowest=lowest)
+    odd, beta = _odd(problem, batch, sweep, links, tangent)
+    nothing = nothing._replace(odd=ends[odd], at=beta)
     points = _survivors(problem, batch, sweep, _all_maxima(problem, batch, sweep))
     if not len(points.means):
         return nothing
@@ -81,17 +82,25 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> Suspects:
     return nothing._replace(link=ends[link], points=points, beta=beta)
 
 
-def _dips(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, slope: Array) -> tuple[Ints, Array]:
-    """The links in which some atom has no weight, by the cubic through it and its slope (m,) at both ends; and where, each once."""
+def _odd(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, tangent: Array) -> tuple[Ints, Array]:
+    """The links, each once, in which some atom has no weight, by the cubic through that and its slope at both ends; and where.
+
+    And those, by their middles, in which one moves farther than the tangents (m, 1 + k) at both ends say.
+    """
     lower = np.flatnonzero(np.isin(batch.owner, links))
     above = batch.owner[lower] + 1
     _, mate = nearest(problem, batch, sweep.V, above, batch.means[lower], sweep.V[lower], batch.face[lower])
-    step = np.log(batch.beta[above] / batch.beta[above - 1])
+    step, slope = np.log(batch.beta[above] / batch.beta[above - 1]), tangent[:, 0] * batch.weights
     weights = _cubic(batch.weights[lower], batch.weights[mate], step * slope[lower], step * slope[mate])
-    low = np.flatnonzero((weights.min(axis=0) <= 0.0) & (slope[lower] < 0.0) & (slope[mate] > 0.0))
-    link, first = np.unique(batch.owner[lower[low]], return_index=True)
-    low = low[first]
-    return link, batch.beta[link] * np.exp(SHARES[np.argmin(weights[:, low], axis=0), 0] * step[low])
+    dies = (weights.min(axis=0) <= 0.0) & (slope[lower] < 0.0) & (slope[mate] > 0.0)
+    way = batch.means[mate] - batch.means[lower] - 0.5 * step[:, None] * (tangent[lower, 1:] + tangent[mate, 1:])
+    jacobian = problem.jacobian(0.5 * (batch.means[lower] + batch.means[mate]), batch.face[lower])
+    leaps = batch.b[lower] * inner(way, jacobian.times(way)) > LEAP**2
+    which = np.flatnonzero(dies | leaps)
+    share = np.where(dies, SHARES[np.argmin(weights, axis=0), 0], 0.5)
+    link, first = np.unique(batch.owner[lower[which]], return_index=True)
+    which = which[first]
+    return link, batch.beta[link] * np.exp(share[which] * step[which])
 
 
 def _cubic(one: Array, two: Array, slope: Array, other: Array) -> Array:

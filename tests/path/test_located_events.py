@@ -117,6 +117,23 @@ def test_pairs_of_events_are_found_on_coarse_grids_and_on_fine_ones(rows, how, p
         assert [(event.before, event.after) for event in pair] == [(outside, inside), (inside, outside)]
 
 
+@pytest.mark.parametrize("points", [16, 40])
+def test_a_jump_to_clusters_nearby_is_found_on_coarse_grids_and_on_fine_ones(points):
+    """Three clusters on either side, nearer to each other than clusters move between the points of the coarse grid."""
+    rng = np.random.default_rng(1197)
+    n_x, n_y = int(rng.integers(3, 14)), int(rng.integers(2, 9))
+    joint = JointDistribution.from_conditionals(rng.dirichlet(np.ones(n_y), n_x), rng.dirichlet(np.full(n_x, 2.0)))
+    events = dualib.anneal(joint, "dualib", np.geomspace(0.5, 60.0, points)).events
+    (jump,) = [event for event in events if event.kind == "jump"]
+    assert jump.located
+    assert (jump.before, jump.after) == (3, 3)
+    below, above = (dualib.solve(joint, jump.beta * (1.0 + step), "dualib", tol=1e-12) for step in (-1e-6, 1e-6))
+    assert below.expected_distortion - above.expected_distortion > 1e-4  # the slope of the objective, which has a kink there
+    for side, other in ((below, above), (above, below)):  # the branch of one side, past the jump, is worse than the other's
+        past = dualib.follow(side, [other.beta], tol=1e-12)[0]
+        assert 0.0 < past.objective - other.objective < 1e-6
+
+
 def test_a_pair_that_is_narrower_than_its_neighbours():
     """Of the letters, an eighth of a thousandth apart, next to another event."""
     chain = chain_of(datasets.load_letters(smoothing=0.5), "ib", [6.585, 6.6])
