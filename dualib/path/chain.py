@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualib.distortions.interface import Mask
+from dualib.distortions.interface import Array, Mask
 from dualib.engine.batch import Batch, in_order
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.path.branch import FARTHEST
@@ -77,13 +77,15 @@ class Chain:
     def open(self) -> Ints:
         """The links (by their lower ends) whose atoms do not match and that no event explains."""
         unexplained = np.array([event is None for event in self.events[:-1]], bool)
-        return np.array(
-            [i for i in np.flatnonzero(unexplained & (self.died + self.born > 0)) if self._ends(i) not in self.joined], int
-        )
+        return np.array([i for i in np.flatnonzero(unexplained & (self.died + self.born > 0)) if not self.is_joined(i)], int)
 
     def join(self, links: Ints) -> None:
         """Note that the ends of links are of one branch."""
         self.joined.update(self._ends(i) for i in links)
+
+    def is_joined(self, link: int | np.integer) -> bool:
+        """Whether the ends of a link are known to be of one branch."""
+        return self._ends(link) in self.joined
 
     def _ends(self, link: int | np.integer) -> tuple[float, float]:
         return float(self.batch.beta[link]), float(self.batch.beta[link + 1])
@@ -107,6 +109,12 @@ class Chain:
         """Which solutions are a side of an event."""
         left = np.array([event is not None for event in self.events])
         return np.asarray(left | np.append(False, left[:-1]))
+
+    def beside(self) -> Array:
+        """How far in log beta a solution is from the event that it is a side of, (S,); inf where it is none."""
+        left = np.array([event is not None for event in self.events[:-1]], dtype=bool)
+        width = np.where(left, self.width, np.inf)
+        return np.minimum(np.append(width, np.inf), np.append(np.inf, width))
 
     def insert(self, pieces: list[Piece]) -> None:
         """Put more solutions into links."""

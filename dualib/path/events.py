@@ -111,7 +111,7 @@ def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
     ends = list(itertools.pairwise(chain.batch.beta.tolist()))
     quiet = [i for i, pair in enumerate(ends) if chain.events[i] is None and chain.width[i] > QUIET and pair not in looked_at]
     looked_at.update(ends[i] for i in quiet)
-    link, points, beta, odd, at = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64))
+    link, points, beta, odd, at = suspects(chain.problem, chain.batch, np.array(quiet, dtype=np.int64), chain.beside())
     pieces = list[Piece]()
     if len(link):
         rise = np.ones(len(link), dtype=bool)
@@ -119,7 +119,7 @@ def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
         pieces = births(chain, sought)[0]
     where = dict(zip(np.append(odd, link).tolist(), np.append(at, beta), strict=True))
     found = {i for i, _, _ in pieces}
-    unclear = [i for i in sorted(where) if chain.width[i] > WIDE and i not in found]
+    unclear = [i for i in sorted(where) if chain.width[i] > WIDE and i not in found and not chain.is_joined(i)]
     if unclear:
         start, _ = chain.batch.copied(unclear)
         start = Batch(np.array([where[i] for i in unclear]), start.weights, start.means, start.owner, start.face)

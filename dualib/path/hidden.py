@@ -53,17 +53,17 @@ class Suspects(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def suspects(problem: Problem, batch: Batch, links: Ints) -> Suspects:
-    """What links whose atoms match may hide, by what there is at both ends."""
+def suspects(problem: Problem, batch: Batch, links: Ints, beside: Array) -> Suspects:
+    """What links whose atoms match may hide, by both ends, which may be `beside` an event, so far (S,) from it in log beta."""
     nobody = Points(np.zeros((0, problem.k)), np.zeros(0, np.int64), np.zeros(0, np.int64))
     nothing = Suspects(links[:0], nobody, np.zeros(0), links[:0], np.zeros(0))
     if problem.fixed or not len(links):
         return nothing
     ends = np.union1d(links, links + 1)
-    batch, links = batch.copied(ends)[0], np.searchsorted(ends, links)
+    batch, links, beside = batch.copied(ends)[0], np.searchsorted(ends, links), beside[ends]
     sweep = Sweep(problem, batch)
     tangent, log_z = tangents(problem, batch, sweep)
-    odd, beta = _odd(problem, batch, sweep, links, tangent)
+    odd, beta = _odd(problem, batch, sweep, links, tangent, beside)
     nothing = nothing._replace(odd=ends[odd], at=beta)
     points = _survivors(problem, batch, sweep, _all_maxima(problem, batch, sweep))
     if not len(points.means):
@@ -82,10 +82,10 @@ def suspects(problem: Problem, batch: Batch, links: Ints) -> Suspects:
     return nothing._replace(link=ends[link], points=points, beta=beta)
 
 
-def _odd(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, tangent: Array) -> tuple[Ints, Array]:
+def _odd(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, tangent: Array, beside: Array) -> tuple[Ints, Array]:
     """The links, each once, in which some atom has no weight, by the cubic through that and its slope at both ends; and where.
 
-    And those, by their middles, in which one moves farther than the tangents (m, 1 + k) at both ends say.
+    And those, by their middles, in which one leaps: it ends elsewhere than the tangents (m, 1 + k) at both ends say.
     """
     lower = np.flatnonzero(np.isin(batch.owner, links))
     above = batch.owner[lower] + 1
@@ -93,14 +93,26 @@ def _odd(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, tangent: Arr
     step, slope = np.log(batch.beta[above] / batch.beta[above - 1]), tangent[:, 0] * batch.weights
     weights = _cubic(batch.weights[lower], batch.weights[mate], step * slope[lower], step * slope[mate])
     dies = (weights.min(axis=0) <= 0.0) & (slope[lower] < 0.0) & (slope[mate] > 0.0)
-    way = batch.means[mate] - batch.means[lower] - 0.5 * step[:, None] * (tangent[lower, 1:] + tangent[mate, 1:])
     jacobian = problem.jacobian(0.5 * (batch.means[lower] + batch.means[mate]), batch.face[lower])
-    leaps = batch.b[lower] * inner(way, jacobian.times(way)) > LEAP**2
+    leaps = np.ones(len(lower), dtype=bool)
+    for first, second in _shares(step, beside[above - 1], beside[above]):
+        way = (
+            batch.means[mate] - batch.means[lower] - first[:, None] * tangent[lower, 1:] - second[:, None] * tangent[mate, 1:]
+        )
+        leaps &= ~(batch.b[lower] * inner(way, jacobian.times(way)) <= LEAP**2)  # not a number beside no event
     which = np.flatnonzero(dies | leaps)
     share = np.where(dies, SHARES[np.argmin(weights, axis=0), 0], 0.5)
-    link, first = np.unique(batch.owner[lower[which]], return_index=True)
-    which = which[first]
+    link, first_of_link = np.unique(batch.owner[lower[which]], return_index=True)
+    which = which[first_of_link]
     return link, batch.beta[link] * np.exp(share[which] * step[which])
+
+
+def _shares(step: Array, since: Array, until: Array) -> tuple[tuple[Array, Array], ...]:
+    """What to multiply the tangents at both ends with to come from one to the other, over steps (p,) in log beta, in three ways.
+
+    Evenly; and after or before an event at the distances (p,) `since` and `until`, from which on clusters move with its root.
+    """
+    return (0.5 * step, 0.5 * step), (np.sqrt(since * step), step), (step, np.sqrt(until * step))
 
 
 def _cubic(one: Array, two: Array, slope: Array, other: Array) -> Array:
