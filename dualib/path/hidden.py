@@ -3,7 +3,8 @@
 Nothing tells of them but what there is at both ends. The maximum that becomes such a cluster is there, a little below 0: so at
 every solution the maxima of log c near 0 are looked for; two of neighbours that belong together have heights and slopes, and where
 the cubic through these comes above 0 in between, or near it, a birth is sought. A cluster that dies and comes back loses weight at
-the lower end and gains it at the upper one.
+the lower end and gains it at the upper one. Beside a jump, or as one takes another's place, a cluster ends elsewhere than it was
+going to.
 """
 
 from __future__ import annotations
@@ -88,8 +89,11 @@ def _odd(problem: Problem, batch: Batch, sweep: Sweep, links: Ints, tangent: Arr
     And those, by their middles, in which one leaps: it ends elsewhere than the tangents (m, 1 + k) at both ends say.
     """
     lower = np.flatnonzero(np.isin(batch.owner, links))
+    distance, mate = nearest(
+        problem, batch, sweep.V, batch.owner[lower] + 1, batch.means[lower], sweep.V[lower], batch.face[lower]
+    )
+    lower, mate = lower[np.isfinite(distance)], mate[np.isfinite(distance)]  # not where one comes to another face
     above = batch.owner[lower] + 1
-    _, mate = nearest(problem, batch, sweep.V, above, batch.means[lower], sweep.V[lower], batch.face[lower])
     step, slope = np.log(batch.beta[above] / batch.beta[above - 1]), tangent[:, 0] * batch.weights
     weights = _cubic(batch.weights[lower], batch.weights[mate], step * slope[lower], step * slope[mate])
     dies = (weights.min(axis=0) <= 0.0) & (slope[lower] < 0.0) & (slope[mate] > 0.0)

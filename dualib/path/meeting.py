@@ -53,8 +53,9 @@ def meetings(problem: Problem, below: Batch, above: Batch) -> list[Batch | None]
 
 def _aims(problem: Problem, ends: Batch, reach: Array) -> tuple[Array, Array, Mask]:
     """The tangents of ends (2E,), the lower ones first; the betas that each is to be led to; and which pairs (E,) meet there."""
-    tangent, _ = tangents(problem, ends, Sweep(problem, ends))
-    moves = inner(tangent[:, 1:], dual(ends, problem.jacobian(ends.means, ends.face), tangent)[:, 1:])
+    sweep = Sweep(problem, ends)
+    tangent, _ = tangents(problem, ends, sweep)
+    moves = inner(tangent[:, 1:], dual(ends, sweep.jacobian, tangent)[:, 1:])
     growth = np.abs(tangent[:, 0]) * REACH / GROWTH
     speed = ends.highest(np.maximum(np.sqrt(np.maximum(moves, 0.0)), growth))
     lower, upper = np.split(np.log(ends.beta), 2)
