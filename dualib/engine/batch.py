@@ -121,9 +121,9 @@ class Batch:
         )
 
 
-def moved(batch: Batch, beta: float) -> Batch:
-    """The same atoms of one solution at another beta."""
-    return Batch(np.array([beta]), batch.weights, batch.means, batch.owner, batch.face)
+def moved(batch: Batch, beta: float | Array) -> Batch:
+    """The same atoms at other betas (S,), or of one solution at another one."""
+    return Batch(np.atleast_1d(beta), batch.weights, batch.means, batch.owner, batch.face)
 
 
 def by_owner(beta: Array, weights: Array, means: Array, owner: Ints, face: Ints) -> Batch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualib.distortions.interface import Array, Mask
-from dualib.engine.batch import Batch, across_faces, first_alike
+from dualib.engine.batch import Batch, across_faces, first_alike, moved
 from dualib.engine.descent import newton_direction
 from dualib.engine.problem import Ints, Problem, inner
 from dualib.engine.stability import visible_jacobian
@@ -103,8 +103,7 @@ def response(
 
 def predicted(problem: Problem, batch: Batch, tangent: Array, beta: Array) -> Batch:
     """The branches at other betas (S,), along their tangents."""
-    new = stepped(problem, batch, tangent, np.log(beta / batch.beta))
-    return Batch(beta.copy(), new.weights, new.means, new.owner, new.face)
+    return moved(stepped(problem, batch, tangent, np.log(beta / batch.beta)), beta.copy())
 
 
 def led(problem: Problem, batch: Batch, beta: Array) -> tuple[Batch, Sweep]:

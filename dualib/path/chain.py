@@ -107,8 +107,7 @@ class Chain:
 
     def sides(self) -> Mask:
         """Which solutions are a side of an event."""
-        left = np.array([event is not None for event in self.events])
-        return np.asarray(left | np.append(False, left[:-1]))
+        return np.isfinite(self.beside())
 
     def beside(self) -> Array:
         """How far in log beta a solution is from the event that it is a side of, (S,); inf where it is none."""

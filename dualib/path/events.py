@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dualib.engine.batch import Batch
+from dualib.engine.batch import Batch, moved
 from dualib.engine.initial import feasible
 from dualib.engine.optimum import certify
 from dualib.engine.problem import Ints, Problem
@@ -121,8 +121,7 @@ def _hidden(chain: Chain, looked_at: set[tuple[float, float]]) -> list[Piece]:
     found = {i for i, _, _ in pieces}
     unclear = [i for i in sorted(where) if chain.width[i] > WIDE and i not in found and not chain.is_joined(i)]
     if unclear:
-        start, _ = chain.batch.copied(unclear)
-        start = Batch(np.array([where[i] for i in unclear]), start.weights, start.means, start.owner, start.face)
+        start = moved(chain.batch.copied(unclear)[0], np.array([where[i] for i in unclear]))
         pieces += _certified(chain, unclear, start)
     return pieces
 

@@ -18,7 +18,7 @@ from dualib._validation import random_generator, shown
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.named import as_distortion
 from dualib.doors import door
-from dualib.engine.batch import EQUAL, Batch, in_order, merged
+from dualib.engine.batch import EQUAL, Batch, in_order, merged, moved
 from dualib.engine.choice import problem_of
 from dualib.engine.optimum import Optimum, certify, judged_state, optimum
 from dualib.engine.problem import Problem
@@ -213,7 +213,7 @@ class _Search:
         inside = np.linspace(low, high, min(_INSIDE, self.at_once) + 2)[1:-1]
         inside = np.unique(np.append(inside, low + (high - low) * under / (under - over)))
         start = self.ends.copied((inside > 0.5 * (low + high)).astype(np.int64))[0]
-        found = certify(self.problem, _moved(start, np.exp(inside)), coarse=False, **self.options)
+        found = certify(self.problem, moved(start, np.exp(inside)), coarse=False, **self.options)
         places = np.arange(1, len(inside) + 1)
         batch = in_order([(np.array([0, len(inside) + 1]), self.ends), (places, found.batch)])
         excess = np.concatenate([[under], self._excess(found.batch), [over]])
@@ -280,11 +280,6 @@ class _Search:
     def _public(self, found: Optimum) -> Solution:
         known = judged(found)._replace(taken=np.array([self.taken]))
         return solutions_of(self.problem, found.batch, found.sweep, known, self.tol)[0]
-
-
-def _moved(batch: Batch, beta: Array) -> Batch:
-    """The same atoms at other betas."""
-    return Batch(beta, batch.weights, batch.means, batch.owner, batch.face)
 
 
 def fewest_atoms(problem: Problem, batch: Batch, name: str) -> Batch:

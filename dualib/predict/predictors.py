@@ -17,7 +17,7 @@ from dualib.distortions.bottlenecks import IB, DualIB
 from dualib.distortions.exponential import ExponentialFamily
 from dualib.distortions.interface import Array, Distortion
 from dualib.distortions.maximum_entropy import fit_parameters
-from dualib.engine.batch import COARSE, Batch, in_order, merged
+from dualib.engine.batch import COARSE, Batch, in_order, merged, moved
 from dualib.engine.descent import descend
 from dualib.engine.initial import identity, random_clusters
 from dualib.engine.problem import Problem
@@ -129,8 +129,7 @@ def quick_path(problem: Problem, betas: Sequence[float], n_clusters: int | None,
         if free:
             start = merged(problem, identity(problem, ascending[places]), COARSE)
         else:
-            atoms = last.copied(np.zeros(len(places), dtype=np.int64))[0]
-            start = Batch(ascending[places], atoms.weights, atoms.means, atoms.owner, atoms.face)
+            start = moved(last.copied(np.zeros(len(places), dtype=np.int64))[0], ascending[places])
         found.append((places, descend(problem, start, goal=_RESIDUAL, most=_MOST_SWEEPS, coarse=free).batch))
     batch = in_order(found)
     return batch, Sweep(problem, batch)
